@@ -1,0 +1,134 @@
+/*
+ * fs.h - the filesystem: a POSIX tree over a pager (hexad/pager.h).
+ *
+ * Every call is one operation and at most one mini-transaction, restartable: HX_E_MISS, HX_E_ROOM and
+ * HX_E_GROW mean "nothing happened, call again later" (pager.h).  No call blocks, no I/O, no clock: the
+ * time comes in with the caller (struct hx_fs_who).  Permission checks are the kernel's
+ * (default_permissions), except what it cannot do (sticky bits in rename and unlink are its work, too).
+ *
+ * Lookup counts and open handles live in memory: an inode with no link and no opener is freed; one with
+ * an opener is on the orphan list in the volume, which mount empties after a crash (hx_fs_reap).
+ */
+#ifndef HEXAD_FS_H
+#define HEXAD_FS_H
+
+#include "hexad/pager.h"
+#include "hexad/types.h"
+
+#include <sys/uio.h>
+
+#define HX_FS_ROOT 1u /* inode number of the root */
+#define HX_FS_NAME_MAX 255u
+#define HX_FS_SYMLINK_MAX 4095u
+#define HX_FS_FILE_MAX (UINT64_C(16) << 40) /* bytes in a file */
+
+struct hx_fs;
+struct hx_fs_time {
+    int64_t s;
+    uint32_t ns;
+};
+struct hx_fs_who {
+    uint32_t uid, gid;
+    struct hx_fs_time now;
+};
+struct hx_fs_attr {
+    uint64_t ino, generation, size;
+    uint64_t blocks; /* of 512 bytes */
+    uint32_t mode;   /* as st_mode: type and permission bits */
+    uint32_t nlink, uid, gid;
+    uint64_t rdev;
+    struct hx_fs_time atime, mtime, ctime;
+};
+
+/* Writes an empty filesystem (root directory, mode 0755, owner WHO) into a volume of zeros: one MTR. */
+int hx_fs_format(struct hx_pager *p, const struct hx_fs_who *who);
+/* Memory only; the first operation reads the superblock.  HX_E_NOMEM. */
+int hx_fs_new(struct hx_pager *p, struct hx_fs **ret);
+void hx_fs_free(struct hx_fs *fs);
+/* 0 a filesystem is there, HX_E_NOENT the volume is all zeros, HX_E_VERSION, HX_E_CORRUPT, HX_E_MISS. */
+int hx_fs_probe(struct hx_fs *fs);
+/*
+ * Background work, one bounded step (one MTR) a call: frees orphans and the tails of large truncated or
+ * deleted files.  1: did something, call again; 0: nothing left to do; negative: as operations.
+ * Call until 0 after mounting, and after operations that leave work (hx_fs_has_work).
+ */
+int hx_fs_reap(struct hx_fs *fs);
+bool hx_fs_has_work(const struct hx_fs *fs);
+
+/* Lookup counts, as FUSE's: lookup, create, mkdir, mknod, symlink and link each take one. */
+int hx_fs_lookup(struct hx_fs *fs, uint64_t dir, const char *name, struct hx_fs_attr *ret);
+int hx_fs_forget(struct hx_fs *fs, uint64_t ino, uint64_t count); /* never fails; may leave work */
+int hx_fs_getattr(struct hx_fs *fs, uint64_t ino, struct hx_fs_attr *ret);
+
+#define HX_FS_SET_MODE 1u
+#define HX_FS_SET_UID 2u
+#define HX_FS_SET_GID 4u
+#define HX_FS_SET_SIZE 8u
+#define HX_FS_SET_ATIME 16u
+#define HX_FS_SET_MTIME 32u
+#define HX_FS_SET_CTIME 64u
+/* Sets what MASK says from *in; ctime becomes now unless SET_CTIME; a changed size sets mtime.  Shrinking a
+ * large file takes effect at once; its pages are freed by hx_fs_reap. */
+int hx_fs_setattr(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t ino, const struct hx_fs_attr *in,
+                  unsigned mask, struct hx_fs_attr *ret);
+
+/* MODE with the type: S_IFREG, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK.  A set-gid directory hands its group on. */
+int hx_fs_mknod(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, const char *name, uint32_t mode,
+                uint64_t rdev, struct hx_fs_attr *ret);
+int hx_fs_mkdir(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, const char *name, uint32_t mode,
+                struct hx_fs_attr *ret);
+int hx_fs_symlink(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, const char *name,
+                  const char *target, struct hx_fs_attr *ret);
+int hx_fs_readlink(struct hx_fs *fs, uint64_t ino, char *buf, size_t cap); /* NUL-terminated */
+int hx_fs_link(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t ino, uint64_t dir, const char *name,
+               struct hx_fs_attr *ret);
+int hx_fs_unlink(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, const char *name);
+int hx_fs_rmdir(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, const char *name);
+#define HX_FS_RENAME_NOREPLACE 1u
+#define HX_FS_RENAME_EXCHANGE 2u
+int hx_fs_rename(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, const char *name, uint64_t new_dir,
+                 const char *new_name, unsigned flags);
+
+/* Open handles, counted in memory only: keep an unlinked inode alive. */
+void hx_fs_opened(struct hx_fs *fs, uint64_t ino);
+int hx_fs_released(struct hx_fs *fs, uint64_t ino); /* as forget */
+
+/*
+ * Reads up to LEN bytes at OFF as a vector that points into the cache and at a page of zeros (valid until
+ * the operation ends).  *ret_count entries of at most MAX; *ret_len bytes in all, short at end of file
+ * only.  Misses on all absent pages at once.
+ */
+int hx_fs_read(struct hx_fs *fs, uint64_t ino, uint64_t off, size_t len, struct iovec *ret, size_t max,
+               size_t *ret_count, size_t *ret_len);
+/* Writes all of LEN (at most 1 MiB) or nothing; grows the file; mtime and ctime; clears set-id bits when
+ * KILL_PRIV.  APPEND: at the end of the file, whatever OFF says. *ret_off: where it was written. */
+int hx_fs_write(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t ino, uint64_t off, const void *buf,
+                size_t len, bool append, bool kill_priv, uint64_t *ret_off);
+/* atime (relatime is the caller's rule). */
+int hx_fs_touch_atime(struct hx_fs *fs, uint64_t ino, struct hx_fs_time now);
+#define HX_FS_FALLOC_KEEP_SIZE 1u
+#define HX_FS_FALLOC_PUNCH 2u /* with KEEP_SIZE */
+/* Restart with HX_E_AGAIN and *io_done > 0 means: part is done (whole MTRs), call again with the rest. */
+int hx_fs_fallocate(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t ino, unsigned mode, uint64_t off,
+                    uint64_t len, uint64_t *io_done);
+/* SEEK_DATA (data true) or SEEK_HOLE from OFF; HX_E_NXIO is answered as HX_E_EOF. */
+int hx_fs_seek(struct hx_fs *fs, uint64_t ino, uint64_t off, bool data, uint64_t *ret_off);
+
+struct hx_fs_dirent {
+    uint64_t ino;
+    uint32_t type;   /* S_IFMT bits */
+    uint64_t cookie; /* position after this entry; stable across changes; never 0 */
+    char name[HX_FS_NAME_MAX + 1];
+};
+/* The entry after COOKIE (0: from the start), "." and ".." first.  1 and *ret, or 0 at the end. */
+int hx_fs_readdir(struct hx_fs *fs, uint64_t dir, uint64_t cookie, struct hx_fs_dirent *ret);
+
+struct hx_fs_statfs {
+    uint64_t pages, pages_free, inodes;
+};
+int hx_fs_statfs(struct hx_fs *fs, struct hx_fs_statfs *ret);
+
+/* Walks the whole tree and every structure; for tests and the simulator: 0, or HX_E_CORRUPT and WHY. */
+int hx_fs_verify(struct hx_fs *fs, char why[256]);
+
+#endif

@@ -1,0 +1,193 @@
+/*
+ * msg.h - the messages between clients, segment servers and their peers: bodies of POST /v1/msg.
+ *
+ * Every request starts with a head (HX_MSG_HEAD bytes), every answer with HX_REPLY_HEAD bytes, both
+ * versioned, length-prefixed and checksummed; little-endian.  The rules of who accepts what are
+ * protocol.md's; the table of bodies is here and, byte by byte, in doc/PROTOCOL.md.
+ *
+ * Request head:                                  Reply head:
+ *    0 u32 magic "HXQ1"                             0 u32 magic "HXP1"
+ *    4 u16 version (1)    6 u16 type                4 u16 version (1)    6 u16 type (as asked)
+ *    8 u64 request id                               8 u64 request id (as asked)
+ *   16 uuid volume (0: none)                       16 u32 status (0 or a code of err.h)  20 u32 flags
+ *   32 uuid server: incarnation that is meant      24 uuid server incarnation
+ *   48 u64 epoch                                   40 u64 promised epoch   (0 where there is no segment)
+ *   56 uuid owner                                  48 uuid promised owner
+ *   72 u32 pg   76 u32 g   80 u32 m                64 u32 body length   68 u32 crc of body
+ *   84 u32 body length   88 u32 crc of body        72 u32 crc of bytes 0..71
+ *   92 u32 crc of bytes 0..91
+ *
+ * The server's incarnation must match (else STRANGER), but in HELLO, LOOKUP and STATUS, where 0 is allowed.
+ * Pure; nothing allocates but decoders of lists, which say so.
+ */
+#ifndef HEXAD_MSG_H
+#define HEXAD_MSG_H
+
+#include "hexad/codec.h"
+#include "hexad/frame.h"
+#include "hexad/geometry.h"
+#include "hexad/history.h"
+#include "hexad/types.h"
+
+#define HX_MSG_MAGIC 0x31515848u   /* "HXQ1" */
+#define HX_REPLY_MAGIC 0x31505848u /* "HXP1" */
+#define HX_MSG_VERSION 1
+#define HX_MSG_HEAD 96u
+#define HX_REPLY_HEAD 76u
+#define HX_MSG_BODY_MAX (8u << 20) /* bytes of any body, both ways */
+
+/*
+ * type       role        request body                                answer body
+ * HELLO      any         -                                           hx_hello
+ * LOOKUP     writer,..   str volume name                             hx_lookup (NO_VOLUME: not here)
+ * FORMAT     writer,adm  geometry, history                           -     makes segment head.pg if absent; idempotent
+ * FENCE      writer      -                                           hx_inventory
+ * FETCH      writer,seg  u64 after, u64 to, u32 bytes_max, u8 raw    frames of records in (after, to]; reply flag MORE.
+ *                        raw 1: recovery (epoch, owner promised), all that is held; 0: peer, head.epoch = own top, valid ones only
+ * REPAIR     writer      history H', frames                          u64 complete through (SCL under H')
+ * ADOPT      writer      history G                                   u64 top epoch now, u64 SCL
+ * GEOMETRY   writer      geometry                                    -     PG 0 only; kept iff not lower than the own
+ * APPEND     writer      hx_append_head, frames                      list of hx_ack: one per PG in the frames
+ * READ       writer,rd   u64 read point, u32 n, n x u32 page in PG   n x hx_read_page, then n_raw x 4096 bytes, in order
+ * GOSSIP     segment     u32 n, n x { u32 pg, u64 top, u64 scl }     the same list as the receiver has them (pgs it holds)
+ * HISTORY    segment     -                                           history of head.pg
+ * STATUS     any         -                                           u32 n, n x hx_segment_status (of head.volume; 0: of all)
+ */
+enum hx_msg_type {
+    HX_MSG_HELLO = 1, HX_MSG_LOOKUP, HX_MSG_FORMAT, HX_MSG_FENCE, HX_MSG_FETCH, HX_MSG_REPAIR, HX_MSG_ADOPT,
+    HX_MSG_GEOMETRY, HX_MSG_APPEND, HX_MSG_READ, HX_MSG_GOSSIP, HX_MSG_HISTORY, HX_MSG_STATUS,
+    HX_MSG_TYPE_END
+};
+const char *hx_msg_type_name(unsigned type);
+
+struct hx_msg_head {
+    uint16_t type;
+    uint64_t req_id;
+    struct hx_uuid volume, server, owner;
+    struct hx_epoch epoch;
+    uint32_t pg, g, m;
+    uint32_t body_len, body_crc;
+};
+#define HX_REPLY_MORE 1u /* flag: FETCH has more */
+struct hx_reply_head {
+    uint16_t type;
+    uint64_t req_id;
+    int status; /* 0 or HX_E_* */
+    uint32_t flags;
+    struct hx_uuid server, promised_owner;
+    struct hx_epoch promised;
+    uint32_t body_len, body_crc;
+};
+/* Encode: computes body_crc and body_len from BODY pieces (which follow the head on the wire). */
+void hx_msg_head_encode(struct hx_msg_head *h, const struct hx_bytes *body, size_t pieces, uint8_t out[HX_MSG_HEAD]);
+void hx_reply_head_encode(struct hx_reply_head *h, const struct hx_bytes *body, size_t pieces, uint8_t out[HX_REPLY_HEAD]);
+/* Decode and check a whole message; *ret_body is borrowed from P.  HX_E_EOF, HX_E_VERSION, HX_E_BADMSG. */
+int hx_msg_decode(const uint8_t *p, size_t len, struct hx_msg_head *ret, struct hx_bytes *ret_body);
+int hx_reply_decode(const uint8_t *p, size_t len, struct hx_reply_head *ret, struct hx_bytes *ret_body);
+
+struct hx_hello {
+    char name[HX_NAME_MAX + 1], zone[HX_NAME_MAX + 1];
+    uint64_t disk_total, disk_free;
+};
+void hx_hello_encode(const struct hx_hello *h, struct hx_enc *e);
+int hx_hello_decode(struct hx_hello *h, struct hx_dec *d);
+
+/* What a server knows of the writer of a volume: alive while a connection that carried an APPEND of the
+ * newest epoch is open and it was heard within HX_WRITER_SILENT_MS, and it has not said goodbye. */
+#define HX_WRITER_SILENT_MS 10000u
+#define HX_WRITER_INFO_MAX 2048u
+struct hx_writer_info {
+    bool alive;
+    uint64_t ago_ms;      /* since it was last heard; UINT64_MAX: never by this process */
+    struct hx_epoch epoch;
+    struct hx_lsn vdl;
+    char text[HX_WRITER_INFO_MAX]; /* JSON that the writer sent about itself: host, pid, mount, counters */
+};
+struct hx_lookup {
+    struct hx_uuid volume;
+    struct hx_epoch top, promised;
+    struct hx_writer_info writer;
+    struct hx_geometry geometry; /* owned by the decoder's caller: hx_geometry_fini */
+};
+void hx_lookup_encode(const struct hx_lookup *l, struct hx_enc *e);
+size_t hx_lookup_encoded_max(const struct hx_lookup *l);
+int hx_lookup_decode(struct hx_lookup *l, struct hx_dec *d); /* HX_E_NOMEM */
+
+/* One record in a FENCE answer. */
+#define HX_INV_CPL 1u
+#define HX_INV_ENTRY 36u /* bytes on the wire: lsn, epoch, prev, flags u32, crc of the record's payload and page u32, pad 0 u32 */
+struct hx_inv_entry {
+    struct hx_lsn lsn, prev;
+    struct hx_epoch epoch;
+    uint32_t flags;
+    uint32_t sum; /* crc32c over kind, page (u32), payload: the same record has the same sum everywhere */
+};
+struct hx_inv_unknown {
+    struct hx_lsn from, to; /* inclusive: some record in here is damaged; LSN_MAX: no upper bound known */
+};
+struct hx_inventory {
+    struct hx_history history;
+    struct hx_lsn scl, base, vdl_hint; /* scl under the own history; entries are all held records above vdl_hint */
+    struct hx_geometry geometry;       /* PG 0; else zeroed */
+    bool has_geometry, hydrated;
+    uint32_t entry_count, unknown_count;
+    struct hx_inv_entry *entries;     /* owned; ascending by (lsn, epoch) */
+    struct hx_inv_unknown *unknowns;  /* owned */
+};
+void hx_inventory_fini(struct hx_inventory *v);
+size_t hx_inventory_encoded_len(const struct hx_inventory *v);
+void hx_inventory_encode(const struct hx_inventory *v, struct hx_enc *e);
+int hx_inventory_decode(struct hx_inventory *v, struct hx_dec *d); /* replaces on success only */
+
+#define HX_APPEND_GOODBYE 1u /* the writer closes the volume in order */
+struct hx_append_head {
+    struct hx_lsn vdl, floor;
+    uint32_t flags, frame_count;
+    char info[HX_WRITER_INFO_MAX]; /* may be empty: keep the former */
+};
+void hx_append_head_encode(const struct hx_append_head *a, struct hx_enc *e);
+void hx_append_head_decode(struct hx_append_head *a, struct hx_dec *d); /* sticky error in d; frames follow */
+struct hx_ack {
+    uint32_t pg;
+    int status; /* 0, HX_E_NEED_HISTORY, HX_E_NO_SEGMENT, HX_E_NOSPACE, HX_E_POISONED, ... */
+    struct hx_lsn scl;
+};
+#define HX_ACK_BYTES 16u
+void hx_ack_encode(const struct hx_ack *a, struct hx_enc *e);
+void hx_ack_decode(struct hx_ack *a, struct hx_dec *d);
+
+enum hx_read_state { HX_READ_RAW = 0, HX_READ_ZEROS = 1, HX_READ_CORRUPT = 2 };
+struct hx_read_page {
+    uint8_t state;
+    uint32_t crc;         /* of the 4,096 bytes, for RAW */
+    struct hx_lsn lsn;    /* newest record in it; 0 for none */
+};
+#define HX_READ_PAGE_BYTES 16u /* u8 state, u8 x 3 zero, u32 crc, u64 lsn */
+#define HX_READ_PAGES_MAX 1024u
+void hx_read_page_encode(const struct hx_read_page *r, struct hx_enc *e);
+void hx_read_page_decode(struct hx_read_page *r, struct hx_dec *d);
+
+struct hx_gossip_entry {
+    uint32_t pg;
+    struct hx_epoch top;
+    struct hx_lsn scl;
+};
+#define HX_GOSSIP_ENTRY 20u
+void hx_gossip_entry_encode(const struct hx_gossip_entry *g, struct hx_enc *e);
+void hx_gossip_entry_decode(struct hx_gossip_entry *g, struct hx_dec *d);
+
+struct hx_segment_status {
+    struct hx_uuid volume;
+    char volume_name[HX_NAME_MAX + 1];
+    uint32_t pg;
+    struct hx_epoch top, promised;
+    struct hx_lsn scl, highest, vdl, gc; /* highest: largest LSN held */
+    uint64_t disk_bytes, pages, records, damaged;
+    int state; /* 0 fine, HX_E_POISONED, HX_E_NOSPACE, HX_E_CORRUPT */
+    struct hx_writer_info writer; /* of the volume, as this server knows it */
+};
+void hx_segment_status_encode(const struct hx_segment_status *s, struct hx_enc *e);
+size_t hx_segment_status_encoded_max(void);
+void hx_segment_status_decode(struct hx_segment_status *s, struct hx_dec *d);
+
+#endif
