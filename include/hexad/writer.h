@@ -1,0 +1,117 @@
+/*
+ * writer.h - the one writer of an open epoch: LSNs, frames, acknowledgements, VCL and VDL.
+ *
+ * Invariants (reliability.md I2, I5):
+ *   W1 allocated <= max(VDL, end of this epoch) + lal; at most window_bytes of frames are unreleased.
+ *   W2 an acknowledgement is (member, SCL) under this epoch; PGCL = 4th largest; VCL = highest LSN below
+ *      which every PG is complete; VDL = highest CPL <= VCL; all three only rise.
+ *   W3 after FENCED nothing is sent or acknowledged any more, for ever.
+ *   W4 a frame, once sealed, never changes; the same bytes go to all six members.
+ *   W5 memory is bounded whatever a member does: frames leave the ring once they are at or below the VDL
+ *      and every member has them or is dropped behind (it catches up by gossip).
+ *
+ * Natural batching: at most one request of small frames is under way per server; what gathers meanwhile goes
+ * in the next; a lone commit is sent at once.  With enough bytes waiting (HX_WRITER_BULK_BYTES) up to
+ * HX_WRITER_CALLS_MAX requests are under way per server.
+ *
+ * Pure; allocates in new and add_pg only.
+ */
+#ifndef HEXAD_WRITER_H
+#define HEXAD_WRITER_H
+
+#include "hexad/effect.h"
+#include "hexad/geometry.h"
+#include "hexad/history.h"
+#include "hexad/types.h"
+
+#define HX_WRITER_BULK_BYTES (512u << 10)
+#define HX_WRITER_CALLS_MAX 3u
+#define HX_WRITER_WINDOW_DEFAULT (24u << 20) /* bytes of sealed frames */
+#define HX_WRITER_AGE_MS 20u         /* an unsealed frame that nobody waits for is sent after this */
+#define HX_WRITER_ANNOUNCE_MS 1000u  /* heartbeat with VDL and floor when idle */
+
+struct hx_writer;
+
+/* What recovery found out about a PG (hexad/recovery.h). */
+struct hx_writer_pg {
+    struct hx_lsn last;             /* its last surviving record: backlink of the next one; 0 for none */
+    struct hx_lsn scl[HX_COPIES];   /* as answered under this epoch; 0 where it did not answer */
+};
+struct hx_writer_cfg {
+    const struct hx_geometry *geometry; /* copied */
+    const struct hx_history *history;   /* copied; top entry is this epoch's: vdl, end, lal */
+    struct hx_uuid owner;
+    const struct hx_writer_pg *pgs;     /* geometry->pg_count of them */
+    size_t window_bytes;                /* 0: default; at least 4 frames */
+    uint64_t now_ms;
+};
+int hx_writer_new(const struct hx_writer_cfg *cfg, struct hx_writer **ret);
+void hx_writer_free(struct hx_writer *w);
+
+/* One record of a mini-transaction to be; the payload is copied into the frame. */
+struct hx_writer_rec {
+    struct hx_pageno page;
+    uint8_t kind;
+    uint16_t len;
+    const uint8_t *payload;
+};
+/*
+ * Appends a mini-transaction: consecutive LSNs, the last one is the CPL.  All or nothing.
+ * *ret_first: LSN of recs[0]; *ret_cpl: of the last.  HX_E_ROOM (W1), HX_E_FENCED.
+ */
+int hx_writer_append(struct hx_writer *w, uint64_t now_ms, const struct hx_writer_rec *recs, size_t count,
+                     struct hx_lsn *ret_first, struct hx_lsn *ret_cpl);
+/* Somebody waits for LSN to be durable: what is open is sealed and sent as soon as batching allows. */
+void hx_writer_want(struct hx_writer *w, uint64_t now_ms, struct hx_lsn lsn);
+struct hx_lsn hx_writer_vdl(const struct hx_writer *w);
+struct hx_lsn hx_writer_vcl(const struct hx_writer *w);
+struct hx_lsn hx_writer_last(const struct hx_writer *w); /* last LSN allocated; VDL when none yet */
+/* 0, or HX_E_FENCED for ever. */
+int hx_writer_state(const struct hx_writer *w);
+struct hx_epoch hx_writer_epoch(const struct hx_writer *w);
+/* Pages that exist: PGs x pages per PG. */
+uint64_t hx_writer_pages(const struct hx_writer *w);
+const struct hx_geometry *hx_writer_geometry(const struct hx_writer *w);
+const struct hx_history *hx_writer_history(const struct hx_writer *w);
+
+/* Read floor to announce: lowest read point still in use; the reader sets it, monotone. */
+void hx_writer_set_floor(struct hx_writer *w, struct hx_lsn floor);
+/* JSON text about this writer that goes along with heartbeats (at most HX_WRITER_INFO_MAX - 1 bytes). */
+void hx_writer_set_info(struct hx_writer *w, const char *text);
+/* Wall-clock microseconds for frames sealed from now on. */
+void hx_writer_set_time(struct hx_writer *w, uint64_t time_us);
+/* A PG that growth has published (geometry g + 1).  HX_E_NOMEM. */
+int hx_writer_add_pg(struct hx_writer *w, const struct hx_geometry *grown);
+/* Say goodbye with the next announcement; call when VDL == last. hx_writer_idle: nothing is under way. */
+void hx_writer_goodbye(struct hx_writer *w, uint64_t now_ms);
+bool hx_writer_idle(const struct hx_writer *w);
+
+/* Events.  BODY: a whole answer (reply head + body), borrowed until return. */
+void hx_writer_answer(struct hx_writer *w, uint64_t now_ms, uint64_t call, struct hx_bytes body);
+void hx_writer_failed(struct hx_writer *w, uint64_t now_ms, uint64_t call, int err);
+/* Another part met FENCED. */
+void hx_writer_fence(struct hx_writer *w);
+/* Timers: seals aged frames, heartbeats, tries silent servers again.  Returns ms until the next call. */
+uint64_t hx_writer_tick(struct hx_writer *w, uint64_t now_ms);
+int hx_writer_next(struct hx_writer *w, struct hx_effect *ret);
+
+/* What is known of a member, for reads and for status. */
+enum hx_member_state { HX_MEMBER_UNKNOWN = 0, HX_MEMBER_OK, HX_MEMBER_BEHIND, HX_MEMBER_DOWN, HX_MEMBER_REFUSED };
+struct hx_member_view {
+    enum hx_member_state state;
+    struct hx_lsn scl;
+    int last_error;         /* of the last failure, 0 for none */
+    uint64_t silent_ms;     /* since the last good answer */
+    uint32_t rtt_us;        /* smoothed round trip of appends */
+};
+void hx_writer_member(const struct hx_writer *w, uint32_t pg, unsigned slot, uint64_t now_ms, struct hx_member_view *ret);
+struct hx_lsn hx_writer_pgcl(const struct hx_writer *w, uint32_t pg);
+
+struct hx_writer_stats {
+    uint64_t mtrs, records, record_bytes, frame_bytes; /* record_bytes: heads + payloads before compression */
+    uint64_t wire_bytes;  /* of APPEND bodies handed to all servers, resends too */
+    uint64_t calls, frames, dropped_behind, room_waits;
+};
+void hx_writer_stats(const struct hx_writer *w, struct hx_writer_stats *ret);
+
+#endif
