@@ -115,7 +115,7 @@ int hx_lookup_decode(struct hx_lookup *l, struct hx_dec *d); /* HX_E_NOMEM */
 
 /* One record in a FENCE answer. */
 #define HX_INV_CPL 1u
-#define HX_INV_ENTRY 36u /* bytes on the wire: lsn, epoch, prev, flags u32, crc of the record's payload and page u32, pad 0 u32 */
+#define HX_INV_ENTRY 36u /* bytes on the wire: u64 lsn, u64 epoch, u64 prev, u32 flags, u32 sum, u32 zero */
 struct hx_inv_entry {
     struct hx_lsn lsn, prev;
     struct hx_epoch epoch;
