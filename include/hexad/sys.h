@@ -118,7 +118,7 @@ const struct hx_uuid *hx_datadir_incarnation(const struct hx_datadir *d);
 /* ---- farm.c, disk.c: hexad/disk.h over real files ----
  *
  * DATA/segments/<volume uuid>-<pg>/<file id, 16 hex digits>.  Contract D1..D4.  At most FILES_MAX descriptors are kept
- * open (0: 256).  D is borrowed until hx_farm_free, which closes all disks. */
+ * open (0: 256).  D is borrowed until hx_farm_free, after every disk has been closed. */
 int hx_farm_new(struct hx_datadir *d, unsigned files_max, struct hx_disk_farm **ret);
 void hx_farm_free(struct hx_disk_farm *f);
 

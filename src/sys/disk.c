@@ -1,0 +1,229 @@
+/*
+ * disk.c - hexad/disk.h over the files of one real directory.
+ *
+ * Does not know what is in the files.  Contract D1..D4, and:
+ *   S1 After a flush that failed, the file's cached pages are given up, so that a read sees the medium: the kernel
+ *      marks pages clean that it could not write (D3).
+ *   S2 Names come from numbers only; links are not followed; nothing is inherited by children.
+ * A crash leaves files of any length up to what was written, and names that were never synced may be missing.
+ * Threads: one.  Memory: one struct per disk; descriptors are in the farm's cache.
+ */
+#include "farm_private.h"
+#include "hexad/err.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FILE_DIGITS 16
+
+static struct hx_sys_disk *self(const struct hx_disk *d)
+{
+    return HX_CONTAINER_OF(d, struct hx_sys_disk, disk);
+}
+
+static void file_name(uint64_t file, char name[FILE_DIGITS + 1])
+{
+    snprintf(name, FILE_DIGITS + 1, "%016llx", (unsigned long long)file);
+}
+
+static int open_file(struct hx_sys_disk *d, uint64_t file, int flags)
+{
+    char name[FILE_DIGITS + 1];
+    file_name(file, name);
+    for (;;) {
+        int fd = openat(d->dir_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
+        if (fd >= 0)
+            return fd;
+        if (errno != EINTR && (errno != EMFILE || !hx_fdcache_shrink(d->farm->fds)))
+            return -1;
+    }
+}
+
+/* The descriptor of FILE; makes the file when CREATE. */
+static int get(struct hx_sys_disk *d, uint64_t file, bool create, struct hx_fd_entry **ret)
+{
+    struct hx_fd_entry *e = hx_fdcache_find(d->farm->fds, &d->disk, file);
+    if (e) {
+        *ret = e;
+        return 0;
+    }
+    int fd = open_file(d, file, 0);
+    if (fd < 0 && errno == ENOENT && create) {
+        fd = open_file(d, file, O_CREAT | O_EXCL);
+        d->dir_dirty |= fd >= 0;
+    }
+    if (fd < 0)
+        return hx_err_from_errno(errno);
+    return hx_fdcache_insert(d->farm->fds, &d->disk, file, fd, ret);
+}
+
+static int disk_read(struct hx_disk *disk, uint64_t file, uint64_t off, void *buf, size_t len, size_t *ret_len)
+{
+    struct hx_fd_entry *e;
+    size_t done = 0;
+    int err = get(self(disk), file, false, &e);
+    while (!err && done < len) {
+        ssize_t n = pread(e->fd, (uint8_t *)buf + done, len - done, (off_t)(off + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            err = hx_err_from_errno(errno);
+        else if (n == 0)
+            break;
+        else
+            done += (size_t)n;
+    }
+    if (!err)
+        *ret_len = done;
+    return err;
+}
+
+static int disk_write(struct hx_disk *disk, uint64_t file, uint64_t off, const void *buf, size_t len)
+{
+    struct hx_fd_entry *e;
+    int err = get(self(disk), file, true, &e);
+    if (!err)
+        e->dirty = true;
+    while (!err && len > 0) {
+        ssize_t n = pwrite(e->fd, buf, len, (off_t)off);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            err = hx_err_from_errno(errno);
+            break;
+        }
+        buf = (const uint8_t *)buf + n;
+        off += (uint64_t)n;
+        len -= (size_t)n;
+    }
+    return err;
+}
+
+static int sync_fd(int fd)
+{
+    int rc;
+    do
+        rc = fdatasync(fd);
+    while (rc < 0 && errno == EINTR);
+    if (rc == 0)
+        return 0;
+    int err = hx_err_from_errno(errno);
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); /* S1 */
+    return err;
+}
+
+void hx_disk_evict(struct hx_fd_entry *e)
+{
+    int err = sync_fd(e->fd);
+    if (err)
+        self(e->disk)->failed = err;
+    e->dirty = err != 0;
+}
+
+static int disk_flush(struct hx_disk *disk, uint64_t file)
+{
+    struct hx_sys_disk *d = self(disk);
+    struct hx_fd_entry *e;
+    if (d->failed)
+        return d->failed;
+    int err = get(d, file, false, &e);
+    if (err)
+        return err;
+    err = sync_fd(e->fd);
+    if (err)
+        return err;
+    e->dirty = false;
+    if (d->dir_dirty) {
+        if (fsync(d->dir_fd) < 0)
+            return hx_err_from_errno(errno);
+        d->dir_dirty = false;
+    }
+    return 0;
+}
+
+static int disk_remove(struct hx_disk *disk, uint64_t file)
+{
+    struct hx_sys_disk *d = self(disk);
+    char name[FILE_DIGITS + 1];
+    struct hx_fd_entry *e = hx_fdcache_find(d->farm->fds, disk, file);
+    if (e)
+        hx_fdcache_drop(d->farm->fds, e);
+    file_name(file, name);
+    if (unlinkat(d->dir_fd, name, 0) < 0)
+        return errno == ENOENT ? 0 : hx_err_from_errno(errno);
+    d->dir_dirty = true;
+    return 0;
+}
+
+static bool parse_name(const char *name, uint64_t *ret)
+{
+    uint64_t v = 0;
+    if (strlen(name) != FILE_DIGITS || strspn(name, "0123456789abcdef") != FILE_DIGITS)
+        return false;
+    for (; *name; name++)
+        v = v << 4 | (uint64_t)(*name <= '9' ? *name - '0' : *name - 'a' + 10);
+    *ret = v;
+    return true;
+}
+
+/* Keeps the MAX lowest ids, sorted. */
+static size_t keep_lowest(uint64_t id, struct hx_disk_file *ret, size_t count, size_t max)
+{
+    size_t i;
+    if (count == max && (max == 0 || id > ret[max - 1].id))
+        return count;
+    if (count < max)
+        count++;
+    for (i = count - 1; i > 0 && ret[i - 1].id > id; i--)
+        ret[i] = ret[i - 1];
+    ret[i] = (struct hx_disk_file){id, 0};
+    return count;
+}
+
+static int disk_list(struct hx_disk *disk, uint64_t from, struct hx_disk_file *ret, size_t max, size_t *ret_count)
+{
+    struct hx_sys_disk *d = self(disk);
+    size_t count = 0;
+    uint64_t id;
+    int err = 0, fd = openat(d->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!dir) {
+        err = hx_err_from_errno(errno);
+        if (fd >= 0)
+            close(fd);
+        return err;
+    }
+    errno = 0;
+    for (struct dirent *e; (e = readdir(dir)) != NULL;)
+        if (parse_name(e->d_name, &id) && id >= from)
+            count = keep_lowest(id, ret, count, max);
+    if (errno)
+        err = hx_err_from_errno(errno);
+    closedir(dir);
+    for (size_t i = 0; i < count && !err; i++) {
+        char name[FILE_DIGITS + 1];
+        struct stat st;
+        file_name(ret[i].id, name);
+        if (fstatat(d->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            err = hx_err_from_errno(errno);
+        else
+            ret[i].bytes = (uint64_t)st.st_size;
+    }
+    if (!err)
+        *ret_count = count;
+    return err;
+}
+
+const struct hx_disk_ops hx_sys_disk_ops = {
+    .read = disk_read,
+    .write = disk_write,
+    .flush = disk_flush,
+    .remove = disk_remove,
+    .list = disk_list,
+};

@@ -1,0 +1,29 @@
+/*
+ * farm_private.h - what farm.c and disk.c share.
+ */
+#ifndef HEXAD_SYS_FARM_PRIVATE_H
+#define HEXAD_SYS_FARM_PRIVATE_H
+
+#include "fdcache.h"
+#include "hexad/disk.h"
+
+struct hx_sys_farm {
+    struct hx_disk_farm farm;
+    int segments_fd; /* of the data directory */
+    struct hx_fdcache *fds;
+    struct hx_disk_place *places; /* of the walk under way */
+    size_t place_count;
+    unsigned open_disks;
+};
+struct hx_sys_disk {
+    struct hx_disk disk;
+    struct hx_sys_farm *farm;
+    int dir_fd;
+    bool dir_dirty; /* a name was made or removed since the directory was last synced (D2) */
+    int failed;     /* a flush failed when a descriptor had to be closed: said at every flush from now on (D3) */
+};
+extern const struct hx_disk_ops hx_sys_disk_ops;
+/* The cache's evict: flush, and remember a failure in the disk. */
+void hx_disk_evict(struct hx_fd_entry *e);
+
+#endif
