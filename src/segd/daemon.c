@@ -1,0 +1,280 @@
+/*
+ * daemon.c - carries out what a hx_node decides: one thread, one loop, real sockets, real files.
+ *
+ * Decides nothing itself.  An iteration of the loop:
+ *   1 requests, answers of peers and the timer are given to the node as they arrive;
+ *   2 the deferred batch: hx_node_flush (one flush per segment for all that has gathered), then hx_node_next until it is
+ *     empty: answers go out, requests to peers are posted.
+ *   B1 No answer leaves before the flush of its batch: only batch() calls hx_node_next, after hx_node_flush.
+ *   B2 A token is the hx_request itself: the network layer keeps it until its one answer.
+ * SIGTERM ends the loop after a last batch: whatever has been accepted has been answered.  kill -9 is as safe.
+ * Threads: one.  Memory: one struct send per request to a peer that is under way, with a copy of its body.
+ */
+#include "segd.h"
+
+#include "hexad/assert.h"
+#include "hexad/net.h"
+#include "hexad/node.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+_Static_assert((unsigned)HX_ROLE_SEGMENT == HX_NODE_ROLE_SEGMENT && (unsigned)HX_ROLE_WRITER == HX_NODE_ROLE_WRITER &&
+                   (unsigned)HX_ROLE_ADMIN == HX_NODE_ROLE_ADMIN && (unsigned)HX_ROLE_READER == HX_NODE_ROLE_READER,
+               "net.h and node.h name roles by the same bits");
+
+struct segd {
+    const struct hx_segmentd_conf *conf;
+    struct hx_loop *loop;
+    struct hx_datadir *data;
+    struct hx_disk_farm *farm;
+    struct hx_node *node;
+    struct hx_client *client;
+    struct hx_server_net *server;
+    struct hx_timer *timer;
+    struct hx_defer *batch;
+    struct send *sends; /* under way */
+};
+
+/* A request to a peer. */
+struct send {
+    struct send *next, **link;
+    struct segd *d;
+    uint64_t call;
+    struct hx_call *post;
+    struct iovec iov;
+    uint8_t body[];
+};
+
+static void send_free(struct send *s)
+{
+    *s->link = s->next;
+    if (s->next)
+        s->next->link = s->link;
+    free(s);
+}
+
+static void peer_answered(void *ctx, int err, struct hx_bytes body)
+{
+    struct send *s = ctx;
+    struct segd *d = s->d;
+    if (err)
+        hx_log(HX_LOG_DEBUG, "peer: %s: %s", hx_err_text(err), hx_client_why(d->client));
+    hx_node_answer(d->node, hx_loop_now_ms(d->loop), s->call, err, body);
+    send_free(s);
+    hx_defer_call(d->batch);
+}
+
+static void send_to_peer(struct segd *d, const struct hx_node_effect *e)
+{
+    static const struct hx_bytes none;
+    struct send *s = malloc(sizeof *s + e->body.len);
+    int err = HX_E_NOMEM;
+    if (s) {
+        *s = (struct send){.next = d->sends, .link = &d->sends, .d = d, .call = e->call};
+        memcpy(s->body, e->body.p, e->body.len);
+        s->iov = (struct iovec){s->body, e->body.len};
+        if (s->next)
+            s->next->link = &s->next;
+        d->sends = s;
+        err = hx_client_post(d->client, e->url, e->name, &s->iov, 1, e->timeout_ms, peer_answered, s, &s->post);
+        if (err)
+            send_free(s);
+    }
+    if (err)
+        hx_node_answer(d->node, hx_loop_now_ms(d->loop), e->call, err, none);
+}
+
+/* B1 */
+static void batch(void *ctx)
+{
+    struct segd *d = ctx;
+    struct hx_node_effect e;
+    hx_node_flush(d->node);
+    while (hx_node_next(d->node, &e) == 1) {
+        if (e.kind == HX_NODE_REPLY)
+            hx_request_reply((struct hx_request *)(uintptr_t)e.token, e.body); /* B2 */
+        else
+            send_to_peer(d, &e);
+    }
+}
+
+static void request(void *ctx, struct hx_request *r, uint64_t conn, const struct hx_peer *peer, struct hx_bytes body)
+{
+    struct segd *d = ctx;
+    hx_node_request(d->node, hx_loop_now_ms(d->loop), hx_clock_wall_us(), (uint64_t)(uintptr_t)r, conn,
+                    (unsigned)peer->role, peer->name, body);
+    hx_defer_call(d->batch);
+}
+
+static void closed(void *ctx, uint64_t conn)
+{
+    struct segd *d = ctx;
+    hx_node_closed(d->node, hx_loop_now_ms(d->loop), conn);
+    hx_defer_call(d->batch);
+}
+
+static void tick(void *ctx)
+{
+    struct segd *d = ctx;
+    hx_timer_set(d->timer, hx_node_tick(d->node, hx_loop_now_ms(d->loop)));
+    hx_defer_call(d->batch);
+}
+
+static void stop(void *ctx)
+{
+    struct segd *d = ctx;
+    hx_notify("STOPPING=1");
+    hx_loop_stop(d->loop);
+}
+
+static int open_store(struct segd *d)
+{
+    char why[HX_WHY_MAX];
+    const struct hx_segmentd_conf *c = d->conf;
+    int err = hx_datadir_open(c->data, c->name, c->zone, &d->data, why);
+    if (err) {
+        const char *hint = err == HX_E_STRANGER ? "set [server] name and zone, or data, to what belongs together"
+                           : err == HX_E_EXIST  ? "give the server a directory of its own: [server] data"
+                           : err == HX_E_NOENT  ? "make the directory above it, or change [server] data"
+                                                : NULL;
+        hx_complain(err, "cannot use the data directory", why, hint);
+        return err;
+    }
+    err = hx_farm_new(d->data, c->files_max, &d->farm);
+    const struct hx_node_cfg cfg = {
+        .name = c->name,
+        .zone = c->zone,
+        .incarnation = *hx_datadir_incarnation(d->data),
+        .farm = d->farm,
+        .gossip_ms = c->gossip_ms,
+        .log_file_bytes = c->log_file_bytes,
+        .seed = hx_random_u64(),
+    };
+    if (!err)
+        err = hx_node_new(&cfg, hx_loop_now_ms(d->loop), &d->node);
+    if (err)
+        hx_complain(err, "cannot open the segments", c->data, NULL);
+    return err;
+}
+
+/* The certificate that others will see must carry our name, or every client refuses us. */
+static int check_identity(const struct segd *d)
+{
+    char text[2048], want[HX_NAME_MAX + 32], why[HX_WHY_MAX];
+    int err = hx_cert_show(d->conf->cert, text, sizeof text);
+    snprintf(want, sizeof want, "hexad://segment/%s", d->conf->name);
+    const char *at = err ? NULL : strstr(text, want);
+    if (err || (at && strcspn(at, " \t\n,") == strlen(want)))
+        return err;
+    snprintf(why, sizeof why, "%.120s is not for %.80s", d->conf->cert, want);
+    hx_complain(HX_E_ROLE, "cannot start", why, "hexad cert show FILE; make one with hexad cert create-server");
+    return HX_E_ROLE;
+}
+
+static int open_network(struct segd *d)
+{
+    char why[HX_WHY_MAX] = "";
+    const struct hx_segmentd_conf *c = d->conf;
+    const struct hx_tls_cfg tls = {c->ca, c->cert, c->key};
+    const struct hx_server_cfg cfg = {
+        .listen = c->listen,
+        .tls = tls,
+        .body_max = HX_MSG_BODY_MAX + HX_MSG_HEAD,
+        .idle_ms = c->idle_ms,
+        .connections_max = c->connections_max,
+        .request = request,
+        .closed = closed,
+        .ctx = d,
+    };
+    int err = hx_client_new(d->loop, &tls, &d->client, why);
+    if (err) {
+        hx_complain(err, "cannot start", why, NULL);
+        return err;
+    }
+    err = hx_server_net_new(d->loop, &cfg, &d->server, why);
+    if (err) {
+        char what[HX_WHY_MAX];
+        snprintf(what, sizeof what, "cannot listen on %.200s", c->listen);
+        hx_complain(err, what, why, "is the port in use? ss -ltnp shows by whom; or change [server] listen");
+    }
+    return err;
+}
+
+static int open_loop(struct segd *d)
+{
+    int err = hx_loop_new(&d->loop);
+    if (!err)
+        err = hx_timer_new(d->loop, tick, d, &d->timer);
+    if (!err)
+        err = hx_defer_new(d->loop, batch, d, &d->batch);
+    static const int ends[] = {SIGTERM, SIGINT, SIGHUP};
+    for (size_t i = 0; i < HX_ARRAY_LEN(ends) && !err; i++)
+        err = hx_loop_on_signal(d->loop, ends[i], stop, d);
+    if (err)
+        hx_complain(err, "cannot start", NULL, NULL);
+    return err;
+}
+
+/* The address with the port that was really taken. */
+static void announce(struct segd *d, int ready_fd)
+{
+    struct hx_node_stats stats;
+    const char *colon = strrchr(d->conf->listen, ':');
+    int host = (int)(colon - d->conf->listen), port = hx_server_net_port(d->server);
+    hx_node_stats(d->node, &stats);
+    hx_log(HX_LOG_NOTE, "%s (%s) listens on %.*s:%d, %llu segments", d->conf->name, d->conf->zone, host,
+           d->conf->listen, port, (unsigned long long)stats.segments);
+    hx_notify("READY=1\nSTATUS=%s (%s) listens on %.*s:%d, %llu segments", d->conf->name, d->conf->zone, host,
+              d->conf->listen, port, (unsigned long long)stats.segments);
+    if (ready_fd < 0)
+        return;
+    char text[16];
+    int n = snprintf(text, sizeof text, "%d\n", port);
+    (void)hx_fd_write_all(ready_fd, text, (size_t)n);
+    close(ready_fd);
+}
+
+static void close_all(struct segd *d)
+{
+    hx_server_net_free(d->server);
+    hx_client_free(d->client); /* no completions from here on */
+    while (d->sends)
+        send_free(d->sends);
+    hx_node_free(d->node);
+    hx_farm_free(d->farm);
+    hx_datadir_close(d->data);
+    hx_defer_free(d->batch);
+    hx_timer_free(d->timer);
+    hx_loop_free(d->loop);
+}
+
+int segd_run(const struct segd_start *start)
+{
+    struct segd d = {.conf = start->conf};
+    char why[HX_WHY_MAX] = "";
+    const struct hx_tls_cfg tls = {d.conf->ca, d.conf->cert, d.conf->key};
+    int err = hx_tls_check(&tls, why);
+    if (err)
+        hx_complain(err, "cannot start", why, NULL);
+    if (!err)
+        err = check_identity(&d);
+    if (!err)
+        err = open_loop(&d);
+    if (!err)
+        err = open_store(&d);
+    if (!err)
+        err = open_network(&d);
+    if (!err) {
+        announce(&d, start->ready_fd);
+        tick(&d);
+        err = hx_loop_run(d.loop);
+        batch(&d);
+        hx_log(HX_LOG_INFO, "%s ends%s%s", d.conf->name, err ? ": " : "", err ? hx_err_text(err) : "");
+    }
+    close_all(&d);
+    return hx_exit_code(err);
+}
