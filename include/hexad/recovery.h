@@ -47,7 +47,8 @@ uint64_t hx_recovery_tick(struct hx_recovery *r, uint64_t now_ms);
 int hx_recovery_next(struct hx_recovery *r, struct hx_effect *ret);
 enum hx_recovery_state hx_recovery_state(const struct hx_recovery *r);
 int hx_recovery_error(const struct hx_recovery *r);
-/* What is waited for, in words, for messages: "PG 3: 2 of 6 servers answered, 3 needed (silent: c1 c2)". */
+/* What is waited for, in words, for messages: "PG 3: 2 of 6 servers answered, 3 needed (silent: c1 c2)"; in
+ * state FAILED: why. */
 void hx_recovery_waiting(const struct hx_recovery *r, char *text, size_t cap);
 /* Valid in state OPEN; borrowed until free. */
 const struct hx_recovery_result *hx_recovery_result(const struct hx_recovery *r);
@@ -96,7 +97,9 @@ struct hx_lookup_sum {
     unsigned answers;        /* servers that know the volume */
     unsigned writer_alive;   /* of them, those that see a living writer of the highest epoch */
     char writer_text[2048];
-    uint64_t writer_ago_ms;
+    uint64_t writer_ago_ms;       /* since any of them heard it; UINT64_MAX: never */
+    struct hx_epoch top, promised, writer_epoch;
+    struct hx_uuid *heard;        /* owned: the servers counted in answers */
 };
 int hx_lookup_sum_add(struct hx_lookup_sum *s, struct hx_bytes answer); /* a whole answer; 0, or its error */
 void hx_lookup_sum_fini(struct hx_lookup_sum *s);

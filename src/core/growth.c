@@ -1,0 +1,204 @@
+/*
+ * growth.c - one more protection group: place it, make it on six servers, publish it (reliability.md I9).
+ *
+ * Does not decide when (the volume client does, when pages run short) and tells the writer nothing: whoever
+ * drives this gives the published geometry to hx_writer_add_pg.
+ * Invariants:
+ *   N1 GEOMETRY with g + 1 is sent only after at least four members answered that they made the segment, and
+ *      either all six did or HX_GROWTH_PATIENCE_MS have passed: so of a published PG at most two members
+ *      were never made (recovery makes those, and takes more than two for a loss).
+ *   N2 published: four of PG 0's members stored it; nothing is routed to the PG before.
+ *   N3 FENCED ends it for ever.
+ * A crash between leaves segments that no geometry names; the next growth of the same number makes them its
+ * own, for FORMAT is idempotent and no record refers to them.  A stored but unpublished geometry on fewer
+ * than four is bound by a recovery or replaced by it.
+ * Allocates in new, and for each request; HX_E_NOMEM ends it.
+ */
+#include "ask.h"
+
+#include "hexad/assert.h"
+#include "hexad/quorum.h"
+#include "hexad/recovery.h"
+
+#include <stdlib.h>
+
+#define HX_GROWTH_PATIENCE_MS 2000u
+
+struct hx_growth {
+    struct hx_ask ask;
+    struct hx_ask_task format[HX_COPIES], publish[HX_COPIES];
+    hx_members made, stored;
+    bool publishing;
+    int state;
+    uint64_t patience_until_ms;
+    struct hx_uuid owner;
+    struct hx_geometry geometry; /* the grown one */
+    struct hx_history history;
+};
+
+static void end(struct hx_growth *g, int state)
+{
+    g->state = state;
+    hx_ask_reset(&g->ask);
+}
+
+static void start_asking(struct hx_growth *g, struct hx_ask_task *tasks, uint32_t pg, uint16_t msg)
+{
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        hx_ask_queue(&g->ask, &tasks[i], g->geometry.pgs[pg].server[i], msg);
+}
+
+static int place(struct hx_growth *g, const struct hx_writer *w)
+{
+    struct hx_pg_members m;
+    int err = hx_geometry_copy(&g->geometry, hx_writer_geometry(w));
+    if (err == 0)
+        err = hx_history_copy(&g->history, hx_writer_history(w));
+    if (err != 0)
+        return err;
+    err = hx_geometry_place(&g->geometry, &m);
+    if (err == 0)
+        err = hx_geometry_add_pg(&g->geometry, &m);
+    if (err != 0)
+        return err == HX_E_NOMEM ? err : HX_E_NOSPACE;
+    g->geometry.epoch = hx_writer_epoch(w);
+    return 0;
+}
+
+int hx_growth_new(const struct hx_writer *w, const struct hx_uuid *owner, uint64_t now_ms, struct hx_growth **ret)
+{
+    struct hx_growth *g = calloc(1, sizeof *g);
+    if (g == NULL)
+        return HX_E_NOMEM;
+    hx_ask_init(&g->ask, HX_PART_GROWTH, now_ms);
+    g->owner = *owner;
+    g->patience_until_ms = now_ms + HX_GROWTH_PATIENCE_MS;
+    g->state = hx_writer_state(w);
+    if (g->state == 0)
+        g->state = place(g, w);
+    if (g->state == HX_E_NOMEM ||
+        (g->state == 0 && (hx_ask_servers(&g->ask, g->geometry.servers, g->geometry.server_count) != 0 ||
+                           hx_ask_reserve(&g->ask, (size_t)2 * HX_COPIES) != 0))) {
+        hx_growth_free(g);
+        return HX_E_NOMEM;
+    }
+    if (g->state == 0) {
+        g->state = HX_E_AGAIN;
+        start_asking(g, g->format, g->geometry.pg_count - 1, HX_MSG_FORMAT);
+    }
+    *ret = g;
+    return 0;
+}
+
+void hx_growth_free(struct hx_growth *g)
+{
+    if (g == NULL)
+        return;
+    hx_ask_fini(&g->ask);
+    hx_geometry_fini(&g->geometry);
+    hx_history_fini(&g->history);
+    free(g);
+}
+
+static void publish_when_due(struct hx_growth *g)
+{
+    bool patient = g->made != HX_MEMBERS_ALL && g->ask.now_ms < g->patience_until_ms;
+    if (g->state != HX_E_AGAIN || g->publishing || patient || !hx_quorum_write(g->made))
+        return; /* N1 */
+    g->publishing = true;
+    start_asking(g, g->publish, 0, HX_MSG_GEOMETRY);
+}
+
+static void judge(struct hx_growth *g, const struct hx_ask_reply *reply)
+{
+    struct hx_ask_task *t = reply->task;
+    if (reply->err == HX_E_FENCED) {
+        end(g, HX_E_FENCED); /* N3 */
+        return;
+    }
+    if (reply->err != 0) {
+        hx_ask_pause(&g->ask, t, t->server, t->msg);
+        return;
+    }
+    if (t->msg == HX_MSG_FORMAT) {
+        g->made = hx_members_add(g->made, (unsigned)(t - g->format));
+        publish_when_due(g);
+        return;
+    }
+    g->stored = hx_members_add(g->stored, (unsigned)(t - g->publish));
+    if (hx_quorum_write(g->stored))
+        end(g, 0); /* N2 */
+}
+
+void hx_growth_answer(struct hx_growth *g, uint64_t now_ms, uint64_t call, struct hx_bytes body)
+{
+    struct hx_ask_reply reply;
+    if (hx_ask_answer(&g->ask, now_ms, call, body, &reply))
+        judge(g, &reply);
+}
+
+void hx_growth_failed(struct hx_growth *g, uint64_t now_ms, uint64_t call, int err)
+{
+    struct hx_ask_reply reply;
+    if (hx_ask_failed(&g->ask, now_ms, call, err, &reply))
+        judge(g, &reply);
+}
+
+uint64_t hx_growth_tick(struct hx_growth *g, uint64_t now_ms)
+{
+    uint64_t next = hx_ask_tick(&g->ask, now_ms);
+    publish_when_due(g);
+    if (g->state == HX_E_AGAIN && !g->publishing && g->patience_until_ms > g->ask.now_ms &&
+        g->patience_until_ms - g->ask.now_ms < next)
+        next = g->patience_until_ms - g->ask.now_ms;
+    return next;
+}
+
+static int build(const struct hx_growth *g, uint16_t msg, uint8_t **ret, size_t *ret_len)
+{
+    size_t len = hx_geometry_encoded_len(&g->geometry);
+    if (msg == HX_MSG_FORMAT)
+        len += hx_history_encoded_len(&g->history);
+    uint8_t *p = malloc(len);
+    if (p == NULL)
+        return HX_E_NOMEM;
+    struct hx_enc e = hx_enc_init(p, len);
+    hx_geometry_encode(&g->geometry, &e);
+    if (msg == HX_MSG_FORMAT)
+        hx_history_encode(&g->history, &e);
+    hx_assert(e.err == 0 && e.len == len);
+    *ret = p;
+    *ret_len = len;
+    return 0;
+}
+
+int hx_growth_next(struct hx_growth *g, struct hx_effect *ret)
+{
+    uint8_t *body = NULL;
+    size_t len = 0;
+    if (hx_ask_cancel_next(&g->ask, ret))
+        return 1;
+    struct hx_ask_task *t = g->state == HX_E_AGAIN ? hx_ask_pop(&g->ask) : NULL;
+    if (t == NULL)
+        return 0;
+    struct hx_msg_head head = {.volume = g->geometry.volume, .owner = g->owner,
+                               .epoch = hx_history_top(&g->history), .g = g->geometry.g, .m = g->geometry.m};
+    head.pg = t->msg == HX_MSG_FORMAT ? g->geometry.pg_count - 1 : 0;
+    int err = build(g, t->msg, &body, &len);
+    if (err == 0)
+        err = hx_ask_send(&g->ask, t, &head, body, len, ret);
+    if (err == 0)
+        return 1;
+    end(g, err);
+    return hx_ask_cancel_next(&g->ask, ret);
+}
+
+int hx_growth_state(const struct hx_growth *g)
+{
+    return g->state;
+}
+
+const struct hx_geometry *hx_growth_geometry(const struct hx_growth *g)
+{
+    return &g->geometry;
+}
