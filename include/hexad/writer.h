@@ -57,7 +57,8 @@ struct hx_writer_rec {
 };
 /*
  * Appends a mini-transaction: consecutive LSNs, the last one is the CPL.  All or nothing.
- * *ret_first: LSN of recs[0]; *ret_cpl: of the last.  HX_E_ROOM (W1), HX_E_FENCED.
+ * *ret_first: LSN of recs[0]; *ret_cpl: of the last.  HX_E_ROOM (W1), HX_E_FENCED, HX_E_INVAL (no such page),
+ * HX_E_TOOBIG (more than an empty window takes: it would wait for ever).
  */
 int hx_writer_append(struct hx_writer *w, uint64_t now_ms, const struct hx_writer_rec *recs, size_t count,
                      struct hx_lsn *ret_first, struct hx_lsn *ret_cpl);
@@ -85,6 +86,9 @@ int hx_writer_add_pg(struct hx_writer *w, const struct hx_geometry *grown);
 /* Say goodbye with the next announcement; call when VDL == last. hx_writer_idle: nothing is under way. */
 void hx_writer_goodbye(struct hx_writer *w, uint64_t now_ms);
 bool hx_writer_idle(const struct hx_writer *w);
+/* Moves when the ring got room after an append was refused with HX_E_ROOM; with the VDL it says when to try
+ * again (members that were dropped behind give room without any move of the VDL). */
+uint64_t hx_writer_room_serial(const struct hx_writer *w);
 
 /* Events.  BODY: a whole answer (reply head + body), borrowed until return. */
 void hx_writer_answer(struct hx_writer *w, uint64_t now_ms, uint64_t call, struct hx_bytes body);
