@@ -113,6 +113,7 @@ bool hx_cache_has(const struct hx_cache *c, struct hx_pageno page);
 void hx_cache_trim(struct hx_cache *c);
 /* Drop all that is clean: for tests, and for "drop caches" before cold reads. */
 void hx_cache_drop_clean(struct hx_cache *c);
+void hx_cache_add_user_bytes(struct hx_cache *c, uint64_t bytes);
 void hx_cache_stats(const struct hx_cache *c, struct hx_cache_stats *ret);
 
 #endif
