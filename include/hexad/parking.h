@@ -65,7 +65,7 @@ void hx_parking_fini(struct hx_parking *p);                      /* nothing may 
 
 /* May an operation that lacks COUNT pages have them fetched now? (K4) */
 bool hx_parking_admits(const struct hx_parking *p, uint32_t count);
-/* Park.  SOFT_MS 0: no deadline.  PAGES: distinct, at least one.  HX_E_NOMEM: not parked. */
+/* Park.  SOFT_MS 0: no deadline.  PAGES: at least one; a repeat does no harm.  HX_E_NOMEM: not parked. */
 int hx_parking_on_pages(struct hx_parking *p, struct hx_parked *op, uint64_t now_ms, uint32_t soft_ms,
                         const struct hx_pageno *pages, uint32_t count);
 void hx_parking_on_budget(struct hx_parking *p, struct hx_parked *op, uint64_t now_ms, uint32_t soft_ms, uint32_t count);

@@ -1,0 +1,107 @@
+/*
+ * vol.h - a mounted volume: opens it, carries out what the client's pure parts ask for, lets operations wait.
+ *
+ * Owns the writer, page cache, reader, recovery, growth and the HTTPS client of one volume, in one thread, on
+ * one event loop.  It decides little: that is in core (writer, reader, recovery, growth, parking).  What stands on the
+ * volume (the mount) gives it operations that must wait (hexad/parking.h) and is called when one may run again.
+ *
+ *   LOOKUP ---> RECOVERY ---> OPEN ---> CLOSING ---> CLOSED
+ *      |            |           |          |
+ *      +--> FAILED <+           +-> FENCED +--> CLOSED
+ *
+ *   LOOKUP    asks all configured servers for the volume; a living writer ends it (BUSY) unless takeover
+ *   RECOVERY  hexad/recovery.h; waits as long as the quorum is missing (soft_ms bounds it)
+ *   OPEN      operations run
+ *   FENCED    a newer writer owns the volume: every waiting and every later operation gets HX_E_FENCED, for ever
+ *   CLOSING   waits until everything is durable, then says goodbye
+ *
+ * Invariants:
+ *   V1 an operation that hx_vol_park_durable let through, or that was parked and came back with err 0, is durable:
+ *      VDL >= its LSN.
+ *   V2 callbacks come from the event loop, never from inside a call of this header, but hx_vol_close and hx_vol_abandon.
+ *   V3 after FENCED or CLOSED no parked operation is left: each came back through run.
+ *
+ * A crash leaves what the log holds (protocol.md); nothing here is stored.  Threads: one.
+ */
+#ifndef HEXAD_VOL_H
+#define HEXAD_VOL_H
+
+#include "hexad/conf.h"
+#include "hexad/net.h"
+#include "hexad/pager.h"
+#include "hexad/parking.h"
+
+enum hx_vol_state {
+    HX_VOL_LOOKUP = 1, HX_VOL_RECOVERY, HX_VOL_OPEN, HX_VOL_FENCED, HX_VOL_CLOSING, HX_VOL_CLOSED, HX_VOL_FAILED
+};
+const char *hx_vol_state_name(enum hx_vol_state state);
+
+#define HX_VOL_CACHE_DEFAULT (UINT64_C(64) << 20)
+#define HX_VOL_CACHE_MIN (UINT64_C(8) << 20)
+
+struct hx_vol_cfg {
+    struct hx_loop *loop;              /* borrowed until hx_vol_free */
+    const struct hx_client_conf *conf; /* borrowed until hx_vol_free */
+    const char *name;                  /* of the volume; copied */
+    const char *where;                 /* mount point, for others to read; copied */
+    bool takeover;                     /* fence a writer that is alive */
+    bool read_only;
+    uint64_t cache_bytes, window_bytes; /* 0: default */
+    uint32_t soft_ms;                  /* longest wait of an operation, and of the opening; 0: for ever */
+    void (*state)(void *ctx, enum hx_vol_state now); /* the state has changed */
+    void (*waiting)(void *ctx, const char *text);    /* what is waited for, when that changes; "": no longer */
+    void (*run)(void *ctx, struct hx_parked *op);    /* not parked any more: run it again, or give up with op->err */
+    void (*idle)(void *ctx);           /* nothing is left to do just now: background work may run an operation */
+    void *ctx;
+};
+struct hx_vol;
+/* Starts opening; the outcome comes through state (OPEN, FAILED).  HX_E_TLS, HX_E_KEY_MODE...: WHY says which file. */
+int hx_vol_open(const struct hx_vol_cfg *cfg, struct hx_vol **ret, char why[HX_WHY_MAX]);
+void hx_vol_free(struct hx_vol *v); /* in any state; nothing may be parked: see hx_vol_abandon */
+
+enum hx_vol_state hx_vol_state(const struct hx_vol *v);
+/* FAILED, FENCED: the error, and words about it (who holds the volume, what is missing).  Borrowed. */
+int hx_vol_error(const struct hx_vol *v);
+const char *hx_vol_why(const struct hx_vol *v);
+/* Why operations wait now ("" if nothing is missing).  Borrowed. */
+const char *hx_vol_waiting(const struct hx_vol *v);
+
+/* ---- operations; OPEN only ---- */
+struct hx_pager *hx_vol_pager(struct hx_vol *v); /* the cache, and notes what an operation lacks */
+void hx_vol_begin(struct hx_vol *v);             /* before each run of an operation */
+/* A change must wait for its turn without being tried: others wait for room already. */
+bool hx_vol_gated(const struct hx_vol *v);
+/* ERR is what the operation answered: HX_E_MISS, HX_E_ROOM, HX_E_GROW; HX_E_ROOM also for hx_vol_gated.  0: parked, run
+ * will be called.  Negative: give up with that. */
+int hx_vol_park(struct hx_vol *v, struct hx_parked *op, int err);
+/* Durable through LSN?  0: yes.  1: no, OP is parked until then.  Negative: give up with that. */
+int hx_vol_park_durable(struct hx_vol *v, struct hx_parked *op, struct hx_lsn lsn);
+void hx_vol_cancel(struct hx_vol *v, struct hx_parked *op, int err); /* comes back through run with ERR */
+struct hx_lsn hx_vol_last(const struct hx_vol *v); /* last LSN allocated */
+struct hx_lsn hx_vol_vdl(const struct hx_vol *v);
+size_t hx_vol_parked(const struct hx_vol *v);
+/* Something was done outside of a callback of this header (a request ran): see to it that effects are carried out. */
+void hx_vol_kick(struct hx_vol *v);
+/* How many pages are free: the volume grows ahead of need. */
+void hx_vol_note_free(struct hx_vol *v, uint64_t free_pages);
+
+/* ---- ending ---- */
+void hx_vol_close(struct hx_vol *v);   /* makes everything durable, says goodbye; CLOSED comes through state */
+void hx_vol_abandon(struct hx_vol *v); /* now: whatever waits gets HX_E_CANCELED; CLOSED comes through state */
+/* Records that are not durable yet. */
+uint64_t hx_vol_unsafe(const struct hx_vol *v);
+
+/* ---- looking at it ---- */
+/* Bytes that the volume could still take, from what servers said last of their disks; asks them again when that is
+ * old.  0 and *ret, or HX_E_AGAIN: not known (yet). */
+int hx_vol_room(struct hx_vol *v, uint64_t *ret_bytes);
+/* Filesystem figures that the owner of the mount adds to status. */
+struct hx_vol_usage {
+    uint64_t pages, pages_free, inodes, requests;
+};
+/* The document behind .hexad/status.json, the same in words, Prometheus text.  Caller frees with free(); NULL: no memory. */
+char *hx_vol_status_json(struct hx_vol *v, const struct hx_vol_usage *u);
+char *hx_vol_status_text(struct hx_vol *v, const struct hx_vol_usage *u);
+char *hx_vol_metrics(struct hx_vol *v, const struct hx_vol_usage *u);
+
+#endif
