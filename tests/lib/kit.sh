@@ -97,11 +97,13 @@ lines() { # lines FILE N: FILE has at least N lines
 }
 count() { wc -l 2>/dev/null <"$1" || echo 0; }
 pids_with() { # pids_with TEXT: processes that have TEXT in their command line, but for ourselves
-    local p
+    local p words
     for p in /proc/[0-9]*; do
-        [ "${p#/proc/}" = "$$" ] || [ "${p#/proc/}" = "$BASHPID" ] && continue
-        tr '\0' ' ' 2>/dev/null <"$p/cmdline" | grep -qF -- "$1" && echo "${p#/proc/}"
+        [ "${p#/proc/}" != "$$" ] && [ "${p#/proc/}" != "$BASHPID" ] || continue
+        words=$(tr '\0' ' ' 2>/dev/null <"$p/cmdline") || continue
+        [[ $words == *"$1"* ]] && echo "${p#/proc/}"
     done
+    return 0
 }
 mounts_under() { awk -v d="$1" 'index($2, d) == 1 { print $2 }' /proc/self/mounts; }
 

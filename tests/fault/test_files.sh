@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Everyday programs on the mount: POSIX cases, cp, tar, git; and once more after the mount was killed and opened again.
+# That the comparison can fail was tried by changing one byte, one mtime and one mode of the unpacked tree.
+. "$HEXAD_SOURCE/tests/lib/kit.sh"
+needs_fuse
+needs git tar
+mapfile -t cases < <(python3 "$LIB/everyday.py" --list)
+plan $((${#cases[@]} + 9))
+demo_up "$work/d"
+mnt=$work/d/mnt
+mkdir "$mnt/everyday"
+for c in "${cases[@]}"; do check "${c//_/ }" python3 "$LIB/everyday.py" "$c" "$mnt/everyday"; done
+
+# A real tree of at most about 48 MiB, with links of our own, for few real trees have them.
+tree=$work/tree
+mkdir "$tree"
+kib=0
+for p in /usr/share/doc/* "$HEXAD_SOURCE"/*; do
+    [ -e "$p" ] && [ "$(basename "$p")" != build ] || continue
+    kib=$((kib + $(du -sk "$p" | cut -f1)))
+    [ $kib -lt 48000 ] || break
+    cp -a "$p" "$tree/"
+done
+cp -al "$(find "$tree" -mindepth 1 -maxdepth 1 -type d | sort | head -n 1)" "$tree/hard-links"
+ln -s nowhere "$tree/dangling"
+manifest() { python3 "$LIB/manifest.py" "$@"; }
+same() { # same WANTED DIR
+    manifest "$2" >"$work/is" && diff "$1" "$work/is"
+}
+manifest "$tree" >"$work/wanted"
+check "tar unpacks a tree" eval \
+    'mkdir "$mnt/tar" && tar -C "$tree" --format=posix -cf - . | tar -C "$mnt/tar" -xpf -'
+check "the tree is the same: bytes, modes, owners, mtimes in nanoseconds, symbolic and hard links" \
+    same "$work/wanted" "$mnt/tar"
+check "cp -a copies it" cp -a "$tree" "$mnt/cp"
+check "the copy is the same" same "$work/wanted" "$mnt/cp"
+
+source=$HEXAD_SOURCE
+if ! git -C "$source" rev-parse HEAD >/dev/null 2>&1; then
+    source=$work/repository
+    git init -q "$source" && cp -a "$tree/." "$source/" && git -C "$source" add -A >/dev/null 2>&1
+    git -C "$source" -c user.name=t -c user.email=t@example.org commit -qm all
+fi
+check "git clones this repository onto the mount" git clone -q --no-local "file://$(readlink -f "$source")" "$mnt/git"
+check "git fsck finds nothing" git -C "$mnt/git" fsck --full --strict --no-dangling
+
+manifest "$mnt" | grep -v '^\.hexad' >"$work/before"
+sync "$mnt/everyday"
+demo kill mount
+demo heal
+check "the mount comes back after kill -9" wait_for demo_answers "$work/d" "$demo_pid"
+check "everything is the same as before" eval \
+    'manifest "$mnt" | grep -v "^\.hexad" >"$work/is"; diff "$work/before" "$work/is"'
+check "git is still content" eval \
+    'git -C "$mnt/git" fsck --full --strict --no-dangling && [ -z "$(git -C "$mnt/git" status --porcelain)" ]'
