@@ -22,8 +22,11 @@ struct hx_reader;
 /* The writer tells SCLs, PGCL, VDL, and takes the floor.  Borrowed.  SEED: for the choice among equals. */
 int hx_reader_new(struct hx_writer *w, uint64_t seed, struct hx_reader **ret);
 void hx_reader_free(struct hx_reader *r);
-/* Pages to fetch (from hx_cache_take_wants). */
+/* Pages to fetch (from hx_cache_take_wants), at most HX_READER_FETCH_MAX; drain hx_reader_take between calls. */
+#define HX_READER_FETCH_MAX 4096u
 void hx_reader_fetch(struct hx_reader *r, uint64_t now_ms, const struct hx_cache_want *wants, size_t count);
+/* BODY is borrowed until hx_reader_take has given 0, or until the next event on this reader: pages are handed on
+ * without a copy.  What was not taken by then is asked for again. */
 void hx_reader_answer(struct hx_reader *r, uint64_t now_ms, uint64_t now_us, uint64_t call, struct hx_bytes body);
 void hx_reader_failed(struct hx_reader *r, uint64_t now_ms, uint64_t call, int err);
 /* Hedges and retries.  Returns ms until the next call. */

@@ -422,7 +422,7 @@ uint64_t hx_writer_now(const struct hx_writer *w)
 
 bool hx_writer_pg_blank(const struct hx_writer *w, uint32_t pg)
 {
-    return w->pg[pg].last.v == 0;
+    return w->pg[pg].pgcl.v == 0;
 }
 
 const struct hx_server *hx_writer_server_of(const struct hx_writer *w, uint32_t pg, unsigned slot)

@@ -155,7 +155,8 @@ struct hx_writer {
 
 /* ---- for cache and reader ---- */
 uint64_t hx_writer_now(const struct hx_writer *w);
-/* A PG without any record: its pages are zeros, nobody need be asked. */
+/* A PG without any record at or below the VDL (such a record is at or below the PGCL): a page that is in no cache
+ * is zeros, nobody need be asked. */
 bool hx_writer_pg_blank(const struct hx_writer *w, uint32_t pg);
 /* Stable until hx_writer_free. */
 const struct hx_server *hx_writer_server_of(const struct hx_writer *w, uint32_t pg, unsigned slot);
