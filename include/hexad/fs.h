@@ -6,6 +6,9 @@
  * time comes in with the caller (struct hx_fs_who).  Permission checks are the kernel's
  * (default_permissions), except what it cannot do (sticky bits in rename and unlink are its work, too).
  *
+ * Every call may answer HX_E_NOENT while there is no filesystem, and HX_E_STALE for an inode that is gone.
+ * HX_E_GROW: call hx_fs_reap while hx_fs_has_work, then grow; it is "no space" only when neither helps.
+ *
  * Lookup counts and open handles live in memory: an inode with no link and no opener is freed; one with
  * an opener is on the orphan list in the volume, which mount empties after a crash (hx_fs_reap).
  */
@@ -89,14 +92,14 @@ int hx_fs_rmdir(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, con
 int hx_fs_rename(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, const char *name, uint64_t new_dir,
                  const char *new_name, unsigned flags);
 
-/* Open handles, counted in memory only: keep an unlinked inode alive. */
+/* Open handles, counted in memory only: keep an unlinked inode alive.  INO has been looked up. */
 void hx_fs_opened(struct hx_fs *fs, uint64_t ino);
 int hx_fs_released(struct hx_fs *fs, uint64_t ino); /* as forget */
 
 /*
  * Reads up to LEN bytes at OFF as a vector that points into the cache and at a page of zeros (valid until
  * the operation ends).  *ret_count entries of at most MAX; *ret_len bytes in all, short at end of file
- * only.  Misses on all absent pages at once.
+ * only.  Misses on all absent pages at once.  MAX of LEN / 4096 + 2 is enough; HX_E_INVAL: it was not.
  */
 int hx_fs_read(struct hx_fs *fs, uint64_t ino, uint64_t off, size_t len, struct iovec *ret, size_t max,
                size_t *ret_count, size_t *ret_len);
@@ -108,7 +111,10 @@ int hx_fs_write(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t ino, uin
 int hx_fs_touch_atime(struct hx_fs *fs, uint64_t ino, struct hx_fs_time now);
 #define HX_FS_FALLOC_KEEP_SIZE 1u
 #define HX_FS_FALLOC_PUNCH 2u /* with KEEP_SIZE */
-/* Restart with HX_E_AGAIN and *io_done > 0 means: part is done (whole MTRs), call again with the rest. */
+/*
+ * *io_done: bytes of the range that are done, 0 at the first call.  HX_E_AGAIN: a part is done (one MTR);
+ * call again with the same arguments and the same *io_done, also after HX_E_MISS, _ROOM and _GROW.
+ */
 int hx_fs_fallocate(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t ino, unsigned mode, uint64_t off,
                     uint64_t len, uint64_t *io_done);
 /* SEEK_DATA (data true) or SEEK_HOLE from OFF; HX_E_NXIO is answered as HX_E_EOF. */
