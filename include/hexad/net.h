@@ -27,7 +27,7 @@ void hx_loop_free(struct hx_loop *l);
 /* Runs until hx_loop_stop.  HX_E_IO when the loop itself fails. */
 int hx_loop_run(struct hx_loop *l);
 void hx_loop_stop(struct hx_loop *l);
-/* Monotonic milliseconds / microseconds as of the present iteration (cached) and right now. */
+/* Monotonic milliseconds, right now. */
 uint64_t hx_loop_now_ms(struct hx_loop *l);
 /* Level-triggered readiness for reading of FD, until freed. */
 int hx_watch_new(struct hx_loop *l, int fd, void (*ready)(void *ctx), void *ctx, struct hx_watch **ret);
@@ -62,6 +62,7 @@ int hx_tls_check(const struct hx_tls_cfg *cfg, char why[256]);
 /* ---- client ---- */
 struct hx_client;
 struct hx_call;
+#define HX_NET_ANSWER_MAX (16u << 20) /* bytes of an answer; more is HX_E_TOOBIG */
 struct hx_client_stats {
     uint64_t requests, bytes_sent, bytes_received, failures;
 };
@@ -97,6 +98,9 @@ struct hx_server_cfg {
     void (*request)(void *ctx, struct hx_request *r, uint64_t conn, const struct hx_peer *peer, struct hx_bytes body);
     void (*closed)(void *ctx, uint64_t conn); /* the connection is gone; may be NULL */
     void *ctx;
+    uint32_t request_ms; /* deadline of the handshake, and of a request from its first byte, plus 1 ms for each
+                            64 bytes; 0: 10 s */
+    void (*refused)(void *ctx, const char *why); /* a peer failed the handshake's check; for logs; may be NULL */
 };
 int hx_server_net_new(struct hx_loop *l, const struct hx_server_cfg *cfg, struct hx_server_net **ret, char why[256]);
 void hx_server_net_free(struct hx_server_net *s);
