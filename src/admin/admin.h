@@ -30,6 +30,7 @@ void admin_print(json_t *doc);
 struct admin_ask {
     const struct hx_server *server; /* borrowed until return */
     enum hx_msg_type type;
+    struct hx_uuid volume;          /* zero: none */
     struct hx_bytes body;           /* borrowed until return */
     int err;                        /* of the transport or of the answer */
     char why[HX_WHY_MAX];           /* when err */

@@ -63,7 +63,8 @@ static void done(void *ctx, int err, struct hx_bytes body)
 
 static void send_one(struct round *r, struct question *q, struct admin_ask *a, uint64_t id, uint32_t timeout_ms)
 {
-    struct hx_msg_head h = {.type = (uint16_t)a->type, .req_id = id, .server = a->server->incarnation};
+    struct hx_msg_head h = {
+        .type = (uint16_t)a->type, .req_id = id, .volume = a->volume, .server = a->server->incarnation};
     q->round = r;
     q->ask = a;
     hx_msg_head_encode(&h, &a->body, a->body.len ? 1 : 0, q->head);
