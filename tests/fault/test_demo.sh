@@ -4,9 +4,10 @@
 . "$HEXAD_SOURCE/tests/lib/kit.sh"
 needs_fuse
 needs sqlite3
-plan 11
+plan 12
 mkdir "$work/here"
 cd "$work/here" || exit 1
+export TMPDIR=$work/here # where a demo with a command puts its directory
 
 nothing_left() { # processes, mounts, files
     local p m
@@ -46,16 +47,22 @@ kill -KILL "$pid"
 wait "$pid" 2>/dev/null
 check "nothing is left after the demo was killed with SIGKILL" wait_for nothing_left
 
+start --dir "$work/here/given"
+wait_for mountpoint -q "$work/here/given/mnt"
+kill -TERM "$pid"
+wait "$pid" 2>/dev/null
+check "nothing is left of a directory that was named, either" wait_for nothing_left
+
 dir=$work/here/kept
+idle() { [ -z "$(pids_with "$dir")" ] && [ -z "$(mounts_under "$dir")" ]; }
 "$HEXAD" demo --dir "$dir" --keep -- sh -c 'echo kept >f && sync f' >"$work/demo.log" 2>&1
-check "--keep leaves the data, and no process or mount" eval \
-    '[ -d "$dir" ] && [ -z "$(pids_with "$dir")" ] && [ -z "$(mounts_under "$dir")" ]'
+check "--keep leaves the data, and no process or mount" eval '[ -d "$dir/data" ] && wait_for idle'
 check "--dir opens it again" [ "$("$HEXAD" demo --dir "$dir" --keep -- cat f 2>"$work/demo.err")" = kept ]
 start --dir "$dir" --keep
-wait_for mountpoint -q "$dir/mnt"
+wait_for test -e "$dir/mnt/f"
+echo more >>"$dir/mnt/f" && sync "$dir/mnt/f"
 kill -KILL "$pid"
 wait "$pid" 2>/dev/null
-wait_for eval '[ -z "$(pids_with "$dir")" ] && [ -z "$(mounts_under "$dir")" ]'
-check "--keep keeps the data also when the demo was killed" \
-    [ "$("$HEXAD" demo --dir "$dir" -- cat f 2>"$work/demo.err")" = kept ]
-check "without --keep a given directory is removed, too" wait_for nothing_left
+check "a demo that keeps and was killed leaves no process or mount" wait_for idle
+check "and its data is there" [ "$("$HEXAD" demo --dir "$dir" -- cat f 2>"$work/demo.err")" = "kept
+more" ]

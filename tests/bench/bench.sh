@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Figures, never asserted: the workloads of work.py and read.py on a mount and on a local directory of the same disk, in
+# turn in one run, so that the ratios hold while the absolute figures drift; memory of the mount and of the servers while
+# 1 GiB is copied; time to open after kill -9 with that in the volume; the transport by itself.
+#   make bench BENCH_ARGS="--json --quick"      --quick: a fifth of the data and of the time
+# All seven processes and both directories are on one machine and one disk ($TMPDIR, else /tmp); flushes are on.
+json= quick=
+for a in "$@"; do
+    case $a in
+    --json) json=1 ;;
+    --quick) quick=1 ;;
+    *) echo "usage: bench.sh [--json] [--quick]" >&2; exit 2 ;;
+    esac
+done
+{ . "$HEXAD_SOURCE/tests/lib/kit.sh"; } || exit 1
+here=$HEXAD_SOURCE/tests/bench
+seconds=3 copy_mib=1024
+export BULK_MB=256
+[ -z "$quick" ] || { seconds=0.6 copy_mib=200 BULK_MB=48; }
+say() { echo "bench: $*" >&2; }
+drop() { sync; echo 3 2>/dev/null >/proc/sys/vm/drop_caches || say "caches cannot be dropped: cold reads are warm"; }
+again() { # the mount ends in order and comes back: its own cache is empty
+    umount "$1/mnt" && wait_for eval '[ -z "$(mount_pid)" ]'
+    demo heal && wait_for demo_answers "$1" "$demo_pid"
+}
+memory() { # peak resident KiB of process $1
+    awk '/^VmHWM/ { print $2 }' "/proc/$1/status"
+}
+reset_peak() { echo 5 >"/proc/$1/clear_refs"; }
+
+cd "$work" || exit 1
+mkdir local
+demo_up "$work/d" --json >&2
+mnt=$work/d/mnt
+say "commits, bulk and files: local"
+python3 "$here/work.py" local $seconds >local.work
+drop
+python3 "$here/read.py" local $seconds >local.read
+say "commits, bulk and files: mount"
+python3 "$here/work.py" "$mnt" $seconds >mount.work
+again "$work/d" || say "the mount did not come back"
+drop
+python3 "$here/read.py" "$mnt" $seconds >mount.read
+status "True" >/dev/null
+hexad status vol0 --json >status.json 2>/dev/null
+
+say "memory while $copy_mib MiB are copied"
+rm -rf "$mnt/bulk_random" "$mnt/bulk_text" "$mnt/small"
+m=$(mount_pid)
+servers=$(pids_with hexad-segmentd | while read -r p; do readlink "/proc/$p/cwd" >/dev/null && tr '\0' ' ' <"/proc/$p/cmdline" |
+    grep -q "$work/d" && echo "$p"; done)
+[ -n "$servers" ] || servers=$(pgrep -P "$demo_pid" -f hexad-segmentd)
+for p in $m $servers; do reset_peak "$p"; done
+python3 - "$copy_mib" source <<'PY'
+import os, sys
+with open(sys.argv[2], "wb") as f:
+    for i in range(int(sys.argv[1])):
+        f.write(os.urandom(1 << 20))
+PY
+start=$EPOCHREALTIME
+cp source "$mnt/copy" && sync "$mnt/copy"
+end=$EPOCHREALTIME
+{
+    echo "copy_MB_s $(awk "BEGIN { print $copy_mib * 1.048576 / ($end - $start) }")"
+    echo "mount_peak_KiB $(memory "$m")"
+    for p in $servers; do memory "$p"; done | sort -n | tail -n 1 | sed 's/^/server_peak_KiB /'
+} >memory
+say "opening after kill -9"
+for i in 1 2 3; do
+    demo kill mount
+    start=$EPOCHREALTIME
+    demo heal
+    cat "$mnt/.hexad/status" >/dev/null
+    awk "BEGIN { printf \"open_ms %.0f\n\", 1000 * ($EPOCHREALTIME - $start) }" >>memory
+done
+cmp source "$mnt/copy" >&2 || say "THE COPY DIFFERS"
+demo_down "$demo_pid" "$work/d"
+rm -rf "$work/d" source
+say "the transport by itself"
+if [ -x "$HEXAD_BUILD/tests/bench/bench_transport" ]; then
+    "$HEXAD_BUILD/tests/bench/bench_transport" --json >transport.json 2>transport.err || say "bench_transport failed: $(tail -n 1 transport.err)"
+fi
+python3 "$here/table.py" "$work" ${json:+--json}
