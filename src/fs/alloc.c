@@ -352,9 +352,9 @@ int hx_alloc_node(struct hx_alloc *a, uint64_t *ret_page)
 
 int hx_alloc_free(struct hx_alloc *a, uint64_t first, uint32_t count)
 {
-    uint64_t group = first / GROUP;
-    if (count == 0 || count >= GROUP || group != (first + count - 1) / GROUP || hx_alloc_is_fixed(first) ||
-        first + count > hx_pager_pages(a->p))
+    uint64_t group = first / GROUP, pages = hx_pager_pages(a->p);
+    if (first >= pages || count > pages - first || count == 0 || group != (first + count - 1) / GROUP ||
+        hx_alloc_is_fixed(first))
         return HX_E_CORRUPT;
     int rc = refresh(a);
     if (rc == 0)
