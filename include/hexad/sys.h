@@ -90,7 +90,7 @@ int hx_parse_u64(const char *text, uint64_t max, uint64_t *ret);
 /* "9.1 GiB", "2m14s" into BUF (at least 24 bytes); returns BUF. */
 char *hx_format_size(uint64_t bytes, char *buf, size_t cap);
 char *hx_format_time(uint64_t ms, char *buf, size_t cap);
-/* Letters, digits, '.', '_', '-'; not starting with '-' or '.'; 1..HX_NAME_MAX bytes: names of volumes, servers, zones. */
+/* Names of volumes, servers, zones: 1..HX_NAME_MAX letters, digits, '.', '_', '-'; not starting with '-' or '.'. */
 bool hx_name_ok(const char *name);
 
 /* ---- file.c ---- */
@@ -107,8 +107,8 @@ int hx_fd_cloexec(int fd, bool on);
  * DATA/identity   format version, server name, zone, incarnation; made once, never changed
  * DATA/segments/  one directory per segment (farm.c)
  *
- * Refused: a directory of another server (STRANGER) or in use (LOCKED), one that everybody may write to (PERM), one
- * that is not empty and has no identity (EXIST), an identity that cannot be read (CORRUPT, VERSION).  WHY: the details. */
+ * Refused: a directory of another server (STRANGER) or in use (LOCKED), one that everybody may write to (PERM),
+ * one that is not empty and has no identity (EXIST), an identity that cannot be read (CORRUPT, VERSION). */
 struct hx_datadir;
 int hx_datadir_open(const char *path, const char *server, const char *zone, struct hx_datadir **ret,
                     char why[HX_WHY_MAX]);
@@ -117,8 +117,8 @@ const struct hx_uuid *hx_datadir_incarnation(const struct hx_datadir *d);
 
 /* ---- farm.c, disk.c: hexad/disk.h over real files ----
  *
- * DATA/segments/<volume uuid>-<pg>/<file id, 16 hex digits>.  Contract D1..D4.  At most FILES_MAX descriptors are kept
- * open (0: 256).  D is borrowed until hx_farm_free, after every disk has been closed. */
+ * DATA/segments/<volume uuid>-<pg>/<file id, 16 hex digits>.  Contract D1..D4.  At most FILES_MAX descriptors are
+ * kept open (0: 256).  D is borrowed until hx_farm_free, after every disk has been closed. */
 int hx_farm_new(struct hx_datadir *d, unsigned files_max, struct hx_disk_farm **ret);
 void hx_farm_free(struct hx_disk_farm *f);
 

@@ -113,7 +113,7 @@ static void show(const struct demo *d)
            "       hexad demo kill az-b%s          (writes go on: 4 of 6)\n"
            "       hexad demo kill c1%s            (writes wait, reads go on; heal with: hexad demo heal%s)\n"
            "stop:  Ctrl-C (%s)\n",
-           shown, dir, dir, dir, d->keep ? "keeps everything in that directory" : "removes everything; keep with --keep");
+           shown, dir, dir, dir, d->keep ? "keeps everything there" : "removes everything; keep with --keep");
     fflush(stdout);
 }
 

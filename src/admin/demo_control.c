@@ -71,7 +71,8 @@ static bool choose_word(struct demo *d, struct chosen *c, const char *word)
 {
     bool all = strcmp(word, "all") == 0, found = all;
     for (unsigned i = 0; i < DEMO_SERVERS; i++) {
-        if (!all && strcmp(word, "servers") != 0 && strcmp(word, demo_names[i]) != 0 && strcmp(word, demo_zones[i]) != 0)
+        if (!all && strcmp(word, "servers") != 0 && strcmp(word, demo_names[i]) != 0 &&
+            strcmp(word, demo_zones[i]) != 0)
             continue;
         choose(c, &d->servers[i].proc);
         found = true;

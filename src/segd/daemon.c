@@ -3,8 +3,8 @@
  *
  * Decides nothing itself.  An iteration of the loop:
  *   1 requests, answers of peers and the timer are given to the node as they arrive;
- *   2 the deferred batch: hx_node_flush (one flush per segment for all that has gathered), then hx_node_next until it is
- *     empty: answers go out, requests to peers are posted.
+ *   2 the deferred batch: hx_node_flush (one flush per segment for all that has gathered), then hx_node_next until
+ *     it is empty: answers go out, requests to peers are posted.
  *   B1 No answer leaves before the flush of its batch: only batch() calls hx_node_next, after hx_node_flush.
  *   B2 A token is the hx_request itself: the network layer keeps it until its one answer.
  * SIGTERM ends the loop after a last batch: whatever has been accepted has been answered.  kill -9 is as safe.

@@ -66,7 +66,7 @@ static int add_server(struct hx_client_conf *conf, const struct hx_server *s, co
         bool name = strcmp(conf->servers[i].name, s->name) == 0;
         if (!name && strcmp(conf->servers[i].url, s->url) != 0)
             continue;
-        snprintf(why, HX_WHY_MAX, "%.120s: %s and %s have the same %s", where, conf->servers[i].name, s->name,
+        snprintf(why, HX_WHY_MAX, "%.90s: %s and %s have the same %s", where, conf->servers[i].name, s->name,
                  name ? "name" : "address");
         return HX_E_CONFIG;
     }

@@ -230,9 +230,12 @@ static int load_one(struct hx_ini *ini, const char *path, char why[HX_WHY_MAX])
         return hx_sys_why(why, errno, "%s", path);
     ini->file++;
     int line = ini_parse_stream(next_line, &r, take_pair, &r);
-    if (!r.err && line != 0) {
-        r.lineno = line > 0 ? (unsigned)line : 0;
+    if (line > 0 && (!r.err || (unsigned)line < r.lineno)) { /* the library goes on after an error of its own */
+        r.lineno = (unsigned)line;
+        r.err = 0;
         refuse(&r, "neither '[section]' nor 'key = value'");
+    } else if (line < 0 && !r.err) {
+        r.err = HX_E_NOMEM;
     }
     free(r.line);
     fclose(r.in);

@@ -1,0 +1,370 @@
+/*
+ * test_disk.c - the real disk, the farm and the data directory (src/sys: disk.c, fdcache.c, farm.c, datadir.c).
+ * Method: a private directory; contract D1..D4 of hexad/disk.h as far as a process without power cuts can see it, with
+ * a descriptor cache so small that it is at work all the time.
+ */
+#include "hexad/disk.h"
+#include "hexad/sys.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char dir[64], data[128], why[HX_WHY_MAX];
+static struct hx_datadir *dd;
+static struct hx_disk_farm *farm;
+static const struct hx_disk_place place = {{{1, 2, 3}}, 7};
+
+static int setup(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof dir, "/tmp/hexad-disk-XXXXXX");
+    if (!mkdtemp(dir))
+        return -1;
+    snprintf(data, sizeof data, "%s/data", dir);
+    if (hx_datadir_open(data, "a1", "az-a", &dd, why))
+        return -1;
+    return hx_farm_new(dd, 2, &farm);
+}
+static int teardown(void **state)
+{
+    char cmd[128];
+    (void)state;
+    hx_farm_free(farm);
+    hx_datadir_close(dd);
+    dd = NULL;
+    farm = NULL;
+    snprintf(cmd, sizeof cmd, "rm -rf %s", dir);
+    return system(cmd);
+}
+static struct hx_disk *open_disk(void)
+{
+    struct hx_disk *d = NULL;
+    assert_int_equal(farm->ops->open(farm, place, true, &d), 0);
+    return d;
+}
+static unsigned open_descriptors(void)
+{
+    unsigned n = 0;
+    for (int fd = 0; fd < 1024; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+/* Promise D1: what was written is read at once, also through closed and reopened descriptors (cache of two). */
+static void a_write_is_readable_at_once(void **state)
+{
+    struct hx_disk *d = open_disk();
+    char buf[64];
+    size_t len;
+    (void)state;
+    for (uint64_t f = 0; f < 20; f++) {
+        snprintf(buf, sizeof buf, "file %llu", (unsigned long long)f);
+        assert_int_equal(d->ops->write(d, f, 100 * f, buf, strlen(buf) + 1), 0);
+    }
+    for (uint64_t f = 0; f < 20; f++) {
+        char expect[64];
+        snprintf(expect, sizeof expect, "file %llu", (unsigned long long)f);
+        assert_int_equal(d->ops->read(d, f, 100 * f, buf, sizeof buf, &len), 0);
+        assert_int_equal(len, strlen(expect) + 1);
+        assert_string_equal(buf, expect);
+    }
+    farm->ops->close(farm, d);
+}
+
+/* Promise D4: past the end a short count, a hole reads as zeros. */
+static void past_the_end_is_short_and_holes_are_zero(void **state)
+{
+    struct hx_disk *d = open_disk();
+    uint8_t buf[100];
+    size_t len = 99;
+    (void)state;
+    assert_int_equal(d->ops->write(d, 1, 5000, "x", 1), 0);
+    memset(buf, 0xee, sizeof buf);
+    assert_int_equal(d->ops->read(d, 1, 4990, buf, sizeof buf, &len), 0);
+    assert_int_equal(len, 11);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(buf[i], 0);
+    assert_int_equal(buf[10], 'x');
+    assert_int_equal(d->ops->read(d, 1, 5001, buf, sizeof buf, &len), 0);
+    assert_int_equal(len, 0);
+    assert_int_equal(d->ops->read(d, 1, 1 << 20, buf, sizeof buf, &len), 0);
+    assert_int_equal(len, 0);
+    farm->ops->close(farm, d);
+}
+
+/* Promise: reading or flushing a file that is not there is NOENT and leaves the out-parameter alone; removing is fine. */
+static void an_absent_file_is_noent(void **state)
+{
+    struct hx_disk *d = open_disk();
+    uint8_t b;
+    size_t len = 42;
+    (void)state;
+    assert_int_equal(d->ops->read(d, 9, 0, &b, 1, &len), HX_E_NOENT);
+    assert_int_equal(len, 42);
+    assert_int_equal(d->ops->flush(d, 9), HX_E_NOENT);
+    assert_int_equal(d->ops->remove(d, 9), 0);
+    farm->ops->close(farm, d);
+}
+
+/* Promise D2, as far as it shows: flush after create and remove succeeds, removed files are gone, their ids reusable. */
+static void flush_and_remove_go_together(void **state)
+{
+    struct hx_disk *d = open_disk();
+    uint8_t b = 0;
+    size_t len;
+    (void)state;
+    assert_int_equal(d->ops->write(d, 1, 0, "1", 1), 0);
+    assert_int_equal(d->ops->flush(d, 1), 0);
+    assert_int_equal(d->ops->write(d, 2, 0, "2", 1), 0);
+    assert_int_equal(d->ops->remove(d, 1), 0);
+    assert_int_equal(d->ops->flush(d, 2), 0);
+    assert_int_equal(d->ops->read(d, 1, 0, &b, 1, &len), HX_E_NOENT);
+    assert_int_equal(d->ops->write(d, 1, 0, "n", 1), 0);
+    assert_int_equal(d->ops->read(d, 1, 0, &b, 1, &len), 0);
+    assert_int_equal(b, 'n');
+    farm->ops->close(farm, d);
+}
+
+/* Promise: files are listed by ascending id, in portions, with their sizes; foreign names are left out. */
+static void list_gives_portions_in_order(void **state)
+{
+    struct hx_disk *d = open_disk();
+    static const uint64_t ids[] = {5, UINT64_MAX, 3, 0, 255, 256};
+    static const uint64_t sorted[] = {0, 3, 5, 255, 256, UINT64_MAX};
+    struct hx_disk_file got[4];
+    char foreign[256];
+    size_t n, at = 0;
+    (void)state;
+    for (size_t i = 0; i < HX_ARRAY_LEN(ids); i++)
+        assert_int_equal(d->ops->write(d, ids[i], i, "x", 1), 0);
+    snprintf(foreign, sizeof foreign, "%s/segments/01020300000000000000000000000000-7/notes.txt", data);
+    assert_int_equal(close(open(foreign, O_CREAT | O_WRONLY, 0600)), 0);
+    for (uint64_t from = 0;;) {
+        assert_int_equal(d->ops->list(d, from, got, 4, &n), 0);
+        for (size_t i = 0; i < n; i++, at++) {
+            assert_true(got[i].id == sorted[at]);
+            for (size_t k = 0; k < HX_ARRAY_LEN(ids); k++)
+                if (ids[k] == got[i].id)
+                    assert_int_equal(got[i].bytes, k + 1);
+        }
+        if (n < 4 || got[n - 1].id == UINT64_MAX)
+            break;
+        from = got[n - 1].id + 1;
+    }
+    assert_int_equal(at, 6);
+    assert_int_equal(d->ops->list(d, 0, got, 0, &n), 0);
+    assert_int_equal(n, 0);
+    farm->ops->close(farm, d);
+}
+
+/* Promise: the number of descriptors stays bounded, with more files dirty than may be open; nothing is lost. */
+static void descriptors_are_bounded(void **state)
+{
+    struct hx_disk *d = open_disk();
+    unsigned before = open_descriptors();
+    uint8_t b = 0;
+    size_t len;
+    (void)state;
+    for (int round = 0; round < 2; round++)
+        for (uint64_t f = 0; f < 50; f++) {
+            assert_int_equal(d->ops->write(d, f, (uint64_t)round, "ab", 1), 0);
+            assert_true(open_descriptors() <= before + 2);
+        }
+    for (uint64_t f = 0; f < 50; f++) {
+        assert_int_equal(d->ops->flush(d, f), 0);
+        assert_int_equal(d->ops->read(d, f, 1, &b, 1, &len), 0);
+        assert_int_equal(b, 'a');
+        assert_true(open_descriptors() <= before + 2);
+    }
+    farm->ops->close(farm, d);
+    assert_int_equal(open_descriptors(), before - 1);
+}
+
+/* Promise: a symbolic link in the place of a file is not followed. */
+static void links_are_not_followed(void **state)
+{
+    struct hx_disk *d = open_disk();
+    char link[256];
+    uint8_t b;
+    size_t len;
+    (void)state;
+    snprintf(link, sizeof link, "%s/segments/01020300000000000000000000000000-7/000000000000000a", data);
+    assert_int_equal(symlink("/etc/passwd", link), 0);
+    assert_true(d->ops->read(d, 10, 0, &b, 1, &len) < 0);
+    assert_true(d->ops->write(d, 10, 0, "x", 1) < 0);
+    farm->ops->close(farm, d);
+}
+
+/* Promise: places are made durable once, found again in order, and an absent one is NOENT. */
+static void the_farm_finds_its_places(void **state)
+{
+    struct hx_disk *d;
+    struct hx_disk_place at;
+    size_t cursor = 0;
+    uint64_t total, unused;
+    char foreign[256];
+    (void)state;
+    assert_int_equal(farm->ops->open(farm, place, false, &d), HX_E_NOENT);
+    for (uint32_t pg = 12; pg > 0; pg--) {
+        const struct hx_disk_place p = {{{9}}, pg};
+        assert_int_equal(farm->ops->open(farm, p, true, &d), 0);
+        farm->ops->close(farm, d);
+    }
+    farm->ops->close(farm, open_disk());
+    snprintf(foreign, sizeof foreign, "%s/segments/01020300000000000000000000000000-07", data);
+    assert_int_equal(mkdir(foreign, 0700), 0);
+    assert_int_equal(farm->ops->next(farm, &cursor, &at), 1);
+    assert_int_equal(at.pg, 7);
+    assert_int_equal(at.volume.b[0], 1);
+    for (uint32_t pg = 1; pg <= 12; pg++) {
+        assert_int_equal(farm->ops->next(farm, &cursor, &at), 1);
+        assert_int_equal(at.pg, pg);
+    }
+    assert_int_equal(farm->ops->next(farm, &cursor, &at), 0);
+    assert_int_equal(farm->ops->space(farm, &total, &unused), 0);
+    assert_true(total > 0 && unused <= total);
+}
+
+/* Promise: files and directories are for their owner only. */
+static void nothing_is_readable_by_others(void **state)
+{
+    struct hx_disk *d = open_disk();
+    struct stat st;
+    char p[256];
+    (void)state;
+    assert_int_equal(d->ops->write(d, 1, 0, "x", 1), 0);
+    snprintf(p, sizeof p, "%s/segments/01020300000000000000000000000000-7/0000000000000001", data);
+    assert_int_equal(stat(p, &st), 0);
+    assert_int_equal(st.st_mode & 077, 0);
+    snprintf(p, sizeof p, "%s/segments", data);
+    assert_int_equal(stat(p, &st), 0);
+    assert_int_equal(st.st_mode & 077, 0);
+    assert_int_equal(stat(data, &st), 0);
+    assert_int_equal(st.st_mode & 077, 0);
+    farm->ops->close(farm, d);
+}
+
+/* Promise: the directory keeps its incarnation over restarts; an emptied one gets another. */
+static void the_incarnation_belongs_to_the_directory(void **state)
+{
+    struct hx_uuid first = *hx_datadir_incarnation(dd);
+    char cmd[160];
+    (void)state;
+    assert_false(hx_uuid_is_zero(&first));
+    hx_farm_free(farm);
+    farm = NULL;
+    hx_datadir_close(dd);
+    assert_int_equal(hx_datadir_open(data, "a1", "az-a", &dd, why), 0);
+    assert_true(hx_uuid_eq(&first, hx_datadir_incarnation(dd)));
+    hx_datadir_close(dd);
+    snprintf(cmd, sizeof cmd, "rm -rf %s/*", data);
+    assert_int_equal(system(cmd), 0);
+    assert_int_equal(hx_datadir_open(data, "a1", "az-a", &dd, why), 0);
+    assert_false(hx_uuid_eq(&first, hx_datadir_incarnation(dd)));
+}
+
+static void edit_identity(const char *script)
+{
+    char cmd[256];
+    snprintf(cmd, sizeof cmd, "sed -i '%s' %s/identity", script, data);
+    assert_int_equal(system(cmd), 0);
+}
+
+/* Promise: every directory that is not this server's is refused, each with its own error and a reason. */
+static void a_wrong_directory_is_refused(void **state)
+{
+    struct hx_datadir *other = NULL;
+    char p[200];
+    (void)state;
+    assert_int_equal(hx_datadir_open(data, "a1", "az-a", &other, why), HX_E_LOCKED);
+    hx_farm_free(farm);
+    farm = NULL;
+    hx_datadir_close(dd);
+    dd = NULL;
+    assert_int_equal(hx_datadir_open(data, "b2", "az-a", &other, why), HX_E_STRANGER);
+    assert_non_null(strstr(why, "belongs to server a1"));
+    assert_int_equal(hx_datadir_open(data, "a1", "az-b", &other, why), HX_E_STRANGER);
+    assert_int_equal(chmod(data, 0777), 0);
+    assert_int_equal(hx_datadir_open(data, "a1", "az-a", &other, why), HX_E_PERM);
+    assert_int_equal(chmod(data, 0700), 0);
+    edit_identity("s/^zone az-a/zone az-b/");
+    assert_int_equal(hx_datadir_open(data, "a1", "az-b", &other, why), HX_E_CORRUPT);
+    edit_identity("s/^hexad-data 1/hexad-data 2/");
+    assert_int_equal(hx_datadir_open(data, "a1", "az-b", &other, why), HX_E_VERSION);
+    snprintf(p, sizeof p, "%s/identity", data);
+    assert_int_equal(unlink(p), 0);
+    snprintf(p, sizeof p, "%s/segments/x", data);
+    assert_int_equal(mkdir(p, 0700), 0);
+    assert_int_equal(hx_datadir_open(data, "a1", "az-a", &other, why), HX_E_EXIST);
+    assert_non_null(strstr(why, "segments"));
+    snprintf(p, sizeof p, "%s/no/such", dir);
+    assert_int_equal(hx_datadir_open(p, "a1", "az-a", &other, why), HX_E_NOENT);
+    assert_null(other);
+}
+
+/* Promise: what a crash in the first start leaves (lock, identity.tmp, empty segments/) is taken as new. */
+static void a_first_start_that_crashed_is_repeated(void **state)
+{
+    char cmd[256];
+    (void)state;
+    hx_farm_free(farm);
+    farm = NULL;
+    hx_datadir_close(dd);
+    dd = NULL;
+    snprintf(cmd, sizeof cmd, "cd %s && mv identity identity.tmp && truncate -s 9 identity.tmp", data);
+    assert_int_equal(system(cmd), 0);
+    assert_int_equal(hx_datadir_open(data, "a1", "az-a", &dd, why), 0);
+}
+
+/* Promise: replacing a file is whole, sets the mode, and leaves no other file behind. */
+static void replacing_a_file_is_whole(void **state)
+{
+    char p[160], cmd[200], *text;
+    struct stat st;
+    size_t len;
+    (void)state;
+    snprintf(p, sizeof p, "%s/f", dir);
+    assert_int_equal(hx_file_replace(p, "one", 3, 0644), 0);
+    assert_int_equal(hx_file_replace(p, "second", 6, 0600), 0);
+    assert_int_equal(hx_file_read(p, 6, &text, &len), 0);
+    assert_string_equal(text, "second");
+    assert_int_equal(len, 6);
+    free(text);
+    assert_int_equal(hx_file_read(p, 5, &text, &len), HX_E_TOOBIG);
+    assert_int_equal(stat(p, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    snprintf(cmd, sizeof cmd, "%s/f.tmp", dir);
+    assert_int_equal(access(cmd, F_OK), -1);
+}
+
+int main(void)
+{
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(a_write_is_readable_at_once),
+        CASE(past_the_end_is_short_and_holes_are_zero),
+        CASE(an_absent_file_is_noent),
+        CASE(flush_and_remove_go_together),
+        CASE(list_gives_portions_in_order),
+        CASE(descriptors_are_bounded),
+        CASE(links_are_not_followed),
+        CASE(the_farm_finds_its_places),
+        CASE(nothing_is_readable_by_others),
+        CASE(the_incarnation_belongs_to_the_directory),
+        CASE(a_wrong_directory_is_refused),
+        CASE(a_first_start_that_crashed_is_repeated),
+        CASE(replacing_a_file_is_whole),
+    };
+    umask(077);
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("disk", tests, NULL, NULL);
+}
