@@ -84,6 +84,7 @@ static int make_servers(struct hx_writer *w, const struct hx_geometry *g)
             return HX_E_NOMEM;
         s->id = g->servers[w->server_count];
         s->index = w->server_count;
+        s->serial = (uint32_t)(w->epoch.v * 0x9e3779b1u); /* numbers of another epoch mean nothing here */
         s->list = s->home = HX_WRITER_NONE;
         s->good_ms = s->announce_ms = w->now_ms;
         s->cursor = s->dropped = w->head_seq;
