@@ -1,0 +1,166 @@
+/*
+ * apply.c - stored records become held, chained and indexed; and what a new hint, floor or history does.
+ *
+ * The one place where chain and index change.  It runs after the bytes are durable (log.c), or when a restart
+ * reads them back (load.c), and both give the same state:
+ *   A1 a record above the hint is held; it is indexed iff it is valid under the own history;
+ *   A2 a record at or below the hint that is not valid is ignored for ever (the hint cannot be annulled);
+ *   A3 the same (lsn, epoch) twice changes nothing, unless the first copy is known to be damaged.
+ * Running out of memory here leaves chain and index behind the disk: the segment stops (its error is NOMEM)
+ * and a restart reads everything again.
+ */
+#include "store.h"
+
+static int index_record(struct hx_seg *s, const struct hx_version *v, bool over)
+{
+    int err = hx_index_insert(s, v, over);
+    if (!err && hx_rec_is_base(v->kind))
+        hx_index_prune(s, v->page);
+    return err;
+}
+
+static int index_held(struct hx_seg *s, const struct hx_held *r, bool over)
+{
+    const struct hx_frame_ref *f = hx_index_frame(&s->index, r->frame);
+    struct hx_version v = {r->page, r->frame, (uint32_t)(r->lsn - f->first), r->sum, r->off, r->len, r->kind, false};
+    return index_record(s, &v, over);
+}
+
+static int apply_above(struct hx_seg *s, const struct hx_held *r)
+{
+    struct hx_held *have = hx_chain_find(&s->chain, r->lsn, r->epoch);
+    if (have && !hx_seg_lost(s, r->lsn))
+        return 0; /* A3 */
+    hx_index_frame(&s->index, r->frame)->refs++;
+    if (have) {
+        hx_index_frame_unref(s, have->frame);
+        *have = *r;
+    } else {
+        int err = hx_chain_hold(&s->chain, r);
+        if (err) {
+            hx_index_frame_unref(s, r->frame);
+            return err;
+        }
+    }
+    hx_seg_known(s, r->prev, r->lsn);
+    return r->valid ? index_held(s, r, have != NULL) : 0;
+}
+
+static int apply_below(struct hx_seg *s, const struct hx_held *r)
+{
+    if (!r->valid)
+        return 0; /* A2 */
+    bool covered = hx_chain_covers(&s->chain, r->lsn), again = s->unknown_count && hx_seg_lost(s, r->lsn);
+    if (covered && !s->loading && !again)
+        return 0; /* A3; when loading, the chain may begin above records that pages still need */
+    int err = covered ? 0 : hx_chain_span(&s->chain, r->prev, r->lsn);
+    if (!err)
+        err = index_held(s, r, again);
+    hx_seg_known(s, r->prev, r->lsn);
+    return err;
+}
+
+static int apply_frame(struct hx_seg *s, uint32_t slot, const struct hx_side_frame *f, const uint8_t *recs)
+{
+    struct hx_frame_ref ref = {
+        .first = f->first, .epoch = f->epoch, .file = slot, .off = f->off, .raw_len = f->raw_len,
+        .body_len = f->body_len, .body_crc = f->body_crc, .codec = f->codec, .local = f->kind == HX_ENV_LOCAL,
+    };
+    uint32_t frame = hx_index_frame_new(s, &ref), off = f->count * HX_REC_HEAD;
+    if (frame == HX_NONE)
+        return HX_E_NOMEM;
+    uint64_t prev = f->prev;
+    int err = 0;
+    for (uint32_t i = 0; i < f->count && !err; i++, recs += HX_LOG_SIDE_REC) {
+        struct hx_side_rec r;
+        hx_side_rec_decode(recs, &r);
+        struct hx_held h = {f->first + r.lsn_off, prev, f->epoch, frame, r.page, r.sum, off, r.len, r.kind, r.flags, false};
+        struct hx_version v = {r.page, frame, r.lsn_off, r.sum, off, r.len, r.kind, true};
+        h.valid = hx_history_valid(&s->meta.history, HX_LSN(h.lsn), HX_EPOCH(h.epoch));
+        if (ref.local) {
+            err = index_record(s, &v, false);
+            if (s->unknown_count && hx_rec_is_base(v.kind))
+                hx_seg_mended(s, v.page, h.lsn);
+        } else {
+            err = h.lsn > s->chain.hint ? apply_above(s, &h) : apply_below(s, &h);
+        }
+        off += r.len;
+        prev = h.lsn;
+    }
+    hx_index_frame_unref(s, frame);
+    return err;
+}
+
+int hx_apply_side(struct hx_seg *s, uint32_t slot, const uint8_t *side, size_t len, bool loading)
+{
+    size_t off = 0;
+    struct hx_side_frame f;
+    const uint8_t *recs;
+    int got, err = 0;
+    s->loading = loading;
+    while (!err && (got = hx_side_next(side, len, &off, &f, &recs)) > 0) {
+        if (f.first)
+            hx_log_note(s->log.files[slot], f.first, f.flags & HX_ENV_DAMAGED ? f.first : f.last);
+        if (!(f.flags & HX_ENV_DAMAGED)) {
+            err = apply_frame(s, slot, &f, recs);
+        } else {
+            s->log.files[slot]->damaged = true;
+            err = f.first ? hx_seg_unknown(s, f.first, f.last, HX_NONE, f.flags & HX_ENV_BLIND) : 0;
+        }
+    }
+    s->loading = false;
+    hx_chain_advance(&s->chain);
+    return err ? err : got;
+}
+
+void hx_apply_hint(struct hx_seg *s, uint64_t vdl)
+{
+    struct hx_chain *c = &s->chain;
+    if (vdl <= c->hint)
+        return;
+    while (c->held_count && c->held[c->held_at].lsn <= vdl) {
+        struct hx_held *r = &c->held[c->held_at];
+        if (r->valid && r->lsn <= c->scl)
+            c->anchor = r->lsn;
+        else if (r->valid && hx_chain_span(c, r->prev, r->lsn)) {
+            hx_seg_poison(s, HX_E_NOMEM);
+            return;
+        }
+        hx_index_frame_unref(s, r->frame);
+        c->held_at++;
+        c->held_count--;
+    }
+    c->hint = vdl;
+    hx_chain_advance(c);
+    for (size_t i = s->unknown_count; i-- > 0;)
+        if (s->unknowns[i].gone_at && s->unknowns[i].gone_at <= vdl)
+            s->unknowns[i] = s->unknowns[--s->unknown_count];
+}
+
+void hx_apply_floor(struct hx_seg *s, uint64_t floor, uint64_t gc)
+{
+    floor = floor < s->chain.hint ? floor : s->chain.hint;
+    gc = gc < s->chain.hint ? gc : s->chain.hint;
+    s->floor = floor > s->floor ? floor : s->floor;
+    s->gc = gc > s->gc ? gc : s->gc;
+}
+
+int hx_apply_history(struct hx_seg *s)
+{
+    struct hx_chain *c = &s->chain;
+    for (size_t i = 0; i < c->held_count; i++) {
+        struct hx_held *r = &c->held[c->held_at + i];
+        bool valid = hx_history_valid(&s->meta.history, HX_LSN(r->lsn), HX_EPOCH(r->epoch));
+        if (r->valid && !valid)
+            hx_index_remove(s, r->page, r->lsn, r->frame);
+        if (!r->valid && valid) {
+            int err = index_held(s, r, false);
+            if (err)
+                return err;
+        }
+        r->valid = valid;
+    }
+    c->scl = hx_chain_walk(c, &s->meta.history); /* C4 */
+    hx_chain_advance(c);
+    return 0;
+}

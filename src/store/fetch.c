@@ -1,0 +1,145 @@
+/*
+ * fetch.c - FETCH: stored frames of records in (after, to], for a peer that lacks them or for a recovery.
+ *
+ *   F1 Frames go out in the order of their first LSN, so that whoever asks moves its SCL with every answer.
+ *   F2 A frame goes out as it is stored when everything in it may be sent; else what may is framed anew.
+ *   F3 A frame that is damaged here is left out and remembered; the peer finds a hole and asks another one.
+ * Positions come from the files' sidecars (the last one read is kept), so nothing is kept in memory per frame.
+ * Records that were materialised or moved by compaction are not served: every member has them (README, "Space").
+ */
+#include "store.h"
+
+#include <stdlib.h>
+
+#define CANDIDATES 8192u /* kept after a cut; twice as many at most */
+
+struct candidate {
+    uint64_t first, last, epoch;
+    uint32_t slot, off, len;
+};
+struct fetch {
+    struct hx_seg *s;
+    const struct hx_fetch *ask;
+    struct candidate *c;
+    size_t count;
+    bool cut; /* some were dropped: there is more */
+};
+
+static int by_first(const void *a, const void *b)
+{
+    const struct candidate *x = a, *y = b;
+    return x->first < y->first ? -1 : x->first > y->first;
+}
+
+static void add(struct fetch *f, uint32_t slot, const struct hx_side_frame *d)
+{
+    if (f->count == 2 * CANDIDATES) {
+        qsort(f->c, f->count, sizeof *f->c, by_first);
+        f->count = CANDIDATES;
+        f->cut = true;
+    }
+    f->c[f->count++] = (struct candidate){d->first, d->last, d->epoch, slot, d->off, d->len};
+}
+
+static int add_file(struct fetch *f, uint32_t slot)
+{
+    struct hx_seg *s = f->s;
+    struct hx_logfile *file = s->log.files[slot];
+    struct hx_buf *side = &file->side;
+    if (file->sided) {
+        side = &s->fetch_side;
+        int err = s->fetch_file == file->id ? 0 : hx_side_load(s, file, side);
+        s->fetch_file = err ? 0 : file->id;
+        if (err)
+            return err == HX_E_CORRUPT ? 0 : err; /* as if all of it was damaged (F3) */
+    }
+    size_t off = 0;
+    struct hx_side_frame d;
+    const uint8_t *recs;
+    while (hx_side_next(side->p, side->len, &off, &d, &recs) > 0)
+        if (d.kind == HX_ENV_FRAME && !(d.flags & HX_ENV_DAMAGED) && d.last > f->ask->after && d.first <= f->ask->to)
+            add(f, slot, &d);
+    return 0;
+}
+
+/* What of a frame is valid, framed anew; 0 bytes when nothing is. */
+static int reframe(struct fetch *f, const struct hx_frame_head *h, const uint8_t *body, struct hx_buf *out)
+{
+    struct hx_seg *s = f->s;
+    const uint8_t *raw;
+    int err = hx_frame_body(h, body, s->env->raw, &raw);
+    if (err)
+        return err;
+    struct hx_frame_builder *b = s->env->builder;
+    struct hx_frame_walk w;
+    struct hx_rec r;
+    bool begun = false;
+    hx_frame_walk_init(&w, h, raw);
+    while ((err = hx_frame_walk_next(&w, &r)) > 0) {
+        if (!hx_history_valid(&s->meta.history, r.lsn, r.epoch))
+            continue;
+        if (!begun)
+            hx_frame_builder_reset(b, &h->volume, h->pg, h->epoch, r.prev);
+        begun = true;
+        hx_frame_builder_add(b, r.lsn, r.page, r.kind, r.flags, (struct hx_bytes){r.payload, r.len}, (struct hx_bytes){NULL, 0});
+    }
+    if (err || !begun)
+        return err;
+    uint8_t *p = hx_buf_add(out, hx_frame_builder_sealed_max(b));
+    if (!p)
+        return HX_E_NOMEM;
+    size_t n = hx_frame_builder_seal(b, HX_LSN(s->chain.hint), HX_LSN(s->floor), HX_LSN(s->gc), h->time_us, p);
+    out->len = (size_t)(p - out->p) + n;
+    return 0;
+}
+
+static int emit(struct fetch *f, const struct candidate *c, struct hx_buf *out)
+{
+    struct hx_seg *s = f->s;
+    const struct hx_history *own = &s->meta.history;
+    struct hx_frame_head h;
+    uint8_t *p = s->env->scratch;
+    if (c->len > HX_FRAME_MAX)
+        return 0;
+    int err = hx_log_read(s, c->slot, (uint64_t)c->off + HX_LOG_ENV, p, c->len);
+    if (!err && (hx_frame_head_decode(p, c->len, &h) || hx_frame_bytes(&h) != c->len ||
+                 hx_crc32c(0, p + HX_FRAME_HEAD, h.body_len) != h.body_crc))
+        err = HX_E_CORRUPT;
+    if (err == HX_E_CORRUPT || err == HX_E_IO)
+        return hx_seg_unknown(s, c->first, c->last, HX_NONE, false); /* F3 */
+    if (err)
+        return err;
+    /* The LSNs that an epoch may have are one run, so both ends tell for all between. */
+    bool all = f->ask->raw || (hx_history_valid(own, h.first, h.epoch) && hx_history_valid(own, h.last, h.epoch));
+    if (!all)
+        return reframe(f, &h, p + HX_FRAME_HEAD, out);
+    uint8_t *to = hx_buf_add(out, c->len);
+    if (!to)
+        return HX_E_NOMEM;
+    memcpy(to, p, c->len);
+    return 0;
+}
+
+int hx_fetch_serve(struct hx_seg *s, const struct hx_fetch *ask, struct hx_buf *out, bool *ret_more)
+{
+    struct fetch f = {.s = s, .ask = ask};
+    size_t was = out->len, i = 0;
+    f.c = malloc(2 * CANDIDATES * sizeof *f.c);
+    if (!f.c)
+        return HX_E_NOMEM;
+    int err = 0;
+    for (size_t slot = 0; slot < s->log.slot_count && !err; slot++) {
+        const struct hx_logfile *file = s->log.files[slot];
+        if (file && file->max_lsn > ask->after && file->min_lsn <= ask->to)
+            err = add_file(&f, (uint32_t)slot);
+    }
+    qsort(f.c, f.count, sizeof *f.c, by_first); /* F1 */
+    for (; i < f.count && !err; i++) {
+        if (out->len > was && out->len - was + f.c[i].len > ask->bytes_max)
+            break;
+        err = emit(&f, &f.c[i], out);
+    }
+    *ret_more = f.cut || i < f.count;
+    free(f.c);
+    return err;
+}

@@ -1,0 +1,364 @@
+/*
+ * gossip.c - segments of a PG keep each other complete, without the writer: pull only.
+ *
+ * Each round a server tells one peer per volume, in turn, the (top, SCL) of every PG that both are members of, and
+ * hears the same.  Whoever sees that it is behind pulls:
+ *   same top, higher SCL     FETCH (own SCL, theirs], in steps of FETCH_BYTES, until there is no progress
+ *   higher top               HISTORY; adopted iff above the own top and not below the promise; then records
+ * Damage is mended the same way, when there is nothing to catch up: records above the hint by FETCH, below it the
+ * page as the peer has it (READ at a point that cannot be annulled), stored as a local image.
+ *   E1 One call of its own per segment at a time; E2 a FETCH's records count after the flush that makes them durable,
+ *      and only if the own top is still the one under which they were asked for.
+ *   E3 Gossip obeys the history, not the promise: a fenced laggard is filled, too.
+ * A peer that does not answer is left alone for a while that doubles, up to BACKOFF_MAX_MS.
+ */
+#include "node_private.h"
+
+#include <stdlib.h>
+
+#define FETCH_BYTES (1u << 20)
+#define BACKOFF_MAX_MS 4000u
+#define CALLS_MAX 64u /* of all segments together */
+
+static uint64_t dice(struct hx_node *n)
+{
+    n->rng ^= n->rng << 13; /* xorshift64 */
+    n->rng ^= n->rng >> 7;
+    n->rng ^= n->rng << 17;
+    return n->rng;
+}
+
+static struct hx_peer *peer_of(struct hx_node *n, const struct hx_uuid *server)
+{
+    for (size_t i = 0; i < n->peer_count; i++)
+        if (hx_uuid_eq(&n->peers[i].server, server))
+            return &n->peers[i];
+    if (hx_buf_grow(&n->peers, &n->peer_cap, n->peer_count, sizeof *n->peers))
+        return NULL;
+    n->peers[n->peer_count] = (struct hx_peer){.server = *server};
+    return &n->peers[n->peer_count++];
+}
+
+static void peer_result(struct hx_node *n, const struct hx_uuid *server, bool good)
+{
+    struct hx_peer *p = peer_of(n, server);
+    if (!p)
+        return;
+    p->fails = good ? 0 : p->fails < 16 ? p->fails + 1 : p->fails;
+    uint64_t pause = (uint64_t)n->gossip_ms << p->fails;
+    p->not_before_ms = good ? 0 : n->now_ms + (pause < BACKOFF_MAX_MS ? pause : BACKOFF_MAX_MS);
+}
+
+/* Member SLOT of the segment's PG; NULL when that is ourselves. */
+static const struct hx_server *member_at(const struct hx_node *n, const struct hx_seg *s, unsigned slot)
+{
+    const struct hx_geometry *g = &s->meta.geometry;
+    if (s->at.pg >= g->pg_count)
+        return NULL;
+    const struct hx_server *m = &g->servers[g->pgs[s->at.pg].server[slot]];
+    return hx_uuid_eq(&m->incarnation, &n->server) ? NULL : m;
+}
+
+static const struct hx_server *member_by(const struct hx_node *n, const struct hx_seg *s, const char *name,
+                                         const struct hx_uuid *server)
+{
+    for (unsigned i = 0; i < HX_COPIES; i++) {
+        const struct hx_server *m = member_at(n, s, i);
+        if (m && ((name && !strcmp(m->name, name)) || (server && hx_uuid_eq(&m->incarnation, server))))
+            return m;
+    }
+    return NULL;
+}
+
+/* ---- sending ---- */
+/* Queues a message to M; BODY moved.  CALL says what the answer belongs to. */
+static int send(struct hx_node *n, const struct hx_server *m, struct hx_call call, uint32_t pg, struct hx_buf *body)
+{
+    struct hx_item i = {.kind = ITEM_SEND, .token = ++n->next_call};
+    size_t name = strlen(m->name) + 1, url = strlen(m->url) + 1;
+    struct hx_msg_head h = {.type = call.type, .req_id = i.token, .volume = call.volume, .server = m->incarnation,
+                            .epoch = call.top, .pg = pg};
+    struct hx_bytes piece = {body->p, body->len};
+    int err = hx_buf_grow(&n->calls, &n->call_cap, n->call_count, sizeof *n->calls);
+    uint8_t *p = err ? NULL : hx_buf_add(&i.body, HX_MSG_HEAD + body->len + name + url);
+    if (p) {
+        hx_msg_head_encode(&h, &piece, 1, p);
+        if (body->len)
+            memcpy(p + HX_MSG_HEAD, body->p, body->len);
+        i.body_len = HX_MSG_HEAD + body->len;
+        memcpy(p + i.body_len, m->name, name);
+        memcpy(p + i.body_len + name, m->url, url);
+    }
+    hx_buf_fini(body);
+    if (!p || !hx_out_push(&n->ready, &i)) {
+        hx_out_item_fini(&i);
+        return HX_E_NOMEM;
+    }
+    call.id = i.token;
+    call.peer = m->incarnation;
+    n->calls[n->call_count++] = call;
+    if (call.seg) { /* E1 */
+        call.seg->gossip.busy = true;
+        call.seg->gossip.peer = m->incarnation;
+    }
+    return 0;
+}
+
+static bool may_call(const struct hx_node *n, const struct hx_seg *s)
+{
+    return !s->error && !s->nospace && !s->gossip.busy && n->call_count < CALLS_MAX && n->now_ms >= s->gossip.not_before_ms;
+}
+
+static struct hx_call call_of(struct hx_seg *s, enum hx_msg_type type)
+{
+    return (struct hx_call){.type = type, .volume = s->at.volume, .seg = s, .top = hx_seg_top(s)};
+}
+
+static void ask_records(struct hx_node *n, struct hx_seg *s, const struct hx_server *m, uint64_t after, uint64_t to)
+{
+    struct hx_buf b = {0};
+    uint8_t *p = hx_buf_add(&b, 21);
+    if (!p)
+        return;
+    struct hx_enc e = hx_enc_init(p, b.len);
+    hx_enc_u64(&e, after);
+    hx_enc_u64(&e, to);
+    hx_enc_u32(&e, FETCH_BYTES);
+    hx_enc_u8(&e, 0);
+    s->gossip.after = after;
+    send(n, m, call_of(s, HX_MSG_FETCH), s->at.pg, &b);
+}
+
+static void ask_page(struct hx_node *n, struct hx_seg *s, const struct hx_server *m, uint32_t page, uint64_t point)
+{
+    struct hx_buf b = {0};
+    uint8_t *p = hx_buf_add(&b, 16);
+    if (!p)
+        return;
+    struct hx_enc e = hx_enc_init(p, b.len);
+    hx_enc_u64(&e, point);
+    hx_enc_u32(&e, 1);
+    hx_enc_u32(&e, page);
+    struct hx_call c = call_of(s, HX_MSG_READ);
+    c.page = page;
+    c.point = point;
+    send(n, m, c, s->at.pg, &b);
+}
+
+/* Damage, one piece after the other; the peer is known to be complete to THEIRS. */
+static void mend(struct hx_node *n, struct hx_seg *s, const struct hx_server *m, uint64_t theirs)
+{
+    const struct hx_unknown *u = &s->unknowns[s->gossip.turn++ % s->unknown_count];
+    uint64_t point = s->chain.hint < s->chain.scl ? s->chain.hint : s->chain.scl;
+    s->gossip.mending = true;
+    if (u->page != HX_NONE && u->to <= point && point <= theirs)
+        ask_page(n, s, m, u->page, point);
+    else if (u->from <= theirs && u->to != UINT64_MAX)
+        ask_records(n, s, m, u->from - 1, u->to);
+}
+
+/* What peer M has, against the own: pulls when it is more. */
+static void compare(struct hx_node *n, struct hx_seg *s, const struct hx_server *m, const struct hx_gossip_entry *e)
+{
+    struct hx_epoch top = hx_seg_top(s);
+    struct hx_buf none = {0};
+    if (!may_call(n, s))
+        return;
+    s->gossip.mending = false;
+    if (e->top.v > top.v && e->top.v >= s->meta.promised.v) {
+        send(n, m, call_of(s, HX_MSG_HISTORY), s->at.pg, &none);
+    } else if (e->top.v == top.v && e->scl.v > s->chain.scl) {
+        s->gossip.target = e->scl.v;
+        ask_records(n, s, m, s->chain.scl, e->scl.v);
+    } else if (e->top.v == top.v && s->unknown_count) {
+        mend(n, s, m, e->scl.v);
+    }
+}
+
+void hx_gossip_heard(struct hx_node *n, const struct hx_req *r, const struct hx_gossip_entry *e)
+{
+    const struct hx_server *m = member_by(n, r->seg, r->name, NULL);
+    if (m)
+        compare(n, r->seg, m, e);
+}
+
+/* ---- rounds ---- */
+/* The PGs of the volume that M is a member of, too. */
+static int tell(struct hx_node *n, const struct hx_volume *v, const struct hx_server *m)
+{
+    size_t i, end = hx_node_range(n, &v->id, &i);
+    struct hx_buf b = {0};
+    uint32_t count = 0;
+    if (!hx_buf_add(&b, 4))
+        return HX_E_NOMEM;
+    for (; i < end; i++) {
+        const struct hx_seg *s = n->segs[i];
+        if (s->error || !member_by(n, s, NULL, &m->incarnation))
+            continue;
+        uint8_t *p = hx_buf_add(&b, HX_GOSSIP_ENTRY);
+        if (!p)
+            break;
+        struct hx_enc e = hx_enc_init(p, HX_GOSSIP_ENTRY);
+        struct hx_gossip_entry own = {s->at.pg, hx_seg_top(s), HX_LSN(s->chain.scl)};
+        hx_gossip_entry_encode(&own, &e);
+        count++;
+    }
+    hx_put_u32(b.p, count);
+    struct hx_call c = {.type = HX_MSG_GOSSIP, .volume = v->id};
+    return send(n, m, c, 0, &b);
+}
+
+static void round_of(struct hx_node *n, struct hx_volume *v)
+{
+    size_t from, end = hx_node_range(n, &v->id, &from);
+    if (end == from || n->call_count >= CALLS_MAX)
+        return;
+    if (v->turn == 0)
+        v->turn = 1 + (uint32_t)(dice(n) % HX_COPIES);
+    /* All slots of one PG, then those of the next: with few servers that is everybody in six rounds. */
+    for (unsigned tries = 0; tries < HX_COPIES; tries++) {
+        uint32_t t = v->turn++;
+        const struct hx_seg *s = n->segs[from + t / HX_COPIES % (end - from)];
+        const struct hx_server *m = s->error ? NULL : member_at(n, s, t % HX_COPIES);
+        const struct hx_peer *p = m ? peer_of(n, &m->incarnation) : NULL;
+        if (!p || n->now_ms < p->not_before_ms)
+            continue;
+        tell(n, v, m);
+        return;
+    }
+}
+
+uint64_t hx_gossip_tick(struct hx_node *n)
+{
+    uint64_t wait = n->gossip_ms;
+    for (size_t i = 0; i < n->volume_count; i++) {
+        struct hx_volume *v = n->volumes[i];
+        if (n->now_ms >= v->gossip_ms) {
+            v->gossip_ms = n->now_ms + n->gossip_ms - n->gossip_ms / 8 + dice(n) % (n->gossip_ms / 4 + 1);
+            round_of(n, v);
+        }
+        uint64_t left = v->gossip_ms - n->now_ms;
+        wait = left < wait ? left : wait;
+    }
+    return wait;
+}
+
+/* ---- answers ---- */
+static void on_gossip(struct hx_node *n, const struct hx_call *c, struct hx_dec *d)
+{
+    uint32_t count = hx_dec_u32(d);
+    if (d->err || d->len - d->off != (size_t)count * HX_GOSSIP_ENTRY)
+        return;
+    for (uint32_t k = 0; k < count; k++) {
+        struct hx_gossip_entry e;
+        hx_gossip_entry_decode(&e, d);
+        struct hx_seg *s = hx_node_find(n, &c->volume, e.pg);
+        const struct hx_server *m = s ? member_by(n, s, NULL, &c->peer) : NULL;
+        if (m)
+            compare(n, s, m, &e);
+    }
+}
+
+static void on_history(struct hx_node *n, const struct hx_call *c, struct hx_dec *d)
+{
+    struct hx_history h = {0};
+    if (!hx_history_decode(&h, d) && !hx_dec_end(d) && !hx_rules_gossip_history(c->seg, &h)) {
+        hx_node_dirty(n, c->seg);
+        struct hx_volume *v = hx_volume_get(n, &c->volume, false);
+        if (v)
+            v->gossip_ms = n->now_ms; /* now for the records */
+    }
+    hx_history_fini(&h);
+}
+
+static void on_records(struct hx_node *n, const struct hx_call *c, struct hx_dec *d)
+{
+    struct hx_seg *s = c->seg;
+    if (hx_seg_top(s).v != c->top.v)
+        return; /* E2 */
+    while (d->off < d->len) {
+        struct hx_frame_head h;
+        if (hx_frame_head_decode(d->p + d->off, d->len - d->off, &h))
+            break;
+        const uint8_t *frame = hx_dec_bytes(d, hx_frame_bytes(&h));
+        if (!frame || hx_rules_gossip(s, frame, &h))
+            break;
+        n->stats.gossip_records += h.count;
+    }
+    s->gossip.arrived = true;
+    hx_node_dirty(n, s);
+}
+
+/* A page as a peer has it at a point that nothing can annul: a local image, in place of what is damaged here. */
+static void on_page(struct hx_node *n, const struct hx_call *c, struct hx_dec *d)
+{
+    struct hx_seg *s = c->seg;
+    struct hx_read_page r;
+    static const uint8_t zeros[1];
+    hx_read_page_decode(&r, d);
+    const uint8_t *data = r.state == HX_READ_RAW ? hx_dec_bytes(d, HX_PAGE_SIZE) : zeros;
+    if (hx_dec_end(d) || r.state == HX_READ_CORRUPT || r.lsn.v == 0 || r.lsn.v > c->point || c->point > s->chain.hint ||
+        hx_seg_top(s).v != c->top.v)
+        return;
+    if (r.state == HX_READ_RAW && hx_crc32c(0, data, HX_PAGE_SIZE) != r.crc)
+        return;
+    struct hx_frame_builder *b = s->env->builder;
+    size_t len = r.state == HX_READ_RAW ? HX_PAGE_SIZE : 0;
+    while (len && !data[len - 1])
+        len--;
+    hx_frame_builder_reset(b, &s->at.volume, s->at.pg, c->top, HX_LSN(0));
+    hx_frame_builder_add(b, r.lsn, c->page, len ? HX_REC_IMAGE : HX_REC_ZERO, 0, (struct hx_bytes){data, len}, (struct hx_bytes){NULL, 0});
+    size_t bytes = hx_frame_builder_seal(b, HX_LSN(0), HX_LSN(0), HX_LSN(0), 0, s->env->scratch);
+    if (!hx_log_put(s, HX_ENV_LOCAL, 0, s->env->scratch, bytes))
+        hx_node_dirty(n, s);
+}
+
+void hx_node_answer(struct hx_node *n, uint64_t now_ms, uint64_t call, int err, struct hx_bytes body)
+{
+    size_t i = 0;
+    n->now_ms = now_ms;
+    while (i < n->call_count && n->calls[i].id != call)
+        i++;
+    if (i == n->call_count)
+        return; /* answered twice */
+    struct hx_call c = n->calls[i];
+    n->calls[i] = n->calls[--n->call_count];
+    if (c.seg)
+        c.seg->gossip.busy = false;
+    struct hx_reply_head h;
+    struct hx_bytes b;
+    if (!err)
+        err = hx_reply_decode(body.p, body.len, &h, &b);
+    if (!err && (h.type != c.type || h.req_id != call || !hx_uuid_eq(&h.server, &c.peer)))
+        err = HX_E_BADMSG;
+    peer_result(n, &c.peer, !err && h.status != HX_E_STRANGER);
+    if (err || h.status) {
+        if (c.seg)
+            c.seg->gossip.not_before_ms = n->now_ms + n->gossip_ms;
+        return;
+    }
+    struct hx_dec d = hx_dec_init(b.p, b.len);
+    if (c.type == HX_MSG_GOSSIP)
+        on_gossip(n, &c, &d);
+    else if (c.type == HX_MSG_HISTORY)
+        on_history(n, &c, &d);
+    else if (c.type == HX_MSG_FETCH)
+        on_records(n, &c, &d);
+    else if (c.type == HX_MSG_READ)
+        on_page(n, &c, &d);
+}
+
+/* The records of a FETCH are durable: on with the next piece, or a pause when they did not help. */
+void hx_gossip_flushed(struct hx_node *n, struct hx_seg *s)
+{
+    struct hx_seg_gossip *g = &s->gossip;
+    if (!g->arrived)
+        return;
+    g->arrived = false;
+    bool moved = !g->mending && s->chain.scl > g->after;
+    const struct hx_server *m = member_by(n, s, NULL, &g->peer);
+    if (moved && m && s->chain.scl < g->target && may_call(n, s))
+        ask_records(n, s, m, s->chain.scl, g->target);
+    else if (!moved)
+        g->not_before_ms = n->now_ms + n->gossip_ms;
+}

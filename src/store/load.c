@@ -1,0 +1,168 @@
+/*
+ * load.c - a restart: meta slots, sidecars or log files, then chain and index as they were.
+ *
+ * First pass: every file's counters, from its sidecar, or by a scan where there is none.  They give the hint
+ * (highest VDL that was believed), floor, gc, and the anchor to which the chain is known to be complete.
+ * Second pass: all records, in the order of the files, through apply.c.
+ *   R1 The tail is flushed before anything is answered: a process may have died between write and flush, and
+ *      what the system has in memory is not yet on the disk.
+ *   R2 Damage that no restart can repair is remembered (hx_seg_unknown); it never passes for "not there".
+ */
+#include "store.h"
+
+#include <stdlib.h>
+
+struct pass {
+    uint64_t stable, vdl, floor, gc, highest;
+};
+
+static int add_file(struct hx_seg *s, const struct hx_disk_file *d)
+{
+    struct hx_logfile *f = calloc(1, sizeof *f);
+    uint32_t slot;
+    if (!f)
+        return HX_E_NOMEM;
+    f->id = d->id;
+    f->filled = d->bytes;
+    f->min_lsn = UINT64_MAX;
+    int err = hx_log_slot(&s->log, f, &slot);
+    if (err)
+        free(f);
+    return err;
+}
+
+static struct hx_logfile *file_of(struct hx_seg *s, uint64_t id)
+{
+    for (size_t i = 0; i < s->log.slot_count; i++)
+        if (s->log.files[i]->id == id)
+            return s->log.files[i];
+    return NULL;
+}
+
+static int list_files(struct hx_seg *s)
+{
+    struct hx_disk_file d[64];
+    size_t n = HX_ARRAY_LEN(d);
+    int err = 0;
+    for (uint64_t from = HX_LOG_FIRST_ID; n == HX_ARRAY_LEN(d) && !err;) {
+        err = s->disk->ops->list(s->disk, from, d, HX_ARRAY_LEN(d), &n);
+        for (size_t i = 0; i < n && !err; i++) {
+            from = d[i].id + 1;
+            if (d[i].id < HX_LOG_SIDE_BIT) {
+                err = add_file(s, &d[i]);
+            } else {
+                struct hx_logfile *f = file_of(s, d[i].id & ~HX_LOG_SIDE_BIT);
+                if (f)
+                    f->sided = true;
+                else /* its log file went first (space.c) */
+                    err = s->disk->ops->remove(s->disk, d[i].id);
+            }
+        }
+    }
+    return err;
+}
+
+static void fold(struct pass *p, const struct hx_logfile *f, uint64_t stable)
+{
+    p->stable = stable > p->stable ? stable : p->stable;
+    p->vdl = f->vdl > p->vdl ? f->vdl : p->vdl;
+    p->floor = f->floor > p->floor ? f->floor : p->floor;
+    p->gc = f->gc > p->gc ? f->gc : p->gc;
+    p->highest = f->max_lsn > p->highest ? f->max_lsn : p->highest;
+}
+
+static int first_pass(struct hx_seg *s, struct pass *p)
+{
+    struct hx_log *l = &s->log;
+    for (size_t i = 0; i < l->slot_count; i++) {
+        struct hx_logfile *f = l->files[i];
+        bool last = i + 1 == l->slot_count;
+        uint64_t stable = 0;
+        int err = f->sided ? hx_side_head(s, f, &stable) : HX_E_NOENT;
+        if (err == HX_E_NOMEM || err == HX_E_IO)
+            return err;
+        if (err)
+            err = hx_scan_file(s, f, last && !f->sided, &stable);
+        if (err)
+            return err;
+        fold(p, f, stable);
+        l->next_id = f->id + 1;
+        if (last && !f->sealed)
+            l->tail = (uint32_t)i;
+    }
+    return 0;
+}
+
+static int second_pass(struct hx_seg *s)
+{
+    struct hx_log *l = &s->log;
+    struct hx_buf side = {0};
+    int err = 0;
+    for (size_t i = 0; i < l->slot_count && !err; i++) {
+        struct hx_logfile *f = l->files[i];
+        if (f->sided) {
+            err = hx_side_load(s, f, &side);
+            if (err == HX_E_CORRUPT || err == HX_E_NOENT) {
+                uint64_t stable;
+                f->filled = f->end;
+                err = hx_scan_file(s, f, false, &stable);
+            } else if (!err) {
+                err = hx_apply_side(s, (uint32_t)i, side.p, side.len, true);
+                continue;
+            }
+        }
+        if (!err)
+            err = hx_apply_side(s, (uint32_t)i, f->side.p, f->side.len, true);
+    }
+    hx_buf_fini(&side);
+    return err;
+}
+
+/*
+ * What the chain reaches over is there after all (it was refilled by a peer, or sent again): only blind damage
+ * stays in doubt.  Damage of unknown extent is given up when no writer can have been that far when it happened.
+ */
+static void settle_unknowns(struct hx_seg *s, uint64_t highest)
+{
+    const struct hx_history_entry *top = hx_history_top_entry(&s->meta.history);
+    uint64_t far = highest > s->chain.hint ? highest : s->chain.hint;
+    if (top && top->end.v > far)
+        far = top->end.v;
+    uint64_t lal = top ? top->lal : 0;
+    for (size_t i = s->unknown_count; i-- > 0;) {
+        if (!s->unknowns[i].blind && s->unknowns[i].to <= s->chain.scl)
+            s->unknowns[i] = s->unknowns[--s->unknown_count];
+        else if (s->unknowns[i].to == UINT64_MAX)
+            s->unknowns[i].gone_at = lal < (UINT64_MAX - far) / 2 ? far + 2 * lal : UINT64_MAX;
+    }
+}
+
+int hx_load(struct hx_seg *s)
+{
+    struct pass p = {0};
+    int err = list_files(s);
+    if (!err)
+        err = first_pass(s, &p);
+    if (err)
+        return err;
+    if (s->log.tail != HX_NONE) { /* R1 */
+        err = s->disk->ops->flush(s->disk, s->log.files[s->log.tail]->id);
+        if (err)
+            return HX_E_POISONED;
+    }
+    uint64_t base = s->meta.base.v > p.stable ? s->meta.base.v : p.stable;
+    s->chain.anchor = s->chain.scl = base;
+    s->chain.hint = p.vdl > base ? p.vdl : base;
+    s->oldest = s->meta.oldest.v;
+    hx_apply_floor(s, p.floor, p.gc);
+    err = second_pass(s);
+    if (err)
+        return err;
+    settle_unknowns(s, p.highest);
+    for (size_t i = 0; i < s->log.slot_count; i++) {
+        struct hx_logfile *f = s->log.files[i];
+        if (f->sealed && !f->sided && hx_side_save(s, f) && s->error)
+            return s->error;
+    }
+    return 0;
+}

@@ -1,0 +1,172 @@
+/*
+ * meta.c - the meta slots of a segment: promise, history, geometry, base (bytes: doc/FORMAT.md).
+ *
+ * Two files hold the same content.  A save writes and flushes one after the other; only then may anything be
+ * answered that depends on it.
+ *   M1 When a save has returned 0, both slots hold the new generation, so that damage to either one later
+ *      cannot bring an older promise back.
+ *   M2 At any crash at least one slot is whole, the older or the newer; a load takes the higher generation and
+ *      the caller saves it again, which restores M1.
+ * Slots are HX_META_RESERVE bytes from the start: a promise on a full disk needs no new block.
+ * Does not decide anything; rules.c does.
+ */
+#include "store.h"
+
+#include <stdlib.h>
+
+#define META_MAGIC 0x314d5848u /* "HXM1" */
+#define META_VERSION 1
+#define META_HEAD 104u
+#define META_BODY_MAX (64u << 20) /* what a load accepts */
+
+void hx_meta_fini(struct hx_meta *m)
+{
+    hx_history_fini(&m->history);
+    hx_geometry_fini(&m->geometry);
+    *m = (struct hx_meta){0};
+}
+
+static void head_encode(const struct hx_disk_place *at, const struct hx_uuid *server, const struct hx_meta *m,
+                        uint8_t *out, size_t body_len)
+{
+    struct hx_enc e = hx_enc_init(out, META_HEAD);
+    hx_enc_u32(&e, META_MAGIC);
+    hx_enc_u16(&e, META_VERSION);
+    hx_enc_u16(&e, 0);
+    hx_enc_u64(&e, m->generation);
+    hx_enc_uuid(&e, &at->volume);
+    hx_enc_u32(&e, at->pg);
+    hx_enc_u32(&e, (uint32_t)body_len);
+    hx_enc_uuid(&e, server);
+    hx_enc_u64(&e, m->promised.v);
+    hx_enc_uuid(&e, &m->owner);
+    hx_enc_u64(&e, m->base.v);
+    hx_enc_u64(&e, m->oldest.v);
+    hx_enc_u32(&e, hx_crc32c(0, out + META_HEAD, body_len));
+    hx_enc_u32(&e, hx_crc32c(0, out, META_HEAD - 4));
+    hx_assert(!e.err && e.len == META_HEAD);
+}
+
+int hx_meta_save(struct hx_disk *d, const struct hx_disk_place *at, const struct hx_uuid *server, struct hx_meta *m)
+{
+    size_t body = hx_history_encoded_len(&m->history) + hx_geometry_encoded_len(&m->geometry);
+    size_t len = META_HEAD + body > HX_META_RESERVE ? META_HEAD + body : HX_META_RESERVE;
+    if (body > META_BODY_MAX)
+        return HX_E_TOOBIG;
+    uint8_t *p = calloc(1, len);
+    if (!p)
+        return HX_E_NOMEM;
+    m->generation++;
+    struct hx_enc e = hx_enc_init(p + META_HEAD, len - META_HEAD);
+    hx_history_encode(&m->history, &e);
+    hx_geometry_encode(&m->geometry, &e);
+    hx_assert(!e.err);
+    head_encode(at, server, m, p, e.len);
+    /* The first save of a segment writes the reserve, too; later ones what they need, in whole sectors. */
+    size_t n = m->generation == 1 ? len : (META_HEAD + e.len + 511) / 512 * 512;
+    n = n > len ? len : n;
+    int err = 0;
+    for (uint64_t slot = 1; slot <= HX_META_SLOTS && !err; slot++) {
+        err = d->ops->write(d, slot, 0, p, n);
+        if (!err)
+            err = d->ops->flush(d, slot);
+    }
+    free(p);
+    return err;
+}
+
+static int body_decode(const uint8_t *p, size_t len, struct hx_meta *m)
+{
+    struct hx_dec d = hx_dec_init(p, len);
+    int err = hx_history_decode(&m->history, &d);
+    if (!err)
+        err = hx_geometry_decode(&m->geometry, &d);
+    return err ? err : hx_dec_end(&d);
+}
+
+static int slot_head(const uint8_t *head, const struct hx_disk_place *at, struct hx_meta *m, struct hx_uuid *server,
+                     uint32_t *body_len, uint32_t *body_crc)
+{
+    struct hx_dec d = hx_dec_init(head, META_HEAD);
+    uint32_t magic = hx_dec_u32(&d), version = hx_dec_u16(&d);
+    hx_dec_u16(&d);
+    if (magic != META_MAGIC || hx_get_u32(head + META_HEAD - 4) != hx_crc32c(0, head, META_HEAD - 4))
+        return HX_E_CORRUPT;
+    if (version != META_VERSION)
+        return HX_E_VERSION;
+    m->generation = hx_dec_u64(&d);
+    struct hx_uuid volume = hx_dec_uuid(&d);
+    uint32_t pg = hx_dec_u32(&d);
+    *body_len = hx_dec_u32(&d);
+    *server = hx_dec_uuid(&d);
+    m->promised = HX_EPOCH(hx_dec_u64(&d));
+    m->owner = hx_dec_uuid(&d);
+    m->base = HX_LSN(hx_dec_u64(&d));
+    m->oldest = HX_LSN(hx_dec_u64(&d));
+    *body_crc = hx_dec_u32(&d);
+    if (!hx_uuid_eq(&volume, &at->volume) || pg != at->pg || *body_len > META_BODY_MAX)
+        return HX_E_CORRUPT; /* a slot of another segment: misplaced */
+    return 0;
+}
+
+/* HX_E_NOENT: the slot has never been there. */
+static int slot_load(struct hx_disk *d, uint64_t slot, const struct hx_disk_place *at, const struct hx_uuid *server,
+                     struct hx_meta *ret)
+{
+    uint8_t head[META_HEAD];
+    size_t got;
+    int err = d->ops->read(d, slot, 0, head, sizeof head, &got);
+    if (err)
+        return err;
+    if (got < sizeof head)
+        return HX_E_CORRUPT;
+    struct hx_meta m = {0};
+    struct hx_uuid owner_server;
+    uint32_t len, crc;
+    err = slot_head(head, at, &m, &owner_server, &len, &crc);
+    if (err)
+        return err;
+    if (!hx_uuid_eq(&owner_server, server))
+        return HX_E_STRANGER;
+    uint8_t *body = malloc(len ? len : 1);
+    if (!body)
+        return HX_E_NOMEM;
+    err = d->ops->read(d, slot, META_HEAD, body, len, &got);
+    if (!err && (got != len || hx_crc32c(0, body, len) != crc || body_decode(body, len, &m)))
+        err = HX_E_CORRUPT;
+    free(body);
+    if (err) {
+        hx_meta_fini(&m);
+        return err;
+    }
+    *ret = m;
+    return 0;
+}
+
+/* Which of two failures tells more: a stranger's slot, then what the disk said, then damage, then nothing there. */
+static int worse(int a, int b)
+{
+    static const int order[] = {HX_E_STRANGER, HX_E_VERSION, HX_E_NOMEM, HX_E_IO, HX_E_CORRUPT};
+    for (size_t i = 0; i < HX_ARRAY_LEN(order); i++)
+        if (a == order[i] || b == order[i])
+            return order[i];
+    return a;
+}
+
+int hx_meta_load(struct hx_disk *d, const struct hx_disk_place *at, const struct hx_uuid *server, struct hx_meta *ret,
+                 bool *ret_uneven)
+{
+    struct hx_meta a = {0}, b = {0};
+    int ea = slot_load(d, 1, at, server, &a), eb = slot_load(d, 2, at, server, &b);
+    if (ea && eb)
+        return worse(ea, eb);
+    *ret_uneven = ea || eb || a.generation != b.generation;
+    if (!ea && (eb || a.generation >= b.generation)) {
+        hx_meta_fini(&b);
+        *ret = a;
+    } else {
+        hx_meta_fini(&a);
+        *ret = b;
+    }
+    return 0;
+}

@@ -1,0 +1,295 @@
+/*
+ * node.c - a segment server without sockets: its segments, requests in, flush, timers (contract: hexad/node.h).
+ *
+ * Order inside one batch: requests change segments in memory only; hx_node_flush makes each touched segment durable
+ * (meta, then log), then settles what waited, then lets gossip go on where records have arrived.
+ *   N1 No answer that depends on durability is queued before its flush returned 0 (out.c: settle).
+ *   N2 Promise and effect are one durable step (seg.c).
+ *   N3 Every request gets one item, in wait or in ready, and an item is answered once.
+ * Messages: verbs.c.  Volumes and their writers: volume.c.  Peers: gossip.c.
+ */
+#include "node_private.h"
+
+#include <stdlib.h>
+
+#define WORK_SEGMENTS 8u   /* that get a piece of background work per tick */
+#define WORK_AGAIN_MS 20u
+#define TICK_MS 500u
+
+struct hx_seg *hx_node_find(const struct hx_node *n, const struct hx_uuid *volume, uint32_t pg)
+{
+    size_t lo = 0, hi = n->seg_count;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        const struct hx_disk_place *at = &n->segs[mid]->at;
+        int c = memcmp(at->volume.b, volume->b, sizeof volume->b);
+        if (c == 0 && at->pg == pg)
+            return n->segs[mid];
+        if (c < 0 || (c == 0 && at->pg < pg))
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return NULL;
+}
+
+size_t hx_node_range(const struct hx_node *n, const struct hx_uuid *volume, size_t *ret_from)
+{
+    size_t lo = 0, hi = n->seg_count;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (memcmp(n->segs[mid]->at.volume.b, volume->b, sizeof volume->b) < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    *ret_from = lo;
+    while (lo < n->seg_count && hx_uuid_eq(&n->segs[lo]->at.volume, volume))
+        lo++;
+    return lo;
+}
+
+int hx_node_add(struct hx_node *n, struct hx_seg *s)
+{
+    if (hx_buf_grow(&n->segs, &n->seg_cap, n->seg_count, sizeof *n->segs) || !hx_volume_get(n, &s->at.volume, true))
+        return HX_E_NOMEM;
+    size_t i = n->seg_count;
+    for (; i > 0; i--) {
+        const struct hx_disk_place *b = &n->segs[i - 1]->at;
+        int c = memcmp(b->volume.b, s->at.volume.b, sizeof b->volume.b);
+        if (c < 0 || (c == 0 && b->pg < s->at.pg))
+            break;
+        n->segs[i] = n->segs[i - 1];
+    }
+    n->segs[i] = s;
+    n->seg_count++;
+    return 0;
+}
+
+void hx_node_dirty(struct hx_node *n, struct hx_seg *s)
+{
+    if (s->queued)
+        return;
+    if (hx_buf_grow(&n->dirty, &n->dirty_cap, n->dirty_count, sizeof *n->dirty)) {
+        /* Not flushed: so nothing of this round may be answered as durable. */
+        s->round_error = HX_E_NOMEM;
+        return;
+    }
+    s->queued = true;
+    n->dirty[n->dirty_count++] = s;
+}
+
+/* One segment of the farm; one that cannot be opened stays, with its error. */
+static int open_place(struct hx_node *n, struct hx_disk_place at)
+{
+    struct hx_disk *d;
+    struct hx_seg *s;
+    int err = n->farm->ops->open(n->farm, at, false, &d);
+    if (err)
+        return err == HX_E_NOENT ? 0 : err;
+    err = hx_seg_new(&n->env, d, at, &s);
+    if (err) {
+        n->farm->ops->close(n->farm, d);
+        return err;
+    }
+    int opened = hx_seg_open(s);
+    if (opened == HX_E_NOENT) { /* a FORMAT that never ended */
+        hx_seg_free(s);
+        n->farm->ops->close(n->farm, d);
+        return 0;
+    }
+    n->stats.errors += opened != 0;
+    err = hx_node_add(n, s);
+    if (err) {
+        hx_seg_free(s);
+        n->farm->ops->close(n->farm, d);
+    }
+    return err;
+}
+
+int hx_node_new(const struct hx_node_cfg *cfg, uint64_t now_ms, struct hx_node **ret)
+{
+    if (strlen(cfg->name) > HX_NAME_MAX || strlen(cfg->zone) > HX_NAME_MAX || hx_uuid_is_zero(&cfg->incarnation))
+        return HX_E_INVAL;
+    struct hx_node *n = calloc(1, sizeof *n);
+    if (!n)
+        return HX_E_NOMEM;
+    memcpy(n->name, cfg->name, strlen(cfg->name));
+    memcpy(n->zone, cfg->zone, strlen(cfg->zone));
+    n->server = cfg->incarnation;
+    n->farm = cfg->farm;
+    n->gossip_ms = cfg->gossip_ms ? cfg->gossip_ms : 500;
+    n->rng = cfg->seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    n->now_ms = now_ms;
+    int err = hx_seg_env_init(&n->env, &n->server, n->name, cfg->log_file_bytes);
+    struct hx_disk_place at;
+    size_t cursor = 0;
+    int more = 0;
+    while (!err && (more = n->farm->ops->next(n->farm, &cursor, &at)) > 0)
+        err = open_place(n, at);
+    if (!err && more < 0)
+        err = more;
+    if (err) {
+        hx_node_free(n);
+        return err;
+    }
+    *ret = n;
+    return 0;
+}
+
+static void items_fini(struct hx_items *q)
+{
+    for (size_t i = q->at; i < q->count; i++)
+        hx_out_item_fini(&q->p[i]);
+    free(q->p);
+}
+
+void hx_node_free(struct hx_node *n)
+{
+    if (!n)
+        return;
+    for (size_t i = 0; i < n->seg_count; i++) {
+        struct hx_disk *d = n->segs[i]->disk;
+        hx_seg_free(n->segs[i]);
+        n->farm->ops->close(n->farm, d);
+    }
+    for (size_t i = 0; i < n->volume_count; i++)
+        free(n->volumes[i]);
+    items_fini(&n->wait);
+    items_fini(&n->ready);
+    hx_out_item_fini(&n->taken);
+    hx_seg_env_fini(&n->env);
+    hx_buf_fini(&n->args);
+    hx_buf_fini(&n->out);
+    free(n->segs);
+    free(n->volumes);
+    free(n->dirty);
+    free(n->acks);
+    free(n->peers);
+    free(n->calls);
+    free(n);
+}
+
+/* Who may ask for what (msg.h's table); FETCH and READ look closer themselves. */
+static unsigned roles_for(unsigned type)
+{
+    const unsigned all = HX_NODE_ROLE_SEGMENT | HX_NODE_ROLE_WRITER | HX_NODE_ROLE_ADMIN | HX_NODE_ROLE_READER;
+    switch (type) {
+    case HX_MSG_HELLO:
+    case HX_MSG_LOOKUP:
+    case HX_MSG_STATUS:
+        return all;
+    case HX_MSG_FORMAT:
+        return HX_NODE_ROLE_WRITER | HX_NODE_ROLE_ADMIN;
+    case HX_MSG_FETCH:
+        return HX_NODE_ROLE_WRITER | HX_NODE_ROLE_SEGMENT;
+    case HX_MSG_READ:
+        return HX_NODE_ROLE_WRITER | HX_NODE_ROLE_READER | HX_NODE_ROLE_SEGMENT;
+    case HX_MSG_GOSSIP:
+    case HX_MSG_HISTORY:
+        return HX_NODE_ROLE_SEGMENT;
+    default:
+        return HX_NODE_ROLE_WRITER;
+    }
+}
+
+static int admit(struct hx_node *n, const struct hx_req *r)
+{
+    unsigned type = r->head.type;
+    bool open = type == HX_MSG_HELLO || type == HX_MSG_LOOKUP || type == HX_MSG_STATUS;
+    if (type == 0 || type >= HX_MSG_TYPE_END)
+        return HX_E_VERSION;
+    if (!(r->role & roles_for(type)))
+        return HX_E_ROLE;
+    if (open && hx_uuid_is_zero(&r->head.server))
+        return 0;
+    return hx_uuid_eq(&r->head.server, &n->server) ? 0 : HX_E_STRANGER;
+}
+
+void hx_node_request(struct hx_node *n, uint64_t now_ms, uint64_t time_us, uint64_t token, uint64_t conn,
+                     unsigned role, const char *name, struct hx_bytes body)
+{
+    struct hx_req r = {.now_ms = now_ms, .time_us = time_us, .token = token, .conn = conn, .role = role, .name = name};
+    struct hx_bytes b = {NULL, 0};
+    n->now_ms = now_ms;
+    n->stats.requests++;
+    int err = hx_msg_decode(body.p, body.len, &r.head, &b);
+    if (err) {
+        r.head = (struct hx_msg_head){0}; /* of damaged bytes nothing is repeated */
+        err = err == HX_E_VERSION ? err : HX_E_BADMSG;
+    } else {
+        r.body = hx_dec_init(b.p, b.len);
+        r.seg = hx_node_find(n, &r.head.volume, r.head.pg);
+        err = admit(n, &r);
+        if (!err)
+            err = hx_verbs_handle(n, &r);
+    }
+    if (err)
+        hx_out_plain(n, &r, err);
+}
+
+void hx_node_closed(struct hx_node *n, uint64_t now_ms, uint64_t conn)
+{
+    n->now_ms = now_ms;
+    hx_volume_closed(n, conn);
+}
+
+void hx_node_flush(struct hx_node *n)
+{
+    size_t count = n->dirty_count;
+    for (size_t i = 0; i < count; i++) {
+        struct hx_seg *s = n->dirty[i];
+        n->stats.flushes += s->meta_dirty || s->log.batch.len;
+        hx_seg_flush(s);
+    }
+    hx_out_settle(n);
+    for (size_t i = 0; i < count; i++) {
+        struct hx_seg *s = n->dirty[i];
+        s->queued = false;
+        hx_gossip_flushed(n, s);
+        s->round_error = 0;
+    }
+    n->dirty_count = 0;
+}
+
+/* Says at an idle tail what is durable, so that damage to the last batch can be told from a torn end. */
+static void mark_idle(struct hx_seg *s)
+{
+    struct hx_seg_work *w = &s->work;
+    if (s->error || s->log.tail == HX_NONE)
+        return;
+    const struct hx_logfile *f = s->log.files[s->log.tail];
+    if (f->end == w->idle_end && f->end != w->marked_end && !hx_log_mark(s))
+        w->marked_end = f->end;
+    w->idle_end = f->end;
+}
+
+static bool background(struct hx_node *n)
+{
+    bool more = false;
+    for (size_t i = 0; i < n->seg_count && i < WORK_SEGMENTS; i++) {
+        struct hx_seg *s = n->segs[n->work_at++ % n->seg_count];
+        mark_idle(s);
+        more |= hx_space_work(s);
+        if (s->meta_dirty || s->log.batch.len)
+            hx_node_dirty(n, s);
+    }
+    return more;
+}
+
+uint64_t hx_node_tick(struct hx_node *n, uint64_t now_ms)
+{
+    n->now_ms = now_ms;
+    hx_node_flush(n);
+    uint64_t wait = hx_gossip_tick(n);
+    if (background(n) && wait > WORK_AGAIN_MS)
+        wait = WORK_AGAIN_MS;
+    hx_node_flush(n);
+    return wait < TICK_MS ? wait : TICK_MS;
+}
+
+void hx_node_stats(const struct hx_node *n, struct hx_node_stats *ret)
+{
+    *ret = n->stats;
+    ret->segments = n->seg_count;
+}

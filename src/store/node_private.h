@@ -1,0 +1,143 @@
+/*
+ * node_private.h - what the files of the node share (node.c, verbs.c, out.c, volume.c, gossip.c).
+ *
+ * Memory rule: the node owns everything; items own their bodies and histories until they have been answered.
+ */
+#ifndef HX_NODE_PRIVATE_H
+#define HX_NODE_PRIVATE_H
+
+#include "hexad/node.h"
+#include "store.h"
+
+/* Something that goes out by hx_node_next, now or after the next flush. */
+enum item_kind {
+    ITEM_PLAIN = 1, /* status only */
+    ITEM_BODY,      /* body is ready */
+    ITEM_ACKS,      /* APPEND */
+    ITEM_FENCE,
+    ITEM_REPAIR,
+    ITEM_ADOPT,
+    ITEM_READ,      /* made when it is taken, so that memory holds one answer at a time */
+    ITEM_FETCH,
+    ITEM_SEND
+};
+struct hx_item {
+    enum item_kind kind;
+    uint16_t type;
+    int status;
+    uint32_t flags, count;      /* READ: pages; ACKS: PGs */
+    uint64_t token, req_id;     /* SEND: token is the call */
+    struct hx_epoch epoch;      /* of the request */
+    struct hx_seg *seg;         /* borrowed; segments live as long as the node */
+    size_t arg;                 /* READ: offset of the page list in node.args; ACKS: index in node.acks */
+    uint64_t point;             /* READ */
+    struct hx_fetch fetch;
+    struct hx_history history;  /* REPAIR: H' */
+    struct hx_buf body;         /* BODY, SEND: SEND has name and url, NUL-terminated, behind the message */
+    size_t body_len;
+};
+struct hx_items {
+    struct hx_item *p;
+    size_t at, count, cap; /* [at, count) */
+};
+struct hx_node_ack {
+    struct hx_seg *seg; /* NULL: there is none */
+    uint32_t pg;
+    int status;
+    uint64_t scl;
+};
+
+/* What is known of a volume beyond its segments. */
+#define HX_NODE_CONNS_MAX 64u
+struct hx_volume {
+    struct hx_uuid id;
+    struct hx_epoch epoch; /* newest that an accepted APPEND had */
+    uint64_t heard_ms, vdl;
+    bool heard, goodbye;
+    char text[HX_WRITER_INFO_MAX];
+    uint64_t conns[HX_NODE_CONNS_MAX];
+    unsigned conn_count;
+    uint64_t announced_ms; /* when all segments were last told VDL and floor */
+    uint64_t gossip_ms;    /* next round */
+    uint32_t turn;
+};
+struct hx_peer {
+    struct hx_uuid server;
+    unsigned fails;
+    uint64_t not_before_ms;
+};
+struct hx_call {
+    uint64_t id;
+    uint16_t type;
+    struct hx_uuid volume, peer;
+    struct hx_seg *seg; /* NULL for GOSSIP */
+    struct hx_epoch top;
+    uint64_t point;
+    uint32_t page; /* READ */
+};
+
+struct hx_node {
+    char name[HX_NAME_MAX + 1], zone[HX_NAME_MAX + 1];
+    struct hx_uuid server;
+    struct hx_disk_farm *farm;
+    uint32_t gossip_ms;
+    uint64_t rng, now_ms, next_call;
+    struct hx_seg_env env;
+    struct hx_seg **segs; /* ascending by (volume, pg) */
+    size_t seg_count, seg_cap;
+    struct hx_volume **volumes; /* ascending by id */
+    size_t volume_count, volume_cap;
+    struct hx_seg **dirty;
+    size_t dirty_count, dirty_cap;
+    struct hx_items wait, ready;
+    struct hx_node_ack *acks;
+    size_t ack_count, ack_cap;
+    struct hx_buf args, out;
+    struct hx_item taken; /* the item whose body hx_node_next lent out last */
+    struct hx_peer *peers;
+    size_t peer_count, peer_cap;
+    struct hx_call *calls;
+    size_t call_count, call_cap;
+    size_t work_at; /* segment whose turn for background work it is */
+    struct hx_node_stats stats;
+};
+
+/* A request under way. */
+struct hx_req {
+    uint64_t now_ms, time_us, token, conn;
+    unsigned role;
+    const char *name;
+    struct hx_msg_head head;
+    struct hx_dec body;
+    struct hx_seg *seg; /* of head.volume and head.pg, or NULL */
+};
+
+/* node.c */
+struct hx_seg *hx_node_find(const struct hx_node *n, const struct hx_uuid *volume, uint32_t pg);
+/* Segments of VOLUME: [*ret_from, returned end). */
+size_t hx_node_range(const struct hx_node *n, const struct hx_uuid *volume, size_t *ret_from);
+int hx_node_add(struct hx_node *n, struct hx_seg *s);
+void hx_node_dirty(struct hx_node *n, struct hx_seg *s);
+/* out.c: an item for the request; NULL when there is no memory for even that (the caller's connection times out). */
+struct hx_item *hx_out_push(struct hx_items *q, const struct hx_item *i);
+void hx_out_plain(struct hx_node *n, const struct hx_req *r, int status);
+struct hx_item hx_out_item(const struct hx_req *r, enum item_kind kind);
+void hx_out_item_fini(struct hx_item *i);
+/* Answers with BODY; moved, also on failure. */
+void hx_out_body(struct hx_node *n, const struct hx_req *r, struct hx_buf *body);
+/* Finishes what waited for the flush. */
+void hx_out_settle(struct hx_node *n);
+/* verbs.c: 0 when the request has been queued, else the status to answer. */
+int hx_verbs_handle(struct hx_node *n, struct hx_req *r);
+/* volume.c */
+struct hx_volume *hx_volume_get(struct hx_node *n, const struct hx_uuid *id, bool make);
+void hx_volume_heard(struct hx_node *n, const struct hx_req *r, const struct hx_append_head *a);
+void hx_volume_closed(struct hx_node *n, uint64_t conn);
+int hx_volume_lookup(struct hx_node *n, const struct hx_req *r, const char *name);
+void hx_volume_status(struct hx_node *n, const struct hx_req *r);
+/* gossip.c */
+uint64_t hx_gossip_tick(struct hx_node *n);
+void hx_gossip_heard(struct hx_node *n, const struct hx_req *r, const struct hx_gossip_entry *e);
+void hx_gossip_flushed(struct hx_node *n, struct hx_seg *s);
+
+#endif

@@ -1,0 +1,226 @@
+/*
+ * rules.c - who may do what to a segment: protocol.md section 1, one function for each row of its table.
+ *
+ *   Rule 0  A message of epoch e < promised is FENCED.  An accepted one raises the promise to e, in the same
+ *           durable step as its effect.
+ *   Q1 The promise never sinks; the history is only replaced by one with a higher top; top <= promised.
+ *   Q2 Nothing here writes: effects are durable, and may be answered, after hx_seg_flush returned 0.  The caller
+ *      looks at the promise again before it answers: an epoch that was fenced meanwhile gets FENCED.
+ *   Q3 On any error nothing has changed, but that an accepted epoch's promise may have been raised.
+ * A duplicate of any message leaves the same state.  Late ones fall to Rule 0.
+ */
+#include "store.h"
+
+#include <stdlib.h>
+
+int hx_rules_zero(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *owner)
+{
+    if (s->error)
+        return s->error;
+    if (e.v < s->meta.promised.v)
+        return HX_E_FENCED;
+    if (e.v > s->meta.promised.v) {
+        s->meta.promised = e;
+        s->meta.owner = *owner;
+        s->meta_dirty = true;
+    }
+    return 0;
+}
+
+/* Is this server one of the PG's six? */
+static bool member(const struct hx_seg *s, const struct hx_geometry *g)
+{
+    if (s->at.pg >= g->pg_count)
+        return false;
+    for (unsigned i = 0; i < HX_COPIES; i++) {
+        const struct hx_server *m = &g->servers[g->pgs[s->at.pg].server[i]];
+        if (!strcmp(m->name, s->env->name) && hx_uuid_eq(&m->incarnation, &s->env->server))
+            return true;
+    }
+    return false;
+}
+
+int hx_rules_format(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geometry *g, struct hx_history *h, bool fresh)
+{
+    if (!hx_uuid_eq(&g->volume, &s->at.volume) || h->count == 0 || hx_history_top(h).v > m->epoch.v || m->epoch.v == 0)
+        return HX_E_INVAL;
+    if (!member(s, g))
+        return HX_E_WRONG_MEMBER;
+    bool was_virgin = !s->chain.scl && !s->chain.held_count && !s->chain.span_count && !s->log.slot_count;
+    bool newer = fresh || (was_virgin && m->epoch.v > s->meta.promised.v && g->pg_bytes == s->meta.geometry.pg_bytes);
+    int err = hx_rules_zero(s, m->epoch, &m->owner);
+    if (err || !newer)
+        return err; /* it is there already: idempotent */
+    if (fresh) {
+        err = hx_index_init(&s->index, hx_geometry_pg_pages(g));
+        if (err)
+            return err;
+    }
+    /* Also an orphan that a growth left behind which never was published: without records, it takes the members
+     * of the growth that was. */
+    hx_geometry_fini(&s->meta.geometry);
+    s->meta.geometry = *g;
+    *g = (struct hx_geometry){0};
+    if (hx_history_top(h).v > hx_seg_top(s).v) {
+        hx_history_fini(&s->meta.history);
+        s->meta.history = *h;
+        *h = (struct hx_history){0};
+    }
+    s->meta_dirty = true;
+    return 0;
+}
+
+int hx_rules_fence(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *owner)
+{
+    if (s->error)
+        return s->error;
+    bool same = e.v == s->meta.promised.v && hx_uuid_eq(owner, &s->meta.owner);
+    if (s->at.pg == 0 ? !(e.v > s->meta.promised.v || same) : e.v < s->meta.promised.v)
+        return HX_E_FENCED;
+    if (!same) {
+        s->meta.promised = e;
+        s->meta.owner = *owner;
+        s->meta_dirty = true;
+    }
+    return 0;
+}
+
+static int take_history(struct hx_seg *s, struct hx_history *h)
+{
+    hx_history_fini(&s->meta.history);
+    s->meta.history = *h;
+    *h = (struct hx_history){0};
+    s->meta_dirty = true;
+    int err = hx_apply_history(s);
+    if (err)
+        hx_seg_poison(s, err); /* chain and index are half way: only a restart puts them right */
+    return err;
+}
+
+int hx_rules_adopt(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *owner, struct hx_history *g)
+{
+    if (g->count == 0 || hx_history_top(g).v > e.v)
+        return HX_E_INVAL;
+    int err = hx_rules_zero(s, e, owner);
+    if (err || hx_history_top(g).v <= hx_seg_top(s).v)
+        return err; /* the own one stays; the answer names it */
+    return take_history(s, g);
+}
+
+int hx_rules_geometry(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *owner, struct hx_geometry *g)
+{
+    if (s->at.pg != 0 || !hx_uuid_eq(&g->volume, &s->at.volume) || g->pg_bytes != s->meta.geometry.pg_bytes || g->epoch.v > e.v)
+        return HX_E_INVAL;
+    int err = hx_rules_zero(s, e, owner);
+    if (err || hx_geometry_compare(g, &s->meta.geometry) <= 0)
+        return err;
+    hx_geometry_fini(&s->meta.geometry);
+    s->meta.geometry = *g;
+    *g = (struct hx_geometry){0};
+    s->meta_dirty = true;
+    return 0;
+}
+
+/* Everything of the frame is here already. */
+static bool have_all(const struct hx_seg *s, const struct hx_frame_head *h)
+{
+    const struct hx_chain *c = &s->chain;
+    if (s->unknown_count || !hx_history_valid(&s->meta.history, h->first, h->epoch) ||
+        !hx_history_valid(&s->meta.history, h->last, h->epoch))
+        return false;
+    if (h->last.v <= c->scl)
+        return true;
+    if (h->count != 1)
+        return false; /* above the SCL a frame may be there in part; storing it again does no harm */
+    return h->first.v > c->hint ? hx_chain_find(c, h->first.v, h->epoch.v) != NULL : hx_chain_covers(c, h->first.v);
+}
+
+static int store(struct hx_seg *s, const uint8_t *frame, const struct hx_frame_head *h, uint8_t flags)
+{
+    if (have_all(s, h))
+        return 0;
+    int err = hx_log_put(s, HX_ENV_FRAME, flags, frame, hx_frame_bytes(h));
+    if (err)
+        return err == HX_E_CORRUPT ? HX_E_BADMSG : err;
+    return s->log.batch.len >= HX_LOG_BATCH_MAX ? hx_seg_flush(s) : 0;
+}
+
+int hx_rules_append(struct hx_seg *s, struct hx_epoch e, const uint8_t *frame, const struct hx_frame_head *h)
+{
+    if (s->error)
+        return s->error;
+    if (e.v < s->meta.promised.v)
+        return HX_E_FENCED;
+    if (hx_seg_top(s).v != e.v)
+        return HX_E_NEED_HISTORY;
+    if (h->epoch.v != e.v || !hx_history_valid(&s->meta.history, h->first, e))
+        return HX_E_BADMSG;
+    return store(s, frame, h, HX_ENV_BELIEVED);
+}
+
+void hx_rules_announce(struct hx_seg *s, struct hx_epoch e, struct hx_lsn vdl, struct hx_lsn floor)
+{
+    if (s->error || e.v < s->meta.promised.v || hx_seg_top(s).v != e.v)
+        return;
+    hx_apply_hint(s, vdl.v);
+    hx_apply_floor(s, floor.v, 0);
+}
+
+int hx_rules_repair(struct hx_seg *s, const struct hx_history *h, const uint8_t *frame, const struct hx_frame_head *fh)
+{
+    if (!hx_history_valid(h, fh->first, fh->epoch) || !hx_history_valid(h, fh->last, fh->epoch))
+        return HX_E_BADMSG;
+    /* Not believed: the recoverer framed it, and its VDL is not open yet. */
+    return store(s, frame, fh, 0);
+}
+
+int hx_rules_gossip(struct hx_seg *s, const uint8_t *frame, const struct hx_frame_head *h)
+{
+    if (s->error)
+        return s->error;
+    if (!hx_history_valid(&s->meta.history, h->first, h->epoch) || !hx_history_valid(&s->meta.history, h->last, h->epoch))
+        return HX_E_BADMSG;
+    return store(s, frame, h, HX_ENV_BELIEVED);
+}
+
+int hx_rules_gossip_history(struct hx_seg *s, struct hx_history *h)
+{
+    struct hx_epoch top = hx_history_top(h);
+    if (s->error)
+        return s->error;
+    if (top.v <= hx_seg_top(s).v || top.v < s->meta.promised.v)
+        return 0; /* ignored */
+    if (top.v > s->meta.promised.v) {
+        s->meta.promised = top;
+        s->meta.owner = (struct hx_uuid){{0}};
+    }
+    return take_history(s, h);
+}
+
+int hx_rules_inventory(struct hx_seg *s, struct hx_inventory *ret)
+{
+    const struct hx_chain *c = &s->chain;
+    struct hx_inventory v = {.scl = HX_LSN(c->scl), .base = s->meta.base, .vdl_hint = HX_LSN(c->hint), .hydrated = true};
+    int err = hx_history_copy(&v.history, &s->meta.history);
+    if (!err && s->at.pg == 0) {
+        v.has_geometry = true;
+        err = hx_geometry_copy(&v.geometry, &s->meta.geometry);
+    }
+    v.entries = malloc((c->held_count + 1) * sizeof *v.entries);
+    v.unknowns = malloc((s->unknown_count + 1) * sizeof *v.unknowns);
+    if (err || !v.entries || !v.unknowns) {
+        hx_inventory_fini(&v);
+        return HX_E_NOMEM;
+    }
+    for (size_t i = 0; i < c->held_count; i++) {
+        const struct hx_held *r = &c->held[c->held_at + i];
+        if (s->unknown_count && hx_seg_lost(s, r->lsn))
+            continue; /* UNKNOWN, not held */
+        v.entries[v.entry_count++] = (struct hx_inv_entry){
+            HX_LSN(r->lsn), HX_LSN(r->prev), HX_EPOCH(r->epoch), r->flags & HX_REC_CPL ? HX_INV_CPL : 0, r->sum};
+    }
+    for (size_t i = 0; i < s->unknown_count; i++)
+        v.unknowns[v.unknown_count++] = (struct hx_inv_unknown){HX_LSN(s->unknowns[i].from), HX_LSN(s->unknowns[i].to)};
+    *ret = v;
+    return 0;
+}

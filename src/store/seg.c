@@ -1,0 +1,179 @@
+/*
+ * seg.c - a segment as a whole: made, opened, flushed, poisoned; and the list of its damaged records.
+ *
+ * What a message may do is in rules.c; this file only keeps the parts together.
+ *   G1 After a failed flush nothing is acknowledged any more (poisoned) until the process has started again and
+ *      read what is on the disk.
+ *   G2 A flush makes the meta slots durable before the log: a record never outlives the promise or history
+ *      under which it was taken.
+ */
+#include "store.h"
+
+#include <stdlib.h>
+
+#define FILE_BYTES_DEFAULT (64u << 20)
+#define FILE_BYTES_MAX (1u << 30)
+#define FILE_BYTES_MIN (16u << 10)
+
+int hx_seg_env_init(struct hx_seg_env *e, const struct hx_uuid *server, const char *name, uint32_t log_file_bytes)
+{
+    *e = (struct hx_seg_env){.server = *server, .name = name, .log_file_bytes = log_file_bytes};
+    e->scratch = malloc(HX_FRAME_MAX);
+    e->raw = malloc(HX_FRAME_RAW_MAX);
+    e->page = malloc(4 * HX_PAGE_SIZE);
+    if (!e->scratch || !e->raw || !e->page || hx_frame_builder_new(&e->builder) || hx_bodies_init(&e->bodies)) {
+        hx_seg_env_fini(e);
+        return HX_E_NOMEM;
+    }
+    return 0;
+}
+
+void hx_seg_env_fini(struct hx_seg_env *e)
+{
+    free(e->scratch);
+    free(e->raw);
+    free(e->page);
+    hx_frame_builder_free(e->builder);
+    hx_bodies_fini(&e->bodies);
+    *e = (struct hx_seg_env){0};
+}
+
+int hx_seg_new(struct hx_seg_env *env, struct hx_disk *d, struct hx_disk_place at, struct hx_seg **ret)
+{
+    struct hx_seg *s = calloc(1, sizeof *s);
+    if (!s)
+        return HX_E_NOMEM;
+    s->disk = d;
+    s->at = at;
+    s->env = env;
+    s->log.tail = HX_NONE;
+    s->log.next_id = HX_LOG_FIRST_ID;
+    s->work.victim = HX_NONE;
+    *ret = s;
+    return 0;
+}
+
+void hx_seg_free(struct hx_seg *s)
+{
+    if (!s)
+        return;
+    hx_bodies_forget(&s->env->bodies, s);
+    hx_chain_fini(&s->chain);
+    hx_index_fini(&s->index);
+    hx_log_fini(&s->log);
+    hx_meta_fini(&s->meta);
+    hx_buf_fini(&s->fetch_side);
+    hx_buf_fini(&s->work.side);
+    free(s->unknowns);
+    free(s->path);
+    free(s);
+}
+
+uint32_t hx_seg_file_bytes(const struct hx_seg *s)
+{
+    uint64_t n = s->env->log_file_bytes ? s->env->log_file_bytes : FILE_BYTES_DEFAULT;
+    uint64_t most = 4 * s->meta.geometry.pg_bytes;
+    n = n < most ? n : most;
+    n = n < FILE_BYTES_MAX ? n : FILE_BYTES_MAX;
+    return (uint32_t)(n > FILE_BYTES_MIN ? n : FILE_BYTES_MIN);
+}
+
+void hx_seg_poison(struct hx_seg *s, int why)
+{
+    if (!s->error)
+        s->error = why;
+}
+
+static int open_all(struct hx_seg *s, bool uneven)
+{
+    int err = hx_index_init(&s->index, hx_geometry_pg_pages(&s->meta.geometry));
+    if (!err && uneven)
+        err = hx_meta_save(s->disk, &s->at, &s->env->server, &s->meta);
+    return err ? err : hx_load(s);
+}
+
+int hx_seg_open(struct hx_seg *s)
+{
+    bool uneven = false;
+    int err = hx_meta_load(s->disk, &s->at, &s->env->server, &s->meta, &uneven);
+    if (err == HX_E_NOENT || err == HX_E_CORRUPT) {
+        /* A FORMAT that never ended leaves half of the first slot: nobody was told that the segment exists.
+         * With a second slot (begun after the first was durable) or a log, promises were made and are lost:
+         * that must not pass for a new segment. */
+        struct hx_disk_file d;
+        size_t n = 0;
+        int lerr = s->disk->ops->list(s->disk, HX_META_SLOTS, &d, 1, &n);
+        if (!lerr && n == 0)
+            return HX_E_NOENT;
+        err = lerr ? lerr : HX_E_CORRUPT;
+    }
+    if (!err)
+        err = open_all(s, uneven);
+    if (err)
+        hx_seg_poison(s, err);
+    return err;
+}
+
+int hx_seg_flush(struct hx_seg *s)
+{
+    if (!s->error && s->meta_dirty) { /* G2 */
+        int err = hx_meta_save(s->disk, &s->at, &s->env->server, &s->meta);
+        if (err && err != HX_E_NOMEM && err != HX_E_NOSPACE)
+            hx_seg_poison(s, HX_E_POISONED); /* G1 */
+        s->meta_dirty = err != 0;
+        s->nospace = err == HX_E_NOSPACE;
+        if (err && !s->round_error)
+            s->round_error = s->error ? s->error : err;
+    }
+    if (s->error || s->meta_dirty) {
+        hx_log_drop(&s->log);
+    } else {
+        int err = hx_log_flush(s);
+        if (err && !s->round_error)
+            s->round_error = err;
+    }
+    if (s->error)
+        s->round_error = s->error;
+    return s->round_error;
+}
+
+bool hx_seg_lost(const struct hx_seg *s, uint64_t lsn)
+{
+    for (size_t i = 0; i < s->unknown_count; i++)
+        if (lsn >= s->unknowns[i].from && lsn <= s->unknowns[i].to)
+            return true;
+    return false;
+}
+
+int hx_seg_unknown(struct hx_seg *s, uint64_t from, uint64_t to, uint32_t page, bool blind)
+{
+    for (size_t i = 0; i < s->unknown_count; i++)
+        if (from >= s->unknowns[i].from && to <= s->unknowns[i].to && s->unknowns[i].blind == blind)
+            return 0;
+    int err = hx_buf_grow(&s->unknowns, &s->unknown_cap, s->unknown_count, sizeof *s->unknowns);
+    if (err)
+        return err;
+    s->unknowns[s->unknown_count++] = (struct hx_unknown){from, to, page, 0, blind};
+    s->damaged++;
+    return 0;
+}
+
+void hx_seg_known(struct hx_seg *s, uint64_t prev, uint64_t lsn)
+{
+    for (size_t i = s->unknown_count; i-- > 0;) {
+        struct hx_unknown *u = &s->unknowns[i];
+        if (prev >= u->from || lsn < u->from || u->to == UINT64_MAX)
+            continue;
+        if (lsn >= u->to)
+            *u = s->unknowns[--s->unknown_count];
+        else
+            u->from = lsn + 1;
+    }
+}
+
+void hx_seg_mended(struct hx_seg *s, uint32_t page, uint64_t lsn)
+{
+    for (size_t i = s->unknown_count; i-- > 0;)
+        if (s->unknowns[i].page == page && s->unknowns[i].to <= lsn)
+            s->unknowns[i] = s->unknowns[--s->unknown_count];
+}

@@ -1,0 +1,176 @@
+/*
+ * side.c - sidecars: what a closed log file holds, record by record, so that a restart need not read the
+ * file itself (bytes: doc/FORMAT.md).
+ *
+ * A sidecar is written once, after its log file was closed, in one piece with one flush.  One that is missing,
+ * torn or damaged costs a scan of the log file, nothing else (load.c).  It is also the second copy of the
+ * knowledge which pages a file holds: a file may only be deleted when what supersedes it is in files that
+ * have theirs (space.c).
+ */
+#include "store.h"
+
+#include <stdlib.h>
+
+#define SIDE_VERSION 1
+
+void hx_side_frame_encode(const struct hx_side_frame *f, uint8_t out[HX_LOG_SIDE_FRAME])
+{
+    struct hx_enc e = hx_enc_init(out, HX_LOG_SIDE_FRAME);
+    hx_enc_u32(&e, f->off);
+    hx_enc_u32(&e, f->len);
+    hx_enc_u32(&e, f->count);
+    hx_enc_u8(&e, f->kind);
+    hx_enc_u8(&e, f->flags);
+    hx_enc_u8(&e, f->codec);
+    hx_enc_u8(&e, 0);
+    hx_enc_u64(&e, f->first);
+    hx_enc_u64(&e, f->last);
+    hx_enc_u64(&e, f->prev);
+    hx_enc_u64(&e, f->epoch);
+    hx_enc_u32(&e, f->raw_len);
+    hx_enc_u32(&e, f->body_len);
+    hx_enc_u32(&e, f->body_crc);
+    hx_enc_u32(&e, 0);
+    hx_assert(!e.err && e.len == HX_LOG_SIDE_FRAME);
+}
+
+void hx_side_rec_encode(const struct hx_side_rec *r, uint8_t out[HX_LOG_SIDE_REC])
+{
+    hx_put_u32(out, r->lsn_off);
+    hx_put_u32(out + 4, r->page);
+    hx_put_u32(out + 8, r->sum);
+    hx_put_u16(out + 12, r->len);
+    out[14] = r->kind;
+    out[15] = r->flags;
+}
+
+void hx_side_rec_decode(const uint8_t *p, struct hx_side_rec *ret)
+{
+    *ret = (struct hx_side_rec){hx_get_u32(p), hx_get_u32(p + 4), hx_get_u32(p + 8), hx_get_u16(p + 12), p[14], p[15]};
+}
+
+int hx_side_next(const uint8_t *side, size_t side_len, size_t *off, struct hx_side_frame *ret, const uint8_t **ret_recs)
+{
+    if (*off == side_len)
+        return 0;
+    struct hx_dec d = hx_dec_init(side + *off, side_len - *off);
+    ret->off = hx_dec_u32(&d);
+    ret->len = hx_dec_u32(&d);
+    ret->count = hx_dec_u32(&d);
+    ret->kind = hx_dec_u8(&d);
+    ret->flags = hx_dec_u8(&d);
+    ret->codec = hx_dec_u8(&d);
+    hx_dec_u8(&d);
+    ret->first = hx_dec_u64(&d);
+    ret->last = hx_dec_u64(&d);
+    ret->prev = hx_dec_u64(&d);
+    ret->epoch = hx_dec_u64(&d);
+    ret->raw_len = hx_dec_u32(&d);
+    ret->body_len = hx_dec_u32(&d);
+    ret->body_crc = hx_dec_u32(&d);
+    hx_dec_u32(&d);
+    if (d.err || ret->count > (d.len - d.off) / HX_LOG_SIDE_REC)
+        return HX_E_BADMSG;
+    *ret_recs = d.p + d.off;
+    *off += d.off + (size_t)ret->count * HX_LOG_SIDE_REC;
+    return 1;
+}
+
+int hx_side_save(struct hx_seg *s, struct hx_logfile *f)
+{
+    uint8_t head[HX_LOG_SIDE_HEAD];
+    struct hx_enc e = hx_enc_init(head, sizeof head);
+    hx_enc_u32(&e, HX_LOG_SIDE_MAGIC);
+    hx_enc_u16(&e, SIDE_VERSION);
+    hx_enc_u16(&e, 0);
+    hx_enc_u64(&e, f->id);
+    hx_enc_u64(&e, f->end);
+    hx_enc_u64(&e, f->min_lsn);
+    hx_enc_u64(&e, f->max_lsn);
+    hx_enc_u64(&e, f->vdl);
+    hx_enc_u64(&e, f->floor);
+    hx_enc_u64(&e, f->gc);
+    hx_enc_u64(&e, s->chain.anchor);
+    hx_enc_u32(&e, (uint32_t)f->side.len);
+    hx_enc_u32(&e, hx_crc32c(0, f->side.p, f->side.len));
+    hx_enc_u32(&e, hx_log_salt(&s->at, &s->env->server));
+    hx_enc_bytes(&e, (const uint8_t[20]){0}, 20);
+    hx_enc_u32(&e, hx_crc32c(0, head, HX_LOG_SIDE_HEAD - 4));
+    hx_assert(!e.err && e.len == HX_LOG_SIDE_HEAD);
+    uint64_t id = f->id | HX_LOG_SIDE_BIT;
+    int err = s->disk->ops->write(s->disk, id, 0, head, sizeof head);
+    if (!err && f->side.len)
+        err = s->disk->ops->write(s->disk, id, sizeof head, f->side.p, f->side.len);
+    if (!err) {
+        err = s->disk->ops->flush(s->disk, id);
+        if (err)
+            hx_seg_poison(s, HX_E_POISONED);
+    }
+    if (err)
+        return err;
+    f->sided = true;
+    hx_buf_fini(&f->side);
+    return 0;
+}
+
+/* The head of the sidecar of F into F's counters. */
+static int read_head(struct hx_seg *s, struct hx_logfile *f, uint64_t *ret_stable, uint32_t *ret_len, uint32_t *ret_crc)
+{
+    uint8_t p[HX_LOG_SIDE_HEAD];
+    size_t got;
+    int err = s->disk->ops->read(s->disk, f->id | HX_LOG_SIDE_BIT, 0, p, sizeof p, &got);
+    if (err)
+        return err;
+    if (got < sizeof p || hx_get_u32(p) != HX_LOG_SIDE_MAGIC || hx_get_u16(p + 4) != SIDE_VERSION ||
+        hx_get_u32(p + HX_LOG_SIDE_HEAD - 4) != hx_crc32c(0, p, HX_LOG_SIDE_HEAD - 4))
+        return HX_E_CORRUPT;
+    struct hx_dec d = hx_dec_init(p + 8, sizeof p - 8);
+    uint64_t id = hx_dec_u64(&d);
+    f->end = f->durable = f->filled = hx_dec_u64(&d);
+    f->min_lsn = hx_dec_u64(&d);
+    f->max_lsn = hx_dec_u64(&d);
+    f->vdl = hx_dec_u64(&d);
+    f->floor = hx_dec_u64(&d);
+    f->gc = hx_dec_u64(&d);
+    *ret_stable = hx_dec_u64(&d);
+    *ret_len = hx_dec_u32(&d);
+    *ret_crc = hx_dec_u32(&d);
+    uint32_t salt = hx_dec_u32(&d);
+    return id == f->id && salt == hx_log_salt(&s->at, &s->env->server) ? 0 : HX_E_CORRUPT;
+}
+
+int hx_side_head(struct hx_seg *s, struct hx_logfile *f, uint64_t *ret_stable)
+{
+    uint32_t len, crc;
+    uint64_t stable;
+    struct hx_logfile t = *f;
+    int err = read_head(s, &t, &stable, &len, &crc);
+    if (err)
+        return err;
+    *f = t;
+    f->sealed = f->sided = true;
+    *ret_stable = stable;
+    return 0;
+}
+
+int hx_side_load(struct hx_seg *s, struct hx_logfile *f, struct hx_buf *ret)
+{
+    struct hx_logfile t = *f;
+    uint32_t len, crc;
+    uint64_t stable;
+    size_t got;
+    int err = read_head(s, &t, &stable, &len, &crc);
+    if (err)
+        return err;
+    if (len > 2 * HX_LOG_SIDE_MAX + HX_LOG_BATCH_MAX)
+        return HX_E_CORRUPT;
+    ret->len = 0;
+    uint8_t *p = hx_buf_add(ret, len ? len : 1);
+    if (!p)
+        return HX_E_NOMEM;
+    ret->len = len;
+    err = s->disk->ops->read(s->disk, f->id | HX_LOG_SIDE_BIT, HX_LOG_SIDE_HEAD, p, len, &got);
+    if (!err && (got != len || hx_crc32c(0, p, len) != crc))
+        err = HX_E_CORRUPT;
+    return err;
+}

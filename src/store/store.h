@@ -1,0 +1,372 @@
+/*
+ * store.h - what the files of this directory share: the segment, its log, index, chain and meta slots.
+ *
+ * See README in this directory for how they work together.  Nothing here is included from other layers.
+ * Memory rule: a segment owns everything that hangs on it; all arrays grow on demand and are freed with it.
+ */
+#ifndef HX_STORE_H
+#define HX_STORE_H
+
+#include "hexad/assert.h"
+#include "hexad/crc.h"
+#include "hexad/disk.h"
+#include "hexad/frame.h"
+#include "hexad/geometry.h"
+#include "hexad/history.h"
+#include "hexad/msg.h"
+#include "hexad/types.h"
+
+/* ---- buf.c: bytes that grow ---- */
+struct hx_buf {
+    uint8_t *p;
+    size_t len, cap;
+};
+int hx_buf_reserve(struct hx_buf *b, size_t more);  /* room for MORE bytes; HX_E_NOMEM */
+uint8_t *hx_buf_add(struct hx_buf *b, size_t more); /* MORE bytes at the end, or NULL */
+void hx_buf_fini(struct hx_buf *b);
+/* Makes room for one more element of SIZE bytes in *P of *CAP, COUNT used.  HX_E_NOMEM. */
+int hx_buf_grow(void *p, size_t *cap, size_t count, size_t size);
+
+/* The sum by which a record is known (msg.h): the same record has the same sum everywhere. */
+uint32_t hx_store_sum(uint8_t kind, uint32_t page, const uint8_t *payload, size_t len);
+
+/* ---- meta.c: promise, history, geometry; two slots, both written before anything is answered ---- */
+#define HX_META_SLOTS 2u
+#define HX_META_RESERVE (64u << 10) /* bytes of a slot from the start, so that a promise needs no free space */
+struct hx_meta {
+    uint64_t generation;
+    struct hx_epoch promised;
+    struct hx_uuid owner;
+    struct hx_lsn base;  /* the chain is complete to here although its files may be gone */
+    struct hx_lsn oldest; /* pages are whole at read points from here on */
+    struct hx_history history;
+    struct hx_geometry geometry; /* PG 0: the volume's; else as of FORMAT */
+};
+void hx_meta_fini(struct hx_meta *m);
+/* Writes both slots, one flush each; raises the generation. */
+int hx_meta_save(struct hx_disk *d, const struct hx_disk_place *at, const struct hx_uuid *server, struct hx_meta *m);
+/* HX_E_NOENT: never formatted; HX_E_STRANGER: of another server; HX_E_CORRUPT. */
+int hx_meta_load(struct hx_disk *d, const struct hx_disk_place *at, const struct hx_uuid *server, struct hx_meta *ret,
+                 bool *ret_uneven); /* uneven: to be saved again */
+
+/* ---- chain.c: which records are held, and how far without a hole ---- */
+struct hx_held { /* a record above the hint */
+    uint64_t lsn, prev, epoch;
+    uint32_t frame, page, sum, off; /* frame: index into the frame table; off: of the payload in the raw body */
+    uint16_t len;
+    uint8_t kind, flags;
+    bool valid; /* under the own history; then it is in the page index, too */
+};
+struct hx_span { /* a run without a hole, at or below the hint and above the SCL */
+    uint64_t prev, last;
+};
+struct hx_chain {
+    uint64_t anchor, hint, scl;
+    struct hx_held *held; /* ascending by (lsn, epoch); live ones are [held_at, held_at + held_count) */
+    size_t held_at, held_count, held_cap;
+    struct hx_span *spans; /* ascending, disjoint */
+    size_t span_count, span_cap;
+};
+void hx_chain_fini(struct hx_chain *c);
+/* The held record (lsn, epoch), or NULL. */
+struct hx_held *hx_chain_find(const struct hx_chain *c, uint64_t lsn, uint64_t epoch);
+bool hx_chain_covers(const struct hx_chain *c, uint64_t lsn); /* at or below the hint: is it there already? */
+int hx_chain_hold(struct hx_chain *c, const struct hx_held *r); /* above the hint, not held yet */
+int hx_chain_span(struct hx_chain *c, uint64_t prev, uint64_t lsn); /* valid, at or below the hint, not covered */
+void hx_chain_advance(struct hx_chain *c);
+/* The SCL under H, without changing anything. */
+uint64_t hx_chain_walk(const struct hx_chain *c, const struct hx_history *h);
+uint64_t hx_chain_highest(const struct hx_chain *c);
+
+/* ---- index.c: page -> versions ---- */
+#define HX_NONE UINT32_MAX
+struct hx_node_rec { /* a version or patch of a page, 24 bytes */
+    uint32_t older, frame, lsn_off, sum;
+    uint32_t where; /* payload offset << 8 | local << 7 | kind */
+    uint16_t len;
+    uint8_t depth; /* patches down to the base, saturating */
+    uint8_t spare;
+};
+_Static_assert(sizeof(struct hx_node_rec) == 24, "an index entry is 24 bytes");
+struct hx_frame_ref { /* a stored frame that something points into */
+    uint64_t first, epoch;
+    uint32_t file, off; /* slot in log.files (HX_NONE: on the free list, next in off); offset of its envelope */
+    uint32_t raw_len, body_len, body_crc, refs;
+    uint8_t codec, local, spare[2];
+};
+struct hx_table { /* elements that do not move, with numbers that are reused */
+    uint8_t **chunks;
+    size_t chunk_count, chunk_cap;
+    uint32_t used, free_head, live;
+};
+struct hx_index {
+    uint32_t **heads; /* chunks of page heads */
+    size_t head_chunks;
+    struct hx_table nodes, frames;
+    uint64_t pages; /* with at least one version */
+};
+struct hx_seg;
+struct hx_version { /* what an insertion brings */
+    uint32_t page, frame, lsn_off, sum, off;
+    uint16_t len;
+    uint8_t kind;
+    bool local;
+};
+int hx_index_init(struct hx_index *x, uint64_t pages);
+void hx_index_fini(struct hx_index *x);
+struct hx_node_rec *hx_index_node(const struct hx_index *x, uint32_t i);
+struct hx_frame_ref *hx_index_frame(const struct hx_index *x, uint32_t i);
+uint32_t hx_index_head(const struct hx_index *x, uint32_t page);
+uint64_t hx_index_lsn(const struct hx_index *x, const struct hx_node_rec *n);
+static inline uint8_t hx_index_kind(const struct hx_node_rec *n)
+{
+    return n->where & 0x7f;
+}
+static inline uint32_t hx_index_off(const struct hx_node_rec *n)
+{
+    return n->where >> 8;
+}
+static inline bool hx_index_local(const struct hx_node_rec *n)
+{
+    return n->where & 0x80;
+}
+uint32_t hx_index_frame_new(struct hx_seg *s, const struct hx_frame_ref *f); /* HX_NONE: no memory; refs 1 */
+void hx_index_frame_unref(struct hx_seg *s, uint32_t frame);
+/* A version into its place; a second one of the same (LSN, kind) takes over the place of the first when it
+ * is LOCAL (a relocation) or OVER is set (a repair), else it is dropped.  HX_E_NOMEM. */
+int hx_index_insert(struct hx_seg *s, const struct hx_version *v, bool over);
+void hx_index_remove(struct hx_seg *s, uint32_t page, uint64_t lsn, uint32_t frame);
+/* Drops what no read point at or above the floor needs. */
+void hx_index_prune(struct hx_seg *s, uint32_t page);
+
+/* ---- log.c: files, batches, sidecars' bytes ---- */
+#define HX_LOG_FIRST_ID 16u
+#define HX_LOG_SIDE_BIT (UINT64_C(1) << 32)
+#define HX_LOG_ENV 96u
+#define HX_LOG_ENV_MAGIC 0x31455848u  /* "HXE1" */
+#define HX_LOG_SIDE_MAGIC 0x31535848u /* "HXS1" */
+#define HX_LOG_SIDE_HEAD 112u
+#define HX_LOG_SIDE_FRAME 64u
+#define HX_LOG_SIDE_REC 16u
+#define HX_LOG_SIDE_MAX (4u << 20)  /* a file is closed when its sidecar would get larger */
+#define HX_LOG_FILL_STEP (1u << 20)
+#define HX_LOG_BULK (64u << 10)     /* batches from here on extend the file without filling it ahead */
+#define HX_LOG_BATCH_MAX (8u << 20) /* a batch that reaches this is flushed at once */
+enum hx_env_kind { HX_ENV_FRAME = 1, HX_ENV_LOCAL, HX_ENV_MARK, HX_ENV_END };
+#define HX_ENV_BELIEVED 1u /* vdl, floor and gc of the frame are announcements to be believed */
+#define HX_ENV_DAMAGED 2u  /* only in sidecars: the frame is not readable */
+#define HX_ENV_BLIND 4u    /* only in sidecars: nor is it known which pages were in it (struct hx_unknown) */
+struct hx_env {
+    uint8_t kind, flags;
+    uint32_t body_len, seq, chain, salt;
+    uint64_t file, off, durable, stable, first, last, prev_first, prev_last;
+};
+void hx_env_encode(const struct hx_env *e, uint8_t out[HX_LOG_ENV]);
+int hx_env_decode(const uint8_t *p, struct hx_env *ret); /* HX_E_BADMSG */
+static inline size_t hx_env_bytes(uint32_t body_len)     /* with padding */
+{
+    return HX_LOG_ENV + (((size_t)body_len + 7) & ~(size_t)7);
+}
+
+struct hx_side_frame { /* head of a frame's entry in a sidecar */
+    uint32_t off, len, count, raw_len, body_len, body_crc;
+    uint8_t kind, flags, codec;
+    uint64_t first, last, prev, epoch;
+};
+struct hx_side_rec {
+    uint32_t lsn_off, page, sum;
+    uint16_t len;
+    uint8_t kind, flags;
+};
+void hx_side_frame_encode(const struct hx_side_frame *f, uint8_t out[HX_LOG_SIDE_FRAME]);
+void hx_side_rec_encode(const struct hx_side_rec *r, uint8_t out[HX_LOG_SIDE_REC]);
+/* At *OFF in a list of SIDE_LEN bytes: 1 and *ret (its records follow at *ret_recs; *off is moved past them),
+ * 0 at the end, HX_E_BADMSG. */
+int hx_side_next(const uint8_t *side, size_t side_len, size_t *off, struct hx_side_frame *ret, const uint8_t **ret_recs);
+void hx_side_rec_decode(const uint8_t *p, struct hx_side_rec *ret);
+
+struct hx_logfile {
+    uint64_t id, end, durable, filled; /* bytes in it; bytes flushed; filled with zeros to here */
+    uint64_t min_lsn, max_lsn; /* of what it holds */
+    uint64_t vdl, floor, gc;   /* highest believed */
+    uint64_t live;             /* bytes of payload that the index points to */
+    uint64_t prev_first, prev_last;
+    uint32_t seq, chain, refs; /* of the last entry; refs: frames in the frame table */
+    uint64_t dead_id, dead_oldest; /* when it was found dead: newest file, oldest read point (space.c) */
+    bool sealed, sided, damaged;
+    struct hx_buf side;        /* until the sidecar is written */
+};
+struct hx_log {
+    struct hx_logfile **files; /* by slot; NULL: free */
+    size_t slot_count, slot_cap;
+    uint32_t tail; /* slot, or HX_NONE */
+    uint64_t next_id;
+    struct hx_buf batch, side; /* what waits for the next flush */
+    uint64_t batch_vdl, batch_floor, batch_gc; /* highest believed in it */
+};
+/* Checks FRAME whole and puts it into the batch.  HX_E_BADMSG, HX_E_CORRUPT, HX_E_NOMEM: nothing changed. */
+int hx_log_put(struct hx_seg *s, enum hx_env_kind kind, uint8_t flags, const uint8_t *frame, size_t len);
+/* Writes and flushes the batch, then applies it to chain and index.  Any error: nothing of the batch counts. */
+int hx_log_flush(struct hx_seg *s);
+void hx_log_drop(struct hx_log *l); /* forgets the batch */
+int hx_log_read(struct hx_seg *s, uint32_t slot, uint64_t off, void *buf, size_t len); /* HX_E_CORRUPT: too short */
+int hx_log_slot(struct hx_log *l, struct hx_logfile *f, uint32_t *ret);
+void hx_log_fini(struct hx_log *l);
+/* The entries of a frame for a sidecar: head and records, appended to SIDE.  Checks the whole frame. */
+int hx_log_describe(struct hx_seg *s, const struct hx_frame_head *h, const uint8_t *body, struct hx_side_frame *f,
+                    struct hx_buf *side);
+void hx_log_note(struct hx_logfile *f, uint64_t first, uint64_t last);
+uint32_t hx_log_salt(const struct hx_disk_place *at, const struct hx_uuid *server);
+int hx_log_mark(struct hx_seg *s); /* says at the tail what is durable; written, not flushed */
+int hx_log_seal(struct hx_seg *s); /* closes the tail: END, flush */
+
+/* ---- scan.c, side.c, load.c: what a restart reads ---- */
+/* Reads a log file that has no sidecar: fills f->side and its counters.  HIGHEST: its end may be torn. */
+int hx_scan_file(struct hx_seg *s, struct hx_logfile *f, bool highest, uint64_t *ret_stable);
+int hx_side_save(struct hx_seg *s, struct hx_logfile *f);
+int hx_side_head(struct hx_seg *s, struct hx_logfile *f, uint64_t *ret_stable);
+int hx_side_load(struct hx_seg *s, struct hx_logfile *f, struct hx_buf *ret);
+int hx_load(struct hx_seg *s);
+
+/* ---- apply.c: stored records become held, chained, indexed ---- */
+int hx_apply_side(struct hx_seg *s, uint32_t slot, const uint8_t *side, size_t len, bool loading);
+void hx_apply_hint(struct hx_seg *s, uint64_t vdl);
+void hx_apply_floor(struct hx_seg *s, uint64_t floor, uint64_t gc);
+/* The own history has changed: what is valid, and so index and SCL. */
+int hx_apply_history(struct hx_seg *s);
+
+/* ---- bodies.c: a few decompressed bodies ---- */
+#define HX_BODIES 8u
+struct hx_bodies {
+    struct {
+        const struct hx_seg *seg;
+        uint64_t file, used;
+        uint32_t off, len;
+        uint8_t *p; /* HX_FRAME_RAW_MAX bytes, or NULL */
+    } e[HX_BODIES];
+    uint64_t clock;
+    uint8_t *frame; /* HX_FRAME_MAX bytes */
+};
+int hx_bodies_init(struct hx_bodies *b);
+void hx_bodies_fini(struct hx_bodies *b);
+void hx_bodies_forget(struct hx_bodies *b, const struct hx_seg *s);
+/* The raw body of a stored frame, checked.  HX_E_CORRUPT, or what the disk says. */
+int hx_bodies_get(struct hx_bodies *b, struct hx_seg *s, const struct hx_frame_ref *f, const uint8_t **ret);
+
+/* ---- seg.c: a segment ---- */
+struct hx_unknown { /* a damaged record or run of them */
+    uint64_t from, to;
+    uint32_t page;    /* the one damaged page, or HX_NONE: not known */
+    uint64_t gone_at; /* to is not known: given up when the hint gets here (README, "Damage"); else 0 */
+    bool blind;       /* its pages are not known, and no hole in the chain tells: reads must assume the worst */
+};
+struct hx_seg_env { /* what the segments of a node share */
+    struct hx_uuid server;
+    const char *name;
+    uint32_t log_file_bytes; /* 0: default */
+    struct hx_bodies bodies;
+    struct hx_frame_builder *builder;
+    uint8_t *scratch; /* HX_FRAME_MAX bytes: a frame being made */
+    uint8_t *raw;     /* HX_FRAME_RAW_MAX bytes: a body being checked */
+    uint8_t *page;    /* two pages and a patch */
+};
+int hx_seg_env_init(struct hx_seg_env *e, const struct hx_uuid *server, const char *name, uint32_t log_file_bytes);
+void hx_seg_env_fini(struct hx_seg_env *e);
+
+struct hx_seg_work { /* space.c */
+    uint32_t sweep_page;
+    uint64_t sweep_floor;   /* floor for which the sweep under way was started */
+    bool sweeping;
+    uint32_t todo[64], todo_count; /* pages with long chains */
+    uint32_t victim;        /* slot of the file being emptied, or HX_NONE */
+    struct hx_buf side;     /* its sidecar */
+    size_t side_off;
+    uint64_t idle_end, marked_end; /* tail's end at the last tick; when it was last marked */
+};
+struct hx_seg_gossip { /* gossip.c */
+    bool busy, arrived;     /* a call of its own is under way; its records wait for the flush */
+    bool mending;           /* it was for damage, not for catching up */
+    uint64_t target, after; /* SCL that a peer has under the same top; where the last FETCH began */
+    struct hx_uuid peer;
+    uint64_t not_before_ms;
+    uint32_t turn;
+};
+struct hx_seg {
+    struct hx_disk *disk;
+    struct hx_disk_place at;
+    struct hx_seg_env *env;
+    int error;        /* why it answers nothing: POISONED, CORRUPT, ...; 0 */
+    bool nospace;     /* the last write found the disk full */
+    bool meta_dirty, loading;
+    bool queued;      /* in the node's list of segments to flush */
+    int round_error;  /* of the flush in this round */
+    struct hx_meta meta;
+    uint64_t floor, gc;
+    uint64_t oldest;  /* reads below this are TOO_OLD */
+    struct hx_chain chain;
+    struct hx_index index;
+    struct hx_log log;
+    struct hx_unknown *unknowns;
+    size_t unknown_count, unknown_cap;
+    uint64_t damaged; /* found since the start */
+    uint32_t *path;   /* scratch of page.c */
+    size_t path_cap;
+    struct hx_buf fetch_side; /* fetch.c: the last sidecar asked for */
+    uint64_t fetch_file;
+    struct hx_seg_work work;
+    struct hx_seg_gossip gossip;
+};
+int hx_seg_new(struct hx_seg_env *env, struct hx_disk *d, struct hx_disk_place at, struct hx_seg **ret);
+void hx_seg_free(struct hx_seg *s);
+/* Reads what is on the disk.  HX_E_NOENT: never formatted.  Other errors stay in s->error. */
+int hx_seg_open(struct hx_seg *s);
+static inline struct hx_epoch hx_seg_top(const struct hx_seg *s)
+{
+    return hx_history_top(&s->meta.history);
+}
+void hx_seg_poison(struct hx_seg *s, int why);
+bool hx_seg_lost(const struct hx_seg *s, uint64_t lsn); /* is that record (or may it be) damaged here? */
+int hx_seg_unknown(struct hx_seg *s, uint64_t from, uint64_t to, uint32_t page, bool blind);
+void hx_seg_mended(struct hx_seg *s, uint32_t page, uint64_t lsn); /* PAGE has a good base at LSN again */
+void hx_seg_known(struct hx_seg *s, uint64_t prev, uint64_t lsn); /* a record came back */
+uint32_t hx_seg_file_bytes(const struct hx_seg *s);
+/* One durable step: meta first, then the log.  The error is kept in round_error, too. */
+int hx_seg_flush(struct hx_seg *s);
+
+/* ---- rules.c: the table of protocol.md, one function a row.  All are volatile until hx_seg_flush. ---- */
+int hx_rules_format(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geometry *g, struct hx_history *h, bool fresh);
+int hx_rules_fence(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *owner);
+int hx_rules_zero(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *owner); /* Rule 0 */
+int hx_rules_adopt(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *owner, struct hx_history *g);
+int hx_rules_geometry(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *owner, struct hx_geometry *g);
+int hx_rules_append(struct hx_seg *s, struct hx_epoch e, const uint8_t *frame, const struct hx_frame_head *h);
+void hx_rules_announce(struct hx_seg *s, struct hx_epoch e, struct hx_lsn vdl, struct hx_lsn floor);
+int hx_rules_repair(struct hx_seg *s, const struct hx_history *h, const uint8_t *frame, const struct hx_frame_head *fh);
+int hx_rules_gossip(struct hx_seg *s, const uint8_t *frame, const struct hx_frame_head *h);
+int hx_rules_gossip_history(struct hx_seg *s, struct hx_history *h);
+int hx_rules_inventory(struct hx_seg *s, struct hx_inventory *ret);
+
+/* ---- page.c: a page as of a read point ---- */
+/* DATA is written for HX_READ_RAW only.  WHOLE: read whole bodies, many pages follow. */
+int hx_page_read(struct hx_seg *s, uint32_t page, uint64_t point, bool whole, uint8_t data[HX_PAGE_SIZE],
+                 struct hx_read_page *ret);
+/* The payload of a version, checked against its sum; BUF of a page. */
+int hx_page_payload(struct hx_seg *s, uint32_t page, const struct hx_node_rec *n, bool whole, uint8_t *buf,
+                    const uint8_t **ret);
+
+/* ---- fetch.c: records for peers and recovery ---- */
+struct hx_fetch {
+    uint64_t after, to;
+    uint32_t bytes_max;
+    bool raw;
+};
+/* Appends frames to OUT; *ret_more: there is more in the range. */
+int hx_fetch_serve(struct hx_seg *s, const struct hx_fetch *f, struct hx_buf *out, bool *ret_more);
+
+/* ---- space.c: background work ---- */
+/* A bounded piece of work; true when there is more.  What it puts in the batch is made durable by the next flush. */
+bool hx_space_work(struct hx_seg *s);
+void hx_space_long_chain(struct hx_seg *s, uint32_t page);
+uint64_t hx_space_bytes(const struct hx_seg *s);
+
+#endif
