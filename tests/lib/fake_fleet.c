@@ -179,16 +179,22 @@ bool fleet_holds(const struct fleet_seg *s, struct hx_lsn lsn, struct hx_epoch e
     return there && !s->recs[at].damaged;
 }
 
-/* By its definition: from 0, the valid record that names the one before. */
-struct hx_lsn fleet_scl(const struct fleet_seg *s, const struct hx_history *h)
+static struct hx_lsn scl_upto(const struct fleet_seg *s, const struct hx_history *h, uint64_t max)
 {
     struct hx_lsn at = HX_LSN(0);
     for (size_t i = 0; i < s->count; i++) {
         const struct fleet_rec *r = &s->recs[i];
-        if (!r->damaged && r->prev.v == at.v && r->lsn.v > at.v && hx_history_valid(h, r->lsn, r->epoch))
+        if (!r->damaged && r->prev.v == at.v && r->lsn.v > at.v && r->lsn.v <= max &&
+            hx_history_valid(h, r->lsn, r->epoch))
             at = r->lsn;
     }
     return at;
+}
+
+/* By its definition: from 0, the valid record that names the one before. */
+struct hx_lsn fleet_scl(const struct fleet_seg *s, const struct hx_history *h)
+{
+    return scl_upto(s, h, UINT64_MAX);
 }
 
 static uint32_t rec_sum(const struct fleet_rec *r)
@@ -361,19 +367,19 @@ static void on_repair(struct fleet *f, struct fleet_seg *s, const struct hx_msg_
     hx_history_fini(&hist);
 }
 
-/* V2: the last record of the PG that is valid under H', anywhere; four members must be complete through it. */
+/* V2: the last record of the PG up to the cut, on anybody; four members must be complete through it. */
 static void check_written_back(struct fleet *f, const struct hx_geometry *g, const struct hx_history *h)
 {
+    uint64_t cut = hx_history_top_entry(h)->vdl.v;
     for (uint32_t p = 0; p < g->pg_count; p++) {
-        uint64_t last = 0;
+        uint64_t scl[HX_COPIES], last = 0;
         hx_members done = 0;
         for (unsigned i = 0; i < HX_COPIES; i++) {
-            const struct fleet_seg *s = seg_of(f, g->pgs[p].server[i], p);
-            uint64_t scl = fleet_scl(s, h).v;
-            last = scl > last ? scl : last;
+            scl[i] = scl_upto(seg_of(f, g->pgs[p].server[i], p), h, cut).v;
+            last = scl[i] > last ? scl[i] : last;
         }
         for (unsigned i = 0; i < HX_COPIES; i++)
-            if (seg_of(f, g->pgs[p].server[i], p)->there && fleet_scl(seg_of(f, g->pgs[p].server[i], p), h).v == last)
+            if (seg_of(f, g->pgs[p].server[i], p)->there && scl[i] == last)
                 done = hx_members_add(done, i);
         assert_true(hx_quorum_write(done));
     }
