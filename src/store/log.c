@@ -64,6 +64,7 @@ void hx_env_encode(const struct hx_env *v, uint8_t out[HX_LOG_ENV])
     hx_enc_u64(&e, v->last);
     hx_enc_u64(&e, v->prev_first);
     hx_enc_u64(&e, v->prev_last);
+    hx_enc_u32(&e, 0); /* unused */
     hx_enc_u32(&e, hx_crc32c(0, out, HX_LOG_ENV - 4));
     hx_assert(!e.err && e.len == HX_LOG_ENV);
 }
