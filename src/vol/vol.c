@@ -232,7 +232,6 @@ static int closed_to_operations(const struct hx_vol *v)
 {
     switch (v->state) {
     case HX_VOL_OPEN:
-    case HX_VOL_CLOSING:
         return 0;
     case HX_VOL_FENCED:
         return HX_E_FENCED;
@@ -365,7 +364,8 @@ static void fenced(struct hx_vol *v)
     hx_parking_fail_all(&v->parking, HX_E_FENCED); /* V3 */
     hx_vol_set_waiting(v, "");
     hx_vol_set_state(v, HX_VOL_FENCED);
-    hx_vol_who_fenced(v);
+    if (v->state == HX_VOL_FENCED)
+        hx_vol_who_fenced(v);
 }
 
 /* No progress though somebody waits: say what is missing; and say when that is over. */
@@ -499,6 +499,18 @@ static void pump(void *ctx)
 }
 
 /* ---- ending ---- */
+
+/* V3: whoever waits is told. */
+static void send_home(struct hx_vol *v)
+{
+    struct hx_parked *op;
+    if (!v->parking.buckets)
+        return;
+    hx_parking_fail_all(&v->parking, HX_E_CANCELED);
+    while ((op = hx_parking_take(&v->parking)) != NULL)
+        v->cfg.run(v->cfg.ctx, op);
+}
+
 void hx_vol_close(struct hx_vol *v)
 {
     uint64_t now = hx_vol_now(v);
@@ -507,6 +519,7 @@ void hx_vol_close(struct hx_vol *v)
         v->close_ms = now;
         hx_writer_want(v->writer, now, hx_writer_last(v->writer));
         hx_vol_set_state(v, HX_VOL_CLOSING);
+        send_home(v);
         break;
     case HX_VOL_CLOSING:
     case HX_VOL_CLOSED:
@@ -521,12 +534,9 @@ void hx_vol_abandon(struct hx_vol *v)
 {
     if (v->state == HX_VOL_CLOSED)
         return;
-    if (v->parking.buckets) {
-        struct hx_parked *op;
-        hx_parking_fail_all(&v->parking, HX_E_CANCELED);
-        while ((op = hx_parking_take(&v->parking)) != NULL)
-            v->cfg.run(v->cfg.ctx, op); /* V3 */
-    }
+    send_home(v);
+    if (v->state == HX_VOL_CLOSED)
+        return;
     if (hx_vol_unsafe(v) && v->error == 0) {
         v->error = HX_E_NO_WRITE_QUORUM;
         snprintf(v->why, sizeof(v->why), "%llu records are not durable", (unsigned long long)hx_vol_unsafe(v));

@@ -1,0 +1,164 @@
+/*
+ * fuse_private.h - what the files of src/fuse share.  The way of a request is told in README.
+ */
+#ifndef HX_FUSE_PRIVATE_H
+#define HX_FUSE_PRIVATE_H
+
+#define FUSE_USE_VERSION 314
+
+#include "hexad/fs.h"
+#include "hexad/vol.h"
+
+#include <fuse_lowlevel.h>
+#include <limits.h>
+
+#define HX_FUSE_IO_MAX (1u << 20)        /* bytes of one read or write */
+#define HX_FUSE_BATCH 32u                /* requests taken before the loop gets its turn again */
+#define HX_FUSE_PARKED_MAX (64u << 20)   /* bytes of parked requests; above, the device is not read */
+#define HX_FUSE_TIMEOUT_S 3600.0         /* kernel's caching of names and attributes: all changes come through it */
+#define HX_FUSE_BACKGROUND 64
+#define HX_FUSE_SIGNAL_MS 500u           /* how often a waiting request that got a signal is looked at again */
+
+/* ---- options.c ---- */
+struct hx_mount_opts {
+    char volume[HX_NAME_MAX + 1];
+    char dir[PATH_MAX];       /* canonical */
+    const char *config;       /* canonical path or NULL; owned */
+    char fuse_opts[1024];     /* for libfuse, comma-separated, with what is always set */
+    uint64_t cache_bytes, window_bytes;
+    uint32_t soft_ms;
+    bool helper;              /* called as mount.hexad: exit codes of mount(8) */
+    bool foreground, debug, read_only, takeover, noatime, allow_other, fake;
+};
+/* 0, or an exit code (complained), or -1 for --help. */
+int hx_mount_parse(int argc, char **argv, struct hx_mount_opts *ret);
+void hx_mount_opts_fini(struct hx_mount_opts *o);
+/* The helper's exit codes are mount(8)'s: 1 usage, 2 system, 32 failed. */
+int hx_mount_exit(const struct hx_mount_opts *o, int err);
+
+/* ---- place.c: the mount table, and who holds a mount ---- */
+struct hx_place {
+    bool mounted;
+    unsigned major, minor;
+    uid_t uid;                /* who mounted it: user_id= of the mount */
+    char source[128], type[64];
+};
+int hx_place_find(const char *dir, struct hx_place *ret); /* top-most mount on exactly DIR */
+/* DIR as in the mount table, without asking the filesystem that may be mounted there. */
+int hx_place_canonical(const char *dir, char path[PATH_MAX], char why[HX_WHY_MAX]);
+/* Lists up to MAX processes that hold DIR into TEXT ("812 sqlite3 (/srv/db/app.db), ..."); how many there are. */
+unsigned hx_place_holders(const char *dir, const struct hx_place *place, unsigned max, char *text, size_t cap);
+
+/* ---- runfile.c: how `hexad umount` knows that a mount process has gone ---- */
+struct hx_runfile {
+    int fd;
+    char path[PATH_MAX];
+};
+int hx_runfile_hold(struct hx_runfile *f, const struct hx_place *place);
+void hx_runfile_say(struct hx_runfile *f, const char *text); /* one line about how far the end is */
+void hx_runfile_drop(struct hx_runfile *f);
+/* Of somebody else's mount: a descriptor to lock and read, or HX_E_NOENT. */
+int hx_runfile_open(const struct hx_place *place, int *ret_fd);
+bool hx_runfile_alive(const struct hx_place *place); /* its process runs (false: dead, or cannot be told) */
+
+/* ---- the mount process ---- */
+struct hx_file {              /* an open file description; fh of the kernel */
+    struct hx_file *next, *prev;
+    uint64_t ino;
+    bool writable;
+    char *text;               /* of a virtual file: what it said when it was opened; owned */
+    size_t text_len;
+};
+struct hx_note;               /* notify.c */
+struct hx_mount {
+    struct hx_mount_opts *opts;
+    struct hx_client_conf conf;
+    struct hx_loop *loop;
+    struct hx_vol *vol;
+    struct hx_fs *fs;
+    struct fuse_session *se;
+    struct hx_watch *watch;
+    struct fuse_buf buf;      /* one for all requests; owned by libfuse's rules: free(mem) */
+    struct hx_timer *signal_timer;
+    struct hx_req *signalled; /* parked requests whose process got a signal */
+    struct hx_file *files;
+    struct hx_note *note;
+    struct hx_runfile run;
+    uint64_t requests, parked_bytes, noted_lsn;
+    int exit_err;             /* why the process ends; 0 in order */
+    unsigned stop_signals;
+    pid_t unmounter;          /* child that unmounts, or 0 */
+    struct hx_timer *unmount_timer;
+    bool mounted, answered, reap_all, reaping, gone;
+};
+
+/* ---- request.c ---- */
+struct hx_req {
+    struct hx_parked park;
+    struct hx_mount *m;
+    fuse_req_t fr;            /* NULL: our own work */
+    int (*run)(struct hx_req *r);     /* 0: replied.  MISS, ROOM, GROW: wait, then again.  Others: the reply */
+    void (*durable)(struct hx_req *r); /* waits for an LSN: replies */
+    void (*failed)(struct hx_mount *m, int err); /* our own work */
+    struct hx_req *next_signalled;
+    bool changes, heap, interrupted, plus;
+    struct hx_fs_who who;
+    uint64_t ino, ino2, off, len, done;
+    const char *name, *name2; /* borrowed from libfuse's buffer; the kept copy owns them */
+    const void *data;
+    size_t data_len, kept_bytes;
+    struct hx_fs_attr attr;
+    unsigned mask;
+    int flags;
+    struct hx_file *file;
+};
+struct hx_req hx_req_of(fuse_req_t fr, uint64_t ino, int (*run)(struct hx_req *r));
+void hx_req_start(struct hx_req *r); /* r may be on the stack: it is copied if it must wait */
+/* For a run or instead of it: replies through r->durable once everything logged so far is durable.  Gives what run gives. */
+int hx_req_when_durable(struct hx_req *r, void (*durable)(struct hx_req *r));
+void hx_req_again(void *ctx, struct hx_parked *op); /* hx_vol_cfg.run */
+int hx_req_errno(const struct hx_req *r, int err);
+void hx_req_signals(void *ctx); /* timer */
+
+/* ---- ops ---- */
+struct hx_mount *hx_mount_of(fuse_req_t fr);
+void hx_ops_name(struct fuse_lowlevel_ops *ops);
+void hx_ops_inode(struct fuse_lowlevel_ops *ops);
+void hx_ops_data(struct fuse_lowlevel_ops *ops);
+void hx_ops_dir(struct fuse_lowlevel_ops *ops);
+void hx_stat_fill(const struct hx_fs_attr *a, struct stat *st);
+/* The error when the kernel did not want the answer any more (interrupted): then what it counts was not taken. */
+int hx_reply_attr(struct hx_req *r, const struct hx_fs_attr *a);
+int hx_reply_entry(struct hx_req *r, const struct hx_fs_attr *a);
+struct hx_file *hx_file_new(struct hx_mount *m, uint64_t ino, bool writable);
+void hx_file_free(struct hx_mount *m, struct hx_file *f);
+void hx_usage(struct hx_mount *m, struct hx_vol_usage *ret);
+
+/* ---- virtual.c: .hexad in the root ---- */
+#define HX_VIRT_BASE (UINT64_C(1) << 62)
+static inline bool hx_virt_is(uint64_t ino)
+{
+    return ino >= HX_VIRT_BASE;
+}
+bool hx_virt_is_name(uint64_t dir, const char *name); /* ".hexad" in the root: reserved */
+void hx_virt_lookup(fuse_req_t fr, uint64_t dir, const char *name);
+void hx_virt_getattr(fuse_req_t fr, uint64_t ino);
+void hx_virt_open(fuse_req_t fr, uint64_t ino, struct fuse_file_info *fi);
+void hx_virt_read(fuse_req_t fr, const struct hx_file *f, size_t size, off_t off);
+void hx_virt_readdir(fuse_req_t fr, uint64_t ino, size_t size, off_t off, bool plus);
+
+/* ---- session.c ---- */
+int hx_session_mount(struct hx_mount *m);
+void hx_session_watch(struct hx_mount *m, bool on);
+void hx_session_end(struct hx_mount *m); /* the kernel's side has gone, or will not come back */
+
+/* ---- notify.c: tells the kernel to forget cached bytes, from a thread of its own ---- */
+int hx_note_new(struct fuse_session *se, struct hx_note **ret);
+void hx_note_free(struct hx_note *n);
+void hx_note_inode(struct hx_note *n, uint64_t ino, uint64_t off, uint64_t len); /* len 0: all */
+
+/* ---- mount.c ---- */
+void hx_mount_answered(struct hx_mount *m);
+void hx_mount_stop(struct hx_mount *m, int err);
+
+#endif

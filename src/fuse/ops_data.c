@@ -1,0 +1,105 @@
+/*
+ * ops_data.c - reading and writing.
+ *
+ * A read is answered with a vector that points into the page cache; a write goes from libfuse's buffer into cached pages:
+ * no other copy, unless the write must wait.  O_SYNC and O_DSYNC writes are answered when they are durable.
+ *
+ * A write that fails leaves no trace in the volume (one mini-transaction), nor in the kernel's cache: of a write
+ * through the cache the kernel drops the pages itself; of a page that it wrote back (mmap) we tell it to (notify.c).
+ *
+ * atime is kept as with relatime: when it is not newer than mtime or ctime, or a day old; a read never waits or fails
+ * because of it.  Memory: none.
+ */
+#include "fuse_private.h"
+
+#include <fcntl.h>
+
+#define RELATIME_S (24 * 60 * 60)
+
+/* ---- read ---- */
+static bool not_after(struct hx_fs_time a, struct hx_fs_time b)
+{
+    return a.s < b.s || (a.s == b.s && a.ns <= b.ns);
+}
+
+static void touch_atime(struct hx_req *r)
+{
+    struct hx_fs_attr a;
+    const struct hx_mount *m = r->m;
+    if (m->opts->noatime || m->opts->read_only || hx_vol_gated(m->vol) || hx_vol_state(m->vol) != HX_VOL_OPEN)
+        return;
+    hx_vol_begin(r->m->vol);
+    if (hx_fs_getattr(m->fs, r->ino, &a))
+        return;
+    if (not_after(a.atime, a.mtime) || not_after(a.atime, a.ctime) || r->who.now.s - a.atime.s >= RELATIME_S)
+        (void)hx_fs_touch_atime(m->fs, r->ino, r->who.now);
+}
+
+static int run_read(struct hx_req *r)
+{
+    struct iovec iov[HX_FUSE_IO_MAX / HX_PAGE_SIZE + 2];
+    size_t count, len;
+    int err = hx_fs_read(r->m->fs, r->ino, r->off, (size_t)r->len, iov, HX_ARRAY_LEN(iov), &count, &len);
+    if (err)
+        return err;
+    fuse_reply_iov(r->fr, iov, (int)count);
+    touch_atime(r);
+    return 0;
+}
+
+static void op_read(fuse_req_t fr, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+    if (hx_virt_is(ino)) {
+        hx_virt_read(fr, (const struct hx_file *)(uintptr_t)fi->fh, size, off);
+        return;
+    }
+    struct hx_req r = hx_req_of(fr, ino, run_read);
+    r.off = (uint64_t)off;
+    r.len = size < HX_FUSE_IO_MAX ? size : HX_FUSE_IO_MAX;
+    hx_req_start(&r);
+}
+
+/* ---- write ---- */
+static void reply_written(struct hx_req *r)
+{
+    fuse_reply_write(r->fr, (size_t)r->len);
+}
+
+static int run_write(struct hx_req *r)
+{
+    uint64_t at;
+    int err = hx_fs_write(r->m->fs, &r->who, r->ino, r->off, r->data, r->data_len, false, false, &at);
+    if (err == 0 && r->flags & (O_SYNC | O_DSYNC)) {
+        r->data_len = 0; /* only the answer waits: the bytes need not be kept */
+        return hx_req_when_durable(r, reply_written);
+    }
+    if (err == 0)
+        reply_written(r);
+    return err;
+}
+
+/* The kernel wrote a page of a mapping back and will not try again: what it shows must be what is stored. */
+static int run_write_back(struct hx_req *r)
+{
+    int err = run_write(r);
+    if (err < 0 && err != HX_E_MISS && err != HX_E_ROOM && err != HX_E_GROW)
+        hx_note_inode(r->m->note, r->ino, r->off, r->len);
+    return err;
+}
+
+static void op_write(fuse_req_t fr, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)
+{
+    struct hx_req r = hx_req_of(fr, ino, fi->writepage ? run_write_back : run_write);
+    r.off = (uint64_t)off;
+    r.data = buf;
+    r.data_len = r.len = size;
+    r.flags = fi->writepage ? 0 : fi->flags;
+    r.changes = true;
+    hx_req_start(&r);
+}
+
+void hx_ops_data(struct fuse_lowlevel_ops *ops)
+{
+    ops->read = op_read;
+    ops->write = op_write;
+}

@@ -1,0 +1,268 @@
+/*
+ * request.c - a request's life: tried at once; copied and parked if it must wait; run again; answered exactly once.
+ *
+ * Does not know what requests mean (ops_*.c) nor what they wait for (hexad/parking.h decides).
+ *
+ * Invariants:
+ *   R1 a request is answered exactly once: by run, by durable, or by answer_error.
+ *   R2 a request that waits has changed nothing, or (durable) is committed and only its answer waits.
+ *   R3 the bytes of parked requests are bounded: above HX_FUSE_PARKED_MAX the device is not read until some are done.
+ *
+ * Signals: the kernel tells us of any signal; as on a local disk, only one that ends the process ends the wait (EINTR).
+ * An interrupt that comes late finds its request gone: libfuse drops it.  Memory: a parked request owns copies of its
+ * names and data in one block with itself.
+ */
+#include "fuse_private.h"
+
+#include "hexad/assert.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct hx_mount *hx_mount_of(fuse_req_t fr)
+{
+    return fuse_req_userdata(fr);
+}
+
+struct hx_req hx_req_of(fuse_req_t fr, uint64_t ino, int (*run)(struct hx_req *r))
+{
+    const struct fuse_ctx *ctx = fuse_req_ctx(fr);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (struct hx_req){
+        .m = hx_mount_of(fr),
+        .fr = fr,
+        .run = run,
+        .ino = ino,
+        .who = {ctx->uid, ctx->gid, {now.tv_sec, (uint32_t)now.tv_nsec}},
+    };
+}
+
+/* ---- answers ---- */
+int hx_req_errno(const struct hx_req *r, int err)
+{
+    switch (err) {
+    case HX_E_FENCED:
+        return r->changes || r->durable ? EROFS : EIO;
+    case HX_E_EOF:
+        return ENXIO; /* hx_fs_seek */
+    default:
+        return hx_err_errno(err);
+    }
+}
+
+static void answer_error(struct hx_req *r, int err)
+{
+    if (err == HX_E_CORRUPT || err == HX_E_BADMSG)
+        hx_log_every(1000, HX_LOG_ERR, "inode %llu: HX%04d %s: answered with EIO", (unsigned long long)r->ino,
+                     hx_err_info(err)->code, hx_err_text(err));
+    if (r->fr)
+        fuse_reply_err(r->fr, hx_req_errno(r, err));
+    else
+        r->failed(r->m, err);
+}
+
+/* ---- keeping ---- */
+static void drop_signalled(struct hx_req *r)
+{
+    for (struct hx_req **at = &r->m->signalled; *at; at = &(*at)->next_signalled)
+        if (*at == r) {
+            *at = r->next_signalled;
+            return;
+        }
+}
+
+static void let_go(struct hx_req *r)
+{
+    if (!r->heap)
+        return;
+    struct hx_mount *m = r->m;
+    if (r->interrupted)
+        drop_signalled(r);
+    bool was_full = m->parked_bytes > HX_FUSE_PARKED_MAX;
+    m->parked_bytes -= r->kept_bytes;
+    if (was_full && m->parked_bytes <= HX_FUSE_PARKED_MAX)
+        hx_session_watch(m, true);
+    free(r);
+}
+
+/* Will the process that waits for this request die as soon as it gets the answer? */
+static bool dying(const struct hx_req *r)
+{
+    char path[64], line[256];
+    pid_t pid = fuse_req_ctx(r->fr)->pid;
+    if (pid <= 0)
+        return true; /* another pid namespace: cannot be told */
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return true;
+    unsigned long long pending = 0, mask = 0;
+    while (fgets(line, sizeof line, f))
+        if (sscanf(line, "SigPnd: %llx", &mask) == 1 || sscanf(line, "ShdPnd: %llx", &mask) == 1)
+            pending |= mask;
+    fclose(f);
+    return pending >> (9 - 1) & 1; /* the kernel turns every deadly signal into SIGKILL */
+}
+
+static void interrupted(fuse_req_t fr, void *data)
+{
+    struct hx_req *r = data;
+    (void)fr;
+    if (r->interrupted)
+        return;
+    r->interrupted = true;
+    r->next_signalled = r->m->signalled;
+    r->m->signalled = r;
+    hx_timer_set(r->m->signal_timer, 0); /* not here: libfuse holds a lock */
+}
+
+void hx_req_signals(void *ctx)
+{
+    struct hx_mount *m = ctx;
+    bool more = false;
+    for (struct hx_req *r = m->signalled; r; r = r->next_signalled) {
+        if (r->park.place == HX_PARK_NONE || r->park.place == HX_PARK_READY)
+            continue;
+        if (dying(r))
+            hx_vol_cancel(m->vol, &r->park, HX_E_CANCELED);
+        else
+            more = true;
+    }
+    if (more)
+        hx_timer_set(m->signal_timer, HX_FUSE_SIGNAL_MS);
+}
+
+static size_t name_bytes(const char *name)
+{
+    return name ? strlen(name) + 1 : 0;
+}
+
+/* A copy that may wait: everything borrowed from libfuse's buffer is copied behind it. */
+static struct hx_req *keep(struct hx_req *r)
+{
+    if (r->heap)
+        return r;
+    size_t n1 = name_bytes(r->name), n2 = name_bytes(r->name2), bytes = sizeof(*r) + n1 + n2 + r->data_len;
+    struct hx_req *k = malloc(bytes);
+    if (!k)
+        return NULL;
+    *k = *r;
+    char *p = (char *)(k + 1);
+    if (r->data_len)
+        k->data = memcpy(p, r->data, r->data_len);
+    p += r->data_len;
+    if (r->name)
+        k->name = memcpy(p, r->name, n1);
+    p += n1;
+    if (r->name2)
+        k->name2 = memcpy(p, r->name2, n2);
+    k->heap = true;
+    k->kept_bytes = bytes;
+    k->m->parked_bytes += bytes;
+    if (k->m->parked_bytes > HX_FUSE_PARKED_MAX)
+        hx_session_watch(k->m, false); /* R3 */
+    if (k->fr)
+        fuse_req_interrupt_func(k->fr, interrupted, k);
+    return k;
+}
+
+/* ---- running ---- */
+static bool must_wait(int err)
+{
+    return err == HX_E_MISS || err == HX_E_ROOM || err == HX_E_GROW;
+}
+
+#define ANSWER_WAITS 1 /* from hx_req_when_durable: R may be gone */
+
+static void settle(struct hx_req *r, int err)
+{
+    if (err == ANSWER_WAITS)
+        return;
+    if (must_wait(err)) {
+        struct hx_req *k = keep(r);
+        if (!k) {
+            answer_error(r, HX_E_NOMEM);
+            return;
+        }
+        r = k;
+        err = hx_vol_park(r->m->vol, &r->park, err);
+        if (err == 0)
+            return;
+    }
+    if (err)
+        answer_error(r, err);
+    let_go(r);
+}
+
+static void run(struct hx_req *r)
+{
+    if (r->changes && !r->park.had_turn && hx_vol_gated(r->m->vol)) {
+        settle(r, HX_E_ROOM);
+        return;
+    }
+    hx_vol_begin(r->m->vol);
+    settle(r, r->run(r));
+}
+
+/* What an operation gets before it is tried, in the states in which none may run; 0: run. */
+static int refusal(const struct hx_mount *m)
+{
+    switch (hx_vol_state(m->vol)) {
+    case HX_VOL_OPEN:
+        return 0;
+    case HX_VOL_FENCED:
+        return HX_E_FENCED;
+    default:
+        return HX_E_IO;
+    }
+}
+
+void hx_req_start(struct hx_req *r)
+{
+    int err = refusal(r->m);
+    if (err)
+        answer_error(r, err);
+    else
+        run(r);
+}
+
+int hx_req_when_durable(struct hx_req *r, void (*durable)(struct hx_req *r))
+{
+    struct hx_mount *m = r->m;
+    struct hx_lsn lsn = hx_vol_last(m->vol);
+    r->durable = durable;
+    if (hx_vol_vdl(m->vol).v >= lsn.v && hx_vol_state(m->vol) == HX_VOL_OPEN) {
+        durable(r);
+        return 0;
+    }
+    struct hx_req *k = keep(r);
+    if (!k)
+        return HX_E_NOMEM;
+    int err = hx_vol_park_durable(m->vol, &k->park, lsn);
+    if (err == 1)
+        return ANSWER_WAITS;
+    if (err)
+        answer_error(k, err);
+    else
+        durable(k);
+    let_go(k);
+    return ANSWER_WAITS;
+}
+
+void hx_req_again(void *ctx, struct hx_parked *op)
+{
+    struct hx_req *r = HX_CONTAINER_OF(op, struct hx_req, park);
+    (void)ctx;
+    if (op->err) {
+        answer_error(r, op->err);
+        let_go(r);
+    } else if (r->durable) {
+        r->durable(r);
+        let_go(r);
+    } else {
+        run(r);
+    }
+}
