@@ -40,8 +40,8 @@
 #define CONNECT_MS 2000
 #define FLAT_MAX 65536u             /* a scattered body up to this is copied together */
 #define KEEP_MAX (256u << 10)       /* a larger answer's buffer is not kept */
-#define UPLOAD_BUFFER (256L << 10)
-#define DOWNLOAD_BUFFER (128L << 10)
+#define UPLOAD_SMALL 16384L          /* libcurl allocates it for each request */
+#define UPLOAD_LARGE (512L << 10)
 #define IDLE_MAX_S 100L             /* below a server's default idle_ms */
 
 struct host;
@@ -65,7 +65,7 @@ struct lane {
     struct host *host;
     struct hx_call *call;
     CURL *easy;
-    long connect_ms; /* as set in EASY */
+    long connect_ms, upload_buffer; /* as set in EASY */
     bool streamed;   /* as set in EASY: body by on_send, not POSTFIELDS */
     uint8_t *flat;   /* FLAT_MAX bytes, once needed */
     int iov_at;      /* where on_send goes on */
@@ -333,8 +333,6 @@ static CURLcode set_http(CURL *easy, struct lane *ln)
     SET(CURLOPT_TCP_NODELAY, 1L);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_MAXAGE_CONN, IDLE_MAX_S);
-    SET(CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER);
-    SET(CURLOPT_BUFFERSIZE, DOWNLOAD_BUFFER);
     SET(CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)HX_NET_ANSWER_MAX);
     SET(CURLOPT_READFUNCTION, on_send);
     SET(CURLOPT_READDATA, ln);
@@ -421,6 +419,10 @@ static int lane_start(struct lane *ln, struct hx_call *call)
     if (connect_ms != ln->connect_ms)
         SET(CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
     ln->connect_ms = connect_ms;
+    long upload_buffer = call->len > FLAT_MAX ? UPLOAD_LARGE : UPLOAD_SMALL;
+    if (upload_buffer != ln->upload_buffer)
+        SET(CURLOPT_UPLOAD_BUFFERSIZE, upload_buffer);
+    ln->upload_buffer = upload_buffer;
     ln->body_len = 0;
     ln->failed = 0;
     ln->error[0] = '\0';
