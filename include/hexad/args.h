@@ -12,8 +12,8 @@
 #include <stdio.h>
 
 struct hx_opt {
-    const char *name;  /* long name; NULL ends the table */
-    char letter;       /* short one, or 0 */
+    const char *name;  /* long name, or NULL */
+    char letter;       /* short one, or 0; neither of them ends the table */
     const char *value; /* name of the value in --help; NULL: a flag */
     const char *help;  /* one line */
 };

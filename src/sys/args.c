@@ -15,10 +15,15 @@
 #define LONG_BASE 1000 /* getopt_long's value of spec->opts[i] is LONG_BASE + i */
 #define HELP_VALUE (LONG_BASE - 1)
 
+static bool is_end(const struct hx_opt *o)
+{
+    return !o->name && !o->letter;
+}
+
 static size_t opt_count(const struct hx_args_spec *spec)
 {
     size_t n = 0;
-    while (spec->opts[n].name)
+    while (!is_end(&spec->opts[n]))
         n++;
     return n;
 }
@@ -33,7 +38,7 @@ void hx_args_init(struct hx_args *a, const struct hx_args_spec *spec, int argc, 
 
 static int start(struct hx_args *a)
 {
-    size_t n = opt_count(a->spec), k = 0;
+    size_t n = opt_count(a->spec), k = 0, m = 0;
     struct option *longs = calloc(n + 2, sizeof *longs);
     char *shorts = malloc(2 * n + 4);
     if (!longs || !shorts) {
@@ -46,15 +51,16 @@ static int start(struct hx_args *a)
         shorts[k++] = ':';
     for (size_t i = 0; i < n; i++) {
         const struct hx_opt *o = &a->spec->opts[i];
-        longs[i] = (struct option){o->name, o->value ? required_argument : no_argument, NULL,
-                                   LONG_BASE + (int)i};
+        if (o->name)
+            longs[m++] = (struct option){o->name, o->value ? required_argument : no_argument, NULL,
+                                         LONG_BASE + (int)i};
         if (!o->letter)
             continue;
         shorts[k++] = o->letter;
         if (o->value)
             shorts[k++] = ':';
     }
-    longs[n] = (struct option){"help", no_argument, NULL, HELP_VALUE};
+    longs[m] = (struct option){"help", no_argument, NULL, HELP_VALUE};
     shorts[k] = '\0';
     a->longs = longs;
     a->shorts = shorts;
@@ -85,8 +91,9 @@ static int unknown(struct hx_args *a, const char *word)
     const char *names[65];
     char name[80], why[HX_WHY_MAX];
     size_t n = 0;
-    for (; a->spec->opts[n].name && n + 1 < HX_ARRAY_LEN(names); n++)
-        names[n] = a->spec->opts[n].name;
+    for (const struct hx_opt *o = a->spec->opts; !is_end(o) && n + 1 < HX_ARRAY_LEN(names); o++)
+        if (o->name)
+            names[n++] = o->name;
     names[n++] = "help";
     snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
     const char *near = strncmp(name, "--", 2) == 0 ? hx_nearest(name + 2, names, n) : NULL;
@@ -134,7 +141,7 @@ int hx_args_next(struct hx_args *a, const char **ret_value)
     } else if (c == '?' || c == ':') {
         res = wrong(a, c);
     } else {
-        for (int i = 0; a->spec->opts[i].name; i++)
+        for (int i = 0; !is_end(&a->spec->opts[i]); i++)
             if (a->spec->opts[i].letter == c)
                 return i;
         hx_assert(!"getopt gave a letter that is not in the table");
@@ -154,12 +161,12 @@ void hx_args_help(const struct hx_args_spec *spec, FILE *out)
     for (size_t i = 0; spec->examples && spec->examples[i]; i++)
         fprintf(out, "%s%s\n", i ? "         " : "example: ", spec->examples[i]);
     fprintf(out, "usage:   %s %s\n", spec->command, spec->usage);
-    for (const struct hx_opt *o = spec->opts; o->name; o++) {
+    for (const struct hx_opt *o = spec->opts; !is_end(o); o++) {
         char left[64], letter[6] = "";
         if (o->letter)
-            snprintf(letter, sizeof letter, "-%c, ", o->letter);
-        snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, o->value ? " " : "",
-                 o->value ? o->value : "");
+            snprintf(letter, sizeof letter, "-%c%s", o->letter, o->name ? ", " : "");
+        snprintf(left, sizeof left, "%s%s%s%s%s", letter, o->name ? "--" : "", o->name ? o->name : "",
+                 o->value ? " " : "", o->value ? o->value : "");
         fprintf(out, "  %-26s %s\n", left, o->help);
     }
     if (spec->notes)
