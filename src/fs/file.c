@@ -55,12 +55,12 @@ static int read_run(struct hx_fs *fs, const struct hx_extent *e, uint64_t off, u
         int rc = 0;
         if (e->pp != 0)
             rc = hx_pager_get(fs->p, HX_PAGE(e->pp + ((off >> HX_PAGE_SHIFT) - e->lp)), &page);
-        if (rc == HX_E_MISS)
-            v->missed = true; /* noted; go on, to note the others */
-        else if (rc)
-            return rc;
-        if (!v->missed)
+        if (rc == HX_E_MISS) { /* noted; go on, to note the others */
+            v->missed = true;
+            rc = 0;
+        } else if (rc == 0 && !v->missed) {
             rc = add(v, page + in_page, n);
+        }
         if (rc)
             return rc;
         off += n;
