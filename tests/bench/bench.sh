@@ -47,9 +47,7 @@ hexad status vol0 --json >status.json 2>/dev/null
 say "memory while $copy_mib MiB are copied"
 rm -rf "$mnt/bulk_random" "$mnt/bulk_text" "$mnt/small"
 m=$(mount_pid)
-servers=$(pids_with hexad-segmentd | while read -r p; do readlink "/proc/$p/cwd" >/dev/null && tr '\0' ' ' <"/proc/$p/cmdline" |
-    grep -q "$work/d" && echo "$p"; done)
-[ -n "$servers" ] || servers=$(pgrep -P "$demo_pid" -f hexad-segmentd)
+servers=$(pgrep -P "$demo_pid" hexad-segmentd)
 for p in $m $servers; do reset_peak "$p"; done
 python3 - "$copy_mib" source <<'PY'
 import os, sys

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # hexad demo: one command, and nothing is left of it, however it ends.
 # That these can fail was tried by leaving out the removal of the directory, and by killing the demo's guard as well.
-. "$HEXAD_SOURCE/tests/lib/kit.sh"
+. "${HEXAD_SOURCE:?}/tests/lib/kit.sh" || exit 99
 needs_fuse
 needs sqlite3
 plan 12

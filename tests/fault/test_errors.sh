@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What people read when something is wrong: three lines (what and why, a hint, a code) and the exit codes of the manual.
 # That these can fail was tried by expecting neighbouring exit codes.
-. "$HEXAD_SOURCE/tests/lib/kit.sh"
+. "${HEXAD_SOURCE:?}/tests/lib/kit.sh" || exit 99
 needs_fuse
 plan 32
 dir=$work/d

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everyday programs on the mount: POSIX cases, cp, tar, git; and once more after the mount was killed and opened again.
 # That the comparison can fail was tried by changing one byte, one mtime and one mode of the unpacked tree.
-. "$HEXAD_SOURCE/tests/lib/kit.sh"
+. "${HEXAD_SOURCE:?}/tests/lib/kit.sh" || exit 99
 needs_fuse
 needs git tar
 mapfile -t cases < <(python3 "$LIB/everyday.py" --list)

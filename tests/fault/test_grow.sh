@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A volume of 1 MiB protection groups grows while a program writes, through a kill of the mount in the middle.
 # That it can fail was tried by overwriting one byte of a file that had been fsynced.
-. "$HEXAD_SOURCE/tests/lib/kit.sh"
+. "${HEXAD_SOURCE:?}/tests/lib/kit.sh" || exit 99
 needs_fuse
 plan 6
 demo_up "$work/d" --pg-size 1MiB

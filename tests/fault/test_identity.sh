@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Who is who: an empty directory is not the server whose name it carries; certificates decide who may speak.
 # Each refusal is paired with the same request by the right party, so that a broken request cannot pass for a refusal.
-. "$HEXAD_SOURCE/tests/lib/kit.sh"
+. "${HEXAD_SOURCE:?}/tests/lib/kit.sh" || exit 99
 needs_fuse
 needs openssl curl
 plan 17

@@ -8,7 +8,7 @@
 # Rounds: HEXAD_KILL_ROUNDS (20) of each kind; HEXAD_SEED gives other moments.
 # That it can fail was tried by deleting the last acknowledged row, by removing a file, by swapping two writes in a copy of
 # the tree, and with segment servers that acknowledge before they flush under a disk that forgets.
-. "$HEXAD_SOURCE/tests/lib/kit.sh"
+. "${HEXAD_SOURCE:?}/tests/lib/kit.sh" || exit 99
 needs_fuse
 rounds=${HEXAD_KILL_ROUNDS:-20}
 plan $((3 * rounds))

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SQLite as it comes: real data in every journal mode, two processes in WAL mode on one database.
 # That these can fail was tried by deleting one row of the copy, and by giving both writers the same ids.
-. "$HEXAD_SOURCE/tests/lib/kit.sh"
+. "${HEXAD_SOURCE:?}/tests/lib/kit.sh" || exit 99
 needs_fuse
 needs sqlite3
 modes="delete truncate persist wal"

@@ -4,7 +4,7 @@
 # go through a proxy that cuts connections in the middle of requests and answers, and delays (proxy.py).
 # That these can fail was tried by expecting the other outcome of each (e.g. that a repeated patch shows twice), and by
 # deleting a row before the last verification.
-. "$HEXAD_SOURCE/tests/lib/kit.sh"
+. "${HEXAD_SOURCE:?}/tests/lib/kit.sh" || exit 99
 needs_fuse
 mapfile -t cases < <(python3 "$LIB/wire.py" --list)
 plan $((${#cases[@]} + 9))

@@ -3,7 +3,7 @@
 # Waiting is never measured: the commit must still be unacknowledged after other events (a status, a read of 24 MiB).
 # That these can fail was tried by killing c1 as well in the first part (the loader stops), and by healing before the
 # check that the commit waits (it does not wait).
-. "$HEXAD_SOURCE/tests/lib/kit.sh"
+. "${HEXAD_SOURCE:?}/tests/lib/kit.sh" || exit 99
 needs_fuse
 plan 17
 demo_up "$work/d" -o cache=8MiB

@@ -96,8 +96,9 @@ lines() { # lines FILE N: FILE has at least N lines
     [ "$(wc -l 2>/dev/null <"$1" || echo 0)" -ge "$2" ]
 }
 count() { wc -l 2>/dev/null <"$1" || echo 0; }
-pids_with() { # pids_with TEXT: processes that have TEXT in their command line, but for ourselves
+pids_with() { # pids_with TEXT: processes that have TEXT, a path below $work, in their command line, but for ourselves
     local p words
+    [[ -n $1 && $1 == *"$work"* ]] || return 1 # K1: nobody else's processes
     for p in /proc/[0-9]*; do
         [ "${p#/proc/}" != "$$" ] && [ "${p#/proc/}" != "$BASHPID" ] || continue
         words=$(tr '\0' ' ' 2>/dev/null <"$p/cmdline") || continue
@@ -129,7 +130,7 @@ demo_up() { # demo_up DIR [OPTIONS OF hexad demo]: in the background, until the 
     die "hexad demo starts" "$(cat "$dir.log")"
 }
 demo_answers() { # DIR PID
-    ended "$2" || { mountpoint -q "$1/mnt" && [ -s "$1/mnt/.hexad/status" ]; }
+    ended "$2" || { mountpoint -q "$1/mnt" && grep -q . "$1/mnt/.hexad/status"; }
 }
 demo_down() { # demo_down PID DIR: in order, then by force; leaves nothing, whatever state it is in
     local pid=$1 dir=$2 p m
