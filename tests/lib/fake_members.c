@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BODY_CAP (HX_MSG_BODY_MAX + 4096u)
+#define SMALL_ANSWER 4096u
 
 void fake_geometry(struct hx_geometry *g, uint32_t pgs, uint64_t lal)
 {
@@ -294,9 +294,11 @@ struct hx_bytes fake_answer(struct fake *f, size_t i)
     struct hx_bytes body;
     hx_assert(hx_msg_decode(q->p, q->len, &h, &body) == 0);
     hx_assert(h.epoch.v == f->epoch.v && hx_uuid_eq(&h.server, &f->geometry.servers[q->server].incarnation));
-    uint8_t *out = malloc(BODY_CAP);
+    /* A READ names each page with four bytes. */
+    size_t cap = SMALL_ANSWER + (h.type == HX_MSG_READ ? body.len / 4 * (HX_PAGE_SIZE + HX_READ_PAGE_BYTES) : 0);
+    uint8_t *out = malloc(cap);
     hx_assert(out != NULL);
-    struct hx_enc e = hx_enc_init(out + HX_REPLY_HEAD, BODY_CAP - HX_REPLY_HEAD);
+    struct hx_enc e = hx_enc_init(out + HX_REPLY_HEAD, cap - HX_REPLY_HEAD);
     bool fenced = sv->promised.v > f->epoch.v;
     int status = fenced ? HX_E_FENCED : sv->refuse;
     if (!status)
