@@ -282,7 +282,8 @@ static void f12_the_walk_steps_over_the_gap_between_epochs(void **state)
 static void annulled_records_of_a_sleeper_do_not_come_back(void **state)
 {
     /* Promise (I4, pitfall 16): records above the cut that a later epoch made void are left out, even where they
-     * would extend the run.  Method: member 5 has LSN 2 of epoch 1, absent when epoch 2 is opened; then it is asked. */
+     * would come first in the run.  Method: member 5 has LSN 2 of epoch 1, absent when epoch 2 is opened; then it
+     * is asked, beside what epoch 2 acknowledged. */
     (void)state;
     struct fleet *f = fleet_new(6, 1, LAL);
     put(f, 0, 0x3f, 1, 1, 0, true, 0);
@@ -290,10 +291,14 @@ static void annulled_records_of_a_sleeper_do_not_come_back(void **state)
     down(f, 0, 0x20);
     struct hx_recovery *r = open_volume(f, 1);
     assert_int_equal(top(r)->vdl.v, 1);
+    uint64_t first = top(r)->end.v + 1;
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(fleet_adopt(f, 0, i, HX_EPOCH(2), &hx_recovery_result(r)->history), 0);
     finish(f, r);
+    put(f, 0, 0x1e, first, 2, 1, true, 0);
     down(f, 0, 0x01);
     r = open_volume(f, 2);
-    assert_int_equal(top(r)->vdl.v, 1);
+    assert_int_equal(top(r)->vdl.v, first);
     for (unsigned i = 0; i < 5; i++)
         assert_false(fleet_holds(fleet_seg_at(f, 0, i), HX_LSN(2), HX_EPOCH(1)));
     finish(f, r);
@@ -512,6 +517,24 @@ static void f3_geometry_comes_from_the_fence_not_from_the_hint(void **state)
     assert_int_equal(hx_recovery_result(r)->geometry.pg_count, 2);
     finish(f, r);
     fleet_free(f);
+}
+
+static void the_highest_geometry_among_the_grants_is_taken(void **state)
+{
+    /* Promise (step 2): a group that only one of the granting members knows is opened, too.  Method: the published
+     * geometry is held back from all but one member of PG 0, each in turn. */
+    (void)state;
+    for (unsigned knows = 0; knows < 4; knows++) {
+        struct fleet *f = fleet_new(12, 2, LAL);
+        down(f, 0, 0x30);
+        for (unsigned i = 0; i < HX_COPIES; i++)
+            if (i != knows)
+                fleet_seg_at(f, 0, i)->geometry.g = fleet_seg_at(f, 0, i)->geometry.pg_count = 1;
+        struct hx_recovery *r = open_volume(f, 1);
+        assert_int_equal(hx_recovery_result(r)->geometry.pg_count, 2);
+        finish(f, r);
+        fleet_free(f);
+    }
 }
 
 static void servers_that_the_hint_does_not_know_are_taken_from_the_answers(void **state)
@@ -991,6 +1014,7 @@ int main(void)
         cmocka_unit_test(zombie_that_appends_between_two_fence_answers_is_not_lost),
         cmocka_unit_test(answers_to_an_attempt_that_ended_are_ignored),
         cmocka_unit_test(f3_geometry_comes_from_the_fence_not_from_the_hint),
+        cmocka_unit_test(the_highest_geometry_among_the_grants_is_taken),
         cmocka_unit_test(servers_that_the_hint_does_not_know_are_taken_from_the_answers),
         cmocka_unit_test(members_never_made_are_made_and_count_as_empty),
         cmocka_unit_test(three_lost_segments_are_data_loss_and_one_of_group_zero_does_not_count),
