@@ -1,0 +1,531 @@
+/*
+ * test_segment.c - the table of messages of protocol.md, row by row, with each refusal.
+ * Method: one server over a disk in memory; messages as bytes, so that decoding is part of what is tested.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "hexad/crc.h"
+#include "node_rig.h"
+
+#include <stdlib.h>
+
+static int setup(void **state)
+{
+    struct hx_rig *r = malloc(sizeof *r);
+    hx_rig_init(r, 1, 1u << 20, 2, 1u << 20);
+    assert_int_equal(hx_rig_format(r, 0, 0), 0);
+    assert_int_equal(hx_rig_format(r, 0, 1), 0);
+    *state = r;
+    return 0;
+}
+static int teardown(void **state)
+{
+    hx_rig_fini(*state);
+    free(*state);
+    return 0;
+}
+
+/* Appends COUNT records from FIRST on under EPOCH. */
+static int append(struct hx_rig *r, uint32_t pg, uint64_t epoch, uint64_t prev, uint64_t first, unsigned count, uint64_t vdl, uint64_t *scl)
+{
+    size_t n = hx_rig_run(r, pg, epoch, prev, first, count, vdl);
+    return hx_rig_append(r, 0, epoch, vdl, 0, r->frame, n, scl);
+}
+/* The rig's history and (EPOCH, VDL, END). */
+static void grown(const struct hx_rig *r, struct hx_history *h, uint64_t epoch, uint64_t vdl, uint64_t end)
+{
+    if (!h->count)
+        assert_int_equal(hx_history_copy(h, &r->history), 0);
+    assert_int_equal(hx_history_push(h, (struct hx_history_entry){HX_EPOCH(epoch), HX_LSN(vdl), HX_LSN(end), HX_RIG_LAL}), 0);
+}
+static uint64_t page_value(struct hx_rig *r, uint32_t pg, uint64_t epoch, uint64_t point, uint32_t page)
+{
+    uint8_t data[HX_PAGE_SIZE];
+    struct hx_read_page p;
+    assert_int_equal(hx_rig_read(r, 0, pg, epoch, point, page, data, &p), 0);
+    assert_int_not_equal(p.state, HX_READ_CORRUPT);
+    return hx_get_u64(data);
+}
+
+/* Promise: FENCE at PG 0 is granted to a higher epoch, or again to the same attempt; everything else is FENCED.
+ * Method: each combination, also after a restart. */
+static void fence_at_pg_0_is_granted_once_per_epoch(void **state)
+{
+    struct hx_rig *r = *state;
+    struct hx_inventory v = {0};
+    assert_int_equal(hx_rig_fence(r, 0, 0, 2, 1, &v), 0);
+    assert_true(v.has_geometry && v.hydrated);
+    assert_int_equal(v.geometry.pg_count, 2);
+    hx_inventory_fini(&v);
+    assert_int_equal(hx_rig_fence(r, 0, 0, 2, 1, NULL), 0);
+    assert_int_equal(hx_rig_fence(r, 0, 0, 2, 2, NULL), HX_E_FENCED);
+    assert_int_equal(hx_rig_fence(r, 0, 0, 1, 1, NULL), HX_E_FENCED);
+    hx_rig_stop(r, 0);
+    hx_mem_crash(r->farm[0], 1);
+    assert_int_equal(hx_rig_start(r, 0), 0);
+    assert_int_equal(hx_rig_fence(r, 0, 0, 2, 2, NULL), HX_E_FENCED);
+    assert_int_equal(hx_rig_fence(r, 0, 0, 2, 1, NULL), 0);
+    assert_int_equal(hx_rig_fence(r, 0, 0, 3, 2, NULL), 0);
+}
+
+/* Promise: at other PGs the same epoch is granted to whoever asks, a lower one never, and no geometry is given. */
+static void fence_at_other_pgs_is_granted_from_the_promise_on(void **state)
+{
+    struct hx_rig *r = *state;
+    struct hx_inventory v = {0};
+    assert_int_equal(hx_rig_fence(r, 0, 1, 2, 1, &v), 0);
+    assert_false(v.has_geometry);
+    hx_inventory_fini(&v);
+    assert_int_equal(hx_rig_fence(r, 0, 1, 2, 2, NULL), 0);
+    assert_int_equal(hx_rig_fence(r, 0, 1, 1, 1, NULL), HX_E_FENCED);
+}
+
+/* Promise: a fenced writer's append, read, adopt, repair, geometry and format are FENCED, and the answer names the promise. */
+static void every_message_below_the_promise_is_fenced(void **state)
+{
+    struct hx_rig *r = *state;
+    struct hx_history h = {0};
+    struct hx_rig_reply a;
+    uint8_t b[16384];
+    struct hx_enc e = hx_enc_init(b, sizeof b);
+    assert_int_equal(append(r, 1, 1, 0, 1, 3, 0, NULL), 0);
+    assert_int_equal(hx_rig_fence(r, 0, 1, 5, 1, NULL), 0);
+    assert_int_equal(hx_rig_fence(r, 0, 0, 5, 1, NULL), 0);
+    assert_int_equal(append(r, 1, 1, 3, 4, 1, 0, NULL), HX_E_FENCED);
+    assert_int_equal(hx_rig_append(r, 0, 1, 3, 0, NULL, 0, NULL), HX_E_FENCED);
+    assert_int_equal(hx_rig_read(r, 0, 1, 1, 3, 1, NULL, NULL), HX_E_FENCED);
+    grown(r, &h, 4, 3, 1003);
+    assert_int_equal(hx_rig_adopt(r, 0, 1, 4, &h, NULL, NULL), HX_E_FENCED);
+    assert_int_equal(hx_rig_repair(r, 0, 1, 4, &h, NULL, 0, NULL), HX_E_FENCED);
+    assert_int_equal(hx_rig_format(r, 0, 1), HX_E_FENCED);
+    hx_geometry_encode(&r->geometry, &e);
+    assert_int_equal(hx_rig_call(r, 0, &(struct hx_rig_ask){.type = HX_MSG_GEOMETRY, .epoch = 4, .body = {b, e.len}}, &a), HX_E_FENCED);
+    assert_int_equal(a.head.promised.v, 5);
+    struct hx_uuid owner = hx_rig_uuid(1);
+    assert_true(hx_uuid_eq(&a.head.promised_owner, &owner));
+    hx_rig_reply_fini(&a);
+    hx_history_fini(&h);
+}
+
+/* Promise: an inventory lists every record held above the hint, valid or not, with its links, flags and sum. */
+static void the_inventory_lists_what_is_held_above_the_hint(void **state)
+{
+    struct hx_rig *r = *state;
+    struct hx_inventory v = {0};
+    uint64_t scl;
+    assert_int_equal(append(r, 1, 1, 0, 1, 4, 0, &scl), 0);
+    assert_int_equal(scl, 4);
+    assert_int_equal(append(r, 1, 1, 6, 7, 2, 2, &scl), 0); /* a hole: 5 and 6 */
+    assert_int_equal(scl, 4);
+    assert_int_equal(hx_rig_fence(r, 0, 1, 2, 1, &v), 0);
+    assert_int_equal(v.scl.v, 4);
+    assert_int_equal(v.vdl_hint.v, 2);
+    assert_int_equal(v.entry_count, 4);
+    static const uint64_t lsn[] = {3, 4, 7, 8}, prev[] = {2, 3, 6, 7};
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(v.entries[i].lsn.v, lsn[i]);
+        assert_int_equal(v.entries[i].prev.v, prev[i]);
+        assert_int_equal(v.entries[i].epoch.v, 1);
+        assert_int_equal(v.entries[i].flags, lsn[i] % 4 ? 0 : HX_INV_CPL);
+        uint8_t head[5] = {HX_REC_SPARSE, (uint8_t)(lsn[i] % 16)}, payload[12] = {0, 0, 8, 0, (uint8_t)lsn[i]};
+        assert_int_equal(v.entries[i].sum, hx_crc32c(hx_crc32c(0, head, 5), payload, 12));
+    }
+    assert_int_equal(v.unknown_count, 0);
+    hx_inventory_fini(&v);
+}
+
+/* Promise: an append under a history that the segment lacks is refused and stores nothing; after ADOPT it is taken. */
+static void an_append_needs_the_history_of_its_epoch(void **state)
+{
+    struct hx_rig *r = *state;
+    struct hx_history h = {0};
+    struct hx_segment_status s;
+    uint64_t top, scl;
+    assert_int_equal(append(r, 1, 1, 0, 1, 3, 3, &scl), 0);
+    grown(r, &h, 2, 3, 1003);
+    assert_int_equal(append(r, 1, 2, 3, 1004, 1, 3, NULL), HX_E_NEED_HISTORY);
+    assert_int_equal(hx_rig_status(r, 0, 1, &s), 0);
+    assert_int_equal(s.highest.v, 3);
+    assert_int_equal(hx_rig_read(r, 0, 1, 2, 3, 1, NULL, NULL), HX_E_NEED_HISTORY);
+    assert_int_equal(hx_rig_adopt(r, 0, 1, 2, &h, &top, &scl), 0);
+    assert_int_equal(top, 2);
+    assert_int_equal(scl, 3);
+    assert_int_equal(append(r, 1, 2, 3, 1004, 1, 3, &scl), 0);
+    assert_int_equal(scl, 1004);
+    assert_int_equal(append(r, 1, 1, 3, 4, 1, 3, NULL), HX_E_FENCED);
+    hx_history_fini(&h);
+}
+
+/* Promise: ADOPT keeps the own history when the message's top is not higher, says which, and an equal one is answered again. */
+static void adopt_replaces_only_by_a_higher_top(void **state)
+{
+    struct hx_rig *r = *state;
+    struct hx_history h2 = {0}, h3 = {0};
+    uint64_t top;
+    grown(r, &h2, 2, 0, 1000);
+    grown(r, &h3, 3, 0, 2000);
+    assert_int_equal(hx_rig_adopt(r, 0, 1, 3, &h3, &top, NULL), 0);
+    assert_int_equal(top, 3);
+    assert_int_equal(hx_rig_adopt(r, 0, 1, 3, &h3, &top, NULL), 0);
+    assert_int_equal(top, 3);
+    assert_int_equal(hx_rig_adopt(r, 0, 1, 4, &h2, &top, NULL), 0);
+    assert_int_equal(top, 3);
+    /* A history whose top is above the message's epoch is nobody's to give. */
+    assert_int_equal(hx_rig_adopt(r, 0, 0, 2, &h3, &top, NULL), HX_E_INVAL);
+    hx_history_fini(&h2);
+    hx_history_fini(&h3);
+}
+
+/* Promise: records that the new history annuls vanish from SCL and pages, stay in inventories, and do not come back. */
+static void annulled_records_leave_scl_and_pages(void **state)
+{
+    struct hx_rig *r = *state;
+    struct hx_history h = {0};
+    struct hx_inventory v = {0};
+    uint64_t scl, top;
+    assert_int_equal(append(r, 1, 1, 0, 1, 5, 2, &scl), 0);
+    assert_int_equal(append(r, 1, 1, 5, 6, 15, 2, &scl), 0);
+    assert_int_equal(scl, 20);
+    assert_int_equal(page_value(r, 1, 1, 20, 17 % 16), 17);
+    grown(r, &h, 2, 3, 1003);
+    assert_int_equal(hx_rig_adopt(r, 0, 1, 2, &h, &top, &scl), 0);
+    assert_int_equal(scl, 3);
+    assert_int_equal(page_value(r, 1, 2, 3, 17 % 16), 1);
+    assert_int_equal(hx_rig_read(r, 0, 1, 2, 4, 0, NULL, NULL), HX_E_LAGGING);
+    assert_int_equal(append(r, 1, 2, 3, 1004, 2, 3, &scl), 0);
+    assert_int_equal(scl, 1005);
+    assert_int_equal(page_value(r, 1, 2, 1005, 4), 0);
+    for (int pass = 0; pass < 2; pass++) {
+        assert_int_equal(hx_rig_fence(r, 0, 1, 3 + (unsigned)pass, 1, &v), 0);
+        assert_int_equal(v.entry_count, 19); /* 4..20, 1004, 1005: the void ones, too */
+        assert_int_equal(v.scl.v, 1005);
+        hx_inventory_fini(&v);
+        hx_rig_stop(r, 0);
+        hx_mem_crash(r->farm[0], 3);
+        assert_int_equal(hx_rig_start(r, 0), 0);
+    }
+    hx_history_fini(&h);
+}
+
+/* Promise: REPAIR stores, answers with the SCL under the history in the message, and leaves the own one alone. */
+static void repair_counts_under_the_history_in_the_message(void **state)
+{
+    struct hx_rig *r = *state;
+    struct hx_history h2 = {0}, h3 = {0};
+    uint64_t scl, top;
+    assert_int_equal(append(r, 1, 1, 0, 1, 5, 3, &scl), 0);
+    grown(r, &h2, 2, 4, 1000);
+    assert_int_equal(hx_history_copy(&h3, &h2), 0);
+    grown(r, &h3, 3, 1002, 2000);
+    /* Records of epoch 2, which this segment never heard of; 5 is void under h3. */
+    size_t n = hx_rig_run(r, 1, 2, 4, 1001, 2, 4);
+    assert_int_equal(hx_rig_repair(r, 0, 1, 3, &h3, r->frame, n, &scl), 0);
+    assert_int_equal(scl, 1002);
+    assert_int_equal(hx_rig_read(r, 0, 1, 3, 3, 1, NULL, NULL), HX_E_NEED_HISTORY);
+    /* The promise was raised by it. */
+    assert_int_equal(append(r, 1, 1, 5, 6, 1, 3, NULL), HX_E_FENCED);
+    /* A record that H' annuls is nobody's to repair. */
+    n = hx_rig_run(r, 1, 1, 4, 5, 1, 4);
+    assert_int_equal(hx_rig_repair(r, 0, 1, 3, &h3, r->frame, n, &scl), HX_E_BADMSG);
+    assert_int_equal(hx_rig_adopt(r, 0, 1, 3, &h3, &top, &scl), 0);
+    assert_int_equal(scl, 1002);
+    assert_int_equal(page_value(r, 1, 3, 1002, 1001 % 16), 1001);
+    assert_int_equal(page_value(r, 1, 3, 1002, 5), 0);
+    hx_history_fini(&h2);
+    hx_history_fini(&h3);
+}
+
+/* Promise: appends in any order, twice, or in parts give the same SCL and pages. */
+static void appends_are_idempotent_in_any_order(void **state)
+{
+    struct hx_rig *r = *state;
+    static const struct {
+        uint64_t first, scl;
+        unsigned count;
+    } order[] = {{4, 0, 3}, {10, 0, 2}, {4, 0, 3}, {7, 0, 3}, {1, 11, 3}, {7, 11, 3}, {1, 11, 3}, {12, 12, 1}, {12, 12, 1}};
+    for (size_t i = 0; i < HX_ARRAY_LEN(order); i++) {
+        uint64_t scl;
+        assert_int_equal(append(r, 1, 1, order[i].first - 1, order[i].first, order[i].count, 0, &scl), 0);
+        assert_int_equal(scl, order[i].scl);
+    }
+    for (uint64_t lsn = 1; lsn <= 12; lsn++)
+        assert_int_equal(page_value(r, 1, 1, 12, (uint32_t)lsn), lsn);
+    assert_int_equal(page_value(r, 1, 1, 4, 5), 0);
+}
+
+/* Promise: a read is answered only for base <= R <= SCL under the epoch that is top; pages outside the PG are refused. */
+static void reads_outside_what_is_complete_are_refused(void **state)
+{
+    struct hx_rig *r = *state;
+    assert_int_equal(append(r, 1, 1, 0, 1, 3, 0, NULL), 0);
+    assert_int_equal(hx_rig_read(r, 0, 1, 1, 3, 1, NULL, NULL), 0);
+    assert_int_equal(hx_rig_read(r, 0, 1, 1, 4, 1, NULL, NULL), HX_E_LAGGING);
+    assert_int_equal(hx_rig_read(r, 0, 1, 2, 3, 1, NULL, NULL), HX_E_NEED_HISTORY);
+    assert_int_equal(hx_rig_read(r, 0, 1, 1, 3, 256, NULL, NULL), HX_E_INVAL);
+    assert_int_equal(hx_rig_read(r, 0, 9, 1, 3, 1, NULL, NULL), HX_E_NO_SEGMENT);
+}
+
+/* Promise: role and server identity are checked for every type, before anything else. */
+static void roles_and_identity_are_checked(void **state)
+{
+    struct hx_rig *r = *state;
+    static const struct {
+        unsigned type, allowed;
+    } table[] = {
+        {HX_MSG_HELLO, 15}, {HX_MSG_LOOKUP, 15}, {HX_MSG_FORMAT, 2 | 4}, {HX_MSG_FENCE, 2}, {HX_MSG_FETCH, 1 | 2},
+        {HX_MSG_REPAIR, 2}, {HX_MSG_ADOPT, 2}, {HX_MSG_GEOMETRY, 2}, {HX_MSG_APPEND, 2}, {HX_MSG_READ, 1 | 2 | 8},
+        {HX_MSG_GOSSIP, 1}, {HX_MSG_HISTORY, 1}, {HX_MSG_STATUS, 15},
+    };
+    assert_int_equal(HX_ARRAY_LEN(table), HX_MSG_TYPE_END - 1);
+    for (size_t i = 0; i < HX_ARRAY_LEN(table); i++) {
+        for (unsigned role = 1; role <= 8; role *= 2) {
+            struct hx_rig_ask q = {.type = table[i].type, .role = role, .body = {(const uint8_t *)"x", 1}};
+            int status = hx_rig_call(r, 0, &q, NULL);
+            assert_int_equal(status == HX_E_ROLE, !(table[i].allowed & role));
+            q.server = hx_rig_uuid(1);
+            status = hx_rig_call(r, 0, &q, NULL);
+            assert_int_equal(status, table[i].allowed & role ? HX_E_STRANGER : HX_E_ROLE);
+        }
+    }
+    assert_int_equal(hx_rig_call(r, 0, &(struct hx_rig_ask){.type = HX_MSG_TYPE_END}, NULL), HX_E_VERSION);
+}
+
+/* Promise: FORMAT is idempotent, is refused for a PG that this server is no member of, and nobody's geometry changes by it. */
+static void format_makes_a_segment_once(void **state)
+{
+    struct hx_rig *r = *state;
+    struct hx_segment_status s;
+    assert_int_equal(append(r, 1, 1, 0, 1, 3, 0, NULL), 0);
+    assert_int_equal(hx_rig_format(r, 0, 1), 0);
+    assert_int_equal(hx_rig_status(r, 0, 1, &s), 0);
+    assert_int_equal(s.scl.v, 3);
+    assert_int_equal(hx_rig_format(r, 0, 2), HX_E_WRONG_MEMBER); /* not in the geometry */
+    assert_int_equal(hx_rig_status(r, 0, 2, &s), HX_E_NO_SEGMENT);
+}
+
+/* Promise: PG 0 keeps the highest geometry by (epoch, g, m); other PGs refuse it. */
+static void geometry_only_grows_and_only_at_pg_0(void **state)
+{
+    struct hx_rig *r = *state;
+    uint8_t b[16384];
+    struct hx_inventory v = {0};
+    struct hx_pg_members m = {{0, 1, 2, 3, 4, 5}};
+    struct hx_enc e = hx_enc_init(b, sizeof b);
+    assert_int_equal(hx_geometry_add_pg(&r->geometry, &m), 0);
+    hx_geometry_encode(&r->geometry, &e);
+    struct hx_rig_ask q = {.type = HX_MSG_GEOMETRY, .pg = 0, .body = {b, e.len}};
+    assert_int_equal(hx_rig_call(r, 0, &q, NULL), 0);
+    q.pg = 1;
+    assert_int_equal(hx_rig_call(r, 0, &q, NULL), HX_E_INVAL);
+    r->geometry.pg_count = r->geometry.g = 2;
+    e = hx_enc_init(b, sizeof b);
+    hx_geometry_encode(&r->geometry, &e);
+    q = (struct hx_rig_ask){.type = HX_MSG_GEOMETRY, .pg = 0, .body = {b, e.len}};
+    assert_int_equal(hx_rig_call(r, 0, &q, NULL), 0); /* accepted and lower: the own one stays */
+    assert_int_equal(hx_rig_fence(r, 0, 0, 2, 1, &v), 0);
+    assert_int_equal(v.geometry.pg_count, 3);
+    hx_inventory_fini(&v);
+}
+
+/* Promise: FETCH for recovery is given to the owner of the promise only, and holds void records, too. */
+static void recovery_fetch_is_for_the_owner_of_the_promise(void **state)
+{
+    struct hx_rig *r = *state;
+    struct hx_rig_reply a;
+    uint8_t b[21] = {0};
+    hx_put_u64(b + 8, 100);
+    hx_put_u32(b + 16, 1 << 20);
+    b[20] = 1;
+    assert_int_equal(append(r, 1, 1, 0, 1, 3, 0, NULL), 0);
+    assert_int_equal(append(r, 1, 1, 3, 4, 2, 0, NULL), 0);
+    assert_int_equal(hx_rig_fence(r, 0, 1, 2, 1, NULL), 0);
+    struct hx_rig_ask q = {.type = HX_MSG_FETCH, .pg = 1, .epoch = 2, .owner = hx_rig_uuid(2), .body = {b, sizeof b}};
+    assert_int_equal(hx_rig_call(r, 0, &q, NULL), HX_E_FENCED);
+    q.owner = hx_rig_uuid(1);
+    q.role = HX_NODE_ROLE_SEGMENT;
+    assert_int_equal(hx_rig_call(r, 0, &q, NULL), HX_E_ROLE);
+    q.role = 0;
+    assert_int_equal(hx_rig_call(r, 0, &q, &a), 0);
+    struct hx_frame_head h;
+    assert_int_equal(hx_frame_head_decode(a.body.p, a.body.len, &h), 0);
+    assert_int_equal(h.first.v, 1);
+    size_t first = hx_frame_bytes(&h);
+    assert_int_equal(hx_frame_head_decode(a.body.p + first, a.body.len - first, &h), 0);
+    assert_int_equal(h.last.v, 5);
+    assert_int_equal(a.body.len, first + hx_frame_bytes(&h));
+    assert_int_equal(a.head.flags, 0);
+    hx_rig_reply_fini(&a);
+    hx_put_u32(b + 16, 1); /* at least one frame, and the flag that there is more */
+    assert_int_equal(hx_rig_call(r, 0, &q, &a), 0);
+    assert_int_equal(a.body.len, first);
+    assert_int_equal(a.head.flags, HX_REPLY_MORE);
+    hx_rig_reply_fini(&a);
+}
+
+/* Promise: an append of the old epoch that came in before the fence, in the same batch, is in the inventory, and its writer
+ * is told FENCED, not success. */
+static void a_fence_overtakes_an_append_of_the_same_batch(void **state)
+{
+    struct hx_rig *r = *state;
+    struct hx_append_head h = {.frame_count = 1};
+    uint8_t b[8192];
+    size_t n = hx_rig_run(r, 1, 1, 0, 1, 3, 0);
+    struct hx_enc e = hx_enc_init(b, sizeof b);
+    hx_append_head_encode(&h, &e);
+    hx_enc_bytes(&e, r->frame, n);
+    uint64_t t1 = hx_rig_ask(r, 0, &(struct hx_rig_ask){.type = HX_MSG_APPEND, .body = {b, e.len}});
+    uint64_t t2 = hx_rig_ask(r, 0, &(struct hx_rig_ask){.type = HX_MSG_FENCE, .pg = 1, .epoch = 2});
+    struct hx_rig_reply a1 = {0}, a2 = {0};
+    struct hx_node_effect eff;
+    assert_int_equal(hx_node_next(r->node[0], &eff), 0); /* N1: nothing before the flush */
+    hx_node_flush(r->node[0]);
+    while (hx_node_next(r->node[0], &eff)) {
+        struct hx_rig_reply *a = eff.token == t1 ? &a1 : &a2;
+        assert_true(eff.token == t1 || eff.token == t2);
+        a->bytes = malloc(eff.body.len);
+        memcpy(a->bytes, eff.body.p, eff.body.len);
+        assert_int_equal(hx_reply_decode(a->bytes, eff.body.len, &a->head, &a->body), 0);
+    }
+    assert_int_equal(a1.head.status, HX_E_FENCED);
+    assert_int_equal(a2.head.status, 0);
+    struct hx_inventory v = {0};
+    struct hx_dec d = hx_dec_init(a2.body.p, a2.body.len);
+    assert_int_equal(hx_inventory_decode(&v, &d), 0);
+    assert_int_equal(v.entry_count, 3);
+    hx_inventory_fini(&v);
+    hx_rig_reply_fini(&a1);
+    hx_rig_reply_fini(&a2);
+}
+
+/* Promise: no byte of a damaged or truncated message is acted on; every one is answered.
+ * Method: an APPEND with each byte flipped in turn, and cut at each length. */
+static void damaged_messages_change_nothing(void **state)
+{
+    struct hx_rig *r = *state;
+    struct hx_append_head h = {.frame_count = 1};
+    uint8_t m[1024], c[1024];
+    size_t n = hx_rig_run(r, 1, 1, 0, 1, 2, 0);
+    struct hx_enc e = hx_enc_init(m + HX_MSG_HEAD, sizeof m - HX_MSG_HEAD);
+    hx_append_head_encode(&h, &e);
+    hx_enc_bytes(&e, r->frame, n);
+    assert_int_equal(e.err, 0);
+    struct hx_msg_head head = {.type = HX_MSG_APPEND, .volume = r->geometry.volume, .server = hx_rig_uuid(100), .epoch = HX_EPOCH(1)};
+    hx_msg_head_encode(&head, &(struct hx_bytes){e.p, e.len}, 1, m);
+    size_t len = HX_MSG_HEAD + e.len;
+    for (size_t i = 0; i < 2 * len; i++) {
+        memcpy(c, m, len);
+        size_t part = i < len ? len : i - len;
+        if (i < len)
+            c[i] ^= 0x40;
+        struct hx_rig_reply a = {0};
+        uint64_t token = ++r->token;
+        hx_node_request(r->node[0], r->now_ms, 0, token, 1, HX_NODE_ROLE_WRITER, "w", (struct hx_bytes){c, part});
+        hx_node_flush(r->node[0]);
+        hx_rig_take(r, 0, token, &a);
+        assert_true(a.came);
+        assert_int_not_equal(a.head.status, 0);
+        hx_rig_reply_fini(&a);
+    }
+    struct hx_segment_status s;
+    assert_int_equal(hx_rig_status(r, 0, 1, &s), 0);
+    assert_int_equal(s.highest.v, 0);
+    /* A frame with a good envelope and a damaged record: refused whole, by its ack. */
+    r->frame[n - 1] ^= 1;
+    assert_int_equal(hx_rig_append(r, 0, 1, 0, 0, r->frame, n, NULL), HX_E_BADMSG);
+    assert_int_equal(hx_rig_status(r, 0, 1, &s), 0);
+    assert_int_equal(s.highest.v, 0);
+}
+
+/* Promise: the writer counts as alive while its connection is open, it was heard lately, and it did not say goodbye. */
+static void the_writer_lives_while_it_is_heard(void **state)
+{
+    struct hx_rig *r = *state;
+    struct hx_segment_status s;
+    uint8_t b[4096];
+    assert_int_equal(hx_rig_status(r, 0, 0, &s), 0);
+    assert_false(s.writer.alive);
+    assert_true(s.writer.ago_ms == UINT64_MAX);
+    struct hx_append_head h = {.vdl = HX_LSN(0)};
+    strcpy(h.info, "{\"pid\":1}");
+    struct hx_enc e = hx_enc_init(b, sizeof b);
+    hx_append_head_encode(&h, &e);
+    assert_int_equal(hx_rig_call(r, 0, &(struct hx_rig_ask){.type = HX_MSG_APPEND, .conn = 4, .body = {b, e.len}}, NULL), 0);
+    assert_int_equal(hx_rig_status(r, 0, 0, &s), 0);
+    assert_true(s.writer.alive);
+    assert_string_equal(s.writer.text, "{\"pid\":1}");
+    r->now_ms += HX_WRITER_SILENT_MS + 1;
+    assert_int_equal(hx_rig_status(r, 0, 0, &s), 0);
+    assert_false(s.writer.alive);
+    assert_int_equal(hx_rig_append(r, 0, 1, 0, 0, NULL, 0, NULL), 0); /* connection 1 */
+    assert_int_equal(hx_rig_status(r, 0, 0, &s), 0);
+    assert_true(s.writer.alive);
+    hx_node_closed(r->node[0], r->now_ms, 1);
+    hx_node_closed(r->node[0], r->now_ms, 4);
+    assert_int_equal(hx_rig_status(r, 0, 0, &s), 0);
+    assert_false(s.writer.alive);
+    h.flags = HX_APPEND_GOODBYE;
+    e = hx_enc_init(b, sizeof b);
+    hx_append_head_encode(&h, &e);
+    assert_int_equal(hx_rig_call(r, 0, &(struct hx_rig_ask){.type = HX_MSG_APPEND, .conn = 5, .body = {b, e.len}}, NULL), 0);
+    assert_int_equal(hx_rig_status(r, 0, 0, &s), 0);
+    assert_false(s.writer.alive);
+}
+
+/* Promise: LOOKUP finds a volume by name with its geometry; HELLO names the server and its space. */
+static void lookup_and_hello_tell_who_is_here(void **state)
+{
+    struct hx_rig *r = *state;
+    struct hx_rig_reply a;
+    struct hx_lookup *l = calloc(1, sizeof *l);
+    uint8_t b[64];
+    struct hx_enc e = hx_enc_init(b, sizeof b);
+    hx_enc_str(&e, "vol0");
+    assert_int_equal(hx_rig_call(r, 0, &(struct hx_rig_ask){.type = HX_MSG_LOOKUP, .body = {b, e.len}}, &a), 0);
+    struct hx_dec d = hx_dec_init(a.body.p, a.body.len);
+    assert_int_equal(hx_lookup_decode(l, &d), 0);
+    assert_int_equal(l->geometry.pg_count, 2);
+    assert_int_equal(l->top.v, 1);
+    hx_geometry_fini(&l->geometry);
+    free(l);
+    hx_rig_reply_fini(&a);
+    b[2] = 'x';
+    assert_int_equal(hx_rig_call(r, 0, &(struct hx_rig_ask){.type = HX_MSG_LOOKUP, .body = {b, e.len}}, NULL), HX_E_NO_VOLUME);
+    assert_int_equal(hx_rig_call(r, 0, &(struct hx_rig_ask){.type = HX_MSG_HELLO}, &a), 0);
+    struct hx_hello h;
+    d = hx_dec_init(a.body.p, a.body.len);
+    assert_int_equal(hx_hello_decode(&h, &d), 0);
+    assert_string_equal(h.name, "a1");
+    assert_true(h.disk_free <= h.disk_total);
+    hx_rig_reply_fini(&a);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(fence_at_pg_0_is_granted_once_per_epoch),
+        T(fence_at_other_pgs_is_granted_from_the_promise_on),
+        T(every_message_below_the_promise_is_fenced),
+        T(the_inventory_lists_what_is_held_above_the_hint),
+        T(an_append_needs_the_history_of_its_epoch),
+        T(adopt_replaces_only_by_a_higher_top),
+        T(annulled_records_leave_scl_and_pages),
+        T(repair_counts_under_the_history_in_the_message),
+        T(appends_are_idempotent_in_any_order),
+        T(reads_outside_what_is_complete_are_refused),
+        T(roles_and_identity_are_checked),
+        T(format_makes_a_segment_once),
+        T(geometry_only_grows_and_only_at_pg_0),
+        T(recovery_fetch_is_for_the_owner_of_the_promise),
+        T(a_fence_overtakes_an_append_of_the_same_batch),
+        T(damaged_messages_change_nothing),
+        T(the_writer_lives_while_it_is_heard),
+        T(lookup_and_hello_tell_who_is_here),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("segment", tests, NULL, NULL);
+}
