@@ -94,7 +94,7 @@ int hx_side_save(struct hx_seg *s, struct hx_logfile *f)
     hx_enc_u32(&e, (uint32_t)f->side.len);
     hx_enc_u32(&e, hx_crc32c(0, f->side.p, f->side.len));
     hx_enc_u32(&e, hx_log_salt(&s->at, &s->env->server));
-    hx_enc_bytes(&e, (const uint8_t[20]){0}, 20);
+    hx_enc_bytes(&e, (const uint8_t[24]){0}, 24);
     hx_enc_u32(&e, hx_crc32c(0, head, HX_LOG_SIDE_HEAD - 4));
     hx_assert(!e.err && e.len == HX_LOG_SIDE_HEAD);
     uint64_t id = f->id | HX_LOG_SIDE_BIT;
