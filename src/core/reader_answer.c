@@ -71,12 +71,11 @@ static int check_head(struct hx_reader *r, const struct hx_batch *b, const struc
         return HX_E_BADMSG;
     if (!hx_uuid_eq(&h->server, &hx_writer_server_of(r->w, b->pg, c->slot)->incarnation))
         return HX_E_STRANGER;
-    bool other = h->promised.v == own.v && !hx_uuid_eq(&h->promised_owner, hx_writer_owner(r->w));
-    if (h->promised.v > own.v || (h->status == HX_E_FENCED && other)) {
+    if (h->promised.v > own.v || h->status == HX_E_FENCED) {
         hx_writer_fence(r->w);
         return HX_E_FENCED;
     }
-    return h->status;
+    return h->status == HX_E_NO_VOLUME ? HX_E_NO_SEGMENT : h->status;
 }
 
 void hx_reader_answer(struct hx_reader *r, uint64_t now_ms, uint64_t now_us, uint64_t call, struct hx_bytes body)

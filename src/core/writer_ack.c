@@ -199,13 +199,12 @@ static int check(struct hx_writer *w, const struct hx_writer_server *s, const st
         return HX_E_BADMSG;
     if (!hx_uuid_eq(&h->server, &s->id.incarnation))
         return HX_E_STRANGER;
-    bool higher = h->promised.v > w->epoch.v;
-    bool other = h->promised.v == w->epoch.v && !hx_uuid_eq(&h->promised_owner, &w->owner);
-    if (higher || (h->status == HX_E_FENCED && other)) {
+    /* An APPEND concerns many PGs; which of them is fenced, and by whom, need not be in the head. */
+    if (h->status == HX_E_FENCED || h->promised.v > w->epoch.v) {
         hx_writer_fence(w);
         return HX_E_FENCED;
     }
-    return h->status == HX_E_FENCED ? HX_E_BADMSG : 0; /* fenced by nobody */
+    return 0;
 }
 
 static struct hx_writer_call *find(struct hx_writer *w, uint64_t call, struct hx_writer_server **ret_server)
@@ -250,6 +249,8 @@ void hx_writer_answer(struct hx_writer *w, uint64_t now_ms, uint64_t call, struc
     int rc = hx_reply_decode(body.p, body.len, &h, &inner);
     if (!rc)
         rc = check(w, s, c, &h);
+    if (!rc && h.status == HX_E_NO_VOLUME)
+        h.status = HX_E_NO_SEGMENT; /* it has no segment of this volume at all: FORMAT makes the first */
     if (!rc && c->kind == HX_WCALL_ADOPT)
         rc = take_adopt(w, c, h.status, inner);
     else if (!rc && c->kind == HX_WCALL_FORMAT)

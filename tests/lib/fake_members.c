@@ -169,6 +169,14 @@ static void store(struct fake_segment *s, const struct hx_rec *r)
         memcpy(to->payload, r->payload, r->len);
 }
 
+void fake_lose_records(struct fake *f, unsigned server, uint32_t pg, size_t keep)
+{
+    struct fake_segment *s = &f->server[server].seg[pg];
+    while (s->count > keep)
+        free(s->rec[--s->count].payload);
+    s->scl = HX_LSN(0);
+}
+
 static int segment_error(const struct fake_segment *s)
 {
     return s->absent ? HX_E_NO_SEGMENT : s->no_history ? HX_E_NEED_HISTORY : s->refuse;

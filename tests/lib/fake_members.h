@@ -69,6 +69,8 @@ void fake_effect(struct fake *f, const struct hx_effect *e);
 struct hx_bytes fake_answer(struct fake *f, size_t i);
 /* Takes request I out of the queue. */
 void fake_forget(struct fake *f, size_t i);
+/* The server loses all records of the PG but the first KEEP to arrive. */
+void fake_lose_records(struct fake *f, unsigned server, uint32_t pg, size_t keep);
 /* The record's twin rules. */
 struct hx_lsn fake_scl(struct fake *f, unsigned server, uint32_t pg);
 /* The page as of AT from what this server holds. */
