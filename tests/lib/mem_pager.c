@@ -55,12 +55,28 @@ static void bury(struct mem_pager *m, uint8_t *b)
     m->grave[m->grave_count++] = b;
 }
 
+static void touch(struct mem_pager *m, uint64_t page)
+{
+    if (m->at[page].listed)
+        return;
+    m->at[page].listed = true;
+    if (m->touched_count == m->touched_cap) {
+        m->touched_cap = m->touched_cap ? 2 * m->touched_cap : 64;
+        m->touched = realloc(m->touched, m->touched_cap * sizeof *m->touched);
+        hx_assert(m->touched);
+    }
+    m->touched[m->touched_count++] = page;
+    if (page >= m->high)
+        m->high = page + 1;
+}
+
 static int get(struct hx_pager *p, struct hx_pageno page, const uint8_t **ret)
 {
     struct mem_pager *m = of(p);
     if (page.v >= m->pages)
         return HX_E_INVAL;
     struct mem_page *at = &m->at[page.v];
+    touch(m, page.v);
     if (!at->edit && !at->cached) {
         at->wanted = true;
         m->misses++;
@@ -79,6 +95,7 @@ static bool want(struct hx_pager *p, struct hx_pageno page)
     struct mem_page *at = &m->at[page.v];
     if (at->cached || at->edit)
         return true;
+    touch(m, page.v);
     at->wanted = true;
     return false;
 }
@@ -98,6 +115,7 @@ static int edit(struct hx_pager *p, struct hx_pageno page, enum hx_edit how, uin
     if (page.v >= m->pages)
         return HX_E_INVAL;
     struct mem_page *at = &m->at[page.v];
+    touch(m, page.v);
     const uint8_t *content = at->edit ? at->edit : at->now ? at->now : zeros;
     if (how == HX_EDIT_KEEP && !at->edit && !at->cached) {
         at->wanted = true;
@@ -121,6 +139,7 @@ static int free_page(struct hx_pager *p, struct hx_pageno page)
     if (page.v >= m->pages)
         return HX_E_INVAL;
     struct mem_page *at = &m->at[page.v];
+    touch(m, page.v);
     bury(m, at->edit);
     at->edit = page_new(NULL);
     return 0;
@@ -130,9 +149,10 @@ static void rollback(struct hx_pager *p)
 {
     struct mem_pager *m = of(p);
     hx_assert(m->in_mtr);
-    for (uint64_t i = 0; i < m->pages; i++) {
-        bury(m, m->at[i].edit);
-        m->at[i].edit = NULL;
+    for (size_t i = 0; i < m->touched_count; i++) {
+        struct mem_page *at = &m->at[m->touched[i]];
+        bury(m, at->edit);
+        at->edit = NULL;
     }
     m->in_mtr = false;
     m->aborts++;
@@ -172,9 +192,9 @@ static int commit(struct hx_pager *p, struct hx_lsn *ret_lsn)
         return HX_E_ROOM;
     }
     m->last_pages = m->last_bytes = m->last_freed = 0;
-    for (uint64_t i = 0; i < m->pages; i++)
-        if (m->at[i].edit)
-            apply(m, &m->at[i]);
+    for (size_t i = 0; i < m->touched_count; i++)
+        if (m->at[m->touched[i]].edit)
+            apply(m, &m->at[m->touched[i]]);
     m->in_mtr = false;
     m->commits++;
     m->lsn += m->last_pages;
@@ -206,7 +226,8 @@ struct mem_pager *mem_pager_new(uint64_t page_count, uint64_t pages_max, uint64_
     return m;
 }
 
-static void end_operation(struct mem_pager *m)
+/* *ret_fetched: how many wanted pages came in, when FETCH. */
+static void end_operation(struct mem_pager *m, bool fetch, uint64_t *ret_fetched)
 {
     hx_assert(!m->in_mtr); /* every begin has its end */
     for (size_t i = 0; i < m->grave_count; i++) {
@@ -214,23 +235,31 @@ static void end_operation(struct mem_pager *m)
         free(m->grave[i]);
     }
     m->grave_count = 0;
-    for (uint64_t i = 0; i < m->pages; i++) {
-        struct mem_page *at = &m->at[i];
+    *ret_fetched = 0;
+    for (size_t i = 0; i < m->touched_count; i++) {
+        struct mem_page *at = &m->at[m->touched[i]];
         if (at->got && at->now)
             hx_assert(hx_crc32c(0, at->now, HX_PAGE_SIZE) == at->sum);
-        at->got = false;
+        if (at->wanted && fetch) {
+            *ret_fetched += !at->cached;
+            at->cached = true;
+        }
+        at->got = at->wanted = at->listed = false;
     }
+    m->touched_count = 0;
 }
 
 void mem_pager_free(struct mem_pager *m)
 {
+    uint64_t fetched;
     if (!m)
         return;
-    end_operation(m);
+    end_operation(m, false, &fetched);
     for (uint64_t i = 0; i < m->pages_max; i++)
         free(m->at[i].now);
     free(m->at);
     free(m->grave);
+    free(m->touched);
     free(m);
 }
 
@@ -241,28 +270,16 @@ struct mem_pager *mem_pager_clone(const struct mem_pager *m)
         if (m->at[i].now) {
             c->at[i].now = page_new(m->at[i].now);
             c->at[i].sum = m->at[i].sum;
+            c->high = i + 1;
         }
     return c;
 }
 
-/* What was wanted comes in: how many pages. */
-static uint64_t fetch(struct mem_pager *m)
-{
-    uint64_t n = 0;
-    for (uint64_t i = 0; i < m->pages; i++)
-        if (m->at[i].wanted) {
-            n += !m->at[i].cached;
-            m->at[i].cached = true;
-            m->at[i].wanted = false;
-        }
-    return n;
-}
-
 bool mem_pager_again(struct mem_pager *m, int rc)
 {
-    end_operation(m);
+    uint64_t fetched;
+    end_operation(m, rc == HX_E_MISS, &fetched);
     if (rc == HX_E_MISS) {
-        uint64_t fetched = fetch(m);
         hx_assert(fetched > 0); /* else it would go round for ever */
         return true;
     }
@@ -273,11 +290,9 @@ bool mem_pager_again(struct mem_pager *m, int rc)
         m->pages = m->pages_max - m->pages < unit ? m->pages_max : m->pages + unit;
         return true;
     }
-    for (uint64_t i = 0; m->drop_percent > 0 && i < m->pages; i++) {
-        m->at[i].wanted = false;
+    for (uint64_t i = 0; m->drop_percent > 0 && i < m->high; i++)
         if (chance(m, m->drop_percent))
             m->at[i].cached = false;
-    }
     return false;
 }
 

@@ -11,7 +11,7 @@ struct mem_page {
     uint8_t *now;   /* committed content; NULL: zeros */
     uint8_t *edit;  /* content within the mini-transaction; NULL: not edited */
     uint32_t sum;   /* checksum of `now`: nobody writes through a pointer from get */
-    bool cached, wanted, got;
+    bool cached, wanted, got, listed;
 };
 struct mem_pager {
     struct hx_pager base; /* what the filesystem gets */
@@ -23,6 +23,9 @@ struct mem_pager {
     unsigned drop_percent; /* of the pages leave the cache between operations */
     unsigned room_percent; /* of the commits fail once with HX_E_ROOM */
     uint64_t last_pages, last_bytes, last_freed; /* of the last commit: pages edited, bytes changed, pages freed */
+    uint64_t *touched; /* pages of this operation: edited, read or wanted */
+    size_t touched_count, touched_cap;
+    uint64_t high; /* no page at or above this was ever touched */
     uint8_t **grave; /* buffers that live until the operation ends (P2) */
     size_t grave_count, grave_cap;
     void (*on_commit)(void *arg); /* after each commit, when not NULL */
