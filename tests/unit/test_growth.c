@@ -1,0 +1,253 @@
+/*
+ * test_growth.c - one more protection group: made before it is published, published before it is used (I9).
+ */
+#include "fake_fleet.h"
+
+#include "hexad/quorum.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define STEPS_MAX 20000
+
+struct stage {
+    struct fleet *f;
+    struct hx_writer *w;
+    struct hx_uuid owner;
+};
+
+/* A volume of one PG, opened at epoch 2, and its writer. */
+static struct stage set_up(uint32_t servers)
+{
+    struct stage s = {.f = fleet_new(servers, 1, 1000)};
+    struct hx_recovery *r;
+    memset(s.owner.b, 4, 16);
+    struct hx_recovery_cfg cfg = {.hint = &s.f->geometry, .epoch_seen = HX_EPOCH(1), .now_ms = s.f->now_ms, .owner = s.owner};
+    assert_int_equal(hx_recovery_new(&cfg, &r), 0);
+    struct fleet_part p = fleet_recovery(r);
+    for (int i = 0; i < STEPS_MAX && hx_recovery_state(r) < HX_RECOVERY_OPEN; i++)
+        fleet_step(s.f, &p, 1);
+    const struct hx_recovery_result *res = hx_recovery_result(r);
+    struct hx_writer_cfg wcfg = {.geometry = &res->geometry, .history = &res->history, .owner = res->owner,
+                                 .pgs = res->pgs, .now_ms = s.f->now_ms};
+    assert_int_equal(hx_writer_new(&wcfg, &s.w), 0);
+    fleet_abandon(s.f, r);
+    hx_recovery_free(r);
+    return s;
+}
+
+static void tear_down(struct stage *s)
+{
+    hx_writer_free(s->w);
+    fleet_free(s->f);
+}
+
+static struct hx_growth *start(struct stage *s)
+{
+    struct hx_growth *g;
+    assert_int_equal(hx_growth_new(s->w, &s->owner, s->f->now_ms, &g), 0);
+    return g;
+}
+
+static int run_for(struct stage *s, struct hx_growth *g, uint64_t ms)
+{
+    struct fleet_part p = fleet_growth(g);
+    uint64_t until = s->f->now_ms + ms;
+    for (int i = 0; i < STEPS_MAX && hx_growth_state(g) == HX_E_AGAIN && s->f->now_ms < until; i++)
+        fleet_step(s->f, &p, 1);
+    return hx_growth_state(g);
+}
+
+static void finish(struct stage *s, struct hx_growth *g)
+{
+    fleet_abandon(s->f, g);
+    hx_growth_free(g);
+}
+
+static unsigned made(struct stage *s, uint32_t pg)
+{
+    unsigned n = 0;
+    for (uint32_t i = 0; i < s->f->server_count; i++)
+        n += pg < s->f->servers[i].seg_count && s->f->servers[i].segs[pg].there;
+    return n;
+}
+
+static unsigned published(struct stage *s, uint32_t g)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        n += fleet_seg_at(s->f, 0, i)->geometry.g == g;
+    return n;
+}
+
+/* Counts the order: no GEOMETRY arrives before four segments are there. */
+static int order(void *ctx, struct fleet *f, uint32_t server, const struct hx_msg_head *h, struct hx_bytes body)
+{
+    struct stage *s = ctx;
+    (void)f;
+    (void)server;
+    (void)body;
+    if (h->type == HX_MSG_GEOMETRY)
+        assert_true(made(s, s->f->geometry.pg_count) >= HX_WRITE_QUORUM);
+    return 0;
+}
+
+static void all_six_are_made_and_four_publish(void **state)
+{
+    /* Promise (N1, N2): with everybody up, six segments under this epoch's history, then g + 1 on four of PG 0. */
+    (void)state;
+    struct stage s = set_up(12);
+    s.f->hook = order;
+    s.f->hook_ctx = &s;
+    struct hx_growth *g = start(&s);
+    assert_int_equal(run_for(&s, g, 60000), 0);
+    assert_int_equal(hx_growth_geometry(g)->g, 2);
+    assert_int_equal(hx_growth_geometry(g)->epoch.v, 2);
+    assert_int_equal(made(&s, 1), 6);
+    assert_true(published(&s, 2) >= 4);
+    for (unsigned i = 0; i < HX_COPIES; i++) {
+        uint32_t at = hx_growth_geometry(g)->pgs[1].server[i];
+        assert_int_equal(hx_history_top(&s.f->servers[at].segs[1].history).v, 2);
+        assert_int_equal(s.f->servers[at].segs[1].promised.v, 2);
+    }
+    finish(&s, g);
+    tear_down(&s);
+}
+
+static void any_four_make_it_and_no_three_do(void **state)
+{
+    /* Promise: all 64 sets of live members (PG 0 and PG 1 are on the same six): published iff four are up; with two
+     * silent, not before they had their chance. */
+    (void)state;
+    for (unsigned set = 0; set < 64; set++) {
+        struct stage s = set_up(6);
+        s.f->hook = order;
+        s.f->hook_ctx = &s;
+        for (uint32_t i = 0; i < 6; i++)
+            s.f->servers[i].down = !hx_members_has((hx_members)set, i);
+        uint64_t from = s.f->now_ms;
+        struct hx_growth *g = start(&s);
+        bool four = hx_quorum_write((hx_members)set);
+        assert_int_equal(run_for(&s, g, 20000), four ? 0 : HX_E_AGAIN);
+        assert_int_equal(published(&s, 2) >= 4, four);
+        if (!four)
+            assert_int_equal(published(&s, 2), 0);
+        if (four && set != 63)
+            assert_true(s.f->now_ms >= from + 2000); /* virtual time */
+        finish(&s, g);
+        tear_down(&s);
+    }
+}
+
+static int refuse(void *ctx, struct fleet *f, uint32_t server, const struct hx_msg_head *h, struct hx_bytes body)
+{
+    (void)f;
+    (void)body;
+    return server == 2 && h->type == *(uint16_t *)ctx ? HX_E_FENCED : 0;
+}
+
+static void fenced_ends_it_for_ever(void **state)
+{
+    /* Promise (N3): one FENCED at FORMAT or at GEOMETRY; nothing is sent afterwards. */
+    static const uint16_t types[] = {HX_MSG_FORMAT, HX_MSG_GEOMETRY};
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct stage s = set_up(6);
+        uint16_t type = types[i];
+        s.f->hook = refuse;
+        s.f->hook_ctx = &type;
+        struct hx_growth *g = start(&s);
+        assert_int_equal(run_for(&s, g, 60000), HX_E_FENCED);
+        struct hx_effect e;
+        while (hx_growth_next(g, &e) == 1)
+            assert_int_equal(e.kind, HX_EFFECT_CANCEL);
+        hx_growth_tick(g, s.f->now_ms + 100000);
+        assert_int_equal(hx_growth_next(g, &e), 0);
+        finish(&s, g);
+        tear_down(&s);
+    }
+}
+
+static void a_growth_that_died_anywhere_is_repeated_or_found(void **state)
+{
+    /* Promise: stopped after any number of deliveries, an opening finds g or g + 1, never a group that cannot be
+     * opened; and growing again works.  Method: every stop point, one server of six dead. */
+    (void)state;
+    for (uint64_t stop = 0; stop < 16; stop++) {
+        struct stage s = set_up(6);
+        s.f->servers[5].down = true;
+        struct hx_growth *g = start(&s);
+        struct fleet_part p = fleet_growth(g);
+        uint64_t from = s.f->delivered;
+        for (int i = 0; i < STEPS_MAX && s.f->delivered - from < stop && hx_growth_state(g) == HX_E_AGAIN; i++)
+            fleet_step(s.f, &p, 1);
+        bool done = hx_growth_state(g) == 0;
+        finish(&s, g);
+        s.f->servers[5].down = false;
+        s.f->servers[1].down = true;
+        struct hx_recovery *r;
+        struct hx_recovery_cfg cfg = {.hint = &s.f->geometry, .epoch_seen = HX_EPOCH(2), .now_ms = s.f->now_ms};
+        assert_int_equal(hx_recovery_new(&cfg, &r), 0);
+        struct fleet_part pr = fleet_recovery(r);
+        for (int i = 0; i < STEPS_MAX && hx_recovery_state(r) < HX_RECOVERY_OPEN; i++)
+            fleet_step(s.f, &pr, 1);
+        assert_int_equal(hx_recovery_state(r), HX_RECOVERY_OPEN);
+        const struct hx_recovery_result *res = hx_recovery_result(r);
+        assert_true(res->geometry.g == 2 || (res->geometry.g == 1 && !done));
+        hx_writer_free(s.w);
+        struct hx_writer_cfg wcfg = {.geometry = &res->geometry, .history = &res->history, .owner = res->owner,
+                                     .pgs = res->pgs, .now_ms = s.f->now_ms};
+        assert_int_equal(hx_writer_new(&wcfg, &s.w), 0);
+        uint32_t next = res->geometry.g + 1;
+        fleet_abandon(s.f, r);
+        hx_recovery_free(r);
+        g = start(&s);
+        assert_int_equal(run_for(&s, g, 60000), 0);
+        assert_int_equal(hx_growth_geometry(g)->g, next);
+        finish(&s, g);
+        tear_down(&s);
+    }
+}
+
+static int full(void *ctx, struct fleet *f, uint32_t server, const struct hx_msg_head *h, struct hx_bytes body)
+{
+    (void)f;
+    (void)body;
+    if (server != 4 || h->type != HX_MSG_FORMAT)
+        return 0;
+    ++*(unsigned *)ctx;
+    return HX_E_NOSPACE;
+}
+
+static void a_full_server_is_tried_again_and_not_waited_for(void **state)
+{
+    /* Promise: NOSPACE at one of six delays, and does not prevent. */
+    (void)state;
+    struct stage s = set_up(6);
+    unsigned asked = 0;
+    s.f->hook = full;
+    s.f->hook_ctx = &asked;
+    struct hx_growth *g = start(&s);
+    assert_int_equal(run_for(&s, g, 60000), 0);
+    assert_int_equal(made(&s, 1), 5);
+    assert_true(asked > 1);
+    finish(&s, g);
+    tear_down(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_six_are_made_and_four_publish),
+        cmocka_unit_test(any_four_make_it_and_no_three_do),
+        cmocka_unit_test(fenced_ends_it_for_ever),
+        cmocka_unit_test(a_growth_that_died_anywhere_is_repeated_or_found),
+        cmocka_unit_test(a_full_server_is_tried_again_and_not_waited_for),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("growth", tests, NULL, NULL);
+}
