@@ -235,7 +235,7 @@ static int announce(struct hx_node *n, const struct hx_req *r, const struct hx_a
 {
     struct hx_volume *v = hx_volume_get(n, &r->head.volume, false);
     if (!v)
-        return HX_E_NO_VOLUME;
+        return a->frame_count ? 0 : HX_E_NO_VOLUME; /* each PG says NO_SEGMENT */
     if (a->frame_count && r->now_ms - v->announced_ms < ANNOUNCE_ALL_MS)
         return 0;
     v->announced_ms = r->now_ms;
