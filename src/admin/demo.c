@@ -21,7 +21,7 @@
 enum { OPT_DIR, OPT_KEEP, OPT_MOUNT, OPT_PG_SIZE, OPT_JSON };
 static const struct hx_opt opts[] = {
     [OPT_DIR] = {"dir", 0, "DIR", "put everything there; the mount is DIR/mnt (./hexad-demo)"},
-    [OPT_KEEP] = {"keep", 0, NULL, "leave it there at the end; --dir DIR reopens it"},
+    [OPT_KEEP] = {"keep", 0, NULL, "leave it there, for good; --dir DIR reopens it"},
     [OPT_MOUNT] = {"options", 'o', "OPTIONS", "options for the mount"},
     [OPT_PG_SIZE] = {"pg-size", 0, "SIZE", "size of a protection group, from 1MiB (10GiB)"},
     [OPT_JSON] = {"json", 0, NULL, "print one JSON document when it runs"},

@@ -12,7 +12,7 @@
  * Invariants:
  *   D1 Signals go to a pidfd, or to a child that has not been reaped: never to a number that may be another's by now.
  *   D2 Only files of the list in demo_dir.c are ever removed, never across a mount point, DIR itself only if made here.
- *   D3 Without --keep the end removes everything, also of a directory that was kept before.
+ *   D3 What was kept once is never removed: a forgotten --keep must not cost anybody data.
  *   D4 One demo per directory: DIR/lock, held by the demo and by its watcher until either has cleaned up.
  */
 #ifndef HEXAD_ADMIN_DEMO_H

@@ -23,7 +23,6 @@
 #include <unistd.h>
 
 #define MARKER ".hexad-demo"
-#define MADE "made"
 
 const char *const demo_names[DEMO_SERVERS] = {"a1", "a2", "b1", "b2", "c1", "c2"};
 const char *const demo_zones[DEMO_SERVERS] = {"az-a", "az-a", "az-b", "az-b", "az-c", "az-c"};
@@ -111,14 +110,15 @@ static int make_temporary(struct demo *d)
     return d->dir_fd < 0 ? hx_err_from_errno(errno) : take_lock(d);
 }
 
-/* Who made DIR in the first place: the demo that kept it says so. */
+/* What the demo before us here wrote down: whether DIR itself is ours, and whether it was to be kept (D3). */
 static void read_marker(struct demo *d)
 {
     char path[PATH_MAX + 16], *text;
     snprintf(path, sizeof path, "%s/" MARKER, d->dir);
     if (!d->reopened || hx_file_read(path, 4096, &text, NULL) < 0)
         return;
-    d->made_dir = strstr(text, "\ndirectory " MADE "\n") != NULL;
+    d->made_dir = strstr(text, "\ndirectory made\n") != NULL;
+    d->keep |= strstr(text, "\nkept yes\n") != NULL;
     free(text);
 }
 
@@ -132,13 +132,12 @@ static int make_layout(struct demo *d)
     if (strlen(real) + 128 > PATH_MAX)
         return HX_E_NAMETOOLONG;
     snprintf(d->mnt, sizeof d->mnt, "%.*s/mnt", PATH_MAX - 8, real);
-    if (!d->reopened) {
-        int n = snprintf(text, sizeof text, "hexad-demo 1\ndirectory %s\n", d->made_dir ? MADE : "found");
-        snprintf(path, sizeof path, "%s/" MARKER, real);
-        int err = hx_file_replace(path, text, (size_t)n, 0600);
-        if (err)
-            return err;
-    }
+    int n = snprintf(text, sizeof text, "hexad-demo 1\ndirectory %s\nkept %s\n", d->made_dir ? "made" : "found",
+                     d->keep ? "yes" : "no");
+    snprintf(path, sizeof path, "%s/" MARKER, real);
+    int err = hx_file_replace(path, text, (size_t)n, 0600);
+    if (err)
+        return err;
     for (size_t i = 0; i < HX_ARRAY_LEN(dirs); i++)
         if (mkdirat(d->dir_fd, dirs[i], 0700) < 0 && errno != EEXIST)
             return hx_err_from_errno(errno);

@@ -6,7 +6,8 @@
 
 #include "admin.h"
 
-enum seg_state { SEG_OK = 0, SEG_BEHIND, SEG_FULL, SEG_DAMAGED, SEG_POISONED, SEG_MISSING, SEG_STRANGER, SEG_DOWN };
+enum seg_state { SEG_OK = 0, SEG_BEHIND, SEG_FULL, SEG_DAMAGED, SEG_POISONED, SEG_MISSING, SEG_STRANGER, SEG_REFUSED,
+                 SEG_DOWN };
 struct seg_view {
     uint32_t pg, server; /* indices into the geometry */
     enum seg_state state;

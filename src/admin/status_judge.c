@@ -14,7 +14,8 @@
 
 const char *status_seg_word(enum seg_state state)
 {
-    static const char *const words[] = {"OK", "BEHIND", "FULL", "DAMAGED", "POISONED", "MISSING", "STRANGER", "DOWN"};
+    static const char *const words[] = {"OK", "BEHIND", "FULL", "DAMAGED", "POISONED", "MISSING", "STRANGER", "REFUSED",
+                                        "DOWN"};
     return words[state];
 }
 
@@ -31,7 +32,7 @@ static bool serves_reads(enum seg_state s)
 static enum seg_state state_of(const struct server_view *v, const struct seg_view *seg)
 {
     if (v->err)
-        return SEG_DOWN;
+        return v->err == HX_E_TLS || v->err == HX_E_ROLE ? SEG_REFUSED : SEG_DOWN;
     if (v->stranger)
         return SEG_STRANGER;
     if (!seg->known)
@@ -105,6 +106,8 @@ static void advise(struct status *s)
     for (uint32_t i = 0; i < s->sum.geometry.server_count; i++) {
         if (s->servers[i].worst == SEG_STRANGER)
             action = "give the stranger back its own data directory";
+        else if (s->servers[i].worst == SEG_REFUSED)
+            action = "compare the certificates of both ends: hexad cert show FILE";
         else if (s->servers[i].worst == SEG_POISONED)
             action = "look at the disk of the poisoned server, then restart it";
         else if (s->servers[i].worst == SEG_FULL)

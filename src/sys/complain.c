@@ -16,11 +16,10 @@
 void hx_complain_text(int err, const char *what, const char *why, const char *hint, char *buf, size_t cap)
 {
     const struct hx_err_info *e = hx_err_info(err);
-    const char *h = hint ? hint : e->hint;
-    bool has_why = why && *why, has_hint = h && *h;
-    snprintf(buf, cap, "%s: %s: %s%s%s\n%s%s%ssee:   HX%04d, hexad-errors(7)\n", hx_log_program(), what,
-             e->text, has_why ? ": " : "", has_why ? why : "", has_hint ? "hint:  " : "",
-             has_hint ? h : "", has_hint ? "\n" : "", e->code);
+    const char *h = hint && *hint ? hint : *e->hint ? e->hint : "see hexad(1)"; /* always three lines */
+    bool has_why = why && *why;
+    snprintf(buf, cap, "%s: %s: %s%s%s\nhint:  %s\nsee:   HX%04d, hexad-errors(7)\n", hx_log_program(), what,
+             e->text, has_why ? ": " : "", has_why ? why : "", h, e->code);
 }
 
 void hx_complain(int err, const char *what, const char *why, const char *hint)
