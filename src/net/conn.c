@@ -168,9 +168,6 @@ static bool ahead_fill(struct hx_conn *c, BIO *b)
     c->ahead->off = 0;
     c->ahead->len = (size_t)n;
     c->left_before = 0;
-    if (c->phase == HX_CONN_IDLE || (c->phase == HX_CONN_HANDSHAKE && SSL_is_init_finished(c->ssl)))
-        set_phase(c, HX_CONN_RECEIVING);
-    c->bytes += (size_t)n;
     event_active(&c->resume, EV_TIMEOUT, 0);
     return true;
 }
@@ -183,10 +180,13 @@ static int bio_read(BIO *b, char *out, int len)
         return -1;
     if (!c->ahead && !ahead_fill(c, b))
         return c->eof ? 0 : -1;
+    if (c->phase == HX_CONN_IDLE || (c->phase == HX_CONN_HANDSHAKE && SSL_is_init_finished(c->ssl)))
+        set_phase(c, HX_CONN_RECEIVING);
     struct hx_readahead *a = c->ahead;
     size_t n = a->len - a->off < (size_t)len ? a->len - a->off : (size_t)len;
     memcpy(out, a->data + a->off, n);
     a->off += n;
+    c->bytes += n;
     if (a->off == a->len)
         ahead_release(c); /* 5 */
     return (int)n;
@@ -227,14 +227,20 @@ static long bio_ctrl(BIO *b, int cmd, long num, void *p)
     }
 }
 
+/* Received and not yet in the bufferevent's input: here, or as the rest of a record in OpenSSL. */
+static size_t left_over(const struct hx_conn *c)
+{
+    return (c->ahead ? c->ahead->len - c->ahead->off : 0) + (size_t)SSL_pending(c->ssl);
+}
+
 static void on_resume(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
     struct hx_conn *c = arg;
-    if (!c->ahead || !(bufferevent_get_enabled(c->bev) & EV_READ))
+    size_t left = left_over(c);
+    if (!left || !(bufferevent_get_enabled(c->bev) & EV_READ))
         return; /* reading goes on with hx_conn_replied */
-    size_t left = c->ahead->len - c->ahead->off;
     if (left == c->left_before)
         return; /* so it does with an input that is full */
     c->left_before = left;
@@ -365,7 +371,7 @@ void hx_conn_replied(struct hx_conn *c)
         evbuffer_pullup(out, -1);
     event_active(&c->bev->ev_write, EV_WRITE, 0);
     c->left_before = 0;
-    if (c->ahead)
+    if (left_over(c))
         event_active(&c->resume, EV_TIMEOUT, 0); /* 1: libevent reads again from now on */
 }
 

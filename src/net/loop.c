@@ -107,6 +107,9 @@ void hx_loop_free(struct hx_loop *l)
         event_del(&w->ev);
         free(w);
     }
+    /* What is left is libevent's own: ends of connections that it had put off.  event_base_free would drop
+     * a put-off callback together with the reference that it holds. */
+    event_base_loop(l->base, EVLOOP_NONBLOCK);
     event_base_free(l->base);
     free(l);
 }

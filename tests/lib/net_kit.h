@@ -13,6 +13,7 @@ struct net_kit {
     char dir[64];
     struct hx_loop *loop;
     struct hx_timer *guard;
+    bool hangs;
 };
 
 /* For cmocka's setup and teardown: makes the directory with ca.crt, ca.key, other.crt, other.key (another
