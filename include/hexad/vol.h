@@ -82,6 +82,7 @@ struct hx_lsn hx_vol_vdl(const struct hx_vol *v);
 size_t hx_vol_parked(const struct hx_vol *v);
 /* Something was done outside of a callback of this header (a request ran): see to it that effects are carried out. */
 void hx_vol_kick(struct hx_vol *v);
+void hx_vol_wrote(struct hx_vol *v, uint64_t bytes); /* counts what programs write, for status */
 /* How many pages are free: the volume grows ahead of need. */
 void hx_vol_note_free(struct hx_vol *v, uint64_t free_pages);
 

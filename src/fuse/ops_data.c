@@ -69,6 +69,8 @@ static int run_write(struct hx_req *r)
 {
     uint64_t at;
     int err = hx_fs_write(r->m->fs, &r->who, r->ino, r->off, r->data, r->data_len, false, false, &at);
+    if (err == 0)
+        hx_vol_wrote(r->m->vol, r->len);
     if (err == 0 && r->flags & (O_SYNC | O_DSYNC)) {
         r->data_len = 0; /* only the answer waits: the bytes need not be kept */
         return hx_req_when_durable(r, reply_written);

@@ -331,6 +331,11 @@ struct hx_lsn hx_vol_vdl(const struct hx_vol *v)
     return hx_writer_vdl(v->writer);
 }
 
+void hx_vol_wrote(struct hx_vol *v, uint64_t bytes)
+{
+    hx_cache_add_user_bytes(v->cache, bytes);
+}
+
 uint64_t hx_vol_unsafe(const struct hx_vol *v)
 {
     if (!v->writer)
