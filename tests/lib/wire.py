@@ -341,7 +341,7 @@ def another_servers_incarnation_is_refused(w):
 
 def garbage_is_answered_and_the_server_goes_on(w):
     for raw in (b"", b"x" * 10, os.urandom(96), os.urandom(5000), w.message(APPEND, os.urandom(200)),
-                w.message(READ, struct.pack("<QI", 1, 0xFFFFFFFF)), w.message(FETCH, b"\xff" * 21),
+                w.message(READ, struct.pack("<QI", 1, 0xFFFFFFFF)), w.message(FETCH, b"\xff" * 20),
                 w.message(ADOPT, struct.pack("<I", 0xFFFFFFFF)), w.message(200), w.message(0)):
         w.c.send(w.c.http(raw))
         status, body = w.c.receive()
