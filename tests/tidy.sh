@@ -51,27 +51,32 @@ done)
 report "a layer includes only public headers of layers below it" "$found"
 
 # The pure layers call memory, strings, checksums and compression; no I/O, no clock, no randomness, no threads.
-allowed='^(hx_.*|mem(cpy|move|set|cmp|chr|rchr)|str(len|nlen|cmp|ncmp|chr|rchr|cpy|ncpy|cat|spn|cspn)|malloc|calloc|realloc|free|abort|qsort|bsearch|v?snprintf|__v?snprintf_chk|__(mem|str)[a-z]*_chk|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|ZSTD_.*|crc32_iscsi|stp?cpy)$'
+allowed='^(hx_.*|mem(cpy|move|set|cmp|chr|rchr)|str(len|nlen|cmp|ncmp|chr|rchr|cpy|ncpy|cat|spn|cspn)|malloc|calloc|realloc|free|abort|qsort|bsearch|v?snprintf|__v?snprintf_chk|__(mem|str)[a-z]*_chk|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|ZSTD_.*|crc32_iscsi|stp?cpy|aligned_alloc|__popcountdi2)$'
 if nm "$HEXAD_BUILD/src/base/libhexad-base.a" 2>/dev/null | grep -q __asan; then
     n=$((n + 1))
     echo "ok $n - pure layers do nothing but compute # SKIP sanitizers add their own calls"
 else
-    found=$(for layer in base core store fs; do
-        a=$HEXAD_BUILD/src/$layer/libhexad-$layer.a
-        [ -f "$a" ] || { echo "$a is missing"; continue; }
-        nm -u "$a" | awk -F: '/\.o:$/ { sub(/\.o:$/, ""); o = $0; next } NF { sub(/^ *U /, ""); print o, $0 }' |
-            awk -v layer="$layer" -v ok="$allowed" '$2 !~ ok {
-                # A broken invariant says so before it stops the process: the one exception.
-                if (layer == "base" && $1 ~ /types/ && $2 ~ /^(stderr|__?fprintf(_chk)?)$/) next
-                print layer "/" $1 ": " $2 }'
-    done)
+    archives=
+    for layer in base core store fs; do archives="$archives $HEXAD_BUILD/src/$layer/libhexad-$layer.a"; done
+    # What the pure archives define for one another is theirs; the rest must be on the list.
+    # shellcheck disable=SC2086
+    own=$(nm --defined-only $archives 2>/dev/null | awk 'NF == 3 { print $3 }' | sort -u)
+    # shellcheck disable=SC2086
+    found=$(nm -A -u $archives 2>&1 | awk -v ok="$allowed" -v own="$own" 'BEGIN { n = split(own, a, "\n"); for (i = 1; i <= n; i++) mine[a[i]] = 1 }
+        !NF || /\.a:$/ { next }
+        NF < 3 { print; next }
+        $NF in mine || $NF ~ ok { next }
+        # A broken invariant says so before it stops the process: the one exception.
+        /libhexad-base.a:types.o:/ && $NF ~ /^(stderr|__?fprintf(_chk)?)$/ { next }
+        { sub(/^.*src\//, ""); print }')
     report "pure layers do nothing but compute" "$found"
 fi
 
 found=$(for f in $(tracked 'src/*.[ch]' 'include/*.h' 'tests/*.c'); do
-    [ "$(wc -l <"$f")" -le 800 ] || echo "$f: more than 800 lines"
+    case $f in tests/*) most=1200 ;; *) most=800 ;; esac
+    [ "$(wc -l <"$f")" -le $most ] || echo "$f: more than $most lines"
 done)
-report "no file is longer than 800 lines" "$found"
+report "no file is longer than 800 lines, no test than 1,200" "$found"
 
 found=$(for f in $(tracked 'src/*.c'); do
     awk -v f="$f" '/^[a-zA-Z].*[^;]$/ || /^{/ { if (!body) start = NR } /^{/ { body = 1; from = NR }

@@ -117,7 +117,7 @@ int hx_fs_touch_atime(struct hx_fs *fs, uint64_t ino, struct hx_fs_time now);
  */
 int hx_fs_fallocate(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t ino, unsigned mode, uint64_t off,
                     uint64_t len, uint64_t *io_done);
-/* SEEK_DATA (data true) or SEEK_HOLE from OFF; HX_E_NXIO is answered as HX_E_EOF. */
+/* SEEK_DATA (data true) or SEEK_HOLE from OFF; past the end of file (ENXIO) it is HX_E_EOF. */
 int hx_fs_seek(struct hx_fs *fs, uint64_t ino, uint64_t off, bool data, uint64_t *ret_off);
 
 struct hx_fs_dirent {

@@ -43,15 +43,16 @@
  * FORMAT     writer,adm  geometry, history                           -     makes segment head.pg if absent; idempotent
  * FENCE      writer      -                                           hx_inventory
  * FETCH      writer,seg  u64 after, u64 to, u32 bytes_max, u8 raw    frames of records in (after, to]; reply flag MORE.
- *                        raw 1: recovery (epoch, owner promised), all that is held; 0: peer, head.epoch = own top, valid ones only
+ *                        raw 1: recovery (epoch, owner promised), all that is held;
+ *                        raw 0: peer, head.epoch = own top, valid ones only
  * REPAIR     writer      history H', frames                          u64 complete through (SCL under H')
  * ADOPT      writer      history G                                   u64 top epoch now, u64 SCL
  * GEOMETRY   writer      geometry                                    -     PG 0 only; kept iff not lower than the own
  * APPEND     writer      hx_append_head, frames                      list of hx_ack: one per PG in the frames
- * READ       writer,rd   u64 read point, u32 n, n x u32 page in PG   n x hx_read_page, then n_raw x 4096 bytes, in order
- * GOSSIP     segment     u32 n, n x { u32 pg, u64 top, u64 scl }     the same list as the receiver has them (pgs it holds)
+ * READ       writer,rd   u64 read point, u32 n, n x u32 page in PG   n x hx_read_page, then n_raw x 4096 bytes
+ * GOSSIP     segment     u32 n, n x { u32 pg, u64 top, u64 scl }     the same list as the receiver has them
  * HISTORY    segment     -                                           history of head.pg
- * STATUS     any         -                                           u32 n, n x hx_segment_status (of head.volume; 0: of all)
+ * STATUS     any         -                                           u32 n, n x hx_segment_status (volume 0: of all)
  */
 enum hx_msg_type {
     HX_MSG_HELLO = 1, HX_MSG_LOOKUP, HX_MSG_FORMAT, HX_MSG_FENCE, HX_MSG_FETCH, HX_MSG_REPAIR, HX_MSG_ADOPT,
@@ -80,7 +81,8 @@ struct hx_reply_head {
 };
 /* Encode: computes body_crc and body_len from BODY pieces (which follow the head on the wire). */
 void hx_msg_head_encode(struct hx_msg_head *h, const struct hx_bytes *body, size_t pieces, uint8_t out[HX_MSG_HEAD]);
-void hx_reply_head_encode(struct hx_reply_head *h, const struct hx_bytes *body, size_t pieces, uint8_t out[HX_REPLY_HEAD]);
+void hx_reply_head_encode(struct hx_reply_head *h, const struct hx_bytes *body, size_t pieces,
+                          uint8_t out[HX_REPLY_HEAD]);
 /* Decode and check a whole message; *ret_body is borrowed from P.  HX_E_EOF, HX_E_VERSION, HX_E_BADMSG. */
 int hx_msg_decode(const uint8_t *p, size_t len, struct hx_msg_head *ret, struct hx_bytes *ret_body);
 int hx_reply_decode(const uint8_t *p, size_t len, struct hx_reply_head *ret, struct hx_bytes *ret_body);

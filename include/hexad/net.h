@@ -95,7 +95,8 @@ struct hx_server_cfg {
     uint32_t connections_max; /* 0: 1024 */
     /* A complete POST /v1/msg.  conn: number of the connection, never reused.  BODY is borrowed until
      * hx_request_reply.  The handler must see to exactly one reply, now or later. */
-    void (*request)(void *ctx, struct hx_request *r, uint64_t conn, const struct hx_peer *peer, struct hx_bytes body);
+    void (*request)(void *ctx, struct hx_request *r, uint64_t conn, const struct hx_peer *peer,
+                    struct hx_bytes body);
     void (*closed)(void *ctx, uint64_t conn); /* the connection is gone; may be NULL */
     void *ctx;
     uint32_t request_ms; /* deadline of the handshake, and of a request from its first byte, plus 1 ms for each

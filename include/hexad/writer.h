@@ -108,7 +108,8 @@ struct hx_member_view {
     uint64_t silent_ms;     /* since the last good answer */
     uint32_t rtt_us;        /* smoothed round trip of appends */
 };
-void hx_writer_member(const struct hx_writer *w, uint32_t pg, unsigned slot, uint64_t now_ms, struct hx_member_view *ret);
+void hx_writer_member(const struct hx_writer *w, uint32_t pg, unsigned slot, uint64_t now_ms,
+                      struct hx_member_view *ret);
 struct hx_lsn hx_writer_pgcl(const struct hx_writer *w, uint32_t pg);
 
 struct hx_writer_stats {
