@@ -67,11 +67,22 @@ static size_t find(const struct fake *f, uint64_t call)
     return i;
 }
 
+/* What an effect lends stays as it was until the completion. */
+static void check_lent(const struct fake_request *q)
+{
+    size_t at = 0;
+    for (int i = 0; i < q->iovcnt; i++) {
+        hx_assert(memcmp(q->p + at, q->iov[i].iov_base, q->iov[i].iov_len) == 0);
+        at += q->iov[i].iov_len;
+    }
+}
+
 void fake_effect(struct fake *f, const struct hx_effect *e)
 {
     if (e->kind == HX_EFFECT_CANCEL) {
         size_t i = find(f, e->call);
         hx_assert(i < f->count);
+        check_lent(&f->queue[i]);
         fake_forget(f, i);
         f->cancels++;
         return;
@@ -88,7 +99,10 @@ void fake_effect(struct fake *f, const struct hx_effect *e)
     for (int i = 0; i < e->iovcnt; i++)
         q.len += e->iov[i].iov_len;
     q.p = malloc(q.len);
-    hx_assert(q.p != NULL);
+    q.iovcnt = e->iovcnt;
+    q.iov = malloc((size_t)e->iovcnt * sizeof *q.iov);
+    hx_assert(q.p != NULL && q.iov != NULL);
+    memcpy(q.iov, e->iov, (size_t)e->iovcnt * sizeof *q.iov);
     size_t at = 0;
     for (int i = 0; i < e->iovcnt; i++) {
         memcpy(q.p + at, e->iov[i].iov_base, e->iov[i].iov_len);
@@ -110,6 +124,7 @@ void fake_effect(struct fake *f, const struct hx_effect *e)
 void fake_forget(struct fake *f, size_t i)
 {
     free(f->queue[i].p);
+    free(f->queue[i].iov);
     memmove(&f->queue[i], &f->queue[i + 1], (f->count - i - 1) * sizeof *f->queue);
     f->count--;
 }
@@ -155,6 +170,7 @@ static void store(struct fake_segment *s, const struct hx_rec *r)
             /* W4: the same record, whenever it comes */
             hx_assert(s->rec[i].len == r->len && s->rec[i].page == r->page && s->rec[i].kind == r->kind);
             hx_assert(r->len == 0 || memcmp(s->rec[i].payload, r->payload, r->len) == 0);
+            s->doubles++;
             return;
         }
     if (s->count == s->cap) {
@@ -247,9 +263,11 @@ static int do_read(struct fake *f, unsigned server, uint32_t pg, struct hx_bytes
     for (uint32_t i = 0; i < n; i++) {
         static const uint8_t zeros[HX_PAGE_SIZE];
         struct hx_read_page p = {.state = HX_READ_RAW};
-        fake_page(f, server, pg, hx_dec_u32(&d), at, page);
-        p.crc = hx_crc32c(0, page, HX_PAGE_SIZE) + s->lies;
-        if (s->rotten)
+        uint32_t number = hx_dec_u32(&d);
+        fake_page(f, server, pg, number, at, page);
+        p.crc = hx_crc32c(0, page, HX_PAGE_SIZE);
+        page[17] ^= s->lies ? 0x80 : 0;
+        if (s->rotten || s->rotten_page == number + 1)
             p.state = HX_READ_CORRUPT;
         else if (memcmp(page, zeros, HX_PAGE_SIZE) == 0)
             p.state = HX_READ_ZEROS;
@@ -286,7 +304,7 @@ static int execute(struct fake *f, unsigned server, const struct hx_msg_head *h,
         return s->refuse;
     case HX_MSG_FORMAT:
         sv->formats++;
-        s->absent = s->no_history = false;
+        s->absent = s->no_history = sv->no_volume = false;
         return 0;
     default:
         hx_assert(false);
@@ -301,6 +319,7 @@ struct hx_bytes fake_answer(struct fake *f, size_t i)
     struct hx_msg_head h;
     struct hx_bytes body;
     hx_assert(hx_msg_decode(q->p, q->len, &h, &body) == 0);
+    check_lent(q);
     hx_assert(h.epoch.v == f->epoch.v && hx_uuid_eq(&h.server, &f->geometry.servers[q->server].incarnation));
     /* A READ names each page with four bytes. */
     size_t cap = SMALL_ANSWER + (h.type == HX_MSG_READ ? body.len / 4 * (HX_PAGE_SIZE + HX_READ_PAGE_BYTES) : 0);
@@ -309,6 +328,8 @@ struct hx_bytes fake_answer(struct fake *f, size_t i)
     struct hx_enc e = hx_enc_init(out + HX_REPLY_HEAD, cap - HX_REPLY_HEAD);
     bool fenced = sv->promised.v > f->epoch.v;
     int status = fenced ? HX_E_FENCED : sv->refuse;
+    if (!status && sv->no_volume && h.type != HX_MSG_FORMAT)
+        status = HX_E_NO_VOLUME;
     if (!status)
         status = execute(f, q->server, &h, body, &e);
     hx_assert(e.err == 0);

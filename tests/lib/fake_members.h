@@ -27,7 +27,9 @@ struct fake_segment {
     bool no_history;  /* NEED_HISTORY until ADOPT */
     int refuse;       /* answers of this segment have this status */
     bool rotten;      /* its pages are CORRUPT */
-    bool lies;        /* its pages have a wrong checksum */
+    bool lies;        /* its pages are not what their checksums say */
+    uint32_t rotten_page; /* number + 1 of a page that is CORRUPT; 0: none */
+    unsigned doubles;     /* records that came once more */
     struct hx_lsn start, scl; /* SCL begins here (what was there before the epoch) */
     struct fake_rec *rec;     /* in the order of arrival, no doubles */
     size_t count, cap;
@@ -35,6 +37,7 @@ struct fake_segment {
 struct fake_server {
     struct hx_uuid incarnation;
     int refuse;                /* every answer has this status */
+    bool no_volume;            /* NO_VOLUME until FORMAT */
     struct hx_epoch promised;  /* 0: the writer's */
     struct fake_segment seg[FAKE_PGS_MAX];
     unsigned adopts, formats, appends, announcements, goodbyes, reads;
@@ -46,7 +49,9 @@ struct fake_request {
     uint16_t type;
     uint32_t frames; /* in an APPEND */
     size_t len;
-    uint8_t *p;
+    uint8_t *p;        /* as it was given out */
+    struct iovec *iov; /* what is lent meanwhile: must not change */
+    int iovcnt;
 };
 struct fake {
     struct hx_geometry geometry;

@@ -232,6 +232,29 @@ static void laggards_are_not_asked_and_their_refusal_is_no_harm(void **state)
     close_bench(&b);
 }
 
+/* Promise: a member that the writer knows to be behind is not asked while others are complete. */
+static void members_known_to_be_behind_are_left_alone(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct hx_lsn cpl;
+    uint64_t p = 200;
+    open_bench(&b, 1, 100);
+    for (unsigned k = 0; k < 2; k++)
+        fake_lose_records(&b.r.f, k, 0, 10);
+    assert_int_equal(rig_append(&b.r, &p, 1, 100, &cpl), 0);
+    hx_writer_want(b.r.w, b.r.now, cpl);
+    rig_run(&b.r, 0); /* their answers tell */
+    for (uint64_t i = 0; i < 1000; i++) { /* enough to try others now and then */
+        b.times[i % 100] = 0;
+        ask(&b, i % 100, 1);
+        drain(&b);
+    }
+    expect(&b, 0, 100);
+    assert_int_equal(b.r.f.server[0].reads + b.r.f.server[1].reads, 0);
+    close_bench(&b);
+}
+
 /* Promise: the fastest member is preferred, and the others are still tried now and then.  One member answers in 1 ms,
  * the others in 15. */
 static void the_fastest_is_preferred_others_are_tried(void **state)
@@ -287,6 +310,30 @@ static void a_late_answer_is_hedged_and_the_second_ignored(void **state)
         assert_int_equal(s.pages, 30);
         close_bench(&b);
     }
+}
+
+/* Promise (R2): with two requests under way, of which the first brings all but one damaged page, the second one brings that
+ * page and nothing else again. */
+static void the_hedge_fills_in_what_the_first_answer_lacked(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b, 1, 64);
+    ask(&b, 0, 30);
+    b.r.now += 25;
+    hx_reader_tick(b.rd, b.r.now);
+    take(&b);
+    assert_int_equal(reads_queued(&b), 2);
+    b.r.f.server[b.r.f.queue[0].server].seg[0].rotten_page = 5 + 1;
+    deliver(&b, 0);
+    expect(&b, 0, 5);
+    expect(&b, 6, 24);
+    assert_int_equal(b.times[5], 0);
+    assert_int_equal(reads_queued(&b), 1);
+    deliver(&b, 0);
+    expect(&b, 0, 30);
+    assert_int_equal(b.r.f.count, 0);
+    close_bench(&b);
 }
 
 /* Promise: a member that fails or refuses (any status) is followed by the next one at once. */
@@ -404,6 +451,20 @@ static void corrupt_only_when_nobody_has_a_good_copy(void **state)
     b.r.f.server[3].refuse = 0;
     wait(&b, 2000);
     expect(&b, 10, 2);
+    b.r.f.server[3].seg[0].rotten = false;
+    ask(&b, 20, 1); /* and with the good copy dead for good: an error after some rounds, not a read that hangs */
+    for (unsigned n = 0; n < 2000 && b.times[20] == 0; n++, b.r.now += 5) {
+        hx_reader_tick(b.rd, b.r.now);
+        take(&b);
+        while (b.r.f.count > 0) {
+            if (b.r.f.queue[0].server == 3)
+                lose(&b, 0, HX_E_CONNECT);
+            else
+                deliver(&b, 0);
+        }
+    }
+    assert_int_equal(b.times[20], 1);
+    assert_int_equal(b.err[20], HX_E_CORRUPT);
     close_bench(&b);
 }
 
@@ -593,8 +654,10 @@ int main(void)
         cmocka_unit_test(long_runs_are_spread_over_members),
         cmocka_unit_test(scattered_pages_are_sorted_by_pg),
         cmocka_unit_test(laggards_are_not_asked_and_their_refusal_is_no_harm),
+        cmocka_unit_test(members_known_to_be_behind_are_left_alone),
         cmocka_unit_test(the_fastest_is_preferred_others_are_tried),
         cmocka_unit_test(a_late_answer_is_hedged_and_the_second_ignored),
+        cmocka_unit_test(the_hedge_fills_in_what_the_first_answer_lacked),
         cmocka_unit_test(failures_and_refusals_go_to_the_next_member),
         cmocka_unit_test(a_read_waits_while_nobody_can_answer),
         cmocka_unit_test(a_member_without_history_gets_it),
