@@ -139,9 +139,11 @@ static int merge(struct hx_recovery *r, struct rec_entry *u, size_t *count)
             u[out++] = u[i];
             continue;
         }
-        if (last->pg != u[i].pg || last->sum != u[i].sum || last->prev.v != u[i].prev.v || last->flags != u[i].flags) {
+        if (last->pg != u[i].pg || last->sum != u[i].sum || last->prev.v != u[i].prev.v ||
+            last->flags != u[i].flags) {
             rec_fail(r, HX_E_CORRUPT, "LSN %llu of epoch %llu has two contents (PG %u and PG %u)",
-                     (unsigned long long)u[i].lsn.v, (unsigned long long)hx_history_top(&r->parent).v, last->pg, u[i].pg);
+                     (unsigned long long)u[i].lsn.v, (unsigned long long)hx_history_top(&r->parent).v, last->pg,
+                     u[i].pg);
             return HX_E_CORRUPT;
         }
         last->held |= u[i].held;

@@ -81,7 +81,9 @@ struct fleet *fleet_new(uint32_t servers, uint32_t pgs, uint64_t lal)
             struct fleet_seg *s = fleet_seg_at(f, p, i);
             s->there = true;
             s->promised = HX_EPOCH(1);
-            assert_int_equal(hx_history_push(&s->history, (struct hx_history_entry){HX_EPOCH(1), HX_LSN(0), HX_LSN(0), lal}), 0);
+            assert_int_equal(
+                hx_history_push(&s->history, (struct hx_history_entry){HX_EPOCH(1), HX_LSN(0), HX_LSN(0), lal}),
+                0);
             if (p == 0)
                 assert_int_equal(hx_geometry_copy(&s->geometry, g), 0);
         }
@@ -124,11 +126,18 @@ void fleet_free(struct fleet *f)
 
 /* ---- a segment ---- */
 
-struct fleet_rec fleet_make(uint64_t lsn, uint64_t epoch, uint64_t prev, bool cpl, unsigned salt, uint8_t payload[FLEET_PAYLOAD])
+struct fleet_rec fleet_make(uint64_t lsn, uint64_t epoch, uint64_t prev, bool cpl, unsigned salt,
+                            uint8_t payload[FLEET_PAYLOAD])
 {
     hx_put_u64(payload, lsn * 1000003 + epoch * 131 + salt);
-    return (struct fleet_rec){.lsn = HX_LSN(lsn), .prev = HX_LSN(prev), .epoch = HX_EPOCH(epoch), .cpl = cpl,
-                              .page = (uint32_t)(lsn % 7), .kind = HX_REC_IMAGE, .len = FLEET_PAYLOAD, .payload = payload};
+    return (struct fleet_rec){.lsn = HX_LSN(lsn),
+                              .prev = HX_LSN(prev),
+                              .epoch = HX_EPOCH(epoch),
+                              .cpl = cpl,
+                              .page = (uint32_t)(lsn % 7),
+                              .kind = HX_REC_IMAGE,
+                              .len = FLEET_PAYLOAD,
+                              .payload = payload};
 }
 
 static int cmp_rec(const struct fleet_rec *a, struct hx_lsn lsn, struct hx_epoch epoch)
@@ -256,7 +265,8 @@ void fleet_gossip(struct fleet *f)
     for (uint32_t p = 0; p < f->geometry.pg_count; p++)
         for (unsigned i = 0; i < HX_COPIES; i++)
             for (unsigned k = 0; k < HX_COPIES; k++)
-                if (i != k && !f->servers[fleet_server_at(f, p, i)].down && !f->servers[fleet_server_at(f, p, k)].down)
+                if (i != k && !f->servers[fleet_server_at(f, p, i)].down &&
+                    !f->servers[fleet_server_at(f, p, k)].down)
                     gossip_pair(fleet_seg_at(f, p, i), fleet_seg_at(f, p, k));
 }
 
@@ -291,14 +301,16 @@ static void on_fence(struct fleet_seg *s, const struct hx_msg_head *h, struct an
     for (size_t i = 0; i < s->count; i++) {
         const struct fleet_rec *r = &s->recs[i];
         if (!r->damaged && r->lsn.v > s->hint.v)
-            v.entries[v.entry_count++] = (struct hx_inv_entry){r->lsn, r->prev, r->epoch, r->cpl ? HX_INV_CPL : 0, rec_sum(r)};
+            v.entries[v.entry_count++] =
+                (struct hx_inv_entry){r->lsn, r->prev, r->epoch, r->cpl ? HX_INV_CPL : 0, rec_sum(r)};
     }
     reserve(a, hx_inventory_encoded_len(&v));
     hx_inventory_encode(&v, &a->e);
     free(v.entries);
 }
 
-static void on_fetch(struct fleet *f, struct fleet_seg *s, const struct hx_msg_head *h, struct hx_dec *d, struct answer *a)
+static void on_fetch(struct fleet *f, struct fleet_seg *s, const struct hx_msg_head *h, struct hx_dec *d,
+                     struct answer *a)
 {
     struct hx_lsn after = HX_LSN(hx_dec_u64(d)), to = HX_LSN(hx_dec_u64(d));
     uint32_t max = hx_dec_u32(d);
@@ -321,13 +333,15 @@ static void on_fetch(struct fleet *f, struct fleet_seg *s, const struct hx_msg_h
             break;
         }
         hx_frame_builder_reset(b, &f->geometry.volume, h->pg, r->epoch, r->prev);
-        hx_frame_builder_add(b, r->lsn, r->page, r->kind, r->cpl ? HX_REC_CPL : 0, (struct hx_bytes){r->payload, r->len}, (struct hx_bytes){0});
+        hx_frame_builder_add(b, r->lsn, r->page, r->kind, r->cpl ? HX_REC_CPL : 0,
+                             (struct hx_bytes){r->payload, r->len}, (struct hx_bytes){0});
         a->e.len += hx_frame_builder_seal(b, HX_LSN(0), HX_LSN(0), HX_LSN(0), 77, a->e.p + a->e.len);
     }
     hx_frame_builder_free(b);
 }
 
-static void store_frames(struct fleet *f, struct fleet_seg *s, const struct hx_msg_head *h, const struct hx_history *hist, struct hx_dec *d)
+static void store_frames(struct fleet *f, struct fleet_seg *s, const struct hx_msg_head *h,
+                         const struct hx_history *hist, struct hx_dec *d)
 {
     uint8_t *buf = malloc(HX_FRAME_RAW_MAX);
     while (d->off < d->len) {
@@ -353,7 +367,8 @@ static void store_frames(struct fleet *f, struct fleet_seg *s, const struct hx_m
     free(buf);
 }
 
-static void on_repair(struct fleet *f, struct fleet_seg *s, const struct hx_msg_head *h, struct hx_dec *d, struct answer *a)
+static void on_repair(struct fleet *f, struct fleet_seg *s, const struct hx_msg_head *h, struct hx_dec *d,
+                      struct answer *a)
 {
     struct hx_history hist = {0};
     assert_int_equal(hx_history_decode(&hist, d), 0);
@@ -385,7 +400,8 @@ static void check_written_back(struct fleet *f, const struct hx_geometry *g, con
     }
 }
 
-static void on_adopt(struct fleet *f, struct fleet_seg *s, const struct hx_msg_head *h, struct hx_dec *d, struct answer *a)
+static void on_adopt(struct fleet *f, struct fleet_seg *s, const struct hx_msg_head *h, struct hx_dec *d,
+                     struct answer *a)
 {
     struct hx_history hist = {0};
     assert_int_equal(hx_history_decode(&hist, d), 0);
@@ -467,7 +483,8 @@ static void on_hello(struct fleet *f, uint32_t server, struct answer *a)
     hx_hello_encode(&h, &a->e);
 }
 
-static void dispatch(struct fleet *f, uint32_t server, const struct hx_msg_head *h, struct hx_bytes body, struct answer *a)
+static void dispatch(struct fleet *f, uint32_t server, const struct hx_msg_head *h, struct hx_bytes body,
+                     struct answer *a)
 {
     struct hx_dec d = hx_dec_init(body.p, body.len);
     if (h->type == HX_MSG_HELLO) {

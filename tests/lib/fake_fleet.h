@@ -64,7 +64,8 @@ struct fleet_flight {
 struct fleet;
 /* Looks at a request before the server does: 0 go on, negative: answer this status, FLEET_SILENT: swallow it. */
 #define FLEET_SILENT 1
-typedef int (*fleet_hook)(void *ctx, struct fleet *f, uint32_t server, const struct hx_msg_head *h, struct hx_bytes body);
+typedef int (*fleet_hook)(void *ctx, struct fleet *f, uint32_t server, const struct hx_msg_head *h,
+                          struct hx_bytes body);
 
 struct fleet {
     struct fleet_server *servers;
@@ -94,7 +95,8 @@ uint32_t fleet_server_at(const struct fleet *f, uint32_t pg, unsigned slot);
 int fleet_append(struct fleet *f, uint32_t pg, unsigned slot, const struct fleet_rec *rec, struct hx_lsn vdl);
 int fleet_adopt(struct fleet *f, uint32_t pg, unsigned slot, struct hx_epoch epoch, const struct hx_history *h);
 /* Makes a record whose bytes follow from its LSN, epoch and SALT. */
-struct fleet_rec fleet_make(uint64_t lsn, uint64_t epoch, uint64_t prev, bool cpl, unsigned salt, uint8_t payload[FLEET_PAYLOAD]);
+struct fleet_rec fleet_make(uint64_t lsn, uint64_t epoch, uint64_t prev, bool cpl, unsigned salt,
+                            uint8_t payload[FLEET_PAYLOAD]);
 struct hx_lsn fleet_scl(const struct fleet_seg *s, const struct hx_history *h);
 bool fleet_holds(const struct fleet_seg *s, struct hx_lsn lsn, struct hx_epoch epoch);
 /* One round of gossip of records among all members of a PG that are up: equal tops, valid records. */

@@ -82,7 +82,8 @@ static struct world_mail *mail_new(struct world *w, uint32_t to, uint64_t call, 
     }
     struct world_mail *m = calloc(1, sizeof *m);
     hx_assert(m != NULL);
-    *m = (struct world_mail){.state = MAIL_SENT, .from_node = -1, .to = to, .call = call, .due_ms = w->now_ms + timeout_ms};
+    *m = (struct world_mail){
+        .state = MAIL_SENT, .from_node = -1, .to = to, .call = call, .due_ms = w->now_ms + timeout_ms};
     return w->mail[w->mail_count++] = m;
 }
 
@@ -222,7 +223,8 @@ static bool deliver(struct world *w, size_t at)
     if (m->state != MAIL_SENT)
         return false;
     struct hx_node *n = w->node[m->to];
-    if (n == NULL || world_below(w, 1000) < w->loss || (m->obj == NULL && m->from_node < 0 && world_below(w, 2) == 0)) {
+    if (n == NULL || world_below(w, 1000) < w->loss ||
+        (m->obj == NULL && m->from_node < 0 && world_below(w, 2) == 0)) {
         m->state = MAIL_LOST;
         return true;
     }
@@ -285,7 +287,8 @@ void world_ask(struct world *w, unsigned i, struct hx_msg_head *h, struct hx_byt
     m->token = ++w->token;
     m->bytes = p;
     m->len = HX_MSG_HEAD + body.len;
-    hx_node_request(w->node[i], w->now_ms, w->now_ms * 1000, m->token, 99, ROLES_CLIENT, "w", (struct hx_bytes){p, m->len});
+    hx_node_request(w->node[i], w->now_ms, w->now_ms * 1000, m->token, 99, ROLES_CLIENT, "w",
+                    (struct hx_bytes){p, m->len});
     hx_node_flush(w->node[i]);
     drain_node(w, i);
     hx_assert(m->state == MAIL_ANSWERED);

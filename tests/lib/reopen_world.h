@@ -59,6 +59,7 @@ void world_leave(struct world *w, void *obj);
 /* One event, or time passes. */
 void world_step(struct world *w);
 /* A request at once, past the network; the server must be up.  *ret_reply: whole answer, caller frees. */
-void world_ask(struct world *w, unsigned server, struct hx_msg_head *h, struct hx_bytes body, struct hx_bytes *ret_reply);
+void world_ask(struct world *w, unsigned server, struct hx_msg_head *h, struct hx_bytes body,
+               struct hx_bytes *ret_reply);
 
 #endif

@@ -14,7 +14,8 @@
 
 #define STEPS_MAX 20000
 
-static struct hx_create *start_with(struct fleet *f, uint8_t who, uint64_t pg_bytes, const struct hx_server *servers, uint32_t count)
+static struct hx_create *start_with(struct fleet *f, uint8_t who, uint64_t pg_bytes,
+                                    const struct hx_server *servers, uint32_t count)
 {
     struct hx_create *c = NULL;
     struct hx_create_cfg cfg = {.name = "vol0", .pg_bytes = pg_bytes, .created_us = 5, .now_ms = f->now_ms,
@@ -66,7 +67,8 @@ static unsigned made(struct fleet *f, uint8_t who)
 {
     unsigned n = 0;
     for (uint32_t i = 0; i < f->server_count; i++)
-        n += f->servers[i].seg_count > 0 && f->servers[i].segs[0].there && f->servers[i].segs[0].geometry.volume.b[0] == who;
+        n += f->servers[i].seg_count > 0 && f->servers[i].segs[0].there &&
+             f->servers[i].segs[0].geometry.volume.b[0] == who;
     return n;
 }
 
@@ -301,7 +303,8 @@ static void a_refusal_ends_it_at_once_and_names_the_server(void **state)
 
 /* ---- lookup ---- */
 
-static void add(struct hx_lookup_sum *s, const struct hx_geometry *g, uint32_t server, uint64_t top, bool alive, uint64_t writer_epoch)
+static void add(struct hx_lookup_sum *s, const struct hx_geometry *g, uint32_t server, uint64_t top, bool alive,
+                uint64_t writer_epoch)
 {
     struct hx_lookup l = {.volume = g->volume, .top = HX_EPOCH(top), .promised = HX_EPOCH(top), .geometry = *g,
                           .writer = {.alive = alive, .ago_ms = 100 - server, .epoch = HX_EPOCH(writer_epoch)}};

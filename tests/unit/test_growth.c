@@ -26,7 +26,8 @@ static struct stage set_up(uint32_t servers)
     struct stage s = {.f = fleet_new(servers, 1, 1000)};
     struct hx_recovery *r;
     memset(s.owner.b, 4, 16);
-    struct hx_recovery_cfg cfg = {.hint = &s.f->geometry, .epoch_seen = HX_EPOCH(1), .now_ms = s.f->now_ms, .owner = s.owner};
+    struct hx_recovery_cfg cfg = {
+        .hint = &s.f->geometry, .epoch_seen = HX_EPOCH(1), .now_ms = s.f->now_ms, .owner = s.owner};
     assert_int_equal(hx_recovery_new(&cfg, &r), 0);
     struct fleet_part p = fleet_recovery(r);
     for (int i = 0; i < STEPS_MAX && hx_recovery_state(r) < HX_RECOVERY_OPEN; i++)

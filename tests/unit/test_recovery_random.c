@@ -158,7 +158,8 @@ static void check_open(struct world *w, const struct hx_recovery_result *res)
         for (size_t n = 0; n < w->writers; n++)
             opened |= w->w[n].epoch == w->newest.e[i].epoch.v;
         if (opened)
-            assert_true(k < h->count && h->e[k].vdl.v == w->newest.e[i].vdl.v && h->e[k].end.v == w->newest.e[i].end.v);
+            assert_true(k < h->count && h->e[k].vdl.v == w->newest.e[i].vdl.v &&
+                        h->e[k].end.v == w->newest.e[i].end.v);
     }
     for (size_t i = 0; i < w->count; i++)
         assert_true(w->log[i].lsn <= top->end.v);

@@ -179,7 +179,8 @@ static void check_history(struct life *l, const struct hx_history *h)
 }
 
 /* O5 for one member: every page with a record, and some without. */
-static void check_pages(struct life *l, const struct hx_recovery_result *res, unsigned server, uint32_t pg, const uint64_t *want)
+static void check_pages(struct life *l, const struct hx_recovery_result *res, unsigned server, uint32_t pg,
+                        const uint64_t *want)
 {
     uint64_t n = hx_geometry_pg_pages(&res->geometry);
     uint8_t *body = malloc(12 + 4 * n);
@@ -275,7 +276,8 @@ static void make_volume(struct life *l)
     assert_int_equal(hx_geometry_copy(&l->geometry, hx_create_geometry(c)), 0);
     world_leave(&l->w, c);
     hx_create_free(c);
-    assert_int_equal(hx_history_push(&l->newest, (struct hx_history_entry){HX_EPOCH(1), HX_LSN(0), HX_LSN(0), LAL}), 0);
+    assert_int_equal(
+        hx_history_push(&l->newest, (struct hx_history_entry){HX_EPOCH(1), HX_LSN(0), HX_LSN(0), LAL}), 0);
 }
 
 static struct hx_recovery *start_opening(struct life *l)
@@ -449,8 +451,9 @@ static void lives_on_real_servers_keep_what_was_acknowledged(void **state)
     for (seed_now = from; seed_now <= to; seed_now++)
         one_life(seed_now, &durable, &pages, &crashes, &grown);
     seed_now = 0;
-    print_message("# %llu reigns got something acknowledged, %llu pages compared, %llu power losses, %u groups added\n",
-                  (unsigned long long)durable, (unsigned long long)pages, (unsigned long long)crashes, grown);
+    print_message(
+        "# %llu reigns got something acknowledged, %llu pages compared, %llu power losses, %u groups added\n",
+        (unsigned long long)durable, (unsigned long long)pages, (unsigned long long)crashes, grown);
     if (one == NULL)
         assert_true(durable > LIVES && pages > 100000 && crashes > LIVES * 5 && grown > LIVES / 2);
 }
