@@ -71,7 +71,9 @@ static int start(struct demo *d, bool temporary)
         err = demo_control_open(d);
     if (err)
         return admin_fail(d->json, err, "hexad demo", NULL, NULL);
-    code = demo_dir_certificates(d);
+    code = demo_dir_layout(d);
+    if (!code)
+        code = demo_dir_certificates(d);
     if (!code)
         code = demo_server_start_all(d);
     if (!code)

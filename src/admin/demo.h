@@ -68,6 +68,7 @@ struct demo {
 
 /* ---- demo_dir.c ---- */
 int demo_dir_open(struct demo *d, bool temporary); /* makes or reopens it, takes the lock (D4); complains */
+int demo_dir_layout(struct demo *d);               /* what is in it; from here on the watcher must be there */
 int demo_dir_certificates(struct demo *d);
 int demo_dir_configs(struct demo *d);         /* once the ports are known */
 void demo_dir_remove(int dir_fd, const char *dir, bool made_dir); /* D2 */

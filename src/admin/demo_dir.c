@@ -122,25 +122,15 @@ static void read_marker(struct demo *d)
     free(text);
 }
 
-static int make_layout(struct demo *d)
+static int name_paths(struct demo *d)
 {
-    static const char *const dirs[] = {"tls", "data", "log", "mnt"};
-    char text[128], path[PATH_MAX + 16], real[PATH_MAX];
+    char real[PATH_MAX];
     if (!realpath(d->dir, real))
         return hx_err_from_errno(errno);
     snprintf(d->dir, sizeof d->dir, "%s", real);
     if (strlen(real) + 128 > PATH_MAX)
         return HX_E_NAMETOOLONG;
     snprintf(d->mnt, sizeof d->mnt, "%.*s/mnt", PATH_MAX - 8, real);
-    int n = snprintf(text, sizeof text, "hexad-demo 1\ndirectory %s\nkept %s\n", d->made_dir ? "made" : "found",
-                     d->keep ? "yes" : "no");
-    snprintf(path, sizeof path, "%s/" MARKER, real);
-    int err = hx_file_replace(path, text, (size_t)n, 0600);
-    if (err)
-        return err;
-    for (size_t i = 0; i < HX_ARRAY_LEN(dirs); i++)
-        if (mkdirat(d->dir_fd, dirs[i], 0700) < 0 && errno != EEXIST)
-            return hx_err_from_errno(errno);
     return 0;
 }
 
@@ -157,7 +147,7 @@ int demo_dir_open(struct demo *d, bool temporary)
     d->made_files = !err; /* the lock is ours, so is what is in there */
     if (!err) {
         read_marker(d);
-        err = make_layout(d);
+        err = name_paths(d);
     }
     if (err == HX_E_EXIST)
         return complain(d, err, "it holds other files", "name a new or an empty directory: hexad demo --dir DIR");
@@ -166,24 +156,54 @@ int demo_dir_open(struct demo *d, bool temporary)
     return err ? complain(d, err, NULL, NULL) : 0;
 }
 
+int demo_dir_layout(struct demo *d)
+{
+    static const char *const dirs[] = {"tls", "data", "log", "mnt"};
+    char text[128], path[PATH_MAX + 16];
+    int n = snprintf(text, sizeof text, "hexad-demo 1\ndirectory %s\nkept %s\n", d->made_dir ? "made" : "found",
+                     d->keep ? "yes" : "no");
+    snprintf(path, sizeof path, "%s/" MARKER, d->dir);
+    int err = hx_file_replace(path, text, (size_t)n, 0600);
+    for (size_t i = 0; i < HX_ARRAY_LEN(dirs) && !err; i++)
+        if (mkdirat(d->dir_fd, dirs[i], 0700) < 0 && errno != EEXIST)
+            err = hx_err_from_errno(errno);
+    return err ? complain(d, err, NULL, NULL) : 0;
+}
+
 /* ---- certificates and configurations ---- */
+
+static void remove_tree(int parent, const char *name, dev_t dev);
+static bool is_there(const struct demo *d, const char *name)
+{
+    return faccessat(d->dir_fd, name, F_OK, 0) == 0;
+}
+
+/* A demo that was killed in here left some of them: start over. */
+static int clear_certificates(struct demo *d)
+{
+    struct stat st;
+    if (fstat(d->dir_fd, &st) < 0)
+        return hx_err_from_errno(errno);
+    remove_tree(d->dir_fd, "tls", st.st_dev);
+    return mkdirat(d->dir_fd, "tls", 0700) < 0 ? hx_err_from_errno(errno) : 0;
+}
 
 int demo_dir_certificates(struct demo *d)
 {
     char ca[PATH_MAX + 32], crt[PATH_MAX + 40], key[PATH_MAX + 40], out[PATH_MAX + 32], why[HX_WHY_MAX] = "";
-    if (faccessat(d->dir_fd, "tls/client.key", F_OK, 0) == 0)
+    if (is_there(d, "tls/client.key") && is_there(d, "tls/client.crt"))
         return 0; /* made last, so all are there */
     snprintf(ca, sizeof ca, "%s/tls/ca", d->dir);
     snprintf(crt, sizeof crt, "%s.crt", ca);
     snprintf(key, sizeof key, "%s.key", ca);
-    int err = faccessat(d->dir_fd, "tls/ca.crt", F_OK, 0) == 0 ? 0 : hx_cert_create_ca(ca, "hexad demo CA", 3650, why);
+    int err = clear_certificates(d);
+    if (!err)
+        err = hx_cert_create_ca(ca, "hexad demo CA", 3650, why);
     for (unsigned i = 0; i < DEMO_SERVERS + 1 && !err; i++) {
         bool client = i == DEMO_SERVERS;
         snprintf(out, sizeof out, "%s/tls/%s", d->dir, client ? "client" : demo_names[i]);
         err = hx_cert_create(crt, key, out, client ? HX_ROLE_WRITER : HX_ROLE_SEGMENT, client ? "demo" : demo_names[i],
                              client ? NULL : "127.0.0.1,localhost", 3650, why);
-        if (err == HX_E_EXIST) /* of a demo that was killed here */
-            err = 0;
     }
     return err ? complain(d, err, why, NULL) : 0;
 }
@@ -242,23 +262,31 @@ static void remove_tree(int parent, const char *name, dev_t dev)
     (void)unlinkat(parent, name, AT_REMOVEDIR);
 }
 
+/* And what hx_file_replace leaves when it is killed. */
+static void remove_file(int dir_fd, const char *name)
+{
+    char tmp[64];
+    snprintf(tmp, sizeof tmp, "%s.tmp", name);
+    (void)unlinkat(dir_fd, tmp, 0);
+    (void)unlinkat(dir_fd, name, 0);
+}
+
 void demo_dir_remove(int dir_fd, const char *dir, bool made_dir)
 {
-    static const char *const trees[] = {"tls", "data", "log"}, *const files[] = {"hexad.conf", "control"};
+    static const char *const trees[] = {"tls", "data", "log"}, *const files[] = {"hexad.conf", "control", MARKER};
     struct stat st;
-    char name[32];
+    char name[40];
     if (fstat(dir_fd, &st) < 0)
         return;
     for (size_t i = 0; i < HX_ARRAY_LEN(trees); i++)
         remove_tree(dir_fd, trees[i], st.st_dev);
-    for (size_t i = 0; i < HX_ARRAY_LEN(files); i++)
-        (void)unlinkat(dir_fd, files[i], 0);
+    (void)unlinkat(dir_fd, "mnt", AT_REMOVEDIR); /* fails while something is mounted there */
     for (unsigned i = 0; i < DEMO_SERVERS; i++) {
         snprintf(name, sizeof name, "%s.conf", demo_names[i]);
-        (void)unlinkat(dir_fd, name, 0);
+        remove_file(dir_fd, name);
     }
-    (void)unlinkat(dir_fd, "mnt", AT_REMOVEDIR); /* fails while something is mounted there */
-    (void)unlinkat(dir_fd, MARKER, 0);
+    for (size_t i = 0; i < HX_ARRAY_LEN(files); i++)
+        remove_file(dir_fd, files[i]);
     (void)unlinkat(dir_fd, "lock", 0);
     if (made_dir)
         (void)rmdir(dir);
