@@ -475,11 +475,22 @@ static void fenced(struct hx_recovery *r, const struct hx_ask_reply *reply)
         start_over(r);
 }
 
+/* So many of PG 0's members say that our certificate does not allow this, that no claim can succeed: waiting is no use. */
+static bool forbidden(const struct hx_recovery *r)
+{
+    unsigned refusals = 0;
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        refusals += r->pgs[0]->m[i].task.last_err == HX_E_ROLE;
+    return r->state == HX_RECOVERY_CLAIM && refusals > HX_COPIES - HX_WRITE_QUORUM;
+}
+
 static void member_answer(struct hx_recovery *r, struct rec_member *m, const struct hx_ask_reply *reply)
 {
     uint16_t msg = m->task.msg;
     if (reply->err == HX_E_NO_SEGMENT && msg == HX_MSG_FENCE) {
         segment_absent(r, m);
+    } else if (reply->err != 0 && forbidden(r)) {
+        rec_fail(r, HX_E_ROLE, "the servers of PG 0 refuse to be opened with it");
     } else if (reply->err != 0) {
         if (r->state <= HX_RECOVERY_REPAIR)
             again(r, m, msg);

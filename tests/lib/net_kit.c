@@ -9,6 +9,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -215,6 +216,7 @@ static char *child(struct net_kit *k, void (*act)(void *arg, int out), void *arg
         /* A clone of a descriptor that the parent's loop watches must not live on here (loop.c). */
         dup2(p[1], 3);
         close_range(4, ~0U, 0);
+        signal(SIGPIPE, SIG_IGN);
         act(arg, 3);
         _exit(0);
     }

@@ -271,6 +271,13 @@ static bool is_above(const struct node *a, const struct node *below)
     return below == a;
 }
 
+/* The volume cannot grow any more: a refusal that changes nothing. */
+static bool is_full(struct world *w, int rc)
+{
+    check(w, rc != HX_E_GROW || w->k.m->pages == PAGES_MAX);
+    return rc == HX_E_GROW;
+}
+
 /* --- operations --------------------------------------------------------------------------------- */
 
 static void do_make(struct world *w)
@@ -293,7 +300,7 @@ static void do_make(struct world *w)
         rc = kit_run(&w->k, hx_fs_mknod(w->k.fs, who, d->ino, name_of(name), S_IFREG | 0600, 0, &a));
     }
     before_model(w, rc == 0);
-    check(w, rc == (d->entry[name] ? HX_E_EXIST : 0));
+    check(w, rc == (d->entry[name] ? HX_E_EXIST : 0) || is_full(w, rc));
     if (rc)
         return;
     struct node *n = node_new(w, &a);
@@ -318,7 +325,7 @@ static void do_link(struct world *w)
     int expected = d->entry[name] ? HX_E_EXIST : S_ISDIR(n->a.mode) ? HX_E_PERM : n->a.nlink == 0 ? HX_E_NOENT : 0;
     if (n->a.nlink == 0 && rc == HX_E_STALE)
         return; /* reaped already */
-    check(w, rc == expected);
+    check(w, rc == expected || is_full(w, rc));
     if (rc)
         return;
     n->a.nlink++;
@@ -397,7 +404,7 @@ static void do_rename(struct world *w)
     struct node *a = d->entry[from], *b = e->entry[to];
     before_model(w, rc == 0 && a != b);
     int expected = predict_rename(a, d, b, e, flags);
-    check(w, rc == expected || (a == b && rc <= 0)); /* onto itself: which refusal comes first is no promise */
+    check(w, rc == expected || is_full(w, rc) || (a == b && rc <= 0)); /* onto itself: which refusal comes first is no promise */
     if (rc == 0)
         model_rename(w, d, from, e, to, flags & HX_FS_RENAME_EXCHANGE);
 }
@@ -419,7 +426,7 @@ static void do_write(struct world *w)
     before_model(w, rc == 0);
     if (rc == HX_E_STALE && n->a.nlink == 0)
         return;
-    check(w, rc == 0 || rc == HX_E_GROW);
+    check(w, rc == 0 || is_full(w, rc));
     if (rc)
         return;
     check(w, at == (append ? n->a.size : off));
@@ -482,7 +489,7 @@ static void do_fallocate(struct world *w)
         ;
     if (rc == HX_E_STALE && n->a.nlink == 0)
         return;
-    check(w, rc == 0 || rc == HX_E_GROW);
+    check(w, rc == 0 || is_full(w, rc));
     if (!punch && !keep && rc == 0 && off + len > n->a.size)
         resize(w, n, off + len);
     if (punch && off < n->a.size)
