@@ -363,7 +363,8 @@ void hx_conn_delivered(struct hx_conn *c)
 
 void hx_conn_replied(struct hx_conn *c)
 {
-    set_phase(c, HX_CONN_IDLE);
+    bool more = left_over(c) || evbuffer_get_length(bufferevent_get_input(c->bev)); /* the next request has begun */
+    set_phase(c, more ? HX_CONN_RECEIVING : HX_CONN_IDLE);
     /* Head and body leave as one record, and at the end of this iteration: by itself libevent waits
      * for epoll to say that an empty socket buffer has room. */
     struct evbuffer *out = bufferevent_get_output(c->bev);

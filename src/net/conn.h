@@ -17,7 +17,7 @@ struct hx_readahead;
 /*
  * HANDSHAKE  accepted; or just after it, no bytes   -> RECEIVING or PENDING, as from IDLE
  * RECEIVING  part of a request is here             -> PENDING: the request is complete
- * PENDING    the handler owes an answer            -> IDLE:    hx_conn_replied
+ * PENDING    the handler owes an answer            -> IDLE or RECEIVING: hx_conn_replied
  * IDLE       answered, perhaps still being written -> RECEIVING: bytes arrive
  * HANDSHAKE and RECEIVING end by request_ms (more for bodies that keep coming), IDLE (and a
  * finished handshake without a request) by idle_ms, PENDING never.
