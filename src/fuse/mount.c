@@ -20,6 +20,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -344,6 +345,7 @@ static int check_place(struct hx_mount_opts *o, char why[HX_WHY_MAX])
 {
     struct hx_place place;
     struct stat st;
+    struct statvfs fs;
     char source[HX_NAME_MAX + 16];
     int err = hx_place_find(o->dir, &place);
     snprintf(source, sizeof source, "hexad:%s", o->volume);
@@ -352,7 +354,8 @@ static int check_place(struct hx_mount_opts *o, char why[HX_WHY_MAX])
         snprintf(why, HX_WHY_MAX, "%.100s is mounted on %.100s", place.source, o->dir);
         return strcmp(place.source, source) == 0 ? HX_E_MOUNTED : HX_E_IN_USE;
     }
-    if (stat(o->dir, &st) < 0) {
+    /* A dead mount's root may still be in the kernel's attribute cache; statvfs is never answered from there. */
+    if (stat(o->dir, &st) < 0 || (place.mounted && statvfs(o->dir, &fs) < 0)) {
         snprintf(why, HX_WHY_MAX, "%.180s: %s", o->dir, strerror(errno));
         return errno == ENOTCONN ? HX_E_STALE_MOUNT : hx_err_from_errno(errno);
     }
@@ -417,7 +420,7 @@ int hx_mount_main(int argc, char **argv)
 {
     struct hx_mount_opts o;
     int code = hx_mount_parse(argc, argv, &o);
-    hx_log_init("hexad", HX_LOG_STDERR, o.debug ? HX_LOG_DEBUG : HX_LOG_INFO);
+    hx_log_init("hexad", HX_LOG_STDERR, o.debug ? HX_LOG_DEBUG : o.foreground ? HX_LOG_INFO : HX_LOG_WARN);
     if (code == 0)
         code = start(&o);
     hx_mount_opts_fini(&o);

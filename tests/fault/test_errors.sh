@@ -3,7 +3,7 @@
 # That these can fail was tried by expecting neighbouring exit codes.
 . "${HEXAD_SOURCE:?}/tests/lib/kit.sh" || exit 99
 needs_fuse
-plan 32
+plan 31
 dir=$work/d
 demo_up "$dir"
 mkdir "$work/m" "$work/n"
@@ -42,34 +42,33 @@ wrong "its status as well" 1 "no such volume" "$HEXAD" status nosuch
 wrong "a volume that exists" 1 "exists already" "$HEXAD" create vol0
 wrong "a directory that does not exist" 1 "$work/absent" "$HEXAD" mount vol0 "$work/absent"
 wrong "a volume that is mounted elsewhere: exit code 7" 7 "mounted elsewhere" "$HEXAD" mount vol0 "$work/m"
-wrong "a second mount on the same directory" 1 "mounted" "$HEXAD" mount vol0 "$dir/mnt"
+wrong "a second mount on the same directory: exit code 7" 7 "mounted" "$HEXAD" mount vol0 "$dir/mnt"
 ln -s "$HEXAD" "$work/mount.hexad"
 check "for the mount helper that is no error: exit code 0" "$work/mount.hexad" vol0 "$dir/mnt"
-wrong "nothing is mounted there" 1 "$work/m" "$HEXAD" umount "$work/m"
+wrong "nothing is mounted there" 2 "$work/m" "$HEXAD" umount "$work/m"
 
 # ---- configuration ----
 broken() { # broken FILE SED-SCRIPT: a copy of the demo's configuration with something wrong
     cp -r "$dir/tls" "$work/" 2>/dev/null
     sed "$2" "$dir/hexad.conf" >"$work/$1"
 }
-with() { env HEXAD_CONFIG="$work/$1" "${@:2}"; }
 broken typo.conf 's/^cert = /crt = /'
 line=$(grep -n '^crt' "$work/typo.conf" | cut -d: -f1)
-wrong "a misspelt key: file, line and the nearest" 2 "typo.conf:$line.*cert" with typo.conf "$HEXAD" status vol0
+wrong "a misspelt key: file, line and the nearest" 2 "typo.conf:$line.*cert" env HEXAD_CONFIG="$work/typo.conf" "$HEXAD" status vol0
 broken twice.conf 's/^key = .*/&\n&/'
-wrong "a key given twice: file and line" 2 "twice.conf:[0-9]+" with twice.conf "$HEXAD" status vol0
+wrong "a key given twice: file and line" 2 "twice.conf:[0-9]+" env HEXAD_CONFIG="$work/twice.conf" "$HEXAD" status vol0
 broken section.conf 's/^\[servers\]/[severs]/'
-wrong "a misspelt section: file, line and the nearest" 2 "section.conf:[0-9]+.*servers" with section.conf "$HEXAD" status vol0
+wrong "a misspelt section: file, line and the nearest" 2 "section.conf:[0-9]+.*servers" env HEXAD_CONFIG="$work/section.conf" "$HEXAD" status vol0
 broken url.conf 's|https://127.0.0.1|http://127.0.0.1|'
-wrong "an address that is not https" 2 "url.conf:[0-9]+.*https" with url.conf "$HEXAD" status vol0
-wrong "no configuration at all" 1 "absent.conf" with absent.conf "$HEXAD" status vol0
+wrong "an address that is not https" 2 "url.conf:[0-9]+.*https" env HEXAD_CONFIG="$work/url.conf" "$HEXAD" status vol0
+wrong "no configuration at all" 1 "absent.conf" env HEXAD_CONFIG="$work/absent.conf" "$HEXAD" status vol0
 broken open.conf ''
 chmod 644 "$work/tls/client.key"
-wrong "a private key that others can read: exit code 6" 6 "client.key" with open.conf "$HEXAD" status vol0
+wrong "a private key that others can read: exit code 6" 6 "client.key" env HEXAD_CONFIG="$work/open.conf" "$HEXAD" status vol0
 chmod 600 "$work/tls/client.key"
 "$HEXAD" cert create-ca --out "$work/other" >/dev/null 2>&1
 broken ca.conf "s|^ca = .*|ca = $work/other.crt|"
-wrong "servers whose certificate is another authority's: exit code 6" 6 "certificate" with ca.conf "$HEXAD" mount vol0 "$work/m"
+wrong "servers whose certificate is another authority's: exit code 6" 6 "certificate" env HEXAD_CONFIG="$work/ca.conf" "$HEXAD" mount vol0 "$work/m"
 
 # ---- a lost quorum ----
 demo kill mount
