@@ -314,6 +314,8 @@ static int verb_read(struct hx_node *n, struct hx_req *r)
         return HX_E_NO_SEGMENT;
     if (s->error)
         return s->error;
+    if (r->role == HX_NODE_ROLE_SEGMENT && !is_member(s, r->name)) /* a peer that mends a damaged page */
+        return HX_E_WRONG_MEMBER;
     if (r->head.epoch.v < s->meta.promised.v)
         return HX_E_FENCED;
     if (hx_seg_top(s).v != r->head.epoch.v)

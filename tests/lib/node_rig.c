@@ -316,9 +316,9 @@ size_t hx_rig_run(struct hx_rig *r, uint32_t pg, uint64_t epoch, uint64_t prev, 
 static void deliver(struct hx_rig *r, struct hx_rig_post *p)
 {
     struct hx_rig_reply a = {0};
-    if (!r->node[p->from] || r->cut[p->from])
+    if (!r->node[p->from])
         return;
-    if (!r->node[p->to] || r->cut[p->to]) {
+    if (!r->node[p->to] || r->cut[p->to] || r->cut[p->from]) {
         hx_node_answer(r->node[p->from], r->now_ms, p->call, HX_E_CONNECT, (struct hx_bytes){NULL, 0});
     } else {
         uint64_t token = ++r->token;
@@ -326,6 +326,8 @@ static void deliver(struct hx_rig *r, struct hx_rig_post *p)
         hx_node_flush(r->node[p->to]);
         hx_rig_take(r, p->to, token, &a);
         hx_assert(a.came);
+        if (r->hook)
+            r->hook(r, p->from, hx_get_u16(p->bytes + 6));
         hx_node_answer(r->node[p->from], r->now_ms, p->call, 0, (struct hx_bytes){a.bytes, a.body.len + HX_REPLY_HEAD});
         r->delivered++;
     }

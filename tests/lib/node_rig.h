@@ -29,6 +29,8 @@ struct hx_rig {
     struct hx_rig_post *posts;
     size_t post_count;
     uint64_t delivered;
+    /* Called before server FROM gets the answer to its message of TYPE. */
+    void (*hook)(struct hx_rig *r, unsigned from, unsigned type);
 };
 void hx_rig_init(struct hx_rig *r, unsigned count, uint64_t pg_bytes, uint32_t pgs, uint32_t log_file_bytes);
 void hx_rig_fini(struct hx_rig *r);

@@ -231,6 +231,103 @@ static void no_history_below_the_promise_comes_by_gossip(void **state)
     hx_rig_fini(&r);
 }
 
+static unsigned hook_type, hook_done;
+static struct hx_history hook_history;
+/* When the answer to a message of hook_type is about to reach server 1: fenced at 5, or given another history. */
+static void overtake(struct hx_rig *r, unsigned from, unsigned type)
+{
+    if (from != 1 || type != hook_type || hook_done++)
+        return;
+    if (type == HX_MSG_HISTORY)
+        assert_int_equal(hx_rig_fence(r, 1, PG, 5, 1, NULL), 0);
+    else
+        assert_int_equal(hx_rig_adopt(r, 1, PG, 2, &hook_history, NULL, NULL), 0);
+}
+
+/* Promise: a fence that comes while a history is on its way keeps that history out. */
+static void a_fence_overtakes_a_history_on_its_way(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_history h = {0};
+    start(&r, 2);
+    grow(&r, &h, 2, 0, 1000);
+    assert_int_equal(hx_rig_adopt(&r, 0, PG, 2, &h, NULL, NULL), 0);
+    hook_type = HX_MSG_HISTORY;
+    hook_done = 0;
+    r.hook = overtake;
+    for (unsigned i = 0; i < 30; i++)
+        hx_rig_step(&r, 60);
+    assert_int_equal(hook_done, 1);
+    assert_int_equal(status(&r, 1).top.v, 1);
+    hx_history_fini(&h);
+    hx_rig_fini(&r);
+}
+
+/* Promise: records that were asked for under one history are not taken under the next.  Method: while 1..5 of epoch 1 are on
+ * their way, the server adopts a history that cuts at 3. */
+static void records_on_their_way_do_not_survive_a_new_history(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_inventory v = {0};
+    start(&r, 2);
+    append_to(&r, 1, 1, 0, 1, 3, 0);
+    append_to(&r, 1, 1, 3, 4, 2, 0);
+    hook_history = (struct hx_history){0};
+    grow(&r, &hook_history, 2, 3, 1003);
+    hook_type = HX_MSG_FETCH;
+    hook_done = 0;
+    r.hook = overtake;
+    for (unsigned i = 0; i < 30 && !hook_done; i++)
+        hx_rig_step(&r, 60);
+    assert_int_equal(hook_done, 1);
+    assert_int_equal(hx_rig_fence(&r, 1, PG, 2, 1, &v), 0);
+    assert_int_equal(v.entry_count, 0);
+    hx_inventory_fini(&v);
+    hx_history_fini(&hook_history);
+    hx_rig_fini(&r);
+}
+
+/* Promise: nothing is deleted that a lagging member may still need, however dead it is here.  Method: one of three is away while
+ * the same 4 pages are written again and again; floor follows, gc stays where the third is. */
+static void a_laggard_finds_everything_above_gc(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    uint8_t image[HX_PAGE_SIZE];
+    uint64_t lsn = 0;
+    start(&r, 3);
+    append_to(&r, 7, 1, 0, 1, 3, 0);
+    r.cut[2] = true;
+    for (lsn = 4; lsn <= 200; lsn++) {
+        for (size_t i = 0; i < sizeof image; i++)
+            image[i] = (uint8_t)(lsn * 41 + i * i * 7 + i / 3);
+        struct hx_rig_rec rec = {lsn, (uint32_t)(lsn % 4), HX_REC_IMAGE, HX_REC_CPL, image, sizeof image};
+        size_t n = hx_rig_frame(&r, PG, 1, lsn - 1, &rec, 1, (struct hx_rig_marks){lsn - 1, lsn - 1, 3});
+        for (unsigned i = 0; i < 2; i++)
+            assert_int_equal(hx_rig_append(&r, i, 1, lsn - 1, lsn - 1, r.frame, n, NULL), 0);
+        hx_rig_step(&r, 50);
+    }
+    uint64_t before = status(&r, 0).disk_bytes;
+    r.cut[2] = false;
+    r.now_ms += 5000;
+    assert_true(hx_rig_settle(&r, PG, 200, 60));
+    assert_int_equal(status(&r, 2).scl.v, 200);
+    /* And once all have it, it goes. */
+    size_t n = hx_rig_run(&r, PG, 1, 200, 201, 1, 200);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(hx_rig_append(&r, i, 1, 200, 200, r.frame, n, NULL), 0);
+    struct hx_rig_rec rec = {202, 1, HX_REC_IMAGE, HX_REC_CPL, image, sizeof image};
+    n = hx_rig_frame(&r, PG, 1, 201, &rec, 1, (struct hx_rig_marks){201, 201, 201});
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(hx_rig_append(&r, i, 1, 201, 201, r.frame, n, NULL), 0);
+    for (unsigned i = 0; i < 40; i++)
+        hx_rig_step(&r, 50);
+    assert_true(status(&r, 0).disk_bytes < before / 2);
+    hx_rig_fini(&r);
+}
+
 /* Promise: a server with an empty directory is not taken for the old one: under a new incarnation it is a STRANGER, and its
  * peers give it nothing; nor do its segments exist. */
 static void a_wiped_server_is_a_stranger(void **state)
@@ -415,6 +512,9 @@ int main(void)
         cmocka_unit_test(of_a_frame_that_was_cut_only_the_rest_is_given),
         cmocka_unit_test(a_fenced_laggard_is_filled_and_reports_to_nobody_old),
         cmocka_unit_test(no_history_below_the_promise_comes_by_gossip),
+        cmocka_unit_test(a_fence_overtakes_a_history_on_its_way),
+        cmocka_unit_test(records_on_their_way_do_not_survive_a_new_history),
+        cmocka_unit_test(a_laggard_finds_everything_above_gc),
         cmocka_unit_test(a_wiped_server_is_a_stranger),
         cmocka_unit_test(the_old_name_over_an_empty_directory_has_no_segments),
         cmocka_unit_test(damage_found_at_a_restart_is_healed),

@@ -200,12 +200,55 @@ static void annulled_records_leave_scl_and_pages(void **state)
     assert_int_equal(scl, 1005);
     assert_int_equal(page_value(r, 1, 2, 1005, 4), 0);
     for (int pass = 0; pass < 2; pass++) {
-        assert_int_equal(hx_rig_fence(r, 0, 1, 3 + (unsigned)pass, 1, &v), 0);
+        assert_int_equal(hx_rig_fence(r, 0, 1, 2, 1 + (unsigned)pass, &v), 0);
         assert_int_equal(v.entry_count, 19); /* 4..20, 1004, 1005: the void ones, too */
         assert_int_equal(v.scl.v, 1005);
         hx_inventory_fini(&v);
         hx_rig_stop(r, 0);
         hx_mem_crash(r->farm[0], 3);
+        assert_int_equal(hx_rig_start(r, 0), 0);
+    }
+    /* The VDL passes them: now they are nothing any more, also for a restart that reads them again. */
+    assert_int_equal(append(r, 1, 2, 1005, 1006, 1, 1005, &scl), 0);
+    for (int pass = 0; pass < 2; pass++) {
+        assert_int_equal(hx_rig_fence(r, 0, 1, 2, 1, &v), 0);
+        assert_int_equal(v.entry_count, 1);
+        assert_int_equal(v.scl.v, 1006);
+        hx_inventory_fini(&v);
+        assert_int_equal(page_value(r, 1, 2, 1006, 4), 0);
+        assert_int_equal(page_value(r, 1, 2, 1006, 1), 1);
+        hx_rig_stop(r, 0);
+        hx_mem_crash(r->farm[0], 4);
+        assert_int_equal(hx_rig_start(r, 0), 0);
+    }
+    hx_history_fini(&h);
+}
+
+/* Promise: what is materialised can never be annulled.  Method: 40 patches of one page above the hint, background work, then
+ * a history that cuts them at 10. */
+static void nothing_is_materialised_beyond_the_hint(void **state)
+{
+    struct hx_rig *r = *state;
+    struct hx_history h = {0};
+    uint8_t payload[12];
+    hx_put_u16(payload, 0);
+    hx_put_u16(payload + 2, 8);
+    for (uint64_t lsn = 1; lsn <= 40; lsn++) {
+        hx_put_u64(payload + 4, lsn);
+        struct hx_rig_rec rec = {lsn, 3, HX_REC_PATCH, HX_REC_CPL, payload, sizeof payload};
+        size_t n = hx_rig_frame(r, 1, 1, lsn - 1, &rec, 1, (struct hx_rig_marks){2, 2, 2});
+        assert_int_equal(hx_rig_append(r, 0, 1, 2, 2, r->frame, n, NULL), 0);
+    }
+    for (unsigned i = 0; i < 5; i++)
+        hx_rig_step(r, 100);
+    grown(r, &h, 2, 10, 1010);
+    assert_int_equal(hx_rig_adopt(r, 0, 1, 2, &h, NULL, NULL), 0);
+    assert_int_equal(append(r, 1, 2, 10, 1012, 1, 10, NULL), 0);
+    for (int pass = 0; pass < 2; pass++) {
+        assert_int_equal(page_value(r, 1, 2, 10, 3), 10);
+        assert_int_equal(page_value(r, 1, 2, 1012, 3), 10);
+        assert_int_equal(page_value(r, 1, 2, 1012, 1012 % 16), 1012);
+        hx_rig_stop(r, 0);
         assert_int_equal(hx_rig_start(r, 0), 0);
     }
     hx_history_fini(&h);
@@ -222,9 +265,19 @@ static void repair_counts_under_the_history_in_the_message(void **state)
     assert_int_equal(hx_history_copy(&h3, &h2), 0);
     grown(r, &h3, 3, 1002, 2000);
     /* Records of epoch 2, which this segment never heard of; 5 is void under h3. */
-    size_t n = hx_rig_run(r, 1, 2, 4, 1001, 2, 4);
+    size_t n = hx_rig_run(r, 1, 2, 4, 1001, 2, 1002);
     assert_int_equal(hx_rig_repair(r, 0, 1, 3, &h3, r->frame, n, &scl), 0);
     assert_int_equal(scl, 1002);
+    /* The VDL in its frames is not open yet: no hint. */
+    for (int pass = 0; pass < 2; pass++) {
+        struct hx_inventory v = {0};
+        assert_int_equal(hx_rig_fence(r, 0, 1, 3, 900, &v), 0);
+        assert_int_equal(v.vdl_hint.v, 3);
+        assert_int_equal(v.entry_count, 4);
+        hx_inventory_fini(&v);
+        hx_rig_stop(r, 0);
+        assert_int_equal(hx_rig_start(r, 0), 0);
+    }
     assert_int_equal(hx_rig_read(r, 0, 1, 3, 3, 1, NULL, NULL), HX_E_NEED_HISTORY);
     /* The promise was raised by it. */
     assert_int_equal(append(r, 1, 1, 5, 6, 1, 3, NULL), HX_E_FENCED);
@@ -401,6 +454,26 @@ static void a_fence_overtakes_an_append_of_the_same_batch(void **state)
     hx_rig_reply_fini(&a2);
 }
 
+/* Promise: the same for ADOPT: what an epoch stored before it was fenced in the same batch is not reported to it. */
+static void a_fence_overtakes_an_adopt_of_the_same_batch(void **state)
+{
+    struct hx_rig *r = *state;
+    struct hx_history h = {0};
+    struct hx_rig_reply a = {0};
+    uint8_t b[256];
+    grown(r, &h, 2, 0, 1000);
+    struct hx_enc e = hx_enc_init(b, sizeof b);
+    hx_history_encode(&h, &e);
+    uint64_t t = hx_rig_ask(r, 0, &(struct hx_rig_ask){.type = HX_MSG_ADOPT, .pg = 1, .epoch = 2, .body = {b, e.len}});
+    hx_rig_ask(r, 0, &(struct hx_rig_ask){.type = HX_MSG_FENCE, .pg = 1, .epoch = 3});
+    hx_node_flush(r->node[0]);
+    hx_rig_take(r, 0, t, &a);
+    assert_int_equal(a.head.status, HX_E_FENCED);
+    assert_int_equal(a.head.promised.v, 3);
+    hx_rig_reply_fini(&a);
+    hx_history_fini(&h);
+}
+
 /* Promise: no byte of a damaged or truncated message is acted on; every one is answered.
  * Method: an APPEND with each byte flipped in turn, and cut at each length. */
 static void damaged_messages_change_nothing(void **state)
@@ -514,6 +587,7 @@ int main(void)
         T(an_append_needs_the_history_of_its_epoch),
         T(adopt_replaces_only_by_a_higher_top),
         T(annulled_records_leave_scl_and_pages),
+        T(nothing_is_materialised_beyond_the_hint),
         T(repair_counts_under_the_history_in_the_message),
         T(appends_are_idempotent_in_any_order),
         T(reads_outside_what_is_complete_are_refused),
@@ -522,6 +596,7 @@ int main(void)
         T(geometry_only_grows_and_only_at_pg_0),
         T(recovery_fetch_is_for_the_owner_of_the_promise),
         T(a_fence_overtakes_an_append_of_the_same_batch),
+        T(a_fence_overtakes_an_adopt_of_the_same_batch),
         T(damaged_messages_change_nothing),
         T(the_writer_lives_while_it_is_heard),
         T(lookup_and_hello_tell_who_is_here),

@@ -315,6 +315,32 @@ static void a_failed_flush_poisons_until_restart(void **state)
     }
 }
 
+/* Promise: what a restart reports is durable, also when the process before it died between write and flush.
+ * Method: a flush fails, so its batch is only in the system's memory; restart; then the power goes. */
+static void a_restart_flushes_what_it_found(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        struct hx_rig r;
+        struct hx_segment_status s;
+        start(&r, 0);
+        size_t n = hx_rig_run(&r, PG, 1, 0, 1, 3, 0);
+        assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, n, NULL), 0);
+        hx_mem_fail(r.farm[0], HX_MEM_FLUSH, 1, HX_E_IO, false);
+        n = hx_rig_run(&r, PG, 1, 3, 4, 60, 0);
+        assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, n, NULL), HX_E_POISONED);
+        restart(&r);
+        assert_int_equal(hx_rig_status(&r, 0, PG, &s), 0);
+        assert_int_equal(s.scl.v, 63);
+        hx_rig_stop(&r, 0);
+        hx_mem_crash(r.farm[0], seed);
+        assert_int_equal(hx_rig_start(&r, 0), 0);
+        assert_int_equal(hx_rig_status(&r, 0, PG, &s), 0);
+        assert_int_equal(s.scl.v, 63);
+        hx_rig_fini(&r);
+    }
+}
+
 /* Promise: a failed write poisons like a failed flush: what is on the disk is not known. */
 static void a_failed_write_poisons_too(void **state)
 {
@@ -574,6 +600,92 @@ static void damage_anywhere_is_never_served(void **state)
     hx_rig_fini(&r);
 }
 
+/* Promise: also when the sidecar is lost together with part of its file, no older version of a page is served in place of one
+ * that cannot be read.  Method: each closed file damaged at many places, its sidecar removed. */
+static void a_lost_sidecar_does_not_hide_damage(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct model m;
+    unsigned tried = 0;
+    model_init(&m, 23);
+    start(&r, 16u << 10);
+    while (m.last < 400)
+        assert_int_equal(step(&r, &m), 0);
+    struct hx_disk_place at = hx_rig_place(&r, PG);
+    hx_rig_stop(&r, 0);
+    uint64_t last = hx_mem_last_log(r.farm[0], &at);
+    for (uint64_t id = 16; id < last; id++) {
+        uint8_t *p, *saved;
+        size_t len;
+        copy_of(&r, id, at, &p, &saved, &len);
+        for (size_t off = dice(&m) % 97; p && off < len; off += 1 + dice(&m) % (len / 24 + 1)) {
+            tried++;
+            p[off] ^= (uint8_t)(1u << dice(&m) % 8);
+            hx_mem_remove_file(r.farm[0], &at, id | UINT64_C(1) << 32);
+            assert_int_equal(hx_rig_start(&r, 0), 0);
+            check_honest(&r, &m, "log without sidecar", off);
+            hx_rig_stop(&r, 0);
+            p = hx_mem_file(r.farm[0], &at, id, &len);
+            memcpy(p, saved, len);
+        }
+        free(saved);
+    }
+    assert_true(tried > 50);
+    free(m.recs);
+    hx_rig_fini(&r);
+}
+
+/* Promise: when the file that held the first records is gone, a restart still knows how far the chain goes and which reads are
+ * too old; at whatever call the power failed.  Method: 7 images of 4 pages in a file of 16 KiB, all of them again, then one
+ * frame that says that all of this is at or below VDL, floor and gc. */
+static void deleted_files_leave_base_and_oldest_behind(void **state)
+{
+    (void)state;
+    bool through = false;
+    unsigned deleted = 0;
+    for (uint64_t k = 1; !through; k++) {
+        struct hx_rig r;
+        struct hx_segment_status s;
+        uint8_t image[HX_PAGE_SIZE];
+        struct hx_read_page p;
+        size_t len;
+        start(&r, 16u << 10);
+        for (uint64_t lsn = 1; lsn <= 9; lsn++) {
+            struct model noise = {.rng = lsn};
+            for (size_t i = 0; i < sizeof image; i++)
+                image[i] = i ? (uint8_t)dice(&noise) : (uint8_t)lsn;
+            struct hx_rig_rec rec = {lsn, (uint32_t)(lsn % 4), HX_REC_IMAGE, HX_REC_CPL, image, sizeof image};
+            uint64_t mark = lsn == 9 ? 8 : 0;
+            size_t n = hx_rig_frame(&r, PG, 1, lsn - 1, &rec, 1, (struct hx_rig_marks){mark, mark, mark});
+            assert_int_equal(hx_rig_append(&r, 0, 1, mark, mark, r.frame, n, NULL), 0);
+            if (lsn < 9)
+                hx_rig_step(&r, 50); /* sidecars that know nothing of the VDL yet */
+        }
+        hx_mem_power_off_at(r.farm[0], k);
+        for (unsigned i = 0; i < 20; i++)
+            hx_rig_step(&r, 50);
+        through = !hx_mem_is_off(r.farm[0]);
+        hx_rig_stop(&r, 0);
+        hx_mem_crash(r.farm[0], k);
+        struct hx_disk_place at = hx_rig_place(&r, PG);
+        bool gone = !hx_mem_file(r.farm[0], &at, 16, &len);
+        deleted += gone;
+        assert_int_equal(hx_rig_start(&r, 0), 0);
+        assert_int_equal(hx_rig_status(&r, 0, PG, &s), 0);
+        assert_int_equal(s.scl.v, 9);
+        assert_int_equal(hx_rig_read(&r, 0, PG, 1, 9, 2, image, &p), 0);
+        assert_int_equal(image[0], 6);
+        int err = hx_rig_read(&r, 0, PG, 1, 3, 2, image, &p);
+        if (err != HX_E_TOO_OLD) {
+            assert_int_equal(err, 0);
+            assert_int_equal(image[0], 2);
+        }
+        hx_rig_fini(&r);
+    }
+    assert_true(deleted > 0);
+}
+
 /* Promise: bytes that rot while the server runs are noticed by the read that meets them; other pages are not affected. */
 static void rot_is_noticed_when_it_is_read(void **state)
 {
@@ -695,12 +807,15 @@ int main(void)
         cmocka_unit_test(power_loss_at_any_call_loses_nothing_acknowledged),
         cmocka_unit_test(promises_survive_power_loss),
         cmocka_unit_test(a_failed_flush_poisons_until_restart),
+        cmocka_unit_test(a_restart_flushes_what_it_found),
         cmocka_unit_test(a_failed_write_poisons_too),
         cmocka_unit_test(a_full_disk_refuses_and_recovers),
         cmocka_unit_test(damage_inside_the_log_is_unknown),
         cmocka_unit_test(a_torn_tail_is_cut_and_a_marked_one_is_not),
         cmocka_unit_test(one_of_two_meta_slots_is_enough),
         cmocka_unit_test(damage_anywhere_is_never_served),
+        cmocka_unit_test(a_lost_sidecar_does_not_hide_damage),
+        cmocka_unit_test(deleted_files_leave_base_and_oldest_behind),
         cmocka_unit_test(rot_is_noticed_when_it_is_read),
         cmocka_unit_test(sidecars_are_only_a_shortcut),
         cmocka_unit_test(long_chains_are_materialised),
