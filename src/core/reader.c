@@ -95,11 +95,33 @@ static void give_batch(struct hx_reader *r, struct hx_batch *b)
     }
 }
 
+/* All six have been asked in vain (R4). */
+static void round_over(struct hx_reader *r, struct hx_batch *b)
+{
+    uint64_t pause = HX_READER_PAUSE_MIN_MS << (b->rounds < 4 ? b->rounds : 4);
+    bool failed = false;
+    b->rounds++;
+    for (unsigned i = 0; i < b->count; i++) {
+        struct hx_batch_page *p = &b->page[i];
+        hx_members could_not = p->corrupt | (b->rounds >= HX_READER_CORRUPT_ROUNDS ? b->silent : 0);
+        if (!p->done && p->corrupt && could_not == HX_MEMBERS_ALL) {
+            p->err = HX_E_CORRUPT;
+            failed = true;
+        }
+    }
+    b->asked = b->silent = 0;
+    b->resume_ms = r->now_ms + (pause > HX_READER_PAUSE_MAX_MS ? HX_READER_PAUSE_MAX_MS : pause);
+    hx_reader_move(r, b, failed ? HX_BATCH_FAILED : HX_BATCH_PAUSED);
+}
+
 void hx_reader_settle(struct hx_reader *r, struct hx_batch *b)
 {
     if (b->left > 0) {
         b->late = false;
-        hx_reader_move(r, b, under_way(b) ? HX_BATCH_WAITING : HX_BATCH_READY);
+        if (b->asked == HX_MEMBERS_ALL && !under_way(b))
+            round_over(r, b);
+        else
+            hx_reader_move(r, b, under_way(b) ? HX_BATCH_WAITING : HX_BATCH_READY);
     } else if (under_way(b)) {
         hx_reader_move(r, b, HX_BATCH_ENDING);
     } else {
@@ -185,7 +207,7 @@ static unsigned fitness(const struct hx_reader *r, uint32_t pg, unsigned slot, s
     hx_writer_member(r->w, pg, slot, r->now_ms, &v);
     if (v.state == HX_MEMBER_DOWN || v.state == HX_MEMBER_REFUSED)
         return 2;
-    return v.scl.v >= at.v ? 0 : 1;
+    return v.scl.v >= at.v && hx_writer_seat_ready(r->w, pg, slot) ? 0 : 1;
 }
 
 /* A member that this round has not asked yet, the best one; -1 when all have been asked. */
@@ -245,24 +267,6 @@ static void build(struct hx_reader *r, struct hx_batch *b, struct hx_batch_call 
     c->iov[1] = (struct iovec){c->body, e.len};
 }
 
-static void round_over(struct hx_reader *r, struct hx_batch *b)
-{
-    uint64_t pause = HX_READER_PAUSE_MIN_MS << (b->rounds < 4 ? b->rounds : 4);
-    bool failed = false;
-    b->rounds++;
-    for (unsigned i = 0; i < b->count; i++) {
-        struct hx_batch_page *p = &b->page[i];
-        hx_members could_not = p->corrupt | (b->rounds >= HX_READER_CORRUPT_ROUNDS ? b->silent : 0);
-        if (!p->done && p->corrupt && could_not == HX_MEMBERS_ALL) {
-            p->err = HX_E_CORRUPT;
-            failed = true;
-        }
-    }
-    b->asked = b->silent = 0;
-    b->resume_ms = r->now_ms + (pause > HX_READER_PAUSE_MAX_MS ? HX_READER_PAUSE_MAX_MS : pause);
-    hx_reader_move(r, b, failed ? HX_BATCH_FAILED : HX_BATCH_PAUSED);
-}
-
 /* 1 when a request came of it. */
 static int next_of(struct hx_reader *r, struct hx_batch *b, struct hx_effect *ret)
 {
@@ -270,10 +274,8 @@ static int next_of(struct hx_reader *r, struct hx_batch *b, struct hx_effect *re
     int slot = choose(r, b, at);
     struct hx_batch_call *c = b->call[0].id ? &b->call[1] : &b->call[0];
     if (slot < 0 || c->id) {
-        if (under_way(b))
-            hx_reader_move(r, b, HX_BATCH_WAITING); /* nobody else to ask: it has to come from there */
-        else
-            round_over(r, b); /* R4 */
+        hx_assert(under_way(b)); /* else the round was over (hx_reader_settle) */
+        hx_reader_move(r, b, HX_BATCH_WAITING); /* nobody else to ask: it has to come from there */
         return 0;
     }
     build(r, b, c, (unsigned)slot, at);
@@ -380,6 +382,15 @@ uint64_t hx_reader_tick(struct hx_reader *r, uint64_t now_ms)
             b->late = false;
             hx_reader_move(r, b, HX_BATCH_READY);
         } else {
+            sooner(r, b->resume_ms, &wait_ms);
+        }
+    }
+    /* New batches of a PG whose members may lack the history wait until one has been told it. */
+    for (struct hx_batch *b = r->list[HX_BATCH_READY].head, *next; b; b = next) {
+        next = b->next;
+        if (b->requests == 0 && hx_writer_wake_pg(r->w, b->pg)) {
+            b->resume_ms = r->now_ms + HX_READER_WAKE_MS;
+            hx_reader_move(r, b, HX_BATCH_PAUSED);
             sooner(r, b->resume_ms, &wait_ms);
         }
     }

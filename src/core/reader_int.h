@@ -24,6 +24,7 @@
 #define HX_READER_EXPLORE 32u
 #define HX_READER_LATENCY_US 1000u /* of a server not heard yet */
 #define HX_READER_TIMEOUT_MS 5000u
+#define HX_READER_WAKE_MS 2u /* between looks at a PG whose members are being told the history */
 #define HX_READER_PAUSE_MIN_MS 100u
 #define HX_READER_PAUSE_MAX_MS 1000u
 #define HX_READER_CORRUPT_ROUNDS 3u /* before members that do not answer at all count as unable to */

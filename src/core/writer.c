@@ -498,3 +498,23 @@ void hx_writer_member_lacks(struct hx_writer *w, uint32_t pg, unsigned slot, int
         hx_writer_seat_move(w, pg, slot, HX_SEAT_FORMAT, err);
     w->busy = true;
 }
+
+bool hx_writer_seat_ready(const struct hx_writer *w, uint32_t pg, unsigned slot)
+{
+    return w->pg[pg].seat[slot].state == HX_SEAT_READY;
+}
+
+bool hx_writer_wake_pg(struct hx_writer *w, uint32_t pg)
+{
+    unsigned ready = 0, telling = 0;
+    for (unsigned i = 0; i < HX_COPIES; i++) {
+        const struct hx_seat *seat = &w->pg[pg].seat[i];
+        if (seat->state == HX_SEAT_ASK)
+            hx_writer_member_lacks(w, pg, i, HX_E_NEED_HISTORY);
+        if (!hx_writer_send_well(w, w->server[seat->server]))
+            continue;
+        ready += seat->state == HX_SEAT_READY;
+        telling += seat->state == HX_SEAT_ADOPT || seat->state == HX_SEAT_ADOPTING;
+    }
+    return ready == 0 && telling > 0;
+}

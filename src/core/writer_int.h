@@ -165,6 +165,12 @@ const struct hx_uuid *hx_writer_owner(const struct hx_writer *w);
 /* A read found that a member lacks the history (HX_E_NEED_HISTORY) or the segment (HX_E_NO_SEGMENT). */
 void hx_writer_member_lacks(struct hx_writer *w, uint32_t pg, unsigned slot, int err);
 
+/* The PG is about to be read: members that may lack this epoch's history are sent it (step 8).  True while nobody
+ * is known to have it and some are being told: ask again in a moment. */
+bool hx_writer_wake_pg(struct hx_writer *w, uint32_t pg);
+/* Nothing is known that would keep this member from answering for the PG. */
+bool hx_writer_seat_ready(const struct hx_writer *w, uint32_t pg, unsigned slot);
+
 /* ---- among the writer's files ---- */
 void hx_writer_clock(struct hx_writer *w, uint64_t now_ms);
 static inline struct hx_writer_frame *hx_writer_frame_at(struct hx_writer *w, uint64_t seq)

@@ -42,7 +42,8 @@ static struct need open_need(const struct hx_writer *w)
 }
 
 /* What the records may need on top: each change of PG may open a frame, and so does each full one. */
-static struct need recs_need(const struct hx_writer *w, const struct hx_writer_rec *recs, size_t count, size_t open_bytes)
+static struct need recs_need(const struct hx_writer *w, const struct hx_writer_rec *recs, size_t count,
+                             size_t open_bytes)
 {
     struct need n = {0, 0};
     uint32_t pg = HX_WRITER_NONE;

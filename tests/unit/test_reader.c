@@ -84,6 +84,7 @@ static void ask(struct bench *b, uint64_t first, size_t count)
     for (size_t i = 0; i < count; i++)
         w[i] = (struct hx_cache_want){HX_PAGE(first + i), ++b->fetch};
     hx_reader_fetch(b->rd, b->r.now, w, count);
+    hx_reader_tick(b->rd, b->r.now);
     take(b);
 }
 
@@ -405,6 +406,33 @@ static void a_member_without_history_gets_it(void **state)
     close_bench(&b);
 }
 
+/* Promise (step 8): after an opening the members of a PG hear the new history before the first READ of it; so no read is
+ * refused for that, and none waits for a round. */
+static void a_pg_is_told_the_history_before_its_first_read(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct hx_reader_stats s;
+    memset(&b, 0, sizeof b);
+    rig_open(&b.r, &(struct rig_opts){.pgs = 2, .epoch = 2, .vdl = 40});
+    rig_run(&b.r, 0);
+    for (unsigned k = 0; k < FAKE_SERVERS; k++)
+        b.r.f.server[k].seg[1].no_history = true;
+    assert_int_equal(hx_reader_new(b.r.w, 42, &b.rd), 0);
+    ask(&b, PG_PAGES, 30);
+    for (unsigned k = 0; k < 10; k++, b.r.now += 5) {
+        assert_int_equal(reads_queued(&b), 0); /* while nobody has answered */
+        assert_true(hx_reader_tick(b.rd, b.r.now) <= 5);
+        take(&b);
+    }
+    wait(&b, 20);
+    for (uint64_t i = 0; i < 30; i++)
+        assert_int_equal(b.times[PG_PAGES + i], 1);
+    hx_reader_stats(b.rd, &s);
+    assert_int_equal(s.requests, 1);
+    close_bench(&b);
+}
+
 /* ---- damage ---- */
 
 /* Promise (promise 7, A2): bytes that fail their checksum, and pages that a member calls damaged, are asked of a peer; the
@@ -661,6 +689,7 @@ int main(void)
         cmocka_unit_test(failures_and_refusals_go_to_the_next_member),
         cmocka_unit_test(a_read_waits_while_nobody_can_answer),
         cmocka_unit_test(a_member_without_history_gets_it),
+        cmocka_unit_test(a_pg_is_told_the_history_before_its_first_read),
         cmocka_unit_test(damaged_pages_come_from_a_peer),
         cmocka_unit_test(corrupt_only_when_nobody_has_a_good_copy),
         cmocka_unit_test(malformed_answers_do_not_count),
