@@ -40,6 +40,29 @@ struct line {
     bool json;
 };
 
+/* Rows are "key   value"; "names" goes on in rows without a key. */
+static json_t *show_json(char *text)
+{
+    json_t *doc = json_object(), *names = json_array();
+    bool in_names = false;
+    for (char *rest = text, *row; (row = strsep(&rest, "\n")) != NULL;) {
+        char *gap = strstr(row, "  ");
+        if (!gap)
+            continue;
+        json_t *value = json_string(gap + strspn(gap, " "));
+        *gap = '\0';
+        for (char *p = row; *p; p++)
+            *p = *p == ' ' ? '_' : *p;
+        in_names = *row ? strcmp(row, "names") == 0 : in_names;
+        if (in_names)
+            json_array_append_new(names, value);
+        else
+            json_object_set_new(doc, row, value);
+    }
+    json_object_set_new(doc, "names", names);
+    return doc;
+}
+
 static int show(const struct line *l, const char *file)
 {
     char text[4096];
@@ -50,15 +73,7 @@ static int show(const struct line *l, const char *file)
         fputs(text, stdout);
         return HX_EXIT_OK;
     }
-    json_t *doc = json_object();
-    for (char *rest = text, *row; (row = strsep(&rest, "\n")) != NULL;) {
-        char *colon = strchr(row, ':');
-        if (!colon)
-            continue;
-        *colon++ = '\0';
-        json_object_set_new(doc, row + strspn(row, " "), json_string(colon + strspn(colon, " ")));
-    }
-    admin_print(doc);
+    admin_print(show_json(text));
     return HX_EXIT_OK;
 }
 
@@ -110,9 +125,9 @@ static int run(const struct line *l, const char *what, const char *name)
     bool shows = strcmp(what, "show") == 0, server = strcmp(what, "create-server") == 0;
     if (!shows && !server && strcmp(what, "create-client") != 0) {
         const char *near = hx_nearest(what, known, HX_ARRAY_LEN(known));
-        snprintf(why, sizeof why, "unknown: %.60s%s%s%s", what, near ? "; is it '" : "", near ? near : "",
+        snprintf(why, sizeof why, "'%.60s'%s%s%s", what, near ? "; is it '" : "", near ? near : "",
                  near ? "'?" : "");
-        return hx_args_complain(&spec, HX_E_OPTION, why);
+        return hx_args_complain(&spec, HX_E_INVAL, why);
     }
     if (!name || (!shows && !hx_name_ok(name)))
         return hx_args_complain(&spec, HX_E_INVAL, shows ? "show needs a FILE" : "a NAME is needed");

@@ -196,11 +196,10 @@ static int open_network(struct segd *d)
         return err;
     }
     err = hx_server_net_new(d->loop, &cfg, &d->server, why);
-    if (err) {
-        char what[HX_WHY_MAX];
-        snprintf(what, sizeof what, "cannot listen on %.200s", c->listen);
-        hx_complain(err, what, why, "is the port in use? ss -ltnp shows by whom; or change [server] listen");
-    }
+    if (err == HX_E_BUSY || err == HX_E_ACCES || err == HX_E_IO || err == HX_E_INVAL) /* of bind and listen */
+        err = HX_E_ADDRESS;
+    if (err)
+        hx_complain(err, "cannot start", why, NULL);
     return err;
 }
 

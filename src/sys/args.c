@@ -81,8 +81,9 @@ static void finish(struct hx_args *a)
 int hx_args_complain(const struct hx_args_spec *spec, int err, const char *why)
 {
     char hint[128];
+    const char *verb = strchr(spec->command, ' '); /* the program's name stands before every complaint anyway */
     snprintf(hint, sizeof hint, "%s --help", spec->command);
-    hx_complain(err, spec->command, why, hint);
+    hx_complain(err, verb ? verb + 1 : "usage", why, hint);
     return HX_EXIT_USAGE;
 }
 
