@@ -35,6 +35,11 @@ static bool chance(struct mem_pager *m, unsigned percent)
     return percent > 0 && mem_pager_random(&m->random) % 100 < percent;
 }
 
+static bool fails_now(struct mem_pager *m)
+{
+    return m->fail_at > 0 && --m->fail_at == 0;
+}
+
 static uint8_t *page_new(const uint8_t *from)
 {
     uint8_t *b = malloc(HX_PAGE_SIZE);
@@ -73,6 +78,8 @@ static void touch(struct mem_pager *m, uint64_t page)
 static int get(struct hx_pager *p, struct hx_pageno page, const uint8_t **ret)
 {
     struct mem_pager *m = of(p);
+    if (fails_now(m))
+        return HX_E_FENCED;
     if (page.v >= m->pages)
         return HX_E_INVAL;
     struct mem_page *at = &m->at[page.v];
@@ -104,6 +111,8 @@ static int begin(struct hx_pager *p)
 {
     struct mem_pager *m = of(p);
     hx_assert(!m->in_mtr); /* P1 */
+    if (fails_now(m))
+        return HX_E_FENCED;
     m->in_mtr = true;
     return 0;
 }
@@ -112,6 +121,8 @@ static int edit(struct hx_pager *p, struct hx_pageno page, enum hx_edit how, uin
 {
     struct mem_pager *m = of(p);
     hx_assert(m->in_mtr); /* P1 */
+    if (fails_now(m))
+        return HX_E_FENCED;
     if (page.v >= m->pages)
         return HX_E_INVAL;
     struct mem_page *at = &m->at[page.v];
@@ -136,6 +147,8 @@ static int free_page(struct hx_pager *p, struct hx_pageno page)
 {
     struct mem_pager *m = of(p);
     hx_assert(m->in_mtr);
+    if (fails_now(m))
+        return HX_E_FENCED;
     if (page.v >= m->pages)
         return HX_E_INVAL;
     struct mem_page *at = &m->at[page.v];
@@ -187,9 +200,10 @@ static int commit(struct hx_pager *p, struct hx_lsn *ret_lsn)
 {
     struct mem_pager *m = of(p);
     hx_assert(m->in_mtr);
-    if (chance(m, m->room_percent)) {
+    bool fenced = fails_now(m);
+    if (fenced || chance(m, m->room_percent)) {
         rollback(p);
-        return HX_E_ROOM;
+        return fenced ? HX_E_FENCED : HX_E_ROOM;
     }
     m->last_pages = m->last_bytes = m->last_freed = 0;
     for (size_t i = 0; i < m->touched_count; i++)

@@ -22,6 +22,7 @@ struct mem_pager {
     uint64_t random; /* state of the generator for the faults below */
     unsigned drop_percent; /* of the pages leave the cache between operations */
     unsigned room_percent; /* of the commits fail once with HX_E_ROOM */
+    uint64_t fail_at; /* the n-th call from now (begin, get, edit, free, commit) fails with HX_E_FENCED; 0: none does */
     uint64_t last_pages, last_bytes, last_freed; /* of the last commit: pages edited, bytes changed, pages freed */
     uint64_t *touched; /* pages of this operation: edited, read or wanted */
     size_t touched_count, touched_cap;

@@ -630,20 +630,20 @@ static void run(uint64_t seed, unsigned steps, unsigned drop_percent, unsigned r
 static void random_operations_agree_with_the_model_warm(void **state)
 {
     (void)state;
-    run(1, 2500, 0, 0);
+    run(1, 1500, 0, 0);
 }
 
 static void random_operations_agree_with_the_model_with_absent_pages(void **state)
 {
     (void)state;
-    run(2, 1500, 30, 5);
-    run(3, 1000, 5, 30);
+    run(2, 800, 30, 5);
+    run(3, 600, 5, 30);
 }
 
 static void random_operations_agree_with_the_model_with_every_page_absent(void **state)
 {
     (void)state;
-    run(4, 1200, 100, 10);
+    run(4, 700, 100, 10);
 }
 
 /* HEXAD_SEED=n: one more run with that seed, for fresh seeds and for replaying one. */
@@ -652,7 +652,7 @@ static void random_operations_agree_with_the_model_from_a_given_seed(void **stat
     (void)state;
     const char *seed = getenv("HEXAD_SEED");
     uint64_t s = seed ? strtoull(seed, NULL, 0) : 5;
-    run(s, seed ? 4000 : 600, (unsigned)(s % 4) * 33, (unsigned)(s % 3) * 10);
+    run(s, seed ? 3000 : 400, (unsigned)(s % 4) * 33, (unsigned)(s % 3) * 10);
 }
 
 int main(void)
