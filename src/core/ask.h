@@ -28,7 +28,7 @@
 #define HX_ASK_PAUSE_MAX_MS 1000u
 #define HX_ASK_TIMEOUT_MS 5000u
 #define HX_ASK_BULK_TIMEOUT_MS 10000u
-#define HX_ASK_IDLE_MS 1000u /* what tick answers when no timer runs */
+#define HX_ASK_IDLE_MS 100u /* what tick answers when no timer runs: an event may start one before the next call */
 
 enum hx_ask_state { HX_ASK_IDLE = 0, HX_ASK_QUEUED, HX_ASK_SENT, HX_ASK_PAUSED };
 
