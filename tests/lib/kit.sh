@@ -158,5 +158,7 @@ mount_pid() { # process id of the mount on DIR (default: the demo's)
     done | head -n 1
 }
 loader() { python3 "$LIB/loader.py" "$@"; }
-acked() { grep -c '^[0-9]' "$1" 2>/dev/null || true; } # transactions that a loader's log says were acknowledged
+acked() { # transactions that a loader's log says were acknowledged
+    if [ -e "$1" ]; then grep -c '^[0-9]' "$1"; else echo 0; fi
+}
 acked_at_least() { [ "$(acked "$1")" -ge "$2" ]; }

@@ -37,6 +37,7 @@ struct fix {
     uint8_t *answer;
     size_t answer_len;
     struct hx_call *to_cancel;
+    void (*after)(void *ctx, int err, struct hx_bytes body);
 };
 
 static void on_request(void *ctx, struct hx_request *r, uint64_t conn, const struct hx_peer *peer,
@@ -515,6 +516,101 @@ static void a_server_may_end_and_come_back(void **state)
     end(&f);
 }
 
+/* ---- libcurl's own repetition ---- */
+
+#define AGAIN_LEN 300000
+
+static SSL *greet(SSL_CTX *ctx, int listening)
+{
+    SSL *ssl = SSL_new(ctx);
+    SSL_set_fd(ssl, net_kit_accept(listening));
+    if (SSL_accept(ssl) != 1)
+        _exit(1);
+    return ssl;
+}
+
+/* Reads a request of LEN body bytes and checks them. */
+static void take(SSL *ssl, size_t len)
+{
+    uint8_t *want = pattern(len), *got = malloc(len + 4096), *body = NULL;
+    size_t n = 0;
+    while (!body || (size_t)(got + n - body) < len) {
+        int part = SSL_read(ssl, got + n, (int)(len + 4096 - n));
+        if (part <= 0)
+            _exit(1);
+        n += (size_t)part;
+        body = memmem(got, n, "\r\n\r\n", 4);
+        body = body ? body + 4 : NULL;
+    }
+    if (memcmp(body, want, len))
+        _exit(2);
+}
+
+/* Answers the first request, takes the second and hangs up, and expects it again on a new connection. */
+static void forgetful_server(void *arg, int out)
+{
+    struct net_kit *k = arg;
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    SSL_CTX_use_certificate_file(ctx, net_kit_path(k, "a1", ".crt"), SSL_FILETYPE_PEM);
+    SSL_CTX_use_PrivateKey_file(ctx, net_kit_path(k, "a1", ".key"), SSL_FILETYPE_PEM);
+    int port, fd = net_kit_listen(&port);
+    dprintf(out, "%d\n", port);
+    SSL *ssl = greet(ctx, fd);
+    take(ssl, 1);
+    SSL_write(ssl, answer, sizeof answer - 1);
+    take(ssl, AGAIN_LEN);
+    close(SSL_get_fd(ssl));
+    ssl = greet(ctx, fd);
+    take(ssl, AGAIN_LEN);
+    SSL_write(ssl, answer, sizeof answer - 1);
+    dprintf(out, "twice");
+}
+
+static void on_first(void *ctx, int err, struct hx_bytes body)
+{
+    (void)body;
+    struct fix *f = ctx;
+    assert_int_equal(err, 0);
+    struct iovec two[2] = {{f->answer, 1000}, {f->answer + 1000, AGAIN_LEN - 1000}};
+    assert_int_equal(hx_client_post(f->client, f->url, "a1", two, 2, 0, f->after, f, NULL), 0);
+}
+
+static void on_port(void *ctx, const char *text)
+{
+    struct fix *f = ctx;
+    if (f->url[0])
+        return;
+    snprintf(f->url, sizeof f->url, "https://127.0.0.1:%d", atoi(text));
+    struct iovec iov = {f->answer, 1};
+    assert_int_equal(hx_client_post(f->client, f->url, "a1", &iov, 1, 0, on_first, f, NULL), 0);
+}
+
+static void on_second(void *ctx, int err, struct hx_bytes body)
+{
+    struct fix *f = ctx;
+    f->err[f->ends++] = err;
+    assert_int_equal(body.len, 2);
+}
+
+/* Promise: a request that dies with a reused connection is sent again whole, also a scattered one that is read
+ * piece by piece; the caller sees one answer. */
+static void a_request_is_repeated_whole(void **state)
+{
+    struct fix f = begin(state);
+    start_client(&f, f.k->loop);
+    f.answer = pattern(AGAIN_LEN);
+    f.after = on_second;
+    char *text = net_kit_dialogue(f.k, forgetful_server, f.k, on_port, &f);
+    assert_non_null(strstr(text, "twice"));
+    net_kit_turn(f.k->loop);
+    while (!f.ends)
+        net_kit_turn(f.k->loop);
+    assert_int_equal(f.err[0], 0);
+    free(text);
+    end(&f);
+}
+
 /* Promise: a client may be freed with calls under way and waiting; none of them calls DONE. */
 static void a_client_may_be_freed_while_busy(void **state)
 {
@@ -587,6 +683,7 @@ int main(void)
         CASE(a_client_may_leave_before_the_answer),
         CASE(each_connection_closes_once),
         CASE(a_server_may_end_and_come_back),
+        CASE(a_request_is_repeated_whole),
         CASE(a_client_may_be_freed_while_busy),
         CASE(odd_urls_and_names_are_refused),
         CASE(addresses_to_listen_on_are_checked),
