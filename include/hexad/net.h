@@ -68,7 +68,8 @@ struct hx_client_stats {
 };
 /* cfg strings are copied. */
 int hx_client_new(struct hx_loop *l, const struct hx_tls_cfg *cfg, struct hx_client **ret, char why[256]);
-void hx_client_free(struct hx_client *c); /* cancels what is under way, without callbacks */
+/* Cancels what is under way, without callbacks; not from inside DONE. */
+void hx_client_free(struct hx_client *c);
 /*
  * POST to URL ("https://host:port") + "/v1/msg".  NAME: the segment server that must answer.  The body
  * (IOV) is borrowed until the completion or cancel.  Exactly one DONE per post that returned 0 and was
@@ -97,13 +98,17 @@ struct hx_server_cfg {
      * hx_request_reply.  The handler must see to exactly one reply, now or later. */
     void (*request)(void *ctx, struct hx_request *r, uint64_t conn, const struct hx_peer *peer,
                     struct hx_bytes body);
-    void (*closed)(void *ctx, uint64_t conn); /* the connection is gone; may be NULL */
+    /* The connection is gone: once for each number that was shown; may be NULL.  While an answer is owed nobody
+     * listens to the connection, so the end of the peer is noticed with the answer. */
+    void (*closed)(void *ctx, uint64_t conn);
     void *ctx;
     uint32_t request_ms; /* deadline of the handshake, and of a request from its first byte, plus 1 ms for each
                             64 bytes; 0: 10 s */
     void (*refused)(void *ctx, const char *why); /* a peer failed the handshake's check; for logs; may be NULL */
 };
 int hx_server_net_new(struct hx_loop *l, const struct hx_server_cfg *cfg, struct hx_server_net **ret, char why[256]);
+/* Ends every connection, without callbacks; requests that are still owed an answer may be answered later, to nobody.
+ * Not from inside request or closed. */
 void hx_server_net_free(struct hx_server_net *s);
 int hx_server_net_port(const struct hx_server_net *s);
 /* Answers 200 with BODY (copied or moved before return), and ends the request.  A client that has gone
