@@ -475,7 +475,7 @@ static void fenced(struct hx_recovery *r, const struct hx_ask_reply *reply)
         start_over(r);
 }
 
-/* So many of PG 0's members say that our certificate does not allow this, that no claim can succeed: waiting is no use. */
+/* So many of PG 0's members refuse our certificate's role that no claim can succeed: waiting is no use. */
 static bool forbidden(const struct hx_recovery *r)
 {
     unsigned refusals = 0;

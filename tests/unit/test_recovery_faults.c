@@ -402,6 +402,25 @@ static void a_stranger_never_counts_and_is_named(void **state)
     fleet_free(f);
 }
 
+static void a_role_that_three_members_refuse_ends_the_opening(void **state)
+{
+    /* Promise: where no claim can succeed with this certificate, it is said; two refusals are waited out.  Method:
+     * ROLE from two members, then from three. */
+    (void)state;
+    for (unsigned n = 2; n <= 3; n++) {
+        struct fleet *f = fleet_new(6, 1, LAL);
+        struct script s = {.status = HX_E_ROLE, .type = HX_MSG_FENCE, .slots = (hx_members)((1u << n) - 1)};
+        f->hook = play;
+        f->hook_ctx = &s;
+        struct hx_recovery *r = start(f, 1, 1);
+        assert_true(run_for(f, r, 20000));
+        assert_int_equal(hx_recovery_state(r), n == 2 ? HX_RECOVERY_OPEN : HX_RECOVERY_FAILED);
+        assert_int_equal(hx_recovery_error(r), n == 2 ? 0 : HX_E_ROLE);
+        finish(f, r);
+        fleet_free(f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -421,6 +440,7 @@ int main(void)
         cmocka_unit_test(an_unopened_history_on_one_member_of_group_zero_may_bind),
         cmocka_unit_test(malformed_answers_are_asked_again_and_count_for_nothing),
         cmocka_unit_test(a_stranger_never_counts_and_is_named),
+        cmocka_unit_test(a_role_that_three_members_refuse_ends_the_opening),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("recovery_faults", tests, NULL, NULL);
