@@ -146,7 +146,8 @@ struct hx_lsn fake_scl(struct fake *f, unsigned server, uint32_t pg)
     return s->scl = scl;
 }
 
-void fake_page(struct fake *f, unsigned server, uint32_t pg, uint32_t page, struct hx_lsn at, uint8_t out[HX_PAGE_SIZE])
+void fake_page(struct fake *f, unsigned server, uint32_t pg, uint32_t page, struct hx_lsn at,
+               uint8_t out[HX_PAGE_SIZE])
 {
     struct fake_segment *s = &f->server[server].seg[pg];
     memset(out, 0, HX_PAGE_SIZE);

@@ -79,7 +79,8 @@ void fake_lose_records(struct fake *f, unsigned server, uint32_t pg, size_t keep
 /* The record's twin rules. */
 struct hx_lsn fake_scl(struct fake *f, unsigned server, uint32_t pg);
 /* The page as of AT from what this server holds. */
-void fake_page(struct fake *f, unsigned server, uint32_t pg, uint32_t page, struct hx_lsn at, uint8_t out[HX_PAGE_SIZE]);
+void fake_page(struct fake *f, unsigned server, uint32_t pg, uint32_t page, struct hx_lsn at,
+               uint8_t out[HX_PAGE_SIZE]);
 
 /* ---- a writer together with its members ---- */
 struct rig {

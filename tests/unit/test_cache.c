@@ -145,8 +145,8 @@ static void pages_of_a_new_pg_are_zeros_without_a_fetch(void **state)
     close_bench(&b);
 }
 
-/* Promise (C3): a fill that was asked for before the page was written is dropped, whether the page is still there or was
- * evicted and is being fetched anew. */
+/* Promise (C3): a fill that was asked for before the page was written is dropped, whether the page is still
+ * there or was evicted and is being fetched anew. */
 static void stale_fills_are_dropped(void **state)
 {
     (void)state;
@@ -176,7 +176,8 @@ static void stale_fills_are_dropped(void **state)
     close_bench(&b);
 }
 
-/* Promise: a fetch that failed is asked for again by the next get; HX_E_CORRUPT stays until the page is written. */
+/* Promise: a fetch that failed is asked for again by the next get; HX_E_CORRUPT stays until the page is
+ * written. */
 static void failed_fetches_are_retried_and_corrupt_ones_stick(void **state)
 {
     (void)state;
@@ -205,8 +206,8 @@ static void failed_fetches_are_retried_and_corrupt_ones_stick(void **state)
 
 /* ---- mini-transactions ---- */
 
-/* Promise (M1, P4): abort puts back every page byte for byte; pages that were not cached, wanted or being fetched are as
- * they were, and a fetch under way still counts. */
+/* Promise (M1, P4): abort puts back every page byte for byte; pages that were not cached, wanted or being
+ * fetched are as they were, and a fetch under way still counts. */
 static void abort_restores_byte_for_byte(void **state)
 {
     (void)state;
@@ -279,8 +280,9 @@ static void a_refused_commit_restores_everything(void **state)
     close_bench(&b);
 }
 
-/* Promise (M2): each way of editing makes the record it should: few bytes a patch, a new page over zeros a sparse record,
- * a whole new content an image, no change none, freeing FREE; unknown former content never a patch. */
+/* Promise (M2): each way of editing makes the record it should: few bytes a patch, a new page over zeros a
+ * sparse record, a whole new content an image, no change none, freeing FREE; unknown former content never a
+ * patch. */
 static void records_are_the_smallest_that_are_right(void **state)
 {
     (void)state;
@@ -330,7 +332,8 @@ static void records_are_the_smallest_that_are_right(void **state)
     close_bench(&b);
 }
 
-/* Promise (M2): only the last thing done to a page counts: freed and taken again is a change, changed and freed is FREE. */
+/* Promise (M2): only the last thing done to a page counts: freed and taken again is a change, changed and
+ * freed is FREE. */
 static void freed_and_taken_again_is_no_free(void **state)
 {
     (void)state;
@@ -356,7 +359,8 @@ static void freed_and_taken_again_is_no_free(void **state)
     close_bench(&b);
 }
 
-/* Promise (P5): records come in the order of the first edits, one per page, with consecutive LSNs, the last one the CPL. */
+/* Promise (P5): records come in the order of the first edits, one per page, with consecutive LSNs, the last
+ * one the CPL. */
 static void a_mini_transaction_is_consecutive_in_edit_order(void **state)
 {
     (void)state;
@@ -384,7 +388,8 @@ static void a_mini_transaction_is_consecutive_in_edit_order(void **state)
     close_bench(&b);
 }
 
-/* Promise (P1, limits): a read-only cache begins nothing; one mini-transaction edits at most mtr_pages_max pages. */
+/* Promise (P1, limits): a read-only cache begins nothing; one mini-transaction edits at most mtr_pages_max
+ * pages. */
 static void limits_are_errors(void **state)
 {
     (void)state;
@@ -412,8 +417,8 @@ static void limits_are_errors(void **state)
 
 /* ---- eviction ---- */
 
-/* Promise (C2, pitfall 34): a page with a record above the VDL never leaves, whatever the pressure; when the VDL has
- * passed it, the cache shrinks to its bound. */
+/* Promise (C2, pitfall 34): a page with a record above the VDL never leaves, whatever the pressure; when
+ * the VDL has passed it, the cache shrinks to its bound. */
 static void pages_above_the_vdl_stay(void **state)
 {
     (void)state;
@@ -444,8 +449,8 @@ static void pages_above_the_vdl_stay(void **state)
     close_bench(&b);
 }
 
-/* Promise: what was used last leaves last; a page just fetched survives one trim, so that the operation that waits for
- * it finds it. */
+/* Promise: what was used last leaves last; a page just fetched survives one trim, so that the operation
+ * that waits for it finds it. */
 static void eviction_is_least_recently_used_with_a_second_chance_for_the_fetched(void **state)
 {
     (void)state;
@@ -534,8 +539,8 @@ static void random_edits(struct bench *b, uint64_t *x, uint8_t *shadow, size_t p
     free(before);
 }
 
-/* Promise: under random edits, aborts, evictions and fills the cache shows what a plain array shows, and so do the pages
- * that a member builds from the log.  Fixed seeds. */
+/* Promise: under random edits, aborts, evictions and fills the cache shows what a plain array shows, and so
+ * do the pages that a member builds from the log.  Fixed seeds. */
 static void cache_and_log_agree_with_a_plain_array(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 /*
- * test_client.c - the whole client (recovery, writer, page cache, reader) against six real segment servers over disks that
- * lose power: random mini-transactions on pages, small caches, lost and late messages, reopenings.
+ * test_client.c - the whole client (recovery, writer, page cache, reader) against six real segment servers over
+ * disks that lose power: random mini-transactions on pages, small caches, lost and late messages, reopenings.
  *
  * Oracle: a list of all mini-transactions with the content that they gave each page.  While a client lives, every page
  * that it shows is the newest; after each reopening it is what the mini-transactions up to the cut made of it (I6, I7),
@@ -91,7 +91,8 @@ static void take(struct story *s)
     struct hx_reader_done d;
     while (hx_reader_take(s->reader, &d)) {
         if (d.err)
-            fail_msg("seed %llu: page %llu: error %d", (unsigned long long)s->seed, (unsigned long long)d.want.page.v, d.err);
+            fail_msg("seed %llu: page %llu: error %d", (unsigned long long)s->seed,
+                     (unsigned long long)d.want.page.v, d.err);
         hx_cache_fill(s->cache, d.want, d.data);
     }
 }

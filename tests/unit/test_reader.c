@@ -172,8 +172,8 @@ static void one_member_answers_a_run(void **state)
     close_bench(&b);
 }
 
-/* Promise: a long run over two PGs is cut into requests of at most HX_READER_RUN pages, spread over members in
- * parallel. */
+/* Promise: a long run over two PGs is cut into requests of at most HX_READER_RUN pages, spread over members
+ * in parallel. */
 static void long_runs_are_spread_over_members(void **state)
 {
     (void)state;
@@ -214,8 +214,8 @@ static void scattered_pages_are_sorted_by_pg(void **state)
     close_bench(&b);
 }
 
-/* Promise: members that are known to be complete are asked first; one that is behind is not, and its answer would be
- * LAGGING anyway, after which the next one is asked. */
+/* Promise: members that are known to be complete are asked first; one that is behind is not, and its answer
+ * would be LAGGING anyway, after which the next one is asked. */
 static void laggards_are_not_asked_and_their_refusal_is_no_harm(void **state)
 {
     (void)state;
@@ -256,8 +256,8 @@ static void members_known_to_be_behind_are_left_alone(void **state)
     close_bench(&b);
 }
 
-/* Promise: the fastest member is preferred, and the others are still tried now and then.  One member answers in 1 ms,
- * the others in 15. */
+/* Promise: the fastest member is preferred, and the others are still tried now and then.  One member
+ * answers in 1 ms, the others in 15. */
 static void the_fastest_is_preferred_others_are_tried(void **state)
 {
     (void)state;
@@ -280,8 +280,8 @@ static void the_fastest_is_preferred_others_are_tried(void **state)
 
 /* ---- hedges, failures, rounds ---- */
 
-/* Promise (R2): a late answer is hedged with a request to another member; the first answer counts, the second one is
- * ignored, whichever it is; each page is delivered once. */
+/* Promise (R2): a late answer is hedged with a request to another member; the first answer counts, the
+ * second one is ignored, whichever it is; each page is delivered once. */
 static void a_late_answer_is_hedged_and_the_second_ignored(void **state)
 {
     (void)state;
@@ -313,8 +313,8 @@ static void a_late_answer_is_hedged_and_the_second_ignored(void **state)
     }
 }
 
-/* Promise (R2): with two requests under way, of which the first brings all but one damaged page, the second one brings that
- * page and nothing else again. */
+/* Promise (R2): with two requests under way, of which the first brings all but one damaged page, the second
+ * one brings that page and nothing else again. */
 static void the_hedge_fills_in_what_the_first_answer_lacked(void **state)
 {
     (void)state;
@@ -363,8 +363,8 @@ static void failures_and_refusals_go_to_the_next_member(void **state)
     close_bench(&b);
 }
 
-/* Promise (R4): when all six have been asked in vain the read waits and asks again after a pause; it never fails and
- * never guesses. */
+/* Promise (R4): when all six have been asked in vain the read waits and asks again after a pause; it never
+ * fails and never guesses. */
 static void a_read_waits_while_nobody_can_answer(void **state)
 {
     (void)state;
@@ -406,8 +406,8 @@ static void a_member_without_history_gets_it(void **state)
     close_bench(&b);
 }
 
-/* Promise (step 8): after an opening the members of a PG hear the new history before the first READ of it; so no read is
- * refused for that, and none waits for a round. */
+/* Promise (step 8): after an opening the members of a PG hear the new history before the first READ of it;
+ * so no read is refused for that, and none waits for a round. */
 static void a_pg_is_told_the_history_before_its_first_read(void **state)
 {
     (void)state;
@@ -435,8 +435,8 @@ static void a_pg_is_told_the_history_before_its_first_read(void **state)
 
 /* ---- damage ---- */
 
-/* Promise (promise 7, A2): bytes that fail their checksum, and pages that a member calls damaged, are asked of a peer; the
- * pages that were right are delivered from the first answer. */
+/* Promise (promise 7, A2): bytes that fail their checksum, and pages that a member calls damaged, are asked
+ * of a peer; the pages that were right are delivered from the first answer. */
 static void damaged_pages_come_from_a_peer(void **state)
 {
     (void)state;
@@ -455,8 +455,8 @@ static void damaged_pages_come_from_a_peer(void **state)
     close_bench(&b);
 }
 
-/* Promise (A3): HX_E_CORRUPT only when all six say so; with one good copy unreachable the read waits for it, some rounds
- * long, and takes it when it comes. */
+/* Promise (A3): HX_E_CORRUPT only when all six say so; with one good copy unreachable the read waits for
+ * it, some rounds long, and takes it when it comes. */
 static void corrupt_only_when_nobody_has_a_good_copy(void **state)
 {
     (void)state;
@@ -533,7 +533,8 @@ static void malformed_answers_do_not_count(void **state)
     close_bench(&b);
 }
 
-/* Promise: what was not taken of an answer before the next event is asked for again, not lost, and not twice delivered. */
+/* Promise: what was not taken of an answer before the next event is asked for again, not lost, and not
+ * twice delivered. */
 static void pages_not_taken_are_asked_for_again(void **state)
 {
     (void)state;
@@ -559,8 +560,8 @@ static void pages_not_taken_are_asked_for_again(void **state)
 
 /* ---- the rest of the contract ---- */
 
-/* Promise (R3): the floor told to the members is at or below the VDL at which each request under way was sent, and follows
- * the VDL when none is. */
+/* Promise (R3): the floor told to the members is at or below the VDL at which each request under way was
+ * sent, and follows the VDL when none is. */
 static void the_read_floor_waits_for_reads_under_way(void **state)
 {
     (void)state;
@@ -627,8 +628,8 @@ static void a_page_that_does_not_exist_is_an_error(void **state)
     close_bench(&b);
 }
 
-/* Promise: under random orders, losses, refusals, damage and delays every page asked for is delivered exactly once with the
- * right content.  Fixed seeds. */
+/* Promise: under random orders, losses, refusals, damage and delays every page asked for is delivered
+ * exactly once with the right content.  Fixed seeds. */
 static void random_schedules_deliver_each_page_once(void **state)
 {
     (void)state;

@@ -72,8 +72,8 @@ static void open_quiet(struct rig *r, const struct rig_opts *o)
 
 /* ---- quorum ---- */
 
-/* Promise (W2): the VDL reaches a record exactly when four of six have acknowledged it, for all 64 sets of members
- * that answer, in whatever order. */
+/* Promise (W2): the VDL reaches a record exactly when four of six have acknowledged it, for all 64 sets of
+ * members that answer, in whatever order. */
 static void vdl_moves_at_the_fourth_answer_for_all_64_sets(void **state)
 {
     (void)state;
@@ -117,8 +117,8 @@ static void an_answer_twice_counts_once(void **state)
     rig_close(&r);
 }
 
-/* Promise (W2, pitfall 8): the VDL is never inside a mini-transaction.  One over three PGs; two of them answer, then
- * the third; at each answer the VDL is looked at. */
+/* Promise (W2, pitfall 8): the VDL is never inside a mini-transaction.  One over three PGs; two of them
+ * answer, then the third; at each answer the VDL is looked at. */
 static void vdl_is_never_inside_a_mini_transaction(void **state)
 {
     (void)state;
@@ -145,7 +145,8 @@ static void vdl_is_never_inside_a_mini_transaction(void **state)
     rig_close(&r);
 }
 
-/* Promise (pitfalls 7, 63): a hole in one PG holds back what comes after it in any PG; an idle PG holds back nothing. */
+/* Promise (pitfalls 7, 63): a hole in one PG holds back what comes after it in any PG; an idle PG holds
+ * back nothing. */
 static void a_hole_in_one_pg_holds_back_later_records_of_others(void **state)
 {
     (void)state;
@@ -168,8 +169,8 @@ static void a_hole_in_one_pg_holds_back_later_records_of_others(void **state)
     rig_close(&r);
 }
 
-/* Promise (W1, step 8, pitfall 19): an epoch begins above the gap, its VDL is the one that recovery found, and the
- * first backlinks name the last survivors, so that SCLs cross the gap. */
+/* Promise (W1, step 8, pitfall 19): an epoch begins above the gap, its VDL is the one that recovery found,
+ * and the first backlinks name the last survivors, so that SCLs cross the gap. */
 static void first_records_of_an_epoch_link_over_the_gap(void **state)
 {
     (void)state;
@@ -207,8 +208,8 @@ static void other_incarnation(struct rig *r, unsigned server)
     memset(r->f.server[server].incarnation.b, 0xee, 16);
 }
 
-/* Promise (pitfall 46): a server that answers under another incarnation does not count and is shown as refused; a
- * damaged answer does not count either, and is asked for again. */
+/* Promise (pitfall 46): a server that answers under another incarnation does not count and is shown as
+ * refused; a damaged answer does not count either, and is asked for again. */
 static void answers_of_strangers_and_damaged_ones_do_not_count(void **state)
 {
     (void)state;
@@ -229,8 +230,8 @@ static void answers_of_strangers_and_damaged_ones_do_not_count(void **state)
     rig_close(&r);
 }
 
-/* Promise: an acknowledgement that was sent to the writer of an earlier epoch says nothing to this one.  Answers
- * of an old writer's calls, which had the same order and shape, are handed to a new one. */
+/* Promise: an acknowledgement that was sent to the writer of an earlier epoch says nothing to this one.
+ * Answers of an old writer's calls, which had the same order and shape, are handed to a new one. */
 static void late_ack_of_an_old_epoch_is_ignored(void **state)
 {
     (void)state;
@@ -256,8 +257,9 @@ static void late_ack_of_an_old_epoch_is_ignored(void **state)
     rig_close(&old);
 }
 
-/* Promise (W3, protocol.md step 10): after one FENCED nothing goes out and nothing is acknowledged, for ever; not
- * even answers that were given before the fence.  Three answers, the fenced one, then the three others. */
+/* Promise (W3, protocol.md step 10): after one FENCED nothing goes out and nothing is acknowledged, for
+ * ever; not even answers that were given before the fence.  Three answers, the fenced one, then the three
+ * others. */
 static void fenced_is_for_ever(void **state)
 {
     (void)state;
@@ -285,8 +287,8 @@ static void fenced_is_for_ever(void **state)
     rig_close(&r);
 }
 
-/* Promise (A1): a member that claims more than was ever sent is not believed: what is appended later is not durable by
- * that.  Four of six claim it. */
+/* Promise (A1): a member that claims more than was ever sent is not believed: what is appended later is not
+ * durable by that.  Four of six claim it. */
 static void an_scl_above_all_records_does_not_count(void **state)
 {
     (void)state;
@@ -305,8 +307,8 @@ static void an_scl_above_all_records_does_not_count(void **state)
     rig_close(&r);
 }
 
-/* Promise (A4): an answer overtaken by a later one does not set the member back; one to a request that went out
- * afterwards does (it lost records), but no PGCL or VDL falls by that. */
+/* Promise (A4): an answer overtaken by a later one does not set the member back; one to a request that went
+ * out afterwards does (it lost records), but no PGCL or VDL falls by that. */
 static void overtaken_answers_are_told_from_lost_records(void **state)
 {
     (void)state;
@@ -352,7 +354,8 @@ static void overtaken_answers_are_told_from_lost_records(void **state)
 
 /* ---- batching ---- */
 
-/* Promise: a lone commit is sealed and sent to all six in the round in which it is wanted; unwanted, it goes by age. */
+/* Promise: a lone commit is sealed and sent to all six in the round in which it is wanted; unwanted, it
+ * goes by age. */
 static void a_lone_commit_is_sent_at_once_and_an_unwanted_one_by_age(void **state)
 {
     (void)state;
@@ -376,8 +379,8 @@ static void a_lone_commit_is_sent_at_once_and_an_unwanted_one_by_age(void **stat
     rig_close(&r);
 }
 
-/* Promise: what is committed while small requests are under way gathers in one frame, sent when four members have
- * answered; a slow server gets all it missed in one request. */
+/* Promise: what is committed while small requests are under way gathers in one frame, sent when four
+ * members have answered; a slow server gets all it missed in one request. */
 static void commits_gather_while_a_small_request_is_under_way(void **state)
 {
     (void)state;
@@ -408,8 +411,8 @@ static void commits_gather_while_a_small_request_is_under_way(void **state)
     rig_close(&r);
 }
 
-/* Promise (S3): what is under way to a member is not sent to it again, even when its cursor goes back because it has
- * adopted the history of another PG meanwhile. */
+/* Promise (S3): what is under way to a member is not sent to it again, even when its cursor goes back
+ * because it has adopted the history of another PG meanwhile. */
 static void a_frame_is_under_way_once_per_member(void **state)
 {
     (void)state;
@@ -436,8 +439,8 @@ static void a_frame_is_under_way_once_per_member(void **state)
     rig_close(&r);
 }
 
-/* Promise: with bulk data waiting up to HX_WRITER_CALLS_MAX requests are under way per server, never more, and what
- * arrives out of order counts once the hole is filled. */
+/* Promise: with bulk data waiting up to HX_WRITER_CALLS_MAX requests are under way per server, never more,
+ * and what arrives out of order counts once the hole is filled. */
 static void bulk_data_uses_several_requests_in_any_order(void **state)
 {
     (void)state;
@@ -492,8 +495,8 @@ static void servers_hear_of_an_idle_writer_and_its_last_vdl(void **state)
 
 /* ---- limits ---- */
 
-/* Promise (W1, I5): no LSN above max(VDL, end) + lal; the refused mini-transaction changes nothing, and the same one
- * is taken when the VDL has moved. */
+/* Promise (W1, I5): no LSN above max(VDL, end) + lal; the refused mini-transaction changes nothing, and the
+ * same one is taken when the VDL has moved. */
 static void lsns_are_bounded_by_lal(void **state)
 {
     (void)state;
@@ -549,8 +552,8 @@ static unsigned pour(struct rig *r, size_t total, uint32_t pgs, unsigned stopped
     return rooms;
 }
 
-/* Promise (W1, W4): the ring goes round many times with requests answered in batches; every record arrives whole at all
- * six (the members compare), none is lost or overwritten. */
+/* Promise (W1, W4): the ring goes round many times with requests answered in batches; every record arrives
+ * whole at all six (the members compare), none is lost or overwritten. */
 static void ring_goes_round_and_every_record_arrives_everywhere(void **state)
 {
     (void)state;
@@ -574,9 +577,9 @@ static void ring_goes_round_and_every_record_arrives_everywhere(void **state)
     rig_close(&r);
 }
 
-/* Promise (W5, pitfall 51): a server that takes requests and never answers (stopped) or refuses connections never
- * blocks the ring: what it pins is cancelled, it is dropped behind and gets what is new when it comes back; once gossip has
- * filled the hole it counts again. */
+/* Promise (W5, pitfall 51): a server that takes requests and never answers (stopped) or refuses connections
+ * never blocks the ring: what it pins is cancelled, it is dropped behind and gets what is new when it comes
+ * back; once gossip has filled the hole it counts again. */
 static void a_stopped_server_never_blocks_the_ring(void **state)
 {
     (void)state;
@@ -613,8 +616,8 @@ static void a_stopped_server_never_blocks_the_ring(void **state)
     rig_close(&r);
 }
 
-/* Promise: the largest mini-transaction that the window takes goes through, even when settled frames that a dead
- * server lacks fill half of the window. */
+/* Promise: the largest mini-transaction that the window takes goes through, even when settled frames that a
+ * dead server lacks fill half of the window. */
 static void a_large_mini_transaction_gets_room_from_a_dead_server(void **state)
 {
     (void)state;
@@ -644,8 +647,8 @@ static void a_large_mini_transaction_gets_room_from_a_dead_server(void **state)
 
 /* ---- refusals ---- */
 
-/* Promise (step 8, refusal table): a member without the history is sent ADOPT, one without the segment FORMAT, and then
- * the frames again; nothing else is needed. */
+/* Promise (step 8, refusal table): a member without the history is sent ADOPT, one without the segment
+ * FORMAT, and then the frames again; nothing else is needed. */
 static void missing_histories_and_segments_are_supplied(void **state)
 {
     (void)state;
@@ -668,8 +671,8 @@ static void missing_histories_and_segments_are_supplied(void **state)
     rig_close(&r);
 }
 
-/* Promise (pitfall 47): full disks at three members let commits wait, not fail; when there is space again the VDL moves by
- * itself. */
+/* Promise (pitfall 47): full disks at three members let commits wait, not fail; when there is space again
+ * the VDL moves by itself. */
 static void full_members_hold_the_vdl_until_they_have_space(void **state)
 {
     (void)state;
@@ -690,8 +693,8 @@ static void full_members_hold_the_vdl_until_they_have_space(void **state)
     rig_close(&r);
 }
 
-/* Promise: a server that fails is asked again after growing pauses with an empty announcement, and gets what it missed
- * when it answers.  Connections to one server fail for ten seconds. */
+/* Promise: a server that fails is asked again after growing pauses with an empty announcement, and gets
+ * what it missed when it answers.  Connections to one server fail for ten seconds. */
 static void a_failing_server_is_probed_and_catches_up(void **state)
 {
     (void)state;
@@ -715,8 +718,8 @@ static void a_failing_server_is_probed_and_catches_up(void **state)
     rig_close(&r);
 }
 
-/* Promise (growth): a PG added while requests are under way takes records at once; members that missed its FORMAT get
- * it. */
+/* Promise (growth): a PG added while requests are under way takes records at once; members that missed its
+ * FORMAT get it. */
 static void a_volume_grows_while_writes_go_on(void **state)
 {
     (void)state;
@@ -741,7 +744,8 @@ static void a_volume_grows_while_writes_go_on(void **state)
     rig_close(&r);
 }
 
-/* Promise: at the end all servers hear the last VDL and the goodbye, a dead one holds nothing up, and silence follows. */
+/* Promise: at the end all servers hear the last VDL and the goodbye, a dead one holds nothing up, and
+ * silence follows. */
 static void goodbye_is_said_to_all_and_the_writer_is_idle(void **state)
 {
     (void)state;
@@ -870,9 +874,9 @@ static void random_answer(struct rig *r, struct twin *t, uint64_t *x)
     free((void *)(uintptr_t)b.p);
 }
 
-/* Promise (W1..W5 together): under random appends, losses, repeats, refusals and delays the VDL is after each step
- * exactly what a twin computes from the acknowledged SCLs; and when faults stop everything becomes durable.  Fixed
- * seeds. */
+/* Promise (W1..W5 together): under random appends, losses, repeats, refusals and delays the VDL is after
+ * each step exactly what a twin computes from the acknowledged SCLs; and when faults stop everything
+ * becomes durable.  Fixed seeds. */
 static void random_schedules_agree_with_a_dumb_twin(void **state)
 {
     (void)state;
