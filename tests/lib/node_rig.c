@@ -18,6 +18,7 @@ struct hx_rig_post {
 };
 
 static const char *const names[HX_COPIES] = {"a1", "a2", "b1", "b2", "c1", "c2"};
+static const char *const zones[] = {"az-a", "az-b", "az-c"};
 
 struct hx_uuid hx_rig_uuid(unsigned x)
 {
@@ -27,7 +28,6 @@ struct hx_uuid hx_rig_uuid(unsigned x)
 
 void hx_rig_init(struct hx_rig *r, unsigned count, uint64_t pg_bytes, uint32_t pgs, uint32_t log_file_bytes)
 {
-    static const char *const zones[] = {"az-a", "az-b", "az-c"};
     *r = (struct hx_rig){.count = count, .log_file_bytes = log_file_bytes, .now_ms = 1000};
     r->owner = hx_rig_uuid(900);
     struct hx_geometry *g = &r->geometry;
@@ -71,7 +71,7 @@ void hx_rig_fini(struct hx_rig *r)
 
 int hx_rig_start(struct hx_rig *r, unsigned i)
 {
-    struct hx_node_cfg cfg = {.name = names[i], .zone = "az", .incarnation = hx_rig_uuid(100 + i), .farm = hx_mem_farm(r->farm[i]),
+    struct hx_node_cfg cfg = {.name = names[i], .zone = zones[i / 2], .incarnation = hx_rig_uuid(100 + i), .farm = hx_mem_farm(r->farm[i]),
                               .gossip_ms = 100, .log_file_bytes = r->log_file_bytes, .seed = 7 + i};
     return hx_node_new(&cfg, r->now_ms, &r->node[i]);
 }
