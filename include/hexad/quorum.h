@@ -15,7 +15,7 @@ static inline hx_members hx_members_add(hx_members set, unsigned slot)
 }
 static inline bool hx_members_has(hx_members set, unsigned slot)
 {
-    return set >> slot & 1u;
+    return (unsigned)set >> slot & 1u;
 }
 unsigned hx_members_count(hx_members set);
 bool hx_quorum_write(hx_members set); /* at least 4 of 6 */
