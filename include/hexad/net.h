@@ -107,8 +107,8 @@ struct hx_server_cfg {
     void (*refused)(void *ctx, const char *why); /* a peer failed the handshake's check; for logs; may be NULL */
 };
 int hx_server_net_new(struct hx_loop *l, const struct hx_server_cfg *cfg, struct hx_server_net **ret, char why[256]);
-/* Ends every connection, without callbacks; requests that are still owed an answer may be answered later, to nobody.
- * Not from inside request or closed. */
+/* Ends every connection, without callbacks; requests that are still owed an answer may be answered later,
+ * to nobody.  Not from inside request or closed. */
 void hx_server_net_free(struct hx_server_net *s);
 int hx_server_net_port(const struct hx_server_net *s);
 /* Answers 200 with BODY (copied or moved before return), and ends the request.  A client that has gone
@@ -118,7 +118,8 @@ void hx_request_reply(struct hx_request *r, struct hx_bytes body);
 /* ---- certificates (src/net/cert.c, libcrypto) ---- */
 /* Each writes <out>.crt (0644) and <out>.key (0600), ECDSA P-256; refuses to overwrite (HX_E_EXIST). */
 int hx_cert_create_ca(const char *out, const char *common_name, int days, char why[256]);
-/* ROLE segment: serverAuth+clientAuth; others clientAuth.  HOSTS: comma-separated DNS names and IP addresses, or NULL. */
+/* ROLE segment: serverAuth+clientAuth; others clientAuth.  HOSTS: comma-separated DNS names and IP
+ * addresses, or NULL. */
 int hx_cert_create(const char *ca_crt, const char *ca_key, const char *out, enum hx_role role, const char *name,
                    const char *hosts, int days, char why[256]);
 /* Human-readable lines (role, name, validity, issuer, fingerprint) into TEXT. */
