@@ -55,6 +55,8 @@ static int read_run(struct hx_fs *fs, const struct hx_extent *e, uint64_t off, u
         int rc = 0;
         if (e->pp != 0)
             rc = hx_pager_get(fs->p, HX_PAGE(e->pp + ((off >> HX_PAGE_SHIFT) - e->lp)), &page);
+        if (rc == HX_E_INVAL)
+            return HX_E_CORRUPT; /* an extent that leads out of the volume */
         if (rc == HX_E_MISS) { /* noted; go on, to note the others */
             v->missed = true;
             rc = 0;
@@ -160,7 +162,7 @@ static int write_page(struct hx_fs *fs, const struct plan *w, uint64_t lp, uint6
     enum hx_edit how = keep ? HX_EDIT_KEEP : fresh && !whole ? HX_EDIT_ZEROS : HX_EDIT_WHOLE;
     int rc = hx_pager_edit(fs->p, HX_PAGE(pp), how, &page);
     if (rc)
-        return rc;
+        return rc == HX_E_INVAL ? HX_E_CORRUPT : rc;
     memcpy(page + from, w->buf + ((lp << HX_PAGE_SHIFT) + from - w->off), to - from);
     if (how == HX_EDIT_WHOLE)
         memset(page + to, 0, HX_PAGE_SIZE - to); /* F2 */

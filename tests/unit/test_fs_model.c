@@ -47,9 +47,8 @@ struct world {
 static const char *name_of(unsigned i)
 {
     static char name[NAMES][HX_FS_NAME_MAX + 1];
-    if (!name[i][0]) {
+    if (!name[i][0])
         memset(name[i], 'a' + (int)i, i % 5 == 0 ? HX_FS_NAME_MAX : 3 + i);
-    }
     return name[i];
 }
 
@@ -404,7 +403,8 @@ static void do_rename(struct world *w)
     struct node *a = d->entry[from], *b = e->entry[to];
     before_model(w, rc == 0 && a != b);
     int expected = predict_rename(a, d, b, e, flags);
-    check(w, rc == expected || is_full(w, rc) || (a == b && rc <= 0)); /* onto itself: which refusal comes first is no promise */
+    /* Onto itself: which refusal comes first is no promise. */
+    check(w, rc == expected || is_full(w, rc) || (a == b && rc <= 0));
     if (rc == 0)
         model_rename(w, d, from, e, to, flags & HX_FS_RENAME_EXCHANGE);
 }
