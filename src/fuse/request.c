@@ -8,7 +8,7 @@
  *   R2 a request that waits has changed nothing, or (durable) is committed and only its answer waits.
  *   R3 the bytes of parked requests are bounded: above HX_FUSE_PARKED_MAX the device is not read until some are done.
  *
- * Signals: the kernel tells us of any signal; as on a local disk, only one that ends the process ends the wait (EINTR).
+ * Signals: the kernel tells us of any signal, once; must_end says which ones end the wait (EINTR).
  * An interrupt that comes late finds its request gone: libfuse drops it.  Memory: a parked request owns copies of its
  * names and data in one block with itself.
  */
@@ -17,6 +17,7 @@
 #include "hexad/assert.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -88,9 +89,16 @@ static void let_go(struct hx_req *r)
     free(r);
 }
 
-/* Will the process that waits for this request die as soon as it gets the answer? */
-static bool dying(const struct hx_req *r)
+/*
+ * Must the wait end?  A deadly signal: yes, as on a local disk (the kernel turns every one into SIGKILL).  One that asks a
+ * program to stop, and that it handles itself: only while the quorum is missing, because programs do not expect EINTR
+ * from a disk (a database may panic), but someone at a keyboard wants to get out.  Others (timers, children): no.
+ */
+static bool must_end(const struct hx_req *r)
 {
+    const unsigned long long deadly = 1ull << (SIGKILL - 1);
+    const unsigned long long asking =
+        1ull << (SIGINT - 1) | 1ull << (SIGQUIT - 1) | 1ull << (SIGTERM - 1) | 1ull << (SIGHUP - 1);
     char path[64], line[256];
     pid_t pid = fuse_req_ctx(r->fr)->pid;
     if (pid <= 0)
@@ -99,12 +107,15 @@ static bool dying(const struct hx_req *r)
     FILE *f = fopen(path, "re");
     if (!f)
         return true;
-    unsigned long long pending = 0, mask = 0;
+    unsigned long long pending = 0, blocked = 0, mask = 0;
     while (fgets(line, sizeof line, f))
         if (sscanf(line, "SigPnd: %llx", &mask) == 1 || sscanf(line, "ShdPnd: %llx", &mask) == 1)
             pending |= mask;
+        else if (sscanf(line, "SigBlk: %llx", &mask) == 1)
+            blocked = mask;
     fclose(f);
-    return pending >> (9 - 1) & 1; /* the kernel turns every deadly signal into SIGKILL */
+    pending &= ~blocked | deadly;
+    return pending & (hx_vol_waiting(r->m->vol)[0] ? deadly | asking : deadly);
 }
 
 static void interrupted(fuse_req_t fr, void *data)
@@ -126,7 +137,7 @@ void hx_req_signals(void *ctx)
     for (struct hx_req *r = m->signalled; r; r = r->next_signalled) {
         if (r->park.place == HX_PARK_NONE || r->park.place == HX_PARK_READY)
             continue;
-        if (dying(r))
+        if (must_end(r))
             hx_vol_cancel(m->vol, &r->park, HX_E_CANCELED);
         else
             more = true;
