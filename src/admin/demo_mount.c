@@ -187,9 +187,11 @@ int demo_mount_start(struct demo *d)
     if (!err || err == HX_E_CANCELED)
         return err ? HX_EXIT_FAILED : 0;
     demo_dir_log_tail(d, "mount");
-    int code = err == HX_E_IO ? exit_code_of(&d->mount) : hx_exit_code(err);
-    (void)admin_fail(d->json, err, "hexad demo", "the mount did not start (its log is above)", NULL);
-    return code;
+    if (err == HX_E_IO) { /* it ended, and has said why */
+        hx_log(HX_LOG_ERR, "the mount did not start");
+        return exit_code_of(&d->mount);
+    }
+    return admin_fail(d->json, err, "hexad demo", "the mount did not start (its log is above)", NULL);
 }
 
 /* ---- end ---- */

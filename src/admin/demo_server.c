@@ -183,10 +183,11 @@ static unsigned first_dead(const struct demo *d)
 
 static int complain(struct demo *d, int err, unsigned i)
 {
-    char why[HX_WHY_MAX] = "";
+    char why[HX_WHY_MAX] = "the segment servers do not start";
     if (i < DEMO_SERVERS) {
-        demo_dir_log_tail(d, demo_names[i]);
-        snprintf(why, sizeof why, "server %s did not start (its log is above)", demo_names[i]);
+        demo_dir_log_tail(d, demo_names[i]); /* it ended, and has said why */
+        hx_log(HX_LOG_ERR, "server %s did not start", demo_names[i]);
+        return HX_EXIT_FAILED;
     }
     return admin_fail(d->json, err, "hexad demo", why, "hexad demo --dir DIR --keep leaves the logs in DIR/log");
 }
