@@ -101,6 +101,20 @@ static void the_reserve_is_for_operations_that_free_space(void **state)
     kit_close(&k);
 }
 
+/* The volume gets MORE pages; the filesystem keeps its pointer to the pager. */
+static void grow(struct fs_kit *k, uint64_t more)
+{
+    struct mem_pager *bigger = mem_pager_new(k->m->pages + more, k->m->pages + more, 1);
+    for (uint64_t i = 0; i < k->m->pages; i++) {
+        bigger->at[i] = k->m->at[i];
+        k->m->at[i].now = NULL;
+    }
+    struct mem_pager swap = *k->m;
+    *k->m = *bigger;
+    *bigger = swap;
+    mem_pager_free(bigger);
+}
+
 /* Promise: pages that appear when the volume grows are found, also in a group that ended early.  Method:
  * fill, grow by the smallest unit, again and again across a group's end. */
 static void grown_pages_are_found(void **state)
@@ -108,25 +122,84 @@ static void grown_pages_are_found(void **state)
     (void)state;
     struct fs_kit k = kit_open(GROUP - 512, GROUP - 512, 1);
     struct run got;
-    k.m->pages_max = GROUP - 512; /* the test grows it by hand */
     for (unsigned step = 0; step < 5; step++) {
         while (kit_run(&k, take_once(&k, HX_OP_FREEING, 0, 5000, &got, false)) == 0)
             ;
-        struct mem_pager *bigger = mem_pager_new(k.m->pages + 256, k.m->pages + 256, 1);
-        for (uint64_t i = 0; i < k.m->pages; i++) {
-            free(bigger->at[i].now);
-            bigger->at[i] = k.m->at[i];
-            k.m->at[i].now = NULL;
-        }
-        struct mem_pager swap = *k.m; /* the filesystem keeps its pointer, the content changes places */
-        *k.m = *bigger;
-        *bigger = swap;
-        mem_pager_free(bigger);
+        grow(&k, 256);
         got = take(&k, 0, 100);
         assert_int_equal(got.count, 100);
         assert_true(got.first >= k.m->pages - 256);
     }
     assert_true(k.m->pages > GROUP);
+    kit_close(&k);
+}
+
+/* Two groups, the first with one free page, the second (GROUP - EARLY pages long) full and known to be. */
+static struct fs_kit open_with_a_full_last_group(uint64_t early)
+{
+    uint64_t pages = 2 * GROUP - early;
+    struct fs_kit k = kit_open(pages, pages, 1);
+    struct run got = take(&k, 0, GROUP - 3);
+    assert_true(got.first == 3);
+    k.fs->alloc.rover_data = GROUP + 1;
+    int rc = kit_run(&k, take_once(&k, HX_OP_FREEING, 0, (uint32_t)(GROUP - early - 1), &got, false));
+    assert_int_equal(rc, 0);
+    assert_true(got.first == GROUP + 1 && got.count == GROUP - early - 1);
+    assert_int_equal(kit_run(&k, give_once(&k, 100, HX_ALLOC_RESERVE + 2)), 0);
+    k.fs->alloc.rover_data = GROUP + 1;
+    got = take(&k, 0, 1);
+    assert_true(got.first == 100);
+    assert_int_equal(k.fs->alloc.run_max[1], 0);
+    return k;
+}
+
+/* Promise: a group that was full is looked at again when it has become longer.  Method: known to be full, then
+ * grown within the group, and by a group more. */
+static void a_full_group_that_grows_is_looked_at_again(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct fs_kit k = open_with_a_full_last_group(512);
+        grow(&k, i == 0 ? 256 : 512 + 256);
+        k.fs->alloc.rover_data = 2;
+        struct run got = take(&k, 0, 256);
+        assert_true(got.first == 2 * GROUP - 512 && got.count == 256);
+        kit_close(&k);
+    }
+}
+
+/* Promise: a group that was full is looked at again when something in it was freed.  Method: as above. */
+static void a_full_group_that_was_freed_in_is_looked_at_again(void **state)
+{
+    (void)state;
+    struct fs_kit k = open_with_a_full_last_group(512);
+    assert_int_equal(kit_run(&k, give_once(&k, GROUP + 500, 200)), 0);
+    k.fs->alloc.rover_data = 2;
+    struct run got = take(&k, 0, 200);
+    assert_true(got.first == GROUP + 500 && got.count == 200);
+    kit_close(&k);
+}
+
+/* Promise: a group that was full only within an aborted mini-transaction is looked at again.  Method: fill group
+ * 0, learn it, give up; fill group 1; group 0 must be found. */
+static void a_group_that_an_abort_emptied_is_looked_at_again(void **state)
+{
+    (void)state;
+    struct fs_kit k = kit_open(2 * GROUP, 2 * GROUP, 1);
+    struct hx_alloc *a = &k.fs->alloc;
+    struct run r;
+    assert_int_equal(hx_op_begin(k.fs, HX_OP_ORDINARY), 0);
+    assert_int_equal(hx_alloc_run(a, 0, GROUP - 3, 0, &r.first, &r.count), 0);
+    assert_true(r.first == 3 && r.count == GROUP - 3);
+    a->rover_data = 2;
+    assert_int_equal(hx_alloc_run(a, 0, 1, 0, &r.first, &r.count), 0);
+    assert_true(r.first / GROUP == 1 && a->run_max[0] == 0);
+    assert_int_equal(hx_op_end(k.fs, HX_E_CANCELED), HX_E_CANCELED);
+    (void)mem_pager_again(k.m, 0);
+    r = take(&k, GROUP + 1, GROUP - 1);
+    assert_true(r.count == GROUP - 1);
+    r = take(&k, 0, 1);
+    assert_true(r.first / GROUP == 0);
     kit_close(&k);
 }
 
@@ -238,6 +311,9 @@ int main(void)
         cmocka_unit_test(every_page_is_given_once_until_none_is_left),
         cmocka_unit_test(the_reserve_is_for_operations_that_free_space),
         cmocka_unit_test(grown_pages_are_found),
+        cmocka_unit_test(a_full_group_that_grows_is_looked_at_again),
+        cmocka_unit_test(a_full_group_that_was_freed_in_is_looked_at_again),
+        cmocka_unit_test(a_group_that_an_abort_emptied_is_looked_at_again),
         cmocka_unit_test(freeing_what_is_not_taken_is_corruption),
         cmocka_unit_test(an_abort_gives_pages_back_and_forgets_what_it_learned),
         cmocka_unit_test(full_groups_are_not_looked_at_again),
