@@ -7,7 +7,8 @@
  *     it is empty: answers go out, requests to peers are posted.
  *   B1 No answer leaves before the flush of its batch: only batch() calls hx_node_next, after hx_node_flush.
  *   B2 A token is the hx_request itself: the network layer keeps it until its one answer.
- * SIGTERM ends the loop after a last batch: whatever has been accepted has been answered.  kill -9 is as safe.
+ * SIGTERM ends the loop after a last batch: what has been taken in is durable; an answer that is still in a buffer is
+ * lost, as in a crash, and asked for again.  kill -9 is as safe.
  * Threads: one.  Memory: one struct send per request to a peer that is under way, with a copy of its body.
  */
 #include "segd.h"
