@@ -11,6 +11,10 @@
  */
 #include "store.h"
 
+#include <stdlib.h>
+
+#define HELD_KEEP 4096u /* entries that stay allocated */
+
 static int index_record(struct hx_seg *s, const struct hx_version *v, bool over)
 {
     int err = hx_index_insert(s, v, over);
@@ -132,6 +136,11 @@ void hx_apply_hint(struct hx_seg *s, uint64_t vdl)
     }
     c->hint = vdl;
     hx_chain_advance(c);
+    if (!c->held_count && c->held_cap > HELD_KEEP) { /* after a burst */
+        free(c->held);
+        c->held = NULL;
+        c->held_at = c->held_cap = 0;
+    }
     for (size_t i = s->unknown_count; i-- > 0;)
         if (s->unknowns[i].gone_at && s->unknowns[i].gone_at <= vdl)
             s->unknowns[i] = s->unknowns[--s->unknown_count];

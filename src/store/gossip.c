@@ -106,7 +106,7 @@ static int send(struct hx_node *n, const struct hx_server *m, struct hx_call cal
 
 static bool may_call(const struct hx_node *n, const struct hx_seg *s)
 {
-    return !s->error && !s->nospace && !s->gossip.busy && n->call_count < CALLS_MAX && n->now_ms >= s->gossip.not_before_ms;
+    return !s->error && !s->gossip.busy && n->call_count < CALLS_MAX && n->now_ms >= s->gossip.not_before_ms;
 }
 
 static struct hx_call call_of(struct hx_seg *s, enum hx_msg_type type)
@@ -360,5 +360,5 @@ void hx_gossip_flushed(struct hx_node *n, struct hx_seg *s)
     if (moved && m && s->chain.scl < g->target && may_call(n, s))
         ask_records(n, s, m, s->chain.scl, g->target);
     else if (!moved)
-        g->not_before_ms = n->now_ms + n->gossip_ms;
+        g->not_before_ms = n->now_ms + (s->nospace ? BACKOFF_MAX_MS : n->gossip_ms);
 }

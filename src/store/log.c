@@ -202,6 +202,10 @@ int hx_log_put(struct hx_seg *s, enum hx_env_kind kind, uint8_t flags, const uin
     if (err || hx_frame_bytes(&h) != len)
         return err ? err : HX_E_BADMSG;
     size_t n = hx_env_bytes((uint32_t)len);
+    if (!l->batch.p && len >= HX_PAGE_SIZE) {
+        l->batch = s->env->spare;
+        s->env->spare = (struct hx_buf){0};
+    }
     err = hx_buf_reserve(&l->batch, n);
     struct hx_side_frame f = {.off = (uint32_t)l->batch.len, .kind = (uint8_t)kind, .flags = flags};
     if (!err)
@@ -272,9 +276,18 @@ static void fill_ahead(struct hx_seg *s, struct hx_logfile *f, size_t batch_len)
     }
 }
 
-void hx_log_drop(struct hx_log *l)
+void hx_log_drop(struct hx_seg *s)
 {
+    struct hx_log *l = &s->log;
     l->batch.len = l->side.len = 0;
+    if (l->batch.cap > HX_LOG_BULK) { /* large buffers go round, one is kept for all segments */
+        struct hx_buf *spare = &s->env->spare;
+        if (!spare->p) {
+            *spare = l->batch;
+            l->batch = (struct hx_buf){0};
+        }
+        hx_buf_fini(&l->batch);
+    }
     l->batch_vdl = l->batch_floor = l->batch_gc = 0;
 }
 
@@ -363,7 +376,7 @@ int hx_log_flush(struct hx_seg *s)
     if (!s->log.batch.len)
         return 0;
     int err = flush_batch(s, false);
-    hx_log_drop(&s->log);
+    hx_log_drop(s);
     return err;
 }
 
@@ -372,7 +385,7 @@ int hx_log_seal(struct hx_seg *s)
     if (s->log.tail == HX_NONE)
         return 0;
     int err = flush_batch(s, true);
-    hx_log_drop(&s->log);
+    hx_log_drop(s);
     return err;
 }
 

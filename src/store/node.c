@@ -15,6 +15,7 @@
 #define WORK_SEGMENTS 8u   /* that get a piece of background work per tick */
 #define WORK_AGAIN_MS 20u
 #define TICK_MS 500u
+#define SPACE_ENOUGH (16u << 20) /* free bytes at which a full disk counts as no longer full */
 
 struct hx_seg *hx_node_find(const struct hx_node *n, const struct hx_uuid *volume, uint32_t pg)
 {
@@ -79,31 +80,40 @@ void hx_node_dirty(struct hx_node *n, struct hx_seg *s)
     n->dirty[n->dirty_count++] = s;
 }
 
+static void free_segment(struct hx_node *n, struct hx_seg *s)
+{
+    struct hx_disk *d = s->disk;
+    hx_seg_free(s);
+    if (d)
+        n->farm->ops->close(n->farm, d);
+}
+
 /* One segment of the farm; one that cannot be opened stays, with its error. */
 static int open_place(struct hx_node *n, struct hx_disk_place at)
 {
     struct hx_disk *d;
     struct hx_seg *s;
-    int err = n->farm->ops->open(n->farm, at, false, &d);
-    if (err)
-        return err == HX_E_NOENT ? 0 : err;
-    err = hx_seg_new(&n->env, d, at, &s);
+    int opened = n->farm->ops->open(n->farm, at, false, &d);
+    if (opened == HX_E_NOENT)
+        return 0;
+    int err = hx_seg_new(&n->env, opened ? NULL : d, at, &s);
     if (err) {
-        n->farm->ops->close(n->farm, d);
+        if (!opened)
+            n->farm->ops->close(n->farm, d);
         return err;
     }
-    int opened = hx_seg_open(s);
+    if (opened)
+        hx_seg_poison(s, opened);
+    else
+        opened = hx_seg_open(s);
     if (opened == HX_E_NOENT) { /* a FORMAT that never ended */
-        hx_seg_free(s);
-        n->farm->ops->close(n->farm, d);
+        free_segment(n, s);
         return 0;
     }
     n->stats.errors += opened != 0;
     err = hx_node_add(n, s);
-    if (err) {
-        hx_seg_free(s);
-        n->farm->ops->close(n->farm, d);
-    }
+    if (err)
+        free_segment(n, s);
     return err;
 }
 
@@ -148,11 +158,8 @@ void hx_node_free(struct hx_node *n)
 {
     if (!n)
         return;
-    for (size_t i = 0; i < n->seg_count; i++) {
-        struct hx_disk *d = n->segs[i]->disk;
-        hx_seg_free(n->segs[i]);
-        n->farm->ops->close(n->farm, d);
-    }
+    for (size_t i = 0; i < n->seg_count; i++)
+        free_segment(n, n->segs[i]);
     for (size_t i = 0; i < n->volume_count; i++)
         free(n->volumes[i]);
     items_fini(&n->wait);
@@ -264,9 +271,23 @@ static void mark_idle(struct hx_seg *s)
     w->idle_end = f->end;
 }
 
+/* Space has come back, though nobody has tried to append since. */
+static void notice_space(struct hx_node *n)
+{
+    uint64_t total, free_bytes;
+    bool any = false;
+    for (size_t i = 0; i < n->seg_count && !any; i++)
+        any = n->segs[i]->nospace;
+    if (!any || n->farm->ops->space(n->farm, &total, &free_bytes) || free_bytes < SPACE_ENOUGH)
+        return;
+    for (size_t i = 0; i < n->seg_count; i++)
+        n->segs[i]->nospace = false;
+}
+
 static bool background(struct hx_node *n)
 {
     bool more = false;
+    notice_space(n);
     for (size_t i = 0; i < n->seg_count && i < WORK_SEGMENTS; i++) {
         struct hx_seg *s = n->segs[n->work_at++ % n->seg_count];
         mark_idle(s);

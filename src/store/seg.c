@@ -35,6 +35,7 @@ void hx_seg_env_fini(struct hx_seg_env *e)
     free(e->page);
     hx_frame_builder_free(e->builder);
     hx_bodies_fini(&e->bodies);
+    hx_buf_fini(&e->spare);
     *e = (struct hx_seg_env){0};
 }
 
@@ -121,12 +122,12 @@ int hx_seg_flush(struct hx_seg *s)
         if (err && err != HX_E_NOMEM && err != HX_E_NOSPACE)
             hx_seg_poison(s, HX_E_POISONED); /* G1 */
         s->meta_dirty = err != 0;
-        s->nospace = err == HX_E_NOSPACE;
+        s->nospace |= err == HX_E_NOSPACE;
         if (err && !s->round_error)
             s->round_error = s->error ? s->error : err;
     }
     if (s->error || s->meta_dirty) {
-        hx_log_drop(&s->log);
+        hx_log_drop(s);
     } else {
         int err = hx_log_flush(s);
         if (err && !s->round_error)

@@ -208,7 +208,7 @@ struct hx_log {
 int hx_log_put(struct hx_seg *s, enum hx_env_kind kind, uint8_t flags, const uint8_t *frame, size_t len);
 /* Writes and flushes the batch, then applies it to chain and index.  Any error: nothing of the batch counts. */
 int hx_log_flush(struct hx_seg *s);
-void hx_log_drop(struct hx_log *l); /* forgets the batch */
+void hx_log_drop(struct hx_seg *s); /* forgets the batch */
 int hx_log_read(struct hx_seg *s, uint32_t slot, uint64_t off, void *buf, size_t len); /* HX_E_CORRUPT: too short */
 int hx_log_slot(struct hx_log *l, struct hx_logfile *f, uint32_t *ret);
 void hx_log_fini(struct hx_log *l);
@@ -266,6 +266,7 @@ struct hx_seg_env { /* what the segments of a node share */
     uint32_t log_file_bytes; /* 0: default */
     struct hx_bodies bodies;
     struct hx_frame_builder *builder;
+    struct hx_buf spare; /* a large batch buffer that nobody uses now */
     uint8_t *scratch; /* HX_FRAME_MAX bytes: a frame being made */
     uint8_t *raw;     /* HX_FRAME_RAW_MAX bytes: a body being checked */
     uint8_t *page;    /* two pages and a patch */

@@ -231,7 +231,7 @@ static struct hx_node_ack *ack_for(struct hx_node *n, struct hx_item *i, const s
 
 /* VDL and floor to the segments that got no frame; not with every commit when there are many. */
 #define ANNOUNCE_ALL_MS 100u
-static int announce(struct hx_node *n, const struct hx_req *r, const struct hx_append_head *a)
+static int announce(struct hx_node *n, const struct hx_req *r, const struct hx_append_head *a, struct hx_seg **ret_fenced)
 {
     struct hx_volume *v = hx_volume_get(n, &r->head.volume, false);
     if (!v)
@@ -243,8 +243,10 @@ static int announce(struct hx_node *n, const struct hx_req *r, const struct hx_a
     int status = 0;
     for (; i < end; i++) {
         hx_rules_announce(n->segs[i], r->head.epoch, a->vdl, a->floor);
-        if (r->head.epoch.v < n->segs[i]->meta.promised.v && !n->segs[i]->error)
+        if (r->head.epoch.v < n->segs[i]->meta.promised.v && !n->segs[i]->error) {
             status = HX_E_FENCED;
+            *ret_fenced = n->segs[i];
+        }
     }
     return a->frame_count ? 0 : status; /* with frames, each PG says it for itself */
 }
@@ -290,13 +292,13 @@ static int verb_append(struct hx_node *n, struct hx_req *r)
     i.arg = n->ack_count;
     i.seg = NULL;
     n->stats.appends++;
-    err = announce(n, r, &a);
+    err = announce(n, r, &a, &i.seg);
     if (!err)
         err = append_frames(n, r, &a, &i, &heard);
     if (err && err != HX_E_FENCED)
         return err;
     if (err)
-        i.status = err, i.seg = r->seg;
+        i.status = err;
     else if (heard || count == 0)
         hx_volume_heard(n, r, &a);
     return hx_out_push(&n->wait, &i) ? 0 : HX_E_NOMEM;

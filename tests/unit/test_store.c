@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "hexad/crc.h"
 #include "node_rig.h"
 
 #include <stdio.h>
@@ -385,7 +386,12 @@ static void a_full_disk_refuses_and_recovers(void **state)
     assert_int_equal(hx_rig_fence(&r, 0, PG, 1, 5, NULL), 0); /* the slots have their room */
     for (unsigned i = 0; i < 10; i++)
         hx_rig_step(&r, 50);
+    assert_int_equal(hx_rig_status(&r, 0, PG, &s), 0);
+    assert_int_equal(s.state, HX_E_NOSPACE);
     hx_mem_limit(r.farm[0], 0);
+    hx_rig_step(&r, 50); /* noticed without an append */
+    assert_int_equal(hx_rig_status(&r, 0, PG, &s), 0);
+    assert_int_equal(s.state, 0);
     assert_int_equal(step(&r, &m), 0);
     assert_int_equal(hx_rig_status(&r, 0, PG, &s), 0);
     assert_int_equal(s.state, 0);
@@ -799,6 +805,95 @@ static void a_small_commit_is_one_write_and_one_flush(void **state)
     hx_rig_fini(&r);
 }
 
+/* Promise: a segment that cannot be opened is answered with its error, and the server runs. */
+static void a_segment_that_cannot_be_opened_says_why(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_segment_status s;
+    start(&r, 0);
+    hx_mem_power_off_at(r.farm[0], 1);
+    size_t n = hx_rig_run(&r, PG, 1, 0, 1, 1, 0);
+    assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, n, NULL), HX_E_POISONED);
+    restart(&r);
+    assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, n, NULL), HX_E_IO);
+    assert_int_equal(hx_rig_format(&r, 0, PG), HX_E_IO);
+    assert_int_equal(hx_rig_status(&r, 0, PG, &s), 0);
+    assert_int_equal(s.state, HX_E_IO);
+    for (unsigned i = 0; i < 5; i++)
+        hx_rig_step(&r, 50);
+    hx_rig_fini(&r);
+}
+
+/* Promise: the bytes on disk are those of doc/FORMAT.md, version 1.  Method: each field at its documented place, read without the
+ * code that wrote it. */
+static void the_bytes_on_disk_are_the_documented_ones(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    size_t len;
+    start(&r, 16u << 10);
+    struct hx_disk_place at = hx_rig_place(&r, PG);
+    struct hx_uuid server = hx_rig_uuid(100);
+    const uint8_t *p = hx_mem_file(r.farm[0], &at, 1, &len);
+    assert_int_equal(len, 64u << 10);
+    assert_memory_equal(p, "HXM1\1\0\0\0\1\0\0\0\0\0\0\0", 16);
+    assert_memory_equal(p + 16, at.volume.b, 16);
+    assert_int_equal(hx_get_u32(p + 32), PG);
+    assert_memory_equal(p + 40, server.b, 16);
+    assert_int_equal(hx_get_u64(p + 56), 1);
+    assert_int_equal(hx_get_u32(p + 96), hx_crc32c(0, p + 104, hx_get_u32(p + 36)));
+    assert_int_equal(hx_get_u32(p + 100), hx_crc32c(0, p, 100));
+    assert_memory_equal(p, hx_mem_file(r.farm[0], &at, 2, &len), len);
+    size_t n[2] = {0, 0};
+    for (unsigned i = 0; i < 2; i++) {
+        n[i] = hx_rig_run(&r, PG, 1, 3 * i, 3 * i + 1, 3, 0);
+        assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, n[i], NULL), 0);
+    }
+    p = hx_mem_file(r.farm[0], &at, 16, &len);
+    size_t second = 96 + (n[0] + 7) / 8 * 8;
+    const uint8_t *e = p + second;
+    assert_memory_equal(e, "HXE1\1\1\0\0", 8);
+    assert_int_equal(hx_get_u32(e + 8), n[1]);
+    assert_int_equal(hx_get_u32(e + 12), 2);
+    assert_int_equal(hx_get_u32(e + 16), hx_get_u32(p + 92));
+    uint8_t identity[36];
+    memcpy(identity, at.volume.b, 16);
+    hx_put_u32(identity + 16, PG);
+    memcpy(identity + 20, server.b, 16);
+    assert_int_equal(hx_get_u32(e + 20), hx_crc32c(0, identity, sizeof identity));
+    const uint64_t want[] = {16, second, second, 0, 4, 6, 1, 3};
+    for (unsigned i = 0; i < 8; i++)
+        assert_int_equal(hx_get_u64(e + 24 + 8 * i), want[i]);
+    assert_int_equal(hx_get_u32(e + 92), hx_crc32c(0, e, 92));
+    assert_memory_equal(e + 96, r.frame, n[1]); /* verbatim */
+    while (!hx_mem_file(r.farm[0], &at, 16 | UINT64_C(1) << 32, &len)) {
+        static uint64_t lsn = 6;
+        size_t k = hx_rig_run(&r, PG, 1, lsn, lsn + 1, 60, 0);
+        lsn += 60;
+        assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, k, NULL), 0);
+        hx_rig_step(&r, 50);
+    }
+    p = hx_mem_file(r.farm[0], &at, 16 | UINT64_C(1) << 32, &len);
+    assert_memory_equal(p, "HXS1\1\0\0\0\20\0\0\0\0\0\0\0", 16);
+    assert_int_equal(hx_get_u64(p + 24), 1);
+    assert_int_equal(hx_get_u32(p + 72), len - 112);
+    assert_int_equal(hx_get_u32(p + 76), hx_crc32c(0, p + 112, len - 112));
+    assert_int_equal(hx_get_u32(p + 108), hx_crc32c(0, p, 108));
+    const uint8_t *f = p + 112 + 64 + 3 * 16; /* the second frame */
+    assert_int_equal(hx_get_u32(f), second);
+    assert_int_equal(hx_get_u32(f + 4), n[1]);
+    assert_int_equal(hx_get_u32(f + 8), 3);
+    assert_int_equal(hx_get_u64(f + 16), 4);
+    assert_int_equal(hx_get_u64(f + 24), 6);
+    assert_int_equal(hx_get_u64(f + 32), 3);
+    assert_int_equal(hx_get_u32(f + 64 + 16), 1);     /* its second record: LSN - first */
+    assert_int_equal(hx_get_u32(f + 64 + 16 + 4), 5); /* page */
+    assert_int_equal(hx_get_u16(f + 64 + 16 + 12), 12);
+    assert_int_equal(f[64 + 16 + 14], HX_REC_SPARSE);
+    hx_rig_fini(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -820,6 +915,8 @@ int main(void)
         cmocka_unit_test(sidecars_are_only_a_shortcut),
         cmocka_unit_test(long_chains_are_materialised),
         cmocka_unit_test(a_small_commit_is_one_write_and_one_flush),
+        cmocka_unit_test(a_segment_that_cannot_be_opened_says_why),
+        cmocka_unit_test(the_bytes_on_disk_are_the_documented_ones),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);
