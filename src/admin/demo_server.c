@@ -22,6 +22,7 @@
 #define PORT_FIRST 9621
 #define PORT_LOW 12000
 #define PORT_HIGH 30000
+#define START_TRIES 5 /* with other ports each time */
 
 static bool port_is_free(int port)
 {
@@ -36,10 +37,10 @@ static bool port_is_free(int port)
     return ok;
 }
 
-/* 9621.. when all six are free, else a free block somewhere. */
-static void choose_ports(struct demo *d)
+/* 9621.. when all six are free (and this is not another try), else a free block somewhere. */
+static void choose_ports(struct demo *d, bool again)
 {
-    int first = PORT_FIRST;
+    int first = again ? PORT_LOW + (int)(hx_random_u64() % (PORT_HIGH - PORT_LOW)) : PORT_FIRST;
     for (int tries = 0; tries < 200; tries++) {
         int i = 0;
         while (i < DEMO_SERVERS && port_is_free(first + i))
@@ -198,9 +199,9 @@ int demo_server_start_all(struct demo *d)
     int err = 0;
     if (!chosen && d->reopened && faccessat(d->dir_fd, "c2.conf", F_OK, 0) == 0)
         chosen = read_ports(d) == 0;
-    for (int tries = 0; tries < 20; tries++) {
+    for (int tries = 0; tries < START_TRIES; tries++) {
         if (!chosen) {
-            choose_ports(d);
+            choose_ports(d, tries > 0);
             err = demo_dir_configs(d);
             if (err)
                 return err; /* complained */
@@ -211,11 +212,13 @@ int demo_server_start_all(struct demo *d)
         unsigned dead = err ? DEMO_SERVERS : first_dead(d);
         if (!err && dead == DEMO_SERVERS)
             return 0;
-        if (err || chosen || port_is_free(d->servers[dead].port))
+        /* Perhaps another demo took a port between our look and the start: new ports for all.  It may have given them
+         * back by now, so looking again would prove nothing. */
+        if (err || chosen || tries + 1 == START_TRIES)
             return complain(d, err ? err : HX_E_IO, dead);
-        (void)demo_server_end_all(d); /* another one was faster: new ports for all */
+        (void)demo_server_end_all(d);
     }
-    return complain(d, HX_E_BUSY, DEMO_SERVERS);
+    return HX_EXIT_FAILED;
 }
 
 int demo_server_end_all(struct demo *d)

@@ -145,7 +145,8 @@ int hx_args_next(struct hx_args *a, const char **ret_value)
         for (int i = 0; !is_end(&a->spec->opts[i]); i++)
             if (a->spec->opts[i].letter == c)
                 return i;
-        hx_assert(!"getopt gave a letter that is not in the table");
+        bool in_table = false; /* getopt gives only letters that it was given */
+        hx_assert(in_table);
         res = HX_ARGS_ERROR;
     }
     finish(a);
