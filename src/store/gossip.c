@@ -72,7 +72,7 @@ static const struct hx_server *member_by(const struct hx_node *n, const struct h
 
 /* ---- sending ---- */
 /* Queues a message to M; BODY moved.  CALL says what the answer belongs to. */
-static int send(struct hx_node *n, const struct hx_server *m, struct hx_call call, uint32_t pg, struct hx_buf *body)
+static int post(struct hx_node *n, const struct hx_server *m, struct hx_call call, uint32_t pg, struct hx_buf *body)
 {
     struct hx_item i = {.kind = ITEM_SEND, .token = ++n->next_call};
     size_t name = strlen(m->name) + 1, url = strlen(m->url) + 1;
@@ -111,7 +111,7 @@ static bool may_call(const struct hx_node *n, const struct hx_seg *s)
 
 static struct hx_call call_of(struct hx_seg *s, enum hx_msg_type type)
 {
-    return (struct hx_call){.type = type, .volume = s->at.volume, .seg = s, .top = hx_seg_top(s)};
+    return (struct hx_call){.type = (uint16_t)type, .volume = s->at.volume, .seg = s, .top = hx_seg_top(s)};
 }
 
 static void ask_records(struct hx_node *n, struct hx_seg *s, const struct hx_server *m, uint64_t after, uint64_t to)
@@ -126,7 +126,7 @@ static void ask_records(struct hx_node *n, struct hx_seg *s, const struct hx_ser
     hx_enc_u32(&e, FETCH_BYTES);
     hx_enc_u8(&e, 0);
     s->gossip.after = after;
-    send(n, m, call_of(s, HX_MSG_FETCH), s->at.pg, &b);
+    post(n, m, call_of(s, HX_MSG_FETCH), s->at.pg, &b);
 }
 
 static void ask_page(struct hx_node *n, struct hx_seg *s, const struct hx_server *m, uint32_t page, uint64_t point)
@@ -142,7 +142,7 @@ static void ask_page(struct hx_node *n, struct hx_seg *s, const struct hx_server
     struct hx_call c = call_of(s, HX_MSG_READ);
     c.page = page;
     c.point = point;
-    send(n, m, c, s->at.pg, &b);
+    post(n, m, c, s->at.pg, &b);
 }
 
 /* Damage, one piece after the other; the peer is known to be complete to THEIRS. */
@@ -166,7 +166,7 @@ static void compare(struct hx_node *n, struct hx_seg *s, const struct hx_server 
         return;
     s->gossip.mending = false;
     if (e->top.v > top.v && e->top.v >= s->meta.promised.v) {
-        send(n, m, call_of(s, HX_MSG_HISTORY), s->at.pg, &none);
+        post(n, m, call_of(s, HX_MSG_HISTORY), s->at.pg, &none);
     } else if (e->top.v == top.v && e->scl.v > s->chain.scl) {
         s->gossip.target = e->scl.v;
         ask_records(n, s, m, s->chain.scl, e->scl.v);
@@ -205,7 +205,7 @@ static int tell(struct hx_node *n, const struct hx_volume *v, const struct hx_se
     }
     hx_put_u32(b.p, count);
     struct hx_call c = {.type = HX_MSG_GOSSIP, .volume = v->id};
-    return send(n, m, c, 0, &b);
+    return post(n, m, c, 0, &b);
 }
 
 static void round_of(struct hx_node *n, struct hx_volume *v)
