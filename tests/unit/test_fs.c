@@ -374,6 +374,25 @@ static void an_open_file_outlives_its_name_but_not_a_crash(void **state)
     close_verified(&k);
 }
 
+/* Promise: an orphan that is opened before it is reaped stays until it is released.  Method: nobody knows the
+ * inode when its name goes, then somebody opens it by number. */
+static void an_orphan_that_is_opened_late_waits_for_its_release(void **state)
+{
+    (void)state;
+    struct fs_kit k = open_cold();
+    uint64_t f = kit_create(&k, 1, "f");
+    hx_fs_forget(k.fs, f, 1);
+    assert_int_equal(unlink_(&k, 1, "f"), 0);
+    hx_fs_opened(k.fs, f);
+    kit_reap(&k);
+    assert_int_equal(kit_attr(&k, f).nlink, 0);
+    hx_fs_released(k.fs, f);
+    assert_true(hx_fs_has_work(k.fs));
+    kit_reap(&k);
+    assert_true(kit_inodes(&k) == 1);
+    close_verified(&k);
+}
+
 /* Promise: rename keeps the inode, replaces files and empty directories, and refuses what POSIX refuses. */
 static void rename_replaces_what_it_may(void **state)
 {
@@ -560,6 +579,7 @@ int main(void)
         cmocka_unit_test(symlinks_come_back_whole),
         cmocka_unit_test(a_file_lives_until_its_last_link_is_gone),
         cmocka_unit_test(an_open_file_outlives_its_name_but_not_a_crash),
+        cmocka_unit_test(an_orphan_that_is_opened_late_waits_for_its_release),
         cmocka_unit_test(rename_replaces_what_it_may),
         cmocka_unit_test(a_directory_is_never_moved_below_itself),
         cmocka_unit_test(exchange_swaps_entries_of_any_kind),

@@ -69,8 +69,10 @@ static int fallocate_(struct fs_kit *k, uint64_t ino, unsigned mode, uint64_t of
     int rc;
     while ((rc = kit_run(k, hx_fs_fallocate(k->fs, &k->who, ino, mode, off, len, &done))) == HX_E_AGAIN) {
         assert_true(done > before && done < len);
+        assert_true(k->m->last_freed <= HX_STEP_PAGES);
         before = done;
     }
+    assert_true(rc != 0 || k->m->last_freed <= HX_STEP_PAGES);
     return rc;
 }
 
