@@ -15,12 +15,12 @@ plan $((3 * rounds))
 note "seed $SEED"
 dir=$work/d
 mnt=$dir/mnt
-kinds=(wal delete)
+kinds=(${HEXAD_KILL_MODES:-wal delete})
 
 up() { wait_for demo_answers "$dir" "$demo_pid"; }
 start() { # both processes; sets $l and $p
     rm -f "$work/stop"
-    mode=${kinds[$1 % 2]}
+    mode=${kinds[$1 % ${#kinds[@]}]}
     loader "$mnt/$mode.db" "$work/$mode.acked" --mode "$mode" --stop "$work/stop" >>"$work/loader.log" 2>&1 & l=$!
     python3 "$LIB/prefix.py" run "$mnt/tree" "$work/tree.acked" "$SEED" --stop "$work/stop" >>"$work/prefix.log" 2>&1 & p=$!
 }
@@ -44,6 +44,9 @@ reap() { # the processes have lost their files; one that still waits is ended
 intact() {
     [ -z "$failure" ] || { echo "$failure"; return 1; }
     up || { echo "the mount does not answer"; tail -n 20 "$work/verbs.log" "$dir.log" "$dir"/log/*.log; return 1; }
+    rm -rf "$work/found" # evidence: what a hot journal looked like before SQLite touched it
+    mkdir "$work/found"
+    cp -p "$mnt"/*.db* "$work/found/" 2>/dev/null
     local m
     for m in wal delete; do loader --verify "$mnt/$m.db" "$work/$m.acked" || return 1; done
     python3 "$LIB/prefix.py" check "$mnt/tree" "$work/tree.acked" "$SEED"

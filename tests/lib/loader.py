@@ -29,9 +29,11 @@ def load(a):
         mode = db.execute("pragma journal_mode=" + a.mode).fetchone()[0]
         if mode != a.mode:
             raise RuntimeError("journal mode %s became %s" % (a.mode, mode))
-        # With FULL, SQLite does not sync the directory after it has removed the journal (which is the commit), and
-        # says so in its manual: a crash may undo the last transaction.  EXTRA does.
-        db.execute("pragma synchronous=extra")
+        # In DELETE mode the removal of the journal is the commit, and FULL does not sync the directory after it; EXTRA does, but
+        # takes no notice when the directory cannot be opened any more, as on a mount that has just been killed.  Both are
+        # SQLite's own; so the loader syncs the directory itself before it calls a transaction acknowledged.
+        db.execute("pragma synchronous=full")
+        directory = os.open(os.path.dirname(a.db) or ".", os.O_RDONLY)
         db.execute("create table if not exists t(id integer primary key, tx integer, row integer, v blob)")
         tx = (db.execute("select max(tx) from t").fetchone()[0] or 0) + 1
         last = tx + a.count if a.count else None
@@ -41,6 +43,8 @@ def load(a):
             for row in range(tx % 3 + 1):
                 db.execute("insert into t(tx, row, v) values(?, ?, ?)", (tx, row, content(tx, row)))
             db.execute("commit")
+            if mode != "wal":
+                os.fsync(directory)
             say("%d" % tx)
             tx += 1
         db.close()
