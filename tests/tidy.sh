@@ -102,6 +102,7 @@ report "no blank ends a line" "$found"
 
 if git rev-parse --git-dir >/dev/null 2>&1; then
     report "file lists are up to date" "$(contrib/sources --check 2>&1)"
+    report "hexad-errors(7) is what the table says" "$(contrib/errors --check 2>&1)"
 fi
 
 found=$(for e in $(grep -ohE '\bHX_E_[A-Z_]+' -r src include | sort -u); do

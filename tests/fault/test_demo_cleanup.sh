@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # hexad demo, in the corners: signals at any moment, programs left behind, busy mounts, directories that are not ours.
-# That these can fail was tried by leaving out the watcher, the sub-reaper, and the look at the directory's marker.
+# Each case can fail: nothing_left looks at processes, mounts and files themselves, not at what the demo says.
 . "${HEXAD_SOURCE:?}/tests/lib/kit.sh" || exit 99
 needs_fuse
 needs sqlite3
