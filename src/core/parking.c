@@ -114,6 +114,9 @@ static void leave_place(struct hx_parking *p, struct hx_parked *op)
         pull(&p->budget, op);
         break;
     case HX_PARK_TURN:
+        /* What the next one waits for may have come while this one stood before it (hx_parking_open): it asks itself. */
+        if (op == p->turn.head)
+            p->turn_open = true;
         pull(&p->turn, op);
         break;
     case HX_PARK_LSN:
@@ -178,7 +181,8 @@ int hx_parking_on_pages(struct hx_parking *p, struct hx_parked *op, uint64_t now
     return 0;
 }
 
-void hx_parking_on_budget(struct hx_parking *p, struct hx_parked *op, uint64_t now_ms, uint32_t soft_ms, uint32_t count)
+void hx_parking_on_budget(struct hx_parking *p, struct hx_parked *op, uint64_t now_ms, uint32_t soft_ms,
+                          uint32_t count)
 {
     enter(p, op, HX_PARK_BUDGET, now_ms, soft_ms);
     op->missing = count;
@@ -197,7 +201,8 @@ void hx_parking_on_turn(struct hx_parking *p, struct hx_parked *op, uint64_t now
     }
 }
 
-void hx_parking_on_lsn(struct hx_parking *p, struct hx_parked *op, uint64_t now_ms, uint32_t soft_ms, struct hx_lsn lsn)
+void hx_parking_on_lsn(struct hx_parking *p, struct hx_parked *op, uint64_t now_ms, uint32_t soft_ms,
+                       struct hx_lsn lsn)
 {
     enter(p, op, HX_PARK_LSN, now_ms, soft_ms);
     op->lsn = lsn;

@@ -112,6 +112,33 @@ static void who_must_wait_for_room_again_keeps_its_place(void **state)
     assert_false(hx_parking_gated(&lot));
 }
 
+/*
+ * Promise: an event that came while somebody else stood in front is not lost when that one gives up.
+ * Method: room comes while the first waits for growth; the first is canceled, or its time is up; nothing else happens.
+ */
+static void an_event_is_not_lost_when_the_first_gives_up(void **state)
+{
+    (void)state;
+    struct hx_parked first = {0}, hurried = {0}, second = {0};
+    hx_parking_on_turn(&lot, &first, 1, 0, HX_E_GROW);
+    hx_parking_on_turn(&lot, &hurried, 1, 50, HX_E_ROOM);
+    hx_parking_on_turn(&lot, &second, 1, 0, HX_E_ROOM);
+    hx_parking_open(&lot, HX_E_ROOM);
+    assert_null(hx_parking_take(&lot)); /* first come, first served */
+    hx_parking_cancel(&lot, &first, HX_E_CANCELED);
+    assert_ptr_equal(hx_parking_take(&lot), &first);
+    assert_ptr_equal(hx_parking_take(&lot), &hurried);
+    hx_parking_on_turn(&lot, &hurried, 1, 50, HX_E_GROW);
+    hx_parking_open(&lot, HX_E_ROOM);
+    assert_null(hx_parking_take(&lot));
+    hx_parking_tick(&lot, 1000);
+    assert_ptr_equal(hx_parking_take(&lot), &hurried);
+    assert_int_equal(hurried.err, HX_E_TIMEOUT);
+    assert_ptr_equal(hx_parking_take(&lot), &second);
+    assert_int_equal(second.err, 0);
+    assert_null(hx_parking_take(&lot));
+}
+
 /* Promise: a wait for an LSN ends exactly when the VDL reaches it, in order, also if they were parked out of order. */
 static void vdl_releases_exactly_what_it_covers(void **state)
 {
@@ -256,6 +283,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(operation_runs_when_its_last_page_has_come, start, stop),
         cmocka_unit_test_setup_teardown(pages_in_flight_stay_within_the_budget, start, stop),
         cmocka_unit_test_setup_teardown(who_must_wait_for_room_again_keeps_its_place, start, stop),
+        cmocka_unit_test_setup_teardown(an_event_is_not_lost_when_the_first_gives_up, start, stop),
         cmocka_unit_test_setup_teardown(vdl_releases_exactly_what_it_covers, start, stop),
         cmocka_unit_test_setup_teardown(a_deadline_is_not_prolonged_by_waiting_elsewhere, start, stop),
         cmocka_unit_test_setup_teardown(failing_all_reaches_every_place, start, stop),
