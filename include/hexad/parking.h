@@ -18,8 +18,8 @@
  *      arrives for an operation is still in the cache when the last of its pages has come.
  *   K5 a deadline, once given, stays for the operation's life: waiting in several places does not prolong it.
  *
- * A crash leaves nothing: parked operations have changed nothing (pager.h).  A page that arrives twice, or that nobody
- * waits for, is ignored.  Pure; allocates the list of pages of an operation, and nothing else.
+ * A crash leaves nothing: parked operations have changed nothing (pager.h).  A page that arrives twice, or that
+ * nobody waits for, is ignored.  Pure; allocates the list of pages of an operation, and nothing else.
  */
 #ifndef HEXAD_PARKING_H
 #define HEXAD_PARKING_H
@@ -68,9 +68,11 @@ bool hx_parking_admits(const struct hx_parking *p, uint32_t count);
 /* Park.  SOFT_MS 0: no deadline.  PAGES: at least one; a repeat does no harm.  HX_E_NOMEM: not parked. */
 int hx_parking_on_pages(struct hx_parking *p, struct hx_parked *op, uint64_t now_ms, uint32_t soft_ms,
                         const struct hx_pageno *pages, uint32_t count);
-void hx_parking_on_budget(struct hx_parking *p, struct hx_parked *op, uint64_t now_ms, uint32_t soft_ms, uint32_t count);
+void hx_parking_on_budget(struct hx_parking *p, struct hx_parked *op, uint64_t now_ms, uint32_t soft_ms,
+                          uint32_t count);
 void hx_parking_on_turn(struct hx_parking *p, struct hx_parked *op, uint64_t now_ms, uint32_t soft_ms, int why);
-void hx_parking_on_lsn(struct hx_parking *p, struct hx_parked *op, uint64_t now_ms, uint32_t soft_ms, struct hx_lsn lsn);
+void hx_parking_on_lsn(struct hx_parking *p, struct hx_parked *op, uint64_t now_ms, uint32_t soft_ms,
+                       struct hx_lsn lsn);
 bool hx_parking_gated(const struct hx_parking *p); /* a change must go on_turn without being tried (K3) */
 
 /* Events. */

@@ -2,8 +2,9 @@
  * vol.h - a mounted volume: opens it, carries out what the client's pure parts ask for, lets operations wait.
  *
  * Owns the writer, page cache, reader, recovery, growth and the HTTPS client of one volume, in one thread, on
- * one event loop.  It decides little: that is in core (writer, reader, recovery, growth, parking).  What stands on the
- * volume (the mount) gives it operations that must wait (hexad/parking.h) and is called when one may run again.
+ * one event loop.  It decides little: that is in core (writer, reader, recovery, growth, parking).  What stands
+ * on the volume (the mount) gives it operations that must wait (hexad/parking.h) and is called when one may run
+ * again.
  *
  *   LOOKUP ---> RECOVERY ---> OPEN ---> CLOSING ---> CLOSED
  *      |            |           |          |
@@ -18,7 +19,8 @@
  * Invariants:
  *   V1 an operation that hx_vol_park_durable let through, or that was parked and came back with err 0, is durable:
  *      VDL >= its LSN.
- *   V2 callbacks come from the event loop, never from inside a call of this header, but hx_vol_close and hx_vol_abandon.
+ *   V2 callbacks come from the event loop, never from inside a call of this header, but hx_vol_close and
+ *      hx_vol_abandon.
  *   V3 after FENCED or CLOSED no parked operation is left: each came back through run.
  *
  * A crash leaves what the log holds (protocol.md); nothing here is stored.  Threads: one.
@@ -38,6 +40,7 @@ const char *hx_vol_state_name(enum hx_vol_state state);
 
 #define HX_VOL_CACHE_DEFAULT (UINT64_C(64) << 20)
 #define HX_VOL_CACHE_MIN (UINT64_C(8) << 20)
+#define HX_VOL_WINDOW_DEFAULT (UINT64_C(20) << 20) /* of frames that not all have */
 
 struct hx_vol_cfg {
     struct hx_loop *loop;              /* borrowed until hx_vol_free */
@@ -55,7 +58,8 @@ struct hx_vol_cfg {
     void *ctx;
 };
 struct hx_vol;
-/* Starts opening; the outcome comes through state (OPEN, FAILED).  HX_E_TLS, HX_E_KEY_MODE...: WHY says which file. */
+/* Starts opening; the outcome comes through state (OPEN, FAILED).  HX_E_TLS, HX_E_KEY_MODE...: WHY says which
+ * file. */
 int hx_vol_open(const struct hx_vol_cfg *cfg, struct hx_vol **ret, char why[HX_WHY_MAX]);
 void hx_vol_free(struct hx_vol *v); /* in any state; nothing may be parked: see hx_vol_abandon */
 
@@ -71,8 +75,8 @@ struct hx_pager *hx_vol_pager(struct hx_vol *v); /* the cache, and notes what an
 void hx_vol_begin(struct hx_vol *v);             /* before each run of an operation */
 /* A change must wait for its turn without being tried: others wait for room already. */
 bool hx_vol_gated(const struct hx_vol *v);
-/* ERR is what the operation answered: HX_E_MISS, HX_E_ROOM, HX_E_GROW; HX_E_ROOM also for hx_vol_gated.  0: parked, run
- * will be called.  Negative: give up with that. */
+/* ERR is what the operation answered: HX_E_MISS, HX_E_ROOM, HX_E_GROW; HX_E_ROOM also for hx_vol_gated.  0:
+ * parked, run will be called.  Negative: give up with that. */
 int hx_vol_park(struct hx_vol *v, struct hx_parked *op, int err);
 /* Durable through LSN?  0: yes.  1: no, OP is parked until then.  Negative: give up with that. */
 int hx_vol_park_durable(struct hx_vol *v, struct hx_parked *op, struct hx_lsn lsn);
@@ -100,7 +104,8 @@ int hx_vol_room(struct hx_vol *v, uint64_t *ret_bytes);
 struct hx_vol_usage {
     uint64_t pages, pages_free, inodes, requests;
 };
-/* The document behind .hexad/status.json, the same in words, Prometheus text.  Caller frees with free(); NULL: no memory. */
+/* The document behind .hexad/status.json, the same in words, Prometheus text.  Caller frees with free(); NULL:
+ * no memory. */
 char *hx_vol_status_json(struct hx_vol *v, const struct hx_vol_usage *u);
 char *hx_vol_status_text(struct hx_vol *v, const struct hx_vol_usage *u);
 char *hx_vol_metrics(struct hx_vol *v, const struct hx_vol_usage *u);

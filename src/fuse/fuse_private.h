@@ -114,7 +114,8 @@ struct hx_req {
 };
 struct hx_req hx_req_of(fuse_req_t fr, uint64_t ino, int (*run)(struct hx_req *r));
 void hx_req_start(struct hx_req *r); /* r may be on the stack: it is copied if it must wait */
-/* For a run or instead of it: replies through r->durable once everything logged so far is durable.  Gives what run gives. */
+/* For a run or instead of it: replies through r->durable once everything logged so far is durable.  Gives what
+ * run gives. */
 int hx_req_when_durable(struct hx_req *r, void (*durable)(struct hx_req *r));
 void hx_req_again(void *ctx, struct hx_parked *op); /* hx_vol_cfg.run */
 int hx_req_errno(const struct hx_req *r, int err);

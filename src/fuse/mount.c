@@ -5,8 +5,9 @@
  *   format it if the volume is new -> mount -> the kernel's first request is answered: READY, the parent exits 0
  *   ... -> unmounted -> CLOSING until everything is durable -> gone
  *
- * Signals: the first SIGTERM or SIGINT unmounts, as `hexad umount` does (busy: says who holds it, and goes on); the second
- * detaches the mount from the tree and closes; the third gives up what is not durable.  SIGKILL is as safe as any of these.
+ * Signals: the first SIGTERM or SIGINT unmounts, as `hexad umount` does (busy: says who holds it, and goes on);
+ * the second detaches the mount from the tree and closes; the third gives up what is not durable.  SIGKILL is as
+ * safe as any of these.
  * Idle moments: freeing what deleted files leave, growing ahead of need.
  */
 #include "fuse_private.h"

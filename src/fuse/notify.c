@@ -1,9 +1,9 @@
 /*
  * notify.c - tells the kernel to forget cached bytes of an inode.
  *
- * The kernel may wait, inside such a call, for an answer that only the mount's one thread can give (a page that is being
- * read or written back).  So the calls come from a small thread of their own, which touches nothing but this queue and
- * the device.  Made with the session; idle but after failed write-backs and after a fence.
+ * The kernel may wait, inside such a call, for an answer that only the mount's one thread can give (a page that
+ * is being read or written back).  So the calls come from a small thread of their own, which touches nothing
+ * but this queue and the device.  Made with the session; idle but after failed write-backs and after a fence.
  *
  * The lock protects queue and end.  What cannot be queued for lack of memory is logged and dropped: the bytes were
  * reported as failed to fsync anyway.

@@ -1,8 +1,9 @@
 /*
  * ops_data.c - reading and writing.
  *
- * A read is answered with a vector that points into the page cache; a write goes from libfuse's buffer into cached pages:
- * no other copy, unless the write must wait.  O_SYNC and O_DSYNC writes are answered when they are durable.
+ * A read is answered with a vector that points into the page cache; a write goes from libfuse's buffer into
+ * cached pages: no other copy, unless the write must wait.  O_SYNC and O_DSYNC writes are answered when they
+ * are durable.
  *
  * A write that fails leaves no trace in the volume (one mini-transaction), nor in the kernel's cache: of a write
  * through the cache the kernel drops the pages itself; of a page that it wrote back (mmap) we tell it to (notify.c).

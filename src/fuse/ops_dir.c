@@ -1,11 +1,11 @@
 /*
  * ops_dir.c - listing directories: readdir, and readdirplus, which takes a lookup reference of each entry.
  *
- * A cookie names a place in the directory that stays valid while entries come and go (hexad/fs.h), so nothing is kept
- * between two requests, and opening a directory needs no request at all (opendir: ENOSYS once, and the kernel may keep
- * listings in its cache: it knows of all changes).
- * Pages that are missing are collected over the whole answer, so that one wait is enough.  Memory: one buffer per
- * request, bounded by what the kernel asks for.
+ * A cookie names a place in the directory that stays valid while entries come and go (hexad/fs.h), so nothing
+ * is kept between two requests, and opening a directory needs no request at all (opendir: ENOSYS once, and the
+ * kernel may keep listings in its cache: it knows of all changes). Pages that are missing are collected over
+ * the whole answer, so that one wait is enough.  Memory: one buffer per request, bounded by what the kernel
+ * asks for.
  */
 #include "fuse_private.h"
 

@@ -232,8 +232,8 @@ void hx_usage(struct hx_mount *m, struct hx_vol_usage *ret)
 }
 
 /*
- * Size and room for df: used is what is allocated; free is what the volume may still take, growth included, that is what
- * the servers' disks have room for.  While that is not known, what is free without growing.
+ * Size and room for df: used is what is allocated; free is what the volume may still take, growth included,
+ * that is what the servers' disks have room for.  While that is not known, what is free without growing.
  */
 static int run_statfs(struct hx_req *r)
 {

@@ -1,9 +1,9 @@
 /*
  * options.c - the command line of mount: `hexad mount VOLUME DIR`, mount.hexad and hexadfs, and the words after -o.
  *
- * One table says what each word means; words that other programs put there are dropped, any other is an error with the
- * nearest name.  Never added unasked: allow_other; never at all: auto_unmount (a mount that crashed would look
- * empty), direct_io (breaks shared mappings).
+ * One table says what each word means; words that other programs put there are dropped, any other is an error
+ * with the nearest name.  Never added unasked: allow_other; never at all: auto_unmount (a mount that crashed
+ * would look empty), direct_io (breaks shared mappings).
  */
 #include "fuse_private.h"
 
@@ -55,7 +55,7 @@ static const struct hx_args_spec verb_spec = {
     .examples = verb_examples,
     .opts = verb_options,
     .notes = "options: ro, takeover, soft=TIME (waits longer than this fail with EIO), cache=SIZE (64MiB),\n"
-             "         window=SIZE (24MiB), noatime, allow_other, config=FILE, noexec, sync, dev, suid",
+             "         window=SIZE (20MiB), noatime, allow_other, config=FILE, noexec, sync, dev, suid",
 };
 
 /* ---- words after -o ---- */
@@ -131,7 +131,7 @@ static int set_word(struct hx_mount_opts *o, const struct word *w, const char *v
     case WINDOW:
         return !value || hx_parse_size(value, &o->window_bytes) || o->window_bytes < (8u << 20) ||
                        o->window_bytes > (1u << 30)
-                   ? bad_value("window", value, "24MiB (8MiB to 1GiB)")
+                   ? bad_value("window", value, "20MiB (8MiB to 1GiB)")
                    : 0;
     case NOATIME:
         o->noatime = true;

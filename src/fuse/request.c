@@ -90,9 +90,10 @@ static void let_go(struct hx_req *r)
 }
 
 /*
- * Must the wait end?  A deadly signal: yes, as on a local disk (the kernel turns every one into SIGKILL).  One that asks a
- * program to stop, and that it handles itself: only while the quorum is missing, because programs do not expect EINTR
- * from a disk (a database may panic), but someone at a keyboard wants to get out.  Others (timers, children): no.
+ * Must the wait end?  A deadly signal: yes, as on a local disk (the kernel turns every one into SIGKILL).  One
+ * that asks a program to stop, and that it handles itself: only while the quorum is missing, because programs
+ * do not expect EINTR from a disk (a database may panic), but someone at a keyboard wants to get out.  Others
+ * (timers, children): no.
  */
 static bool must_end(const struct hx_req *r)
 {

@@ -1,10 +1,11 @@
 /*
  * runfile.c - how `hexad umount` knows that a mount process has gone, and what it waits for.
  *
- * RUNDIR/mount-MAJOR-MINOR, named after the device number of the mount, locked with flock as long as the process lives:
- * a crash releases it.  It holds one line about what the end waits for.  RUNDIR is /run/hexad for root; for others
- * $XDG_RUNTIME_DIR/hexad, else /run/user/UID/hexad, else /tmp/hexad-UID, which must be ours and closed to others.
- * A device number is used again only after its mount has gone; a file that is left is taken over.
+ * RUNDIR/mount-MAJOR-MINOR, named after the device number of the mount, locked with flock as long as the
+ * process lives: a crash releases it.  It holds one line about what the end waits for.  RUNDIR is /run/hexad
+ * for root; for others $XDG_RUNTIME_DIR/hexad, else /run/user/UID/hexad, else /tmp/hexad-UID, which must be
+ * ours and closed to others. A device number is used again only after its mount has gone; a file that is left
+ * is taken over.
  */
 #include "fuse_private.h"
 

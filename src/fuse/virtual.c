@@ -1,8 +1,8 @@
 /*
  * virtual.c - the directory .hexad in the root: reachable by name, never listed; status, status.json and metrics.
  *
- * Not in the volume, cannot be changed, readable also when the mount is fenced.  A file says what was true when it was
- * opened; its size shows as 0, as in /proc.  The name is reserved: nothing else in the root can have it.
+ * Not in the volume, cannot be changed, readable also when the mount is fenced.  A file says what was true when
+ * it was opened; its size shows as 0, as in /proc.  The name is reserved: nothing else in the root can have it.
  * Memory: the text of each open file.
  */
 #include "fuse_private.h"

@@ -1,8 +1,9 @@
 /*
  * ask.c - one question to each of several servers: LOOKUP when a volume is opened, HELLO for the room on their disks.
  *
- * A round asks all servers at once and asks those that failed again after a pause, until it is stopped.  What an answer
- * means is the business of whoever started the round.  Memory: one block per round; the servers are borrowed.
+ * A round asks all servers at once and asks those that failed again after a pause, until it is stopped.  What
+ * an answer means is the business of whoever started the round.  Memory: one block per round; the servers are
+ * borrowed.
  */
 #include "vol_private.h"
 

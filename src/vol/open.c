@@ -1,9 +1,11 @@
 /*
- * open.c - from a name to an open volume: LOOKUP at the configured servers, then recovery, then the writer and its cache.
+ * open.c - from a name to an open volume: LOOKUP at the configured servers, then recovery, then the writer and
+ * its cache.
  *
- * The protocol is in core (hx_lookup_sum, hx_recovery); here is who is asked, when to give up, and what is said to people.
- * Giving up: a living writer (BUSY) unless takeover; nobody knows the volume (NO_VOLUME); certificates (TLS); the bound
- * soft_ms.  Otherwise it waits, and says for what.
+ * The protocol is in core (hx_lookup_sum, hx_recovery); here is who is asked, when to give up, and what is
+ * said to people.
+ * Giving up: a living writer (BUSY) unless takeover; nobody knows the volume (NO_VOLUME); certificates (TLS);
+ * the bound soft_ms.  Otherwise it waits, and says for what.
  * A crash in the middle leaves an epoch that never opened: no trace (protocol.md).  Memory: what the parts own.
  */
 #include "vol_private.h"
@@ -59,8 +61,8 @@ static int lookup_missing(const struct hx_vol *v, char *text, size_t cap)
     return refused > 0 && silent == refused ? err : HX_E_NO_READ_QUORUM;
 }
 
-/* Six servers made the volume together; when fewer than six of the configured ones are silent or failed, and nobody of the
- * others knows it, it does not exist. */
+/* The first PG lies on six servers: when at most two of the configured ones cannot be asked, and none of the others
+ * knows the volume, it does not exist. */
 static bool nobody_knows(const struct hx_vol *v)
 {
     uint32_t unsure = 0, no = 0;
@@ -71,7 +73,7 @@ static bool nobody_knows(const struct hx_vol *v)
         else
             unsure++;
     }
-    return !v->sum.found && no > 0 && unsure < HX_COPIES - HX_READ_QUORUM;
+    return !v->sum.found && no > 0 && unsure <= HX_COPIES - HX_WRITE_QUORUM;
 }
 
 /* Everybody answered, and all that did not help was refused: waiting would not change it. */
@@ -137,7 +139,7 @@ static bool lookup_step(struct hx_vol *v)
 /* ---- RECOVERY ---- */
 static size_t window_bytes(const struct hx_vol *v)
 {
-    uint64_t window = v->cfg.window_bytes ? v->cfg.window_bytes : HX_WRITER_WINDOW_DEFAULT;
+    uint64_t window = v->cfg.window_bytes ? v->cfg.window_bytes : HX_VOL_WINDOW_DEFAULT;
     return (size_t)window;
 }
 
@@ -182,8 +184,11 @@ static void opened(struct hx_vol *v)
     hx_log(HX_LOG_INFO, "volume %s is open: epoch %llu, %u protection groups, VDL %llu, after %llu ms", v->name,
            (unsigned long long)hx_writer_epoch(v->writer).v, hx_writer_geometry(v->writer)->pg_count,
            (unsigned long long)v->vdl.v, (unsigned long long)(hx_vol_now(v) - v->opened_ms));
+    uint64_t room;
     hx_vol_refresh_info(v);
     hx_vol_set_state(v, HX_VOL_OPEN);
+    if (v->state == HX_VOL_OPEN)
+        (void)hx_vol_room(v, &room); /* asks, so that the first df knows */
 }
 
 static bool recovery_step(struct hx_vol *v)

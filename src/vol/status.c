@@ -161,8 +161,8 @@ void hx_vol_room_answer(struct hx_vol *v, struct hx_vol_ask *a, int err, struct 
     a->free_bytes = h.disk_free;
 }
 
-/* Each page lies on two servers of each of three zones: the zone with the least room decides.  Servers that share a disk
- * are counted as if each had its own: they cannot be told apart from here. */
+/* Each page lies on two servers of each of three zones: the zone with the least room decides.  Servers that
+ * share a disk are counted as if each had its own: they cannot be told apart from here. */
 static bool room_of(struct hx_vol *v, uint64_t *ret)
 {
     uint64_t least = UINT64_MAX;

@@ -1,9 +1,9 @@
 /*
  * vol.c - the volume client: states, the pump, parked operations, growth, closing.
  *
- * The pump runs once at the end of each iteration of the loop in which anything happened: timers of all parts, their
- * effects, what became ready, again until quiet.  So a lone commit is sent in the iteration in which its fsync came, and
- * an answer of the quorum completes it in the iteration in which it arrived.
+ * The pump runs once at the end of each iteration of the loop in which anything happened: timers of all parts,
+ * their effects, what became ready, again until quiet.  So a lone commit is sent in the iteration in which its
+ * fsync came, and an answer of the quorum completes it in the iteration in which it arrived.
  *
  * Invariants V1..V3 are in hexad/vol.h.  A state is left only through hx_vol_set_state and the table below.
  * Late answers: calls of a part that is gone are canceled with it (calls.c).  Memory: the parts', bounded by their
@@ -240,8 +240,8 @@ static int closed_to_operations(const struct hx_vol *v)
     }
 }
 
-/* Takes the pages that operations asked for out of the cache's list and has them fetched, or tells the cache that they
- * will not be: then the next run of the operation asks for them again (K4). */
+/* Takes the pages that operations asked for out of the cache's list and has them fetched, or tells the cache
+ * that they will not be: then the next run of the operation asks for them again (K4). */
 static void fetch_wants(struct hx_vol *v, bool fetch)
 {
     struct hx_cache_want wants[256];
