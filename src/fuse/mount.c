@@ -329,16 +329,16 @@ static int run(struct hx_mount_opts *opts, struct hx_client_conf *conf)
 }
 
 /* ---- before anything is started ---- */
-static int check_device(struct hx_mount_opts *o, char why[HX_WHY_MAX])
+/* libfuse opens it as us, also where fusermount3 mounts. */
+static int check_device(char why[HX_WHY_MAX])
 {
     int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-    if (fd < 0) {
-        snprintf(why, HX_WHY_MAX, "/dev/fuse: %s", strerror(errno));
-        return HX_E_FUSE;
+    if (fd >= 0) {
+        close(fd);
+        return 0;
     }
-    close(fd);
-    (void)o;
-    return 0;
+    snprintf(why, HX_WHY_MAX, "/dev/fuse: %s", strerror(errno));
+    return HX_E_FUSE;
 }
 
 /* 0: free to mount on; HX_E_MOUNTED, HX_E_STALE_MOUNT, ... */
@@ -395,7 +395,7 @@ static int start(struct hx_mount_opts *o)
     char why[HX_WHY_MAX] = "";
     int err = check_place(o, why);
     if (err == 0)
-        err = check_device(o, why);
+        err = check_device(why);
     if (err == 0)
         err = hx_client_conf_load(o->config, &conf, why);
     if (err)
