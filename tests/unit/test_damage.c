@@ -1,0 +1,335 @@
+/*
+ * test_damage.c - what a segment does about damaged bytes: never served, never taken for "not there".
+ * Method: one server over a disk in memory, its files changed between restarts or while it runs; a model (seg_model.h) that
+ * knows every page at every LSN.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "seg_model.h"
+
+#include <stdlib.h>
+
+/* ---- damage ---- */
+/* A log with three batches of 3 records each in one file. */
+static void three_batches(struct hx_rig *r)
+{
+    hx_model_start(r, 0);
+    for (uint64_t first = 1; first <= 7; first += 3) {
+        size_t n = hx_rig_run(r, HX_MODEL_PG, 1, first - 1, first, 3, 0);
+        assert_int_equal(hx_rig_append(r, 0, 1, 0, 0, r->frame, n, NULL), 0);
+    }
+}
+/* Offset of the K-th frame in the log file. */
+static uint8_t *frame_in_log(struct hx_rig *r, unsigned k)
+{
+    size_t len;
+    struct hx_disk_place at = hx_rig_place(r, HX_MODEL_PG);
+    uint8_t *p = hx_mem_file(r->farm[0], &at, 16, &len);
+    assert_non_null(p);
+    for (size_t off = 0; off + 4 < len; off += 8)
+        if (hx_get_u32(p + off) == HX_FRAME_MAGIC && k-- == 0)
+            return p + off;
+    fail();
+    return NULL;
+}
+
+/* Promise: damage below the durable tail is UNKNOWN with its LSNs, and the SCL stops before it; it never passes for "not there".
+ * Sent again, the records close the hole. */
+static void damage_inside_the_log_is_unknown(void **state)
+{
+    (void)state;
+    for (unsigned what = 0; what < 3; what++) {
+        struct hx_rig r;
+        struct hx_inventory v = {0};
+        uint64_t scl;
+        three_batches(&r);
+        hx_rig_stop(&r, 0);
+        uint8_t *p = frame_in_log(&r, 1);
+        if (what == 0)
+            p[HX_FRAME_HEAD + 40] ^= 1; /* a payload */
+        else if (what == 1)
+            p[3] ^= 1; /* the frame's head */
+        else
+            p[-20] ^= 1; /* the envelope */
+        assert_int_equal(hx_rig_start(&r, 0), 0);
+        assert_int_equal(hx_rig_fence(&r, 0, HX_MODEL_PG, 1, 1, &v), 0);
+        assert_int_equal(v.scl.v, 3);
+        assert_int_equal(v.entry_count, 6);
+        assert_int_equal(v.unknown_count, 1);
+        assert_int_equal(v.unknowns[0].from.v, 4);
+        assert_int_equal(v.unknowns[0].to.v, 6);
+        hx_inventory_fini(&v);
+        size_t n = hx_rig_run(&r, HX_MODEL_PG, 1, 3, 4, 3, 0);
+        assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, n, &scl), 0);
+        assert_int_equal(scl, 9);
+        for (unsigned pass = 0; pass < 2; pass++) {
+            assert_int_equal(hx_rig_fence(&r, 0, HX_MODEL_PG, 1, 1, &v), 0);
+            assert_int_equal(v.scl.v, 9);
+            assert_int_equal(v.unknown_count, 0);
+            assert_int_equal(v.entry_count, 9);
+            hx_inventory_fini(&v);
+            hx_model_restart(&r);
+        }
+        hx_rig_fini(&r);
+    }
+}
+
+/* Promise: a torn last batch is cut off; but once an idle segment has marked its tail, the same damage is UNKNOWN. */
+static void a_torn_tail_is_cut_and_a_marked_one_is_not(void **state)
+{
+    (void)state;
+    for (unsigned marked = 0; marked < 2; marked++) {
+        struct hx_rig r;
+        struct hx_inventory v = {0};
+        three_batches(&r);
+        for (unsigned i = 0; i < 3 * marked; i++)
+            hx_rig_step(&r, 500);
+        hx_rig_stop(&r, 0);
+        frame_in_log(&r, 2)[HX_FRAME_HEAD + 40] ^= 1;
+        assert_int_equal(hx_rig_start(&r, 0), 0);
+        assert_int_equal(hx_rig_fence(&r, 0, HX_MODEL_PG, 1, 1, &v), 0);
+        assert_int_equal(v.scl.v, 6);
+        assert_int_equal(v.entry_count, 6);
+        assert_int_equal(v.unknown_count, marked);
+        hx_inventory_fini(&v);
+        hx_rig_fini(&r);
+    }
+}
+
+/* Promise: one damaged meta slot changes nothing; two are an error, not a new segment. */
+static void one_of_two_meta_slots_is_enough(void **state)
+{
+    (void)state;
+    struct hx_disk_place at;
+    size_t len;
+    for (uint64_t slot = 1; slot <= 2; slot++) {
+        struct hx_rig r;
+        struct hx_segment_status s;
+        hx_model_start(&r, 0);
+        at = hx_rig_place(&r, HX_MODEL_PG);
+        assert_int_equal(hx_rig_fence(&r, 0, HX_MODEL_PG, 7, 1, NULL), 0);
+        hx_rig_stop(&r, 0);
+        hx_mem_file(r.farm[0], &at, slot, &len)[70] ^= 1;
+        assert_int_equal(hx_rig_start(&r, 0), 0);
+        assert_int_equal(hx_rig_fence(&r, 0, HX_MODEL_PG, 6, 1, NULL), HX_E_FENCED);
+        hx_rig_stop(&r, 0);
+        hx_mem_file(r.farm[0], &at, 3 - slot, &len)[70] ^= 1; /* the first was written again meanwhile */
+        assert_int_equal(hx_rig_start(&r, 0), 0);
+        assert_int_equal(hx_rig_fence(&r, 0, HX_MODEL_PG, 6, 1, NULL), HX_E_FENCED);
+        hx_rig_stop(&r, 0);
+        hx_mem_file(r.farm[0], &at, 1, &len)[70] ^= 1;
+        hx_mem_file(r.farm[0], &at, 2, &len)[70] ^= 1;
+        assert_int_equal(hx_rig_start(&r, 0), 0);
+        assert_int_equal(hx_rig_fence(&r, 0, HX_MODEL_PG, 9, 1, NULL), HX_E_CORRUPT);
+        assert_int_equal(hx_rig_status(&r, 0, HX_MODEL_PG, &s), 0);
+        assert_int_equal(s.state, HX_E_CORRUPT);
+        hx_rig_fini(&r);
+    }
+}
+
+/* The state that must hold whatever was damaged: no read is wrong, and every acknowledged record above the hint is listed or
+ * covered by an UNKNOWN. */
+static void check_honest(struct hx_rig *r, struct hx_model *m, const char *what, size_t off)
+{
+    struct hx_segment_status s;
+    assert_int_equal(hx_rig_status(r, 0, HX_MODEL_PG, &s), 0);
+    if (s.state && s.state != HX_E_CORRUPT)
+        fail_msg("%s %zu: state %d", what, off, s.state);
+    for (uint32_t page = 0; page < HX_MODEL_PAGES; page++) {
+        uint8_t want[HX_PAGE_SIZE], got[HX_PAGE_SIZE];
+        struct hx_read_page p;
+        uint64_t point = page % 2 ? m->acked : m->floor + hx_model_dice(m) % (m->acked - m->floor + 1);
+        if (hx_rig_read(r, 0, HX_MODEL_PG, 1, point, page, got, &p) || p.state == HX_READ_CORRUPT)
+            continue;
+        hx_model_fold(m, page, point, want);
+        if (memcmp(want, got, sizeof want))
+            fail_msg("%s %zu: page %u at %llu is wrong", what, off, page, (unsigned long long)point);
+    }
+    struct hx_inventory v = {0};
+    if (hx_rig_fence(r, 0, HX_MODEL_PG, 1, 1, &v))
+        return;
+    uint32_t i = 0;
+    for (uint64_t lsn = v.vdl_hint.v + 1; lsn <= m->acked; lsn++) {
+        bool there = false;
+        while (i < v.entry_count && v.entries[i].lsn.v < lsn)
+            i++;
+        there = i < v.entry_count && v.entries[i].lsn.v == lsn;
+        for (uint32_t k = 0; k < v.unknown_count && !there; k++)
+            there = lsn >= v.unknowns[k].from.v && lsn <= v.unknowns[k].to.v;
+        if (!there)
+            fail_msg("%s %zu: record %llu passes for never seen", what, off, (unsigned long long)lsn);
+    }
+    hx_inventory_fini(&v);
+}
+
+static void copy_of(struct hx_rig *r, uint64_t id, struct hx_disk_place at, uint8_t **p, uint8_t **saved, size_t *len)
+{
+    *p = hx_mem_file(r->farm[0], &at, id, len);
+    *saved = NULL;
+    if (*p) {
+        *saved = malloc(*len + 1);
+        memcpy(*saved, *p, *len);
+    }
+}
+
+/* Promise: one flipped byte or one zeroed sector anywhere in log or sidecars is never served, and never hides a record.
+ * Method: a segment of several files, each damaged at many places; a restart after each. */
+static void damage_anywhere_is_never_served(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_model m;
+    hx_model_init(&m, 21);
+    hx_model_start(&r, 16u << 10);
+    while (m.last < 500)
+        assert_int_equal(hx_model_step(&r, &m), 0);
+    struct hx_disk_place at = hx_rig_place(&r, HX_MODEL_PG);
+    for (unsigned i = 0; i < 4; i++)
+        hx_rig_step(&r, 500); /* marks the tail */
+    hx_rig_stop(&r, 0);
+    uint64_t last = hx_mem_last_log(r.farm[0], &at);
+    unsigned tried = 0;
+    for (uint64_t n = 16; n <= last; n++) {
+        for (uint64_t id = n; id <= (n | UINT64_C(1) << 32); id += UINT64_C(1) << 32) {
+            uint8_t *p, *saved;
+            size_t len;
+            copy_of(&r, id, at, &p, &saved, &len);
+            for (size_t off = hx_model_dice(&m) % 97; p && off < len; off += 1 + hx_model_dice(&m) % (len / 24 + 1)) {
+                bool sector = tried++ % 4 == 0;
+                if (sector)
+                    memset(p + off / 512 * 512, 0, off / 512 * 512 + 512 < len ? 512 : len - off / 512 * 512);
+                else
+                    p[off] ^= (uint8_t)(1u << hx_model_dice(&m) % 8);
+                assert_int_equal(hx_rig_start(&r, 0), 0);
+                check_honest(&r, &m, id == n ? "log" : "sidecar", off);
+                hx_rig_stop(&r, 0);
+                p = hx_mem_file(r.farm[0], &at, id, &len);
+                memcpy(p, saved, len);
+            }
+            free(saved);
+        }
+    }
+    assert_true(tried > 100);
+    hx_model_fini(&m);
+    hx_rig_fini(&r);
+}
+
+/* Promise: also when the sidecar is lost together with part of its file, no older version of a page is served in place of one
+ * that cannot be read.  Method: each closed file damaged at many places, its sidecar removed. */
+static void a_lost_sidecar_does_not_hide_damage(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_model m;
+    unsigned tried = 0;
+    hx_model_init(&m, 23);
+    hx_model_start(&r, 16u << 10);
+    while (m.last < 400)
+        assert_int_equal(hx_model_step(&r, &m), 0);
+    struct hx_disk_place at = hx_rig_place(&r, HX_MODEL_PG);
+    hx_rig_stop(&r, 0);
+    uint64_t last = hx_mem_last_log(r.farm[0], &at);
+    for (uint64_t id = 16; id < last; id++) {
+        uint8_t *p, *saved;
+        size_t len;
+        copy_of(&r, id, at, &p, &saved, &len);
+        for (size_t off = hx_model_dice(&m) % 97; p && off < len; off += 1 + hx_model_dice(&m) % (len / 24 + 1)) {
+            tried++;
+            p[off] ^= (uint8_t)(1u << hx_model_dice(&m) % 8);
+            hx_mem_remove_file(r.farm[0], &at, id | UINT64_C(1) << 32);
+            assert_int_equal(hx_rig_start(&r, 0), 0);
+            check_honest(&r, &m, "log without sidecar", off);
+            hx_rig_stop(&r, 0);
+            p = hx_mem_file(r.farm[0], &at, id, &len);
+            memcpy(p, saved, len);
+        }
+        free(saved);
+    }
+    assert_true(tried > 50);
+    hx_model_fini(&m);
+    hx_rig_fini(&r);
+}
+
+/* Promise: bytes that rot while the server runs are noticed by the read that meets them; other pages are not affected. */
+static void rot_is_noticed_when_it_is_read(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_read_page p;
+    struct hx_inventory v = {0};
+    uint8_t data[HX_PAGE_SIZE];
+    three_batches(&r);
+    for (size_t i = HX_FRAME_HEAD + 3 * HX_REC_HEAD; i < HX_FRAME_HEAD + 3 * HX_REC_HEAD + 12; i++)
+        frame_in_log(&r, 1)[i] ^= 0x55; /* the payload of LSN 4 */
+    assert_int_equal(hx_rig_read(&r, 0, HX_MODEL_PG, 1, 9, 4, data, &p), 0);
+    assert_int_equal(p.state, HX_READ_CORRUPT);
+    assert_int_equal(hx_rig_read(&r, 0, HX_MODEL_PG, 1, 9, 5, data, &p), 0);
+    assert_int_equal(p.state, HX_READ_RAW);
+    assert_int_equal(hx_get_u64(data), 5);
+    assert_int_equal(hx_rig_fence(&r, 0, HX_MODEL_PG, 1, 1, &v), 0);
+    assert_int_equal(v.unknown_count, 1);
+    assert_int_equal(v.unknowns[0].from.v, 4);
+    assert_int_equal(v.entry_count, 8);
+    hx_inventory_fini(&v);
+    hx_rig_fini(&r);
+}
+
+/* Promise: sidecars are a shortcut: without them, or with damaged ones, a restart gives the same segment. */
+static void sidecars_are_only_a_shortcut(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_model m;
+    struct hx_segment_status a, b;
+    hx_model_init(&m, 31);
+    hx_model_start(&r, 16u << 10);
+    while (m.last < 800)
+        assert_int_equal(hx_model_step(&r, &m), 0);
+    struct hx_disk_place at = hx_rig_place(&r, HX_MODEL_PG);
+    unsigned removed = 0;
+    for (unsigned pass = 0; pass < 2; pass++) {
+        hx_model_restart(&r);
+        assert_int_equal(hx_rig_status(&r, 0, HX_MODEL_PG, &a), 0);
+        hx_rig_stop(&r, 0);
+        uint64_t last = hx_mem_last_log(r.farm[0], &at);
+        for (uint64_t id = 16; id <= last; id++) {
+            size_t len;
+            uint8_t *p = hx_mem_file(r.farm[0], &at, id | UINT64_C(1) << 32, &len);
+            if (!p)
+                continue;
+            removed++;
+            if (pass == 0)
+                hx_mem_remove_file(r.farm[0], &at, id | UINT64_C(1) << 32);
+            else
+                p[hx_model_dice(&m) % len] ^= 4;
+        }
+        assert_int_equal(hx_rig_start(&r, 0), 0);
+        assert_int_equal(hx_rig_status(&r, 0, HX_MODEL_PG, &b), 0);
+        assert_int_equal(a.scl.v, b.scl.v);
+        assert_int_equal(a.pages, b.pages);
+        assert_int_equal(b.state, 0);
+        hx_model_check(&r, &m, 50);
+    }
+    assert_true(removed >= 4);
+    hx_model_fini(&m);
+    hx_rig_fini(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(damage_inside_the_log_is_unknown),
+        cmocka_unit_test(a_torn_tail_is_cut_and_a_marked_one_is_not),
+        cmocka_unit_test(one_of_two_meta_slots_is_enough),
+        cmocka_unit_test(damage_anywhere_is_never_served),
+        cmocka_unit_test(a_lost_sidecar_does_not_hide_damage),
+        cmocka_unit_test(rot_is_noticed_when_it_is_read),
+        cmocka_unit_test(sidecars_are_only_a_shortcut),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("damage", tests, NULL, NULL);
+}
