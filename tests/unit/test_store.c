@@ -203,12 +203,12 @@ static size_t images(struct hx_rig *r, uint64_t first, unsigned count, uint64_t 
     struct hx_rig_rec recs[8];
     for (unsigned k = 0; k < count; k++) {
         uint64_t lsn = first + k;
-        struct model noise = {.rng = lsn};
+        struct hx_model noise = {.rng = lsn};
         for (size_t i = 0; i < HX_PAGE_SIZE; i++)
-            image[k][i] = i ? (uint8_t)dice(&noise) : (uint8_t)lsn;
+            image[k][i] = i ? (uint8_t)hx_model_dice(&noise) : (uint8_t)lsn;
         recs[k] = (struct hx_rig_rec){lsn, (uint32_t)(lsn % 4), HX_REC_IMAGE, HX_REC_CPL, image[k], HX_PAGE_SIZE};
     }
-    return hx_rig_frame(r, PG, 1, first - 1, recs, count, (struct hx_rig_marks){mark, mark, mark});
+    return hx_rig_frame(r, HX_MODEL_PG, 1, first - 1, recs, count, (struct hx_rig_marks){mark, mark, mark});
 }
 
 /* Promise: the same for a batch that closed its file: a file that ends with END is not durable for that.
@@ -221,19 +221,19 @@ static void a_restart_flushes_a_closed_file_too(void **state)
         struct hx_segment_status s;
         struct hx_read_page p;
         uint8_t data[HX_PAGE_SIZE];
-        start(&r, 16u << 10);
+        hx_model_start(&r, 16u << 10);
         hx_mem_fail(r.farm[0], HX_MEM_FLUSH, 1, HX_E_IO, false);
         assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, images(&r, 1, 5, 0), NULL), HX_E_POISONED);
-        restart(&r);
-        assert_int_equal(hx_rig_status(&r, 0, PG, &s), 0);
+        hx_model_restart(&r);
+        assert_int_equal(hx_rig_status(&r, 0, HX_MODEL_PG, &s), 0);
         assert_int_equal(s.scl.v, 5);
         hx_rig_stop(&r, 0);
         hx_mem_crash(r.farm[0], seed);
         assert_int_equal(hx_rig_start(&r, 0), 0);
-        assert_int_equal(hx_rig_status(&r, 0, PG, &s), 0);
+        assert_int_equal(hx_rig_status(&r, 0, HX_MODEL_PG, &s), 0);
         assert_int_equal(s.scl.v, 5);
         for (uint64_t lsn = 2; lsn <= 5; lsn++) {
-            assert_int_equal(hx_rig_read(&r, 0, PG, 1, 5, (uint32_t)(lsn % 4), data, &p), 0);
+            assert_int_equal(hx_rig_read(&r, 0, HX_MODEL_PG, 1, 5, (uint32_t)(lsn % 4), data, &p), 0);
             assert_int_equal(p.state, HX_READ_RAW);
             assert_int_equal(data[0], lsn);
         }
