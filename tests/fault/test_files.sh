@@ -5,7 +5,7 @@
 needs_fuse
 needs git tar
 mapfile -t cases < <(python3 "$LIB/everyday.py" --list)
-plan $((${#cases[@]} + 9))
+plan $((${#cases[@]} + 10))
 demo_up "$work/d"
 mnt=$work/d/mnt
 mkdir "$mnt/everyday"
