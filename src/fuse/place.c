@@ -113,7 +113,7 @@ static bool below(const char *path, const char *dir)
 
 static bool link_below(const char *pid, const char *what, const char *dir, char *target, size_t cap)
 {
-    char path[300];
+    char path[600];
     snprintf(path, sizeof path, "/proc/%s/%s", pid, what);
     ssize_t n = readlink(path, target, cap - 1);
     if (n <= 0)
