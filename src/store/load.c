@@ -4,8 +4,8 @@
  * First pass: every file's counters, from its sidecar, or by a scan where there is none.  They give the hint
  * (highest VDL that was believed), floor, gc, and the anchor to which the chain is known to be complete.
  * Second pass: all records, in the order of the files, through apply.c.
- *   R1 The tail is flushed before anything is answered: a process may have died between write and flush, and
- *      what the system has in memory is not yet on the disk.
+ *   R1 The highest file is flushed before anything is answered, also when it ends with END: a process may have
+ *      died between write and flush, and what the system has in memory is not yet on the disk.
  *   R2 Damage that no restart can repair is remembered (hx_seg_unknown); it never passes for "not there".
  */
 #include "store.h"
@@ -120,10 +120,13 @@ static int second_pass(struct hx_seg *s)
 
 /*
  * What the chain reaches over is there after all (it was refilled by a peer, or sent again): only blind damage
- * stays in doubt.  Damage of unknown extent is given up when no writer can have been that far when it happened.
+ * stays in doubt.  At or below BASE, where the chain began, it reaches over everything and says nothing: damage
+ * there is blind, too.  Damage of unknown extent is given up when no writer can have been that far when it happened.
  */
-static void settle_unknowns(struct hx_seg *s, uint64_t highest)
+static void settle_unknowns(struct hx_seg *s, uint64_t base, uint64_t highest)
 {
+    for (size_t i = 0; i < s->unknown_count; i++)
+        s->unknowns[i].blind |= s->unknowns[i].from <= base;
     const struct hx_history_entry *top = hx_history_top_entry(&s->meta.history);
     uint64_t far = highest > s->chain.hint ? highest : s->chain.hint;
     if (top && top->end.v > far)
@@ -145,11 +148,9 @@ int hx_load(struct hx_seg *s)
         err = first_pass(s, &p);
     if (err)
         return err;
-    if (s->log.tail != HX_NONE) { /* R1 */
-        err = s->disk->ops->flush(s->disk, s->log.files[s->log.tail]->id);
-        if (err)
-            return HX_E_POISONED;
-    }
+    const struct hx_logfile *last = s->log.slot_count ? s->log.files[s->log.slot_count - 1] : NULL;
+    if (last && !last->sided && s->disk->ops->flush(s->disk, last->id)) /* R1 */
+        return HX_E_POISONED;
     uint64_t base = s->meta.base.v > p.stable ? s->meta.base.v : p.stable;
     s->chain.anchor = s->chain.scl = base;
     s->chain.hint = p.vdl > base ? p.vdl : base;
@@ -158,7 +159,7 @@ int hx_load(struct hx_seg *s)
     err = second_pass(s);
     if (err)
         return err;
-    settle_unknowns(s, p.highest);
+    settle_unknowns(s, base, p.highest);
     for (size_t i = 0; i < s->log.slot_count; i++) {
         struct hx_logfile *f = s->log.files[i];
         if (f->sealed && !f->sided && hx_side_save(s, f) && s->error)

@@ -68,8 +68,10 @@ int hx_meta_save(struct hx_disk *d, const struct hx_disk_place *at, const struct
     int err = 0;
     for (uint64_t slot = 1; slot <= HX_META_SLOTS && !err; slot++) {
         err = d->ops->write(d, slot, 0, p, n);
-        if (!err)
+        if (!err) {
             err = d->ops->flush(d, slot);
+            err = err == HX_E_NOSPACE ? HX_E_IO : err; /* only a write may be tried again */
+        }
     }
     free(p);
     return err;

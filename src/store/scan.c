@@ -187,10 +187,14 @@ static int cut(struct scan *c)
     f->durable = f->end;
     f->filled = c->bytes > f->end ? c->bytes : f->end;
     f->damaged = c->damages > 0;
-    uint8_t *p = c->proven.len ? hx_buf_add(&f->side, c->proven.len) : NULL;
-    if (p)
-        memcpy(p, c->proven.p, c->proven.len);
-    return c->proven.len && !p ? HX_E_NOMEM : 0;
+    size_t len = f->side.len, more = c->proven.len;
+    if (more && !hx_buf_add(&f->side, more))
+        return HX_E_NOMEM;
+    if (more) { /* in front: a record that stands behind the damage once more puts it right (hx_seg_known) */
+        memmove(f->side.p + more, f->side.p, len);
+        memcpy(f->side.p, c->proven.p, more);
+    }
+    return 0;
 }
 
 static int scan_entries(struct scan *c)

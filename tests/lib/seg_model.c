@@ -133,6 +133,20 @@ void hx_model_check(struct hx_rig *r, struct hx_model *m, unsigned old_points)
     }
 }
 
+size_t hx_model_images(struct hx_rig *r, uint64_t first, unsigned count, uint64_t mark)
+{
+    static uint8_t image[8][HX_PAGE_SIZE];
+    struct hx_rig_rec recs[8];
+    for (unsigned k = 0; k < count; k++) {
+        uint64_t lsn = first + k;
+        struct hx_model noise = {.rng = lsn};
+        for (size_t i = 0; i < HX_PAGE_SIZE; i++)
+            image[k][i] = i ? (uint8_t)hx_model_dice(&noise) : (uint8_t)lsn;
+        recs[k] = (struct hx_rig_rec){lsn, (uint32_t)(lsn % 4), HX_REC_IMAGE, HX_REC_CPL, image[k], HX_PAGE_SIZE};
+    }
+    return hx_rig_frame(r, HX_MODEL_PG, 1, first - 1, recs, count, (struct hx_rig_marks){mark, mark, mark});
+}
+
 void hx_model_start(struct hx_rig *r, uint32_t log_file_bytes)
 {
     hx_rig_init(r, 1, 1u << 20, 2, log_file_bytes);

@@ -33,6 +33,9 @@ size_t hx_model_frame(struct hx_rig *r, struct hx_model *m, unsigned count);
 int hx_model_step(struct hx_rig *r, struct hx_model *m);
 /* Every page at the newest point and OLD_POINTS reads of some page at a point from the floor on. */
 void hx_model_check(struct hx_rig *r, struct hx_model *m, unsigned old_points);
+/* COUNT (at most 8) images that do not compress, of pages FIRST % 4 and on, with their LSN as first byte, as a frame in r->frame
+ * that says MARK as VDL, floor and gc; its length. */
+size_t hx_model_images(struct hx_rig *r, uint64_t first, unsigned count, uint64_t mark);
 /* A rig of one server with the segment made; and that server started again without loss of power. */
 void hx_model_start(struct hx_rig *r, uint32_t log_file_bytes);
 void hx_model_restart(struct hx_rig *r);

@@ -196,21 +196,6 @@ static void a_restart_flushes_what_it_found(void **state)
     }
 }
 
-/* COUNT images that do not compress, of pages FIRST % 4 and on, beginning with their LSN; the length of r->frame. */
-static size_t images(struct hx_rig *r, uint64_t first, unsigned count, uint64_t mark)
-{
-    static uint8_t image[8][HX_PAGE_SIZE];
-    struct hx_rig_rec recs[8];
-    for (unsigned k = 0; k < count; k++) {
-        uint64_t lsn = first + k;
-        struct hx_model noise = {.rng = lsn};
-        for (size_t i = 0; i < HX_PAGE_SIZE; i++)
-            image[k][i] = i ? (uint8_t)hx_model_dice(&noise) : (uint8_t)lsn;
-        recs[k] = (struct hx_rig_rec){lsn, (uint32_t)(lsn % 4), HX_REC_IMAGE, HX_REC_CPL, image[k], HX_PAGE_SIZE};
-    }
-    return hx_rig_frame(r, HX_MODEL_PG, 1, first - 1, recs, count, (struct hx_rig_marks){mark, mark, mark});
-}
-
 /* Promise: the same for a batch that closed its file: a file that ends with END is not durable for that.
  * Method: five images fill a file of 16 KiB at once, and the flush fails. */
 static void a_restart_flushes_a_closed_file_too(void **state)
@@ -223,7 +208,7 @@ static void a_restart_flushes_a_closed_file_too(void **state)
         uint8_t data[HX_PAGE_SIZE];
         hx_model_start(&r, 16u << 10);
         hx_mem_fail(r.farm[0], HX_MEM_FLUSH, 1, HX_E_IO, false);
-        assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, images(&r, 1, 5, 0), NULL), HX_E_POISONED);
+        assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, hx_model_images(&r, 1, 5, 0), NULL), HX_E_POISONED);
         hx_model_restart(&r);
         assert_int_equal(hx_rig_status(&r, 0, HX_MODEL_PG, &s), 0);
         assert_int_equal(s.scl.v, 5);
