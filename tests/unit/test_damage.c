@@ -254,6 +254,47 @@ static void a_lost_sidecar_does_not_hide_damage(void **state)
     hx_rig_fini(&r);
 }
 
+/* Promise: damage in the open file is not forgotten because the saved base lies above it: no older version is served in place
+ * of a record that cannot be read; sent again, it is there again, after a further restart, too.
+ * Method: images of 4 pages, eight to a file; when the first file is collected, LSN 14 is in the open one, and the base that is
+ * saved is 14; then LSN 14 rots. */
+static void damage_below_the_saved_base_is_not_forgotten(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_read_page p;
+    struct hx_segment_status s;
+    uint8_t data[HX_PAGE_SIZE];
+    size_t len;
+    hx_model_start(&r, 32u << 10);
+    for (uint64_t lsn = 1; lsn <= 15; lsn++) {
+        uint64_t mark = lsn < 13 ? 0 : lsn - 1;
+        assert_int_equal(hx_rig_append(&r, 0, 1, mark, mark, r.frame, hx_model_images(&r, lsn, 1, mark), NULL), 0);
+        if (lsn == 13)
+            hx_rig_step(&r, 50);
+    }
+    struct hx_disk_place at = hx_rig_place(&r, HX_MODEL_PG);
+    for (unsigned i = 0; i < 20 && hx_mem_file(r.farm[0], &at, 16, &len); i++)
+        hx_rig_step(&r, 50);
+    hx_rig_stop(&r, 0);
+    assert_null(hx_mem_file(r.farm[0], &at, 16, &len));
+    assert_int_equal(hx_mem_last_log(r.farm[0], &at), 18);
+    hx_mem_file(r.farm[0], &at, 18, &len)[2000] ^= 1;
+    assert_int_equal(hx_rig_start(&r, 0), 0);
+    assert_int_equal(hx_rig_status(&r, 0, HX_MODEL_PG, &s), 0);
+    assert_int_equal(s.damaged, 1);
+    assert_int_equal(hx_rig_read(&r, 0, HX_MODEL_PG, 1, 15, 2, data, &p), 0);
+    assert_int_equal(p.state, HX_READ_CORRUPT);
+    assert_int_equal(hx_rig_append(&r, 0, 1, 14, 14, r.frame, hx_model_images(&r, 14, 1, 14), NULL), 0);
+    for (unsigned again = 0; again < 2; again++) {
+        assert_int_equal(hx_rig_read(&r, 0, HX_MODEL_PG, 1, 15, 2, data, &p), 0);
+        assert_int_equal(p.state, HX_READ_RAW);
+        assert_int_equal(data[0], 14);
+        hx_model_restart(&r);
+    }
+    hx_rig_fini(&r);
+}
+
 /* Promise: bytes that rot while the server runs are noticed by the read that meets them; other pages are not affected. */
 static void rot_is_noticed_when_it_is_read(void **state)
 {
@@ -327,6 +368,7 @@ int main(void)
         cmocka_unit_test(one_of_two_meta_slots_is_enough),
         cmocka_unit_test(damage_anywhere_is_never_served),
         cmocka_unit_test(a_lost_sidecar_does_not_hide_damage),
+        cmocka_unit_test(damage_below_the_saved_base_is_not_forgotten),
         cmocka_unit_test(rot_is_noticed_when_it_is_read),
         cmocka_unit_test(sidecars_are_only_a_shortcut),
     };
