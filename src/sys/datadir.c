@@ -5,6 +5,8 @@
  *   I1 The identity is written once, before the first segment, and never changed: an incarnation names this
  *      directory's content for ever; an emptied directory gets another one, so it is another server.
  *   I2 Nobody writes below DATA but the holder of DATA/lock.
+ *   I3 The names of DATA, identity and segments/ are durable when open returns, also when the process that made
+ *      them was killed before it synced them.
  * identity, text, one "key value" a line:
  *     hexad-data 1
  *     server a1
@@ -148,22 +150,14 @@ static int check_fresh(const struct hx_datadir *d, char why[HX_WHY_MAX])
     return err;
 }
 
-static int make_identity(struct hx_datadir *d, const struct identity *id, char why[HX_WHY_MAX])
+static int make_identity(const struct hx_datadir *d, const struct identity *id, char why[HX_WHY_MAX])
 {
     char path[PATH_MAX], text[IDENTITY_MAX];
     snprintf(path, sizeof path, "%s/identity", d->path);
     int err = hx_file_replace(path, text, (size_t)identity_text(id, text, sizeof text), 0600);
-    if (err) {
+    if (err)
         snprintf(why, HX_WHY_MAX, "%.200s", path);
-        return err;
-    }
-    /* The directory itself may be new. */
-    int up = openat(d->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (up >= 0) {
-        (void)fsync(up); /* its parent may be one that we may not sync: the identity is safe, its name may be lost */
-        close(up);
-    }
-    return 0;
+    return err;
 }
 
 static int read_identity(struct hx_datadir *d, const char *server, const char *zone, char why[HX_WHY_MAX])
@@ -197,13 +191,22 @@ static int read_identity(struct hx_datadir *d, const char *server, const char *z
     return err;
 }
 
+/* I3.  The parent may be one that we may not sync: the content is safe then, its name may be lost. */
+static int sync_names(const struct hx_datadir *d, char why[HX_WHY_MAX])
+{
+    int up = openat(d->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (up >= 0) {
+        (void)fsync(up);
+        close(up);
+    }
+    return fsync(d->fd) < 0 ? hx_sys_why(why, errno, "%s", d->path) : 0;
+}
+
 static int open_segments(struct hx_datadir *d, char why[HX_WHY_MAX])
 {
-    int err = 0;
-    if (mkdirat(d->fd, "segments", 0700) == 0)
-        err = fsync(d->fd) < 0 ? hx_sys_why(why, errno, "%s", d->path) : 0;
-    else if (errno != EEXIST)
-        err = hx_sys_why(why, errno, "%s/segments", d->path);
+    if (mkdirat(d->fd, "segments", 0700) < 0 && errno != EEXIST)
+        return hx_sys_why(why, errno, "%s/segments", d->path);
+    int err = sync_names(d, why);
     if (err)
         return err;
     d->segments_fd = openat(d->fd, "segments", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

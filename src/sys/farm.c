@@ -3,6 +3,8 @@
  *
  * Does not touch the files in there (disk.c).  A directory that is made is durable before open returns; a crash
  * before leaves it there or not.  Directories with other names are left alone.
+ *   P1 What open finds in a directory is durable in name: a process that was killed between the making of a file
+ *      and the sync of its directory leaves a name that only the system's memory has.
  * Threads: one.  Memory: the farm, its descriptor cache, the list of places of a walk under way.
  */
 #include "farm_private.h"
@@ -70,6 +72,8 @@ static int farm_open(struct hx_disk_farm *f, struct hx_disk_place at, bool creat
         return HX_E_NOMEM;
     }
     *d = (struct hx_sys_disk){.disk = {&hx_sys_disk_ops}, .farm = farm, .dir_fd = fd};
+    if (fsync(fd) < 0) /* P1; of this segment alone, so its flushes say it */
+        d->failed = hx_err_from_errno(errno);
     farm->open_disks++;
     *ret = &d->disk;
     return 0;

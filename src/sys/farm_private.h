@@ -20,7 +20,8 @@ struct hx_sys_disk {
     struct hx_sys_farm *farm;
     int dir_fd;
     bool dir_dirty; /* a name was made or removed since the directory was last synced (D2) */
-    int failed;     /* a flush failed when a descriptor had to be closed: said at every flush from now on (D3) */
+    int failed;     /* a flush failed when a descriptor had to be closed, or the directory's at the opening: said at
+                     * every flush from now on (D3) */
 };
 extern const struct hx_disk_ops hx_sys_disk_ops;
 /* The cache's evict: flush, and remember a failure in the disk. */
