@@ -35,7 +35,7 @@ struct hx_args {
     int argc;
     char **argv;
     bool started;
-    void *longs;  /* owned tables for getopt_long, freed at the end of the pass */
+    void *longs;  /* owned tables for getopt_long, only during a call */
     char *shorts;
 };
 void hx_args_init(struct hx_args *a, const struct hx_args_spec *spec, int argc, char **argv);

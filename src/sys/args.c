@@ -36,6 +36,7 @@ void hx_args_init(struct hx_args *a, const struct hx_args_spec *spec, int argc, 
     a->argv = argv;
 }
 
+/* The tables for getopt_long live during one call only: a caller that gives up in the middle has nothing to free. */
 static int start(struct hx_args *a)
 {
     size_t n = opt_count(a->spec), k = 0, m = 0;
@@ -64,9 +65,9 @@ static int start(struct hx_args *a)
     shorts[k] = '\0';
     a->longs = longs;
     a->shorts = shorts;
+    if (!a->started)
+        opterr = optind = 0; /* GNU: 0 means start over, and read '+' */
     a->started = true;
-    opterr = 0;
-    optind = 0; /* GNU: start over, and read '+' */
     return 0;
 }
 
@@ -125,12 +126,13 @@ static int wrong(struct hx_args *a, int c)
 
 int hx_args_next(struct hx_args *a, const char **ret_value)
 {
-    int err = a->started ? 0 : start(a);
+    int err = start(a);
     if (err) {
         hx_complain(err, a->spec->command, NULL, NULL);
         return HX_ARGS_ERROR;
     }
     int c = getopt_long(a->argc, a->argv, a->shorts, a->longs, NULL), res;
+    finish(a);
     *ret_value = optarg;
     if (c >= LONG_BASE)
         return c - LONG_BASE;
@@ -149,7 +151,6 @@ int hx_args_next(struct hx_args *a, const char **ret_value)
         hx_assert(in_table);
         res = HX_ARGS_ERROR;
     }
-    finish(a);
     return res;
 }
 
