@@ -25,7 +25,6 @@ check "and the first one goes on" wait_for acked_at_least "$log" $(($(acked "$lo
 first=$(mount_pid)
 kill -STOP "$first"
 at_end "kill -CONT $first"
-before=$(acked "$log")
 check "takeover of a frozen mount succeeds" hexad mount -o takeover vol0 "$two"
 check "the new mount answers" wait_for grep -q . "$two/.hexad/status"
 check "it has everything that the first acknowledged" loader --verify "$two/t.db" "$log"
@@ -37,7 +36,7 @@ wait "$l"
 code=$?
 # An error of a call, or SIGBUS: SQLite maps the WAL index, and a page of it cannot be read any more.
 check "the first mount's program gets an error" [ $code = 1 -o $code = 135 ]
-check "nothing was acknowledged by it after the takeover" [ "$(acked "$log")" = "$before" ]
+check "it acknowledged nothing that the second mount has not got" loader --verify "$two/t.db" "$log"
 refuses() { # every kind of change on the fenced mount fails with EROFS or EIO
     python3 - "$one" <<'PY'
 import errno, os, sys
@@ -64,6 +63,5 @@ check "the first mount refuses every change" wait_for refuses
 check "it says why: .hexad/status and its log" eval \
     'grep -i fenced "$one/.hexad/status" && grep -i fenced "$dir/log/mount.log"'
 check "the second mount goes on" loader "$two/u.db" "$work/second.acked" --mode wal --count 20
-check "and has everything of both" eval \
-    'loader --verify "$two/t.db" "$log" && loader --verify "$two/u.db" "$work/second.acked"'
+check "and keeps what it was given" loader --verify "$two/u.db" "$work/second.acked"
 hexad umount "$two" >"$work/umount.log" 2>&1
