@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -99,7 +100,12 @@ void hx_notify(const char *fmt, ...)
     if (fd < 0)
         return;
     socklen_t tolen = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
-    (void)sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&to, tolen);
+    /* Nobody may be reading there: a line that finds the queue full is lost rather than that it stops its sender.
+     * READY=1 comes once and somebody waits for it, so it gets a little time. */
+    struct timeval patience = {.tv_sec = 2};
+    bool ready = strncmp(text, "READY=1", 7) == 0 &&
+                 setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0;
+    (void)sendto(fd, text, strlen(text), MSG_NOSIGNAL | (ready ? 0 : MSG_DONTWAIT), (struct sockaddr *)&to, tolen);
     close(fd);
 }
 
