@@ -141,9 +141,17 @@ void hx_apply_hint(struct hx_seg *s, uint64_t vdl)
         c->held = NULL;
         c->held_at = c->held_cap = 0;
     }
-    for (size_t i = s->unknown_count; i-- > 0;)
-        if (s->unknowns[i].gone_at && s->unknowns[i].gone_at <= vdl)
-            s->unknowns[i] = s->unknowns[--s->unknown_count];
+    for (size_t i = s->unknown_count; i-- > 0;) {
+        struct hx_unknown *u = &s->unknowns[i];
+        if (!u->gone_at || u->gone_at > vdl)
+            continue;
+        if (u->blind) { /* nothing else tells of it: it only gets its upper end */
+            u->to = u->gone_at;
+            u->gone_at = 0;
+        } else {
+            *u = s->unknowns[--s->unknown_count];
+        }
+    }
 }
 
 void hx_apply_floor(struct hx_seg *s, uint64_t floor, uint64_t gc)

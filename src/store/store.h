@@ -257,7 +257,7 @@ int hx_bodies_get(struct hx_bodies *b, struct hx_seg *s, const struct hx_frame_r
 struct hx_unknown { /* a damaged record or run of them */
     uint64_t from, to;
     uint32_t page;    /* the one damaged page, or HX_NONE: not known */
-    uint64_t gone_at; /* to is not known: given up when the hint gets here (README, "Damage"); else 0 */
+    uint64_t gone_at; /* to is not known: given up, or bounded, when the hint gets here (README, "Damage"); else 0 */
     bool blind;       /* its pages are not known, and no hole in the chain tells: reads must assume the worst */
 };
 struct hx_seg_env { /* what the segments of a node share */

@@ -254,10 +254,29 @@ static void a_lost_sidecar_does_not_hide_damage(void **state)
     hx_rig_fini(&r);
 }
 
+/* Images of 4 pages up to LAST, eight to a file; while the first file is collected the open one begins with LSN 14, and the base
+ * that is saved is at or above it.  Stopped; the bytes of that file. */
+static uint8_t *base_in_the_open_file(struct hx_rig *r, uint64_t last)
+{
+    size_t len;
+    hx_model_start(r, 32u << 10);
+    for (uint64_t lsn = 1; lsn <= last; lsn++) {
+        uint64_t mark = lsn < 13 ? 0 : lsn < 15 ? lsn - 1 : 14;
+        assert_int_equal(hx_rig_append(r, 0, 1, mark, mark, r->frame, hx_model_images(r, lsn, 1, mark), NULL), 0);
+        if (lsn == 13)
+            hx_rig_step(r, 50);
+    }
+    struct hx_disk_place at = hx_rig_place(r, HX_MODEL_PG);
+    for (unsigned i = 0; i < 20 && hx_mem_file(r->farm[0], &at, 16, &len); i++)
+        hx_rig_step(r, 50);
+    hx_rig_stop(r, 0);
+    assert_null(hx_mem_file(r->farm[0], &at, 16, &len));
+    assert_int_equal(hx_mem_last_log(r->farm[0], &at), 18);
+    return hx_mem_file(r->farm[0], &at, 18, &len);
+}
+
 /* Promise: damage in the open file is not forgotten because the saved base lies above it: no older version is served in place
- * of a record that cannot be read; sent again, it is there again, after a further restart, too.
- * Method: images of 4 pages, eight to a file; when the first file is collected, LSN 14 is in the open one, and the base that is
- * saved is 14; then LSN 14 rots. */
+ * of a record that cannot be read; sent again, it is there again, after a further restart, too.  Method: LSN 14 rots. */
 static void damage_below_the_saved_base_is_not_forgotten(void **state)
 {
     (void)state;
@@ -265,21 +284,7 @@ static void damage_below_the_saved_base_is_not_forgotten(void **state)
     struct hx_read_page p;
     struct hx_segment_status s;
     uint8_t data[HX_PAGE_SIZE];
-    size_t len;
-    hx_model_start(&r, 32u << 10);
-    for (uint64_t lsn = 1; lsn <= 15; lsn++) {
-        uint64_t mark = lsn < 13 ? 0 : lsn - 1;
-        assert_int_equal(hx_rig_append(&r, 0, 1, mark, mark, r.frame, hx_model_images(&r, lsn, 1, mark), NULL), 0);
-        if (lsn == 13)
-            hx_rig_step(&r, 50);
-    }
-    struct hx_disk_place at = hx_rig_place(&r, HX_MODEL_PG);
-    for (unsigned i = 0; i < 20 && hx_mem_file(r.farm[0], &at, 16, &len); i++)
-        hx_rig_step(&r, 50);
-    hx_rig_stop(&r, 0);
-    assert_null(hx_mem_file(r.farm[0], &at, 16, &len));
-    assert_int_equal(hx_mem_last_log(r.farm[0], &at), 18);
-    hx_mem_file(r.farm[0], &at, 18, &len)[2000] ^= 1;
+    base_in_the_open_file(&r, 15)[2000] ^= 1;
     assert_int_equal(hx_rig_start(&r, 0), 0);
     assert_int_equal(hx_rig_status(&r, 0, HX_MODEL_PG, &s), 0);
     assert_int_equal(s.damaged, 1);
@@ -291,6 +296,26 @@ static void damage_below_the_saved_base_is_not_forgotten(void **state)
         assert_int_equal(p.state, HX_READ_RAW);
         assert_int_equal(data[0], 14);
         hx_model_restart(&r);
+    }
+    hx_rig_fini(&r);
+}
+
+/* Promise: the same when neighbours are lost with their envelopes, so that nothing tells how far it goes; however far the
+ * volume has got meanwhile.  Method: the envelopes of LSN 14 and 15 are zeroed; then a VDL far above is announced. */
+static void damage_without_an_end_is_not_forgotten(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_read_page p;
+    uint8_t data[HX_PAGE_SIZE], *log = base_in_the_open_file(&r, 16);
+    size_t second = 96 + ((hx_get_u32(log + 8) + 7) & ~7u);
+    memset(log, 0, 96);
+    memset(log + second, 0, 96);
+    assert_int_equal(hx_rig_start(&r, 0), 0);
+    for (unsigned far = 0; far < 2; far++) {
+        assert_int_equal(hx_rig_read(&r, 0, HX_MODEL_PG, 1, 14, 2, data, &p), 0);
+        assert_int_equal(p.state, HX_READ_CORRUPT);
+        assert_int_equal(hx_rig_append(&r, 0, 1, 16 + 3 * HX_RIG_LAL, 0, NULL, 0, NULL), 0);
     }
     hx_rig_fini(&r);
 }
@@ -369,6 +394,7 @@ int main(void)
         cmocka_unit_test(damage_anywhere_is_never_served),
         cmocka_unit_test(a_lost_sidecar_does_not_hide_damage),
         cmocka_unit_test(damage_below_the_saved_base_is_not_forgotten),
+        cmocka_unit_test(damage_without_an_end_is_not_forgotten),
         cmocka_unit_test(rot_is_noticed_when_it_is_read),
         cmocka_unit_test(sidecars_are_only_a_shortcut),
     };
