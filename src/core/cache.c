@@ -8,10 +8,11 @@
  *   C2 only a page whose last record is at or below the VDL leaves (pitfall 34).
  *   C3 a fill counts only while its page is FETCHING under the same number: so bytes that were read before a
  *      write, or for an older fetch, never replace newer content.
+ *   C4 pinned pages are at most half of the bound (one mini-transaction alone may need more): commit answers ROOM.
+ *      So reads go on while nothing can become durable, and small patches of many pages do not grow the cache.
  *
  * Crash: the cache is lost, the log is not.  Late and repeated fills: C3.
- * Memory: entries in slabs up to the bound, and beyond it only for pages that C2 keeps (the log's window bounds
- * them) and for what one operation needs until the next hx_cache_trim.
+ * Memory: entries in slabs up to the bound, and beyond it only for what one operation needs until the next hx_cache_trim.
  */
 #include "cache_int.h"
 
@@ -38,6 +39,7 @@ static void list_add(struct hx_cache *c, uint32_t index, enum hx_entry_list whic
     else
         l->head = index;
     l->tail = index;
+    l->count++;
 }
 
 static void list_remove(struct hx_cache *c, uint32_t index)
@@ -54,6 +56,7 @@ static void list_remove(struct hx_cache *c, uint32_t index)
         hx_cache_at(c, e->next)->prev = e->prev;
     else
         l->tail = e->prev;
+    l->count--;
     e->list = HX_LIST_NONE;
     e->prev = e->next = HX_CACHE_NONE;
 }
@@ -276,8 +279,7 @@ bool hx_cache_has(const struct hx_cache *c, struct hx_pageno page)
 
 /* ---- eviction ---- */
 
-/* Pages whose last record has become durable may leave from now on. */
-static void unpin(struct hx_cache *c)
+void hx_cache_unpin(struct hx_cache *c)
 {
     struct hx_lsn vdl = hx_writer_vdl(c->writer);
     while (c->list[HX_LIST_PINNED].head != HX_CACHE_NONE) {
@@ -298,7 +300,7 @@ static void evict(struct hx_cache *c, uint32_t index)
 void hx_cache_trim(struct hx_cache *c)
 {
     hx_assert(!c->in_mtr);
-    unpin(c);
+    hx_cache_unpin(c);
     while (c->stats.pages > c->pages_max && c->list[HX_LIST_LRU].head != HX_CACHE_NONE) {
         uint32_t i = c->list[HX_LIST_LRU].head;
         struct hx_entry *e = hx_cache_at(c, i);
@@ -314,7 +316,7 @@ void hx_cache_trim(struct hx_cache *c)
 void hx_cache_drop_clean(struct hx_cache *c)
 {
     hx_assert(!c->in_mtr);
-    unpin(c);
+    hx_cache_unpin(c);
     while (c->list[HX_LIST_LRU].head != HX_CACHE_NONE)
         evict(c, c->list[HX_LIST_LRU].head);
 }
@@ -342,7 +344,7 @@ int hx_cache_new(const struct hx_cache_cfg *cfg, struct hx_writer *writer, struc
     while (c->bucket_count < c->pages_max)
         c->bucket_count *= 2;
     for (unsigned i = 0; i < HX_LIST_COUNT; i++)
-        c->list[i] = (struct hx_cache_list){HX_CACHE_NONE, HX_CACHE_NONE};
+        c->list[i] = (struct hx_cache_list){HX_CACHE_NONE, HX_CACHE_NONE, 0};
     c->bucket = make_buckets(c->bucket_count);
     c->edit = calloc(c->edit_max, sizeof *c->edit);
     c->rec = calloc(c->edit_max, sizeof *c->rec);

@@ -11,6 +11,7 @@
 
 struct hx_cache_list {
     uint32_t head, tail;
+    uint64_t count;
 };
 /* One page touched by the mini-transaction under way. */
 struct hx_cache_edit {
@@ -45,6 +46,7 @@ uint32_t hx_cache_find(const struct hx_cache *c, uint64_t page);
 uint32_t hx_cache_make(struct hx_cache *c, uint64_t page); /* HX_CACHE_NONE: out of memory */
 void hx_cache_drop(struct hx_cache *c, uint32_t index);
 void hx_cache_move(struct hx_cache *c, uint32_t index, enum hx_entry_list to);
+void hx_cache_unpin(struct hx_cache *c); /* pages whose last record has become durable may leave from now on */
 void hx_cache_now_valid(struct hx_cache *c, uint32_t index);
 /* 0 and a VALID entry; HX_E_MISS (noted), HX_E_CORRUPT, HX_E_NOMEM. */
 int hx_cache_need(struct hx_cache *c, uint64_t page, uint32_t *ret);

@@ -192,6 +192,17 @@ static void settle(struct hx_cache *c, struct hx_lsn first, size_t recs)
     hx_assert(at == recs);
 }
 
+/* C4: would more than half of the cache have to stay?  An empty log takes any mini-transaction. */
+static bool too_many_pinned(struct hx_cache *c)
+{
+    uint64_t more = 0;
+    hx_cache_unpin(c);
+    const uint64_t pinned = c->list[HX_LIST_PINNED].count;
+    for (size_t i = 0; i < c->edit_count; i++)
+        more += hx_cache_at(c, c->edit[i].entry)->list != HX_LIST_PINNED;
+    return pinned > 0 && pinned + more > c->pages_max / 2;
+}
+
 int hx_cache_mtr_commit(struct hx_pager *p, struct hx_lsn *ret_lsn)
 {
     struct hx_cache *c = of(p);
@@ -205,6 +216,8 @@ int hx_cache_mtr_commit(struct hx_pager *p, struct hx_lsn *ret_lsn)
     }
     if (rc > 0)
         rc = 0;
+    if (rc == 0 && n > 0 && too_many_pinned(c))
+        rc = HX_E_ROOM;
     if (rc == 0 && n > 0)
         rc = hx_writer_append(c->writer, hx_writer_now(c->writer), c->rec, n, &first, &cpl);
     if (rc) {
