@@ -102,6 +102,7 @@ struct hx_req {
     void (*failed)(struct hx_mount *m, int err); /* our own work */
     struct hx_req *next_signalled;
     bool changes, heap, interrupted, plus;
+    bool write_back; /* of a mapped page: the kernel will not try again; what it shows must be what is stored */
     struct hx_fs_who who;
     uint64_t ino, ino2, off, len, done;
     const char *name, *name2; /* borrowed from libfuse's buffer; the kept copy owns them */

@@ -250,8 +250,8 @@ static void on_signal(void *ctx)
     } else {
         hx_log(HX_LOG_WARN, "%s is detached", m->opts->dir);
         m->gone = true;
+        hx_mount_stop(m, 0); /* first: it answers those who wait, and an answer needs the session */
         hx_session_end(m);
-        hx_mount_stop(m, 0);
     }
 }
 

@@ -81,22 +81,14 @@ static int run_write(struct hx_req *r)
     return err;
 }
 
-/* The kernel wrote a page of a mapping back and will not try again: what it shows must be what is stored. */
-static int run_write_back(struct hx_req *r)
-{
-    int err = run_write(r);
-    if (err < 0 && err != HX_E_MISS && err != HX_E_ROOM && err != HX_E_GROW)
-        hx_note_inode(r->m->note, r->ino, r->off, r->len);
-    return err;
-}
-
 static void op_write(fuse_req_t fr, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)
 {
-    struct hx_req r = hx_req_of(fr, ino, fi->writepage ? run_write_back : run_write);
+    struct hx_req r = hx_req_of(fr, ino, run_write);
     r.off = (uint64_t)off;
     r.data = buf;
     r.data_len = r.len = size;
     r.flags = fi->writepage ? 0 : fi->flags;
+    r.write_back = fi->writepage;
     r.changes = true;
     hx_req_start(&r);
 }

@@ -59,6 +59,8 @@ static void answer_error(struct hx_req *r, int err)
     if (err == HX_E_CORRUPT || err == HX_E_BADMSG)
         hx_log_every(1000, HX_LOG_ERR, "inode %llu: HX%04d %s: answered with EIO", (unsigned long long)r->ino,
                      hx_err_info(err)->code, hx_err_text(err));
+    if (r->write_back && !r->durable)
+        hx_note_inode(r->m->note, r->ino, r->off, r->len);
     if (r->fr)
         fuse_reply_err(r->fr, hx_req_errno(r, err));
     else
@@ -136,12 +138,11 @@ void hx_req_signals(void *ctx)
     struct hx_mount *m = ctx;
     bool more = false;
     for (struct hx_req *r = m->signalled; r; r = r->next_signalled) {
-        if (r->park.place == HX_PARK_NONE || r->park.place == HX_PARK_READY)
-            continue;
-        if (must_end(r))
+        bool waits = r->park.place != HX_PARK_NONE && r->park.place != HX_PARK_READY;
+        if (waits && must_end(r))
             hx_vol_cancel(m->vol, &r->park, HX_E_CANCELED);
         else
-            more = true;
+            more = true; /* also one that is about to run: it may wait again, and nobody tells us twice */
     }
     if (more)
         hx_timer_set(m->signal_timer, HX_FUSE_SIGNAL_MS);
