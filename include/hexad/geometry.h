@@ -39,6 +39,8 @@ void hx_geometry_fini(struct hx_geometry *g);
 int hx_geometry_copy(struct hx_geometry *dst, const struct hx_geometry *src);
 /* <0, 0, >0 by (epoch, g, m) */
 int hx_geometry_compare(const struct hx_geometry *a, const struct hx_geometry *b);
+/* True when version and content are the same: one (epoch, g, m) has one content (I9). */
+bool hx_geometry_equal(const struct hx_geometry *a, const struct hx_geometry *b);
 int hx_geometry_check(const struct hx_geometry *g); /* 0 or HX_E_INVAL: every rule above */
 int hx_geometry_add_server(struct hx_geometry *g, const struct hx_server *s);
 int hx_geometry_add_pg(struct hx_geometry *g, const struct hx_pg_members *p); /* also g->g++ */

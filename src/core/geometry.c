@@ -52,6 +52,28 @@ int hx_geometry_compare(const struct hx_geometry *a, const struct hx_geometry *b
     return c ? c : compare_u64(a->m, b->m);
 }
 
+static bool server_equal(const struct hx_server *a, const struct hx_server *b)
+{
+    return !strcmp(a->name, b->name) && !strcmp(a->zone, b->zone) && !strcmp(a->url, b->url) &&
+           hx_uuid_eq(&a->incarnation, &b->incarnation);
+}
+
+bool hx_geometry_equal(const struct hx_geometry *a, const struct hx_geometry *b)
+{
+    if (hx_geometry_compare(a, b) || !hx_uuid_eq(&a->volume, &b->volume) || strcmp(a->name, b->name) ||
+        a->pg_bytes != b->pg_bytes || a->lal != b->lal || a->created_us != b->created_us)
+        return false;
+    if (a->server_count != b->server_count || a->pg_count != b->pg_count)
+        return false;
+    for (uint32_t i = 0; i < a->server_count; i++)
+        if (!server_equal(&a->servers[i], &b->servers[i]))
+            return false;
+    for (uint32_t i = 0; i < a->pg_count; i++)
+        if (memcmp(a->pgs[i].server, b->pgs[i].server, sizeof a->pgs[i].server))
+            return false;
+    return true;
+}
+
 static bool name_ok(const char *s)
 {
     size_t len = strlen(s);

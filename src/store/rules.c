@@ -112,7 +112,11 @@ int hx_rules_geometry(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid 
     if (s->at.pg != 0 || !hx_uuid_eq(&g->volume, &s->at.volume) || g->pg_bytes != s->meta.geometry.pg_bytes || g->epoch.v > e.v)
         return HX_E_INVAL;
     int err = hx_rules_zero(s, e, owner);
-    if (err || hx_geometry_compare(g, &s->meta.geometry) <= 0)
+    int newer = hx_geometry_compare(g, &s->meta.geometry);
+    /* Two contents under one version would let a later opening bind either. */
+    if (!err && newer == 0 && !hx_geometry_equal(g, &s->meta.geometry))
+        return HX_E_INVAL;
+    if (err || newer <= 0)
         return err;
     hx_geometry_fini(&s->meta.geometry);
     s->meta.geometry = *g;

@@ -374,6 +374,12 @@ static void geometry_only_grows_and_only_at_pg_0(void **state)
     assert_int_equal(hx_rig_call(r, 0, &q, NULL), 0);
     q.pg = 1;
     assert_int_equal(hx_rig_call(r, 0, &q, NULL), HX_E_INVAL);
+    r->geometry.pgs[2].server[0] = 1;
+    r->geometry.pgs[2].server[1] = 0;
+    e = hx_enc_init(b, sizeof b);
+    hx_geometry_encode(&r->geometry, &e); /* the same version, other members: one of the two is wrong */
+    q = (struct hx_rig_ask){.type = HX_MSG_GEOMETRY, .pg = 0, .body = {b, e.len}};
+    assert_int_equal(hx_rig_call(r, 0, &q, NULL), HX_E_INVAL);
     r->geometry.pg_count = r->geometry.g = 2;
     e = hx_enc_init(b, sizeof b);
     hx_geometry_encode(&r->geometry, &e);
