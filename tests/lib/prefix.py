@@ -5,11 +5,11 @@
   prefix.py check DIR LOG SEED                DIR must equal the model after k operations,
                                               last fsynced <= k <= last begun
 
-Each operation is one system call that changes the volume, hence one mini-transaction: create, write (at most 40,000
+Each operation is one system call that changes the volume, hence one mini-transaction: create, write (at most a million
 bytes), append, rename (also over another file), link, symlink, unlink, mkdir, rmdir, truncate, chmod; now and then an
 fsync of some file or of the directory, which makes everything before it durable.  (Only a write that begins inside a page may
-be two: the kernel sends the first page by itself when it has not got it.  So a write may be found cut at a page boundary;
-the check then completes it.)  The log, outside the volume, gets
+be two: the kernel sends the first page by itself when it has not got it.  So a write may be found cut there; the
+check then completes it.)  The log, outside the volume, gets
 "? k" before operation k and "s k" after an fsync that followed operation k returned.  After a crash the next
 run goes on from the k that the check found (it says so in the log: "= k").
 """
@@ -62,10 +62,13 @@ class Model:
             return ("create", fresh)
         e = self.names[old]
         if what in ("write", "append"):
-            data = rng.randbytes(rng.choice([1, 100, 4096, rng.randint(1, 9000), rng.randint(1, 40000)]))
-            at = len(e[1]) if what == "append" or len(e[1]) > 300000 else rng.randint(0, len(e[1]) + 5000)
-            if len(e[1]) > 300000:
+            size = rng.choice([1, 100, 4096, rng.randint(1, 9000), rng.randint(1, 40000)])
+            at = len(e[1]) if what == "append" else rng.randint(0, len(e[1]) + 5000)
+            if rng.random() < 0.04: # more than a frame takes, so that one mini-transaction is sent in pieces
+                at, size = 0, rng.randint(300000, 1000000)
+            elif len(e[1]) > 300000:
                 at = rng.randint(0, 1000)
+            data = rng.randbytes(size)
             if at > len(e[1]):
                 e[1].extend(bytes(at - len(e[1])))
             e[1][at : at + len(data)] = data
@@ -201,16 +204,15 @@ def run(a):
 
 
 def is_part_of(model, tree, op):
-    """TREE is MODEL plus the first whole pages of the write OP."""
+    """TREE is MODEL plus the first, partial page of the write OP."""
     name, at, data = op[1:]
+    cut = 4096 - at % 4096
+    if cut == 4096 or cut >= len(data):
+        return False
     e = model.names[name]
-    old = bytes(e[1])
-    for cut in range(4096 - at % 4096, len(data), 4096):
-        e[1][:] = old + bytes(max(0, at - len(old)))
-        e[1][at : at + cut] = data[:cut]
-        if model.difference(tree) is None:
-            return True
-    return False
+    e[1].extend(bytes(max(0, at - len(e[1]))))
+    e[1][at : at + cut] = data[:cut]
+    return model.difference(tree) is None
 
 
 def check(a):
