@@ -13,6 +13,7 @@
 #include <limits.h>
 
 #define HX_FUSE_IO_MAX (1u << 20)        /* bytes of one read or write */
+#define HX_FUSE_READAHEAD_KIB 256u
 #define HX_FUSE_BATCH 32u                /* requests taken before the loop gets its turn again */
 #define HX_FUSE_PARKED_MAX (64u << 20)   /* bytes of parked requests; above, the device is not read */
 #define HX_FUSE_TIMEOUT_S 3600.0         /* kernel's caching of names and attributes: all changes come through it */

@@ -38,7 +38,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     m->answered = true;
 }
 
-/* The kernel takes max_readahead as an upper bound of its own, smaller default; root may raise that. */
+/* The kernel takes max_readahead as an upper bound of its own, smaller default; root may raise that.  Measured: twice the
+ * default reads a file half as fast again; more does not help, and a fault in a mapping reads this much around it. */
 static void raise_readahead(const struct hx_place *place)
 {
     char path[80];
@@ -46,7 +47,7 @@ static void raise_readahead(const struct hx_place *place)
     FILE *f = fopen(path, "we");
     if (!f)
         return; /* not root: the default it is */
-    fprintf(f, "%u\n", HX_FUSE_IO_MAX / 1024);
+    fprintf(f, "%u\n", HX_FUSE_READAHEAD_KIB);
     fclose(f);
 }
 

@@ -161,29 +161,39 @@ void hx_vol_room_answer(struct hx_vol *v, struct hx_vol_ask *a, int err, struct 
     a->free_bytes = h.disk_free;
 }
 
-/* Each page lies on two servers of each of three zones: the zone with the least room decides.  Servers that
- * share a disk are counted as if each had its own: they cannot be told apart from here. */
+/* What two different servers of the zone of server I can both take; one that did not answer is taken to be like the
+ * best of its zone.  False: nobody in that zone answered. */
+static bool zone_room(const struct hx_vol_round *r, uint32_t i, uint64_t *ret)
+{
+    uint64_t sum = 0, best = 0;
+    uint32_t silent = 0, count = 0;
+    for (uint32_t k = 0; k < r->count; k++) {
+        const struct hx_vol_ask *a = &r->asks[k];
+        if (strcmp(a->server->zone, r->asks[i].server->zone) != 0)
+            continue;
+        count++;
+        silent += !a->answered;
+        sum += a->free_bytes;
+        if (a->free_bytes > best)
+            best = a->free_bytes;
+    }
+    if (silent == count)
+        return false;
+    sum += silent * best;
+    *ret = sum / 2 < sum - best ? sum / 2 : sum - best;
+    return true;
+}
+
+/* Each page lies on two servers of each of three zones: the zone with the least room decides.  Servers that share a
+ * disk are counted as if each had its own: they cannot be told apart from here. */
 static bool room_of(struct hx_vol *v, uint64_t *ret)
 {
-    uint64_t least = UINT64_MAX;
-    bool known = false;
-    const struct hx_vol_round *r = &v->hello;
-    for (uint32_t i = 0; i < r->count; i++) {
-        uint64_t zone = 0, best = 0;
-        for (uint32_t k = 0; k < r->count; k++) {
-            if (strcmp(r->asks[k].server->zone, r->asks[i].server->zone) != 0)
-                continue;
-            zone += r->asks[k].free_bytes;
-            if (r->asks[k].free_bytes > best)
-                best = r->asks[k].free_bytes;
-        }
-        uint64_t take = zone / 2 < zone - best ? zone / 2 : zone - best; /* two different servers */
-        if (take < least)
-            least = take;
-        known |= r->asks[i].answered;
-    }
-    *ret = known ? least : 0;
-    return known;
+    uint64_t least = UINT64_MAX, room;
+    for (uint32_t i = 0; i < v->hello.count; i++)
+        if (zone_room(&v->hello, i, &room) && room < least)
+            least = room;
+    *ret = least;
+    return least != UINT64_MAX;
 }
 
 static int ask_room(struct hx_vol *v)
