@@ -41,6 +41,7 @@ void hx_mount_stop(struct hx_mount *m, int err)
     if (err && m->exit_err == 0)
         m->exit_err = err;
     hx_notify("STOPPING=1");
+    hx_runfile_say(&m->run, "closing");
     hx_vol_close(m->vol);
 }
 
@@ -194,7 +195,7 @@ static void waiting(void *ctx, const char *text)
         hx_log(HX_LOG_INFO, "%s: goes on", m->opts->volume);
         hx_notify("STATUS=%s on %s", m->opts->volume, m->opts->dir);
     }
-    hx_runfile_say(&m->run, text[0] ? text : "mounted");
+    hx_runfile_say(&m->run, text[0] ? text : m->gone ? "closing" : "mounted");
 }
 
 /* ---- signals ---- */
@@ -389,6 +390,16 @@ static int refuse(const struct hx_mount_opts *o, int err, const char *why)
     return hx_mount_exit(o, err);
 }
 
+/* A daemon lives in "/": paths that are relative to the present directory must not stay so. */
+static void make_absolute(char **io_path)
+{
+    char *path = realpath(*io_path, NULL);
+    if (!path)
+        return; /* hx_tls_check says what is wrong with it */
+    free(*io_path);
+    *io_path = path;
+}
+
 static int start(struct hx_mount_opts *o)
 {
     struct hx_client_conf conf;
@@ -400,6 +411,9 @@ static int start(struct hx_mount_opts *o)
         err = hx_client_conf_load(o->config, &conf, why);
     if (err)
         return refuse(o, err, why);
+    make_absolute(&conf.ca);
+    make_absolute(&conf.cert);
+    make_absolute(&conf.key);
     struct hx_tls_cfg tls = {conf.ca, conf.cert, conf.key};
     err = hx_tls_check(&tls, why);
     if (err == 0 && !o->fake && !o->foreground) {

@@ -131,7 +131,7 @@ static bool lookup_step(struct hx_vol *v)
         hx_vol_fail(v, err, "%s", text);
         return true;
     }
-    if (hx_vol_now(v) - v->opened_ms >= HX_VOL_STALL_MS)
+    if (hx_vol_now(v) - v->opened_ms >= HX_VOL_OPEN_TELL_MS)
         hx_vol_set_waiting(v, text);
     return false;
 }
@@ -203,7 +203,7 @@ static bool recovery_step(struct hx_vol *v)
         hx_vol_fail(v, hx_recovery_error(v->recovery), "%s", text);
         return true;
     default:
-        if (hx_vol_now(v) - v->opened_ms >= HX_VOL_STALL_MS) {
+        if (hx_vol_now(v) - v->opened_ms >= HX_VOL_OPEN_TELL_MS) {
             hx_recovery_waiting(v->recovery, text, sizeof text);
             hx_vol_set_waiting(v, text);
         }

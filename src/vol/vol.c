@@ -459,7 +459,7 @@ static uint64_t tick(struct hx_vol *v, uint64_t now)
         sooner(&next, hx_reader_tick(v->reader, now));
     if (v->growth)
         sooner(&next, hx_growth_tick(v->growth, now));
-    if (v->parking.buckets)
+    if (v->parking.buckets && v->cfg.soft_ms)
         sooner(&next, hx_parking_tick(&v->parking, now));
     return next;
 }

@@ -18,6 +18,7 @@
 #define HX_VOL_ROOM_AGE_MS 10000u  /* what servers said of their disks is asked again after this */
 #define HX_VOL_GROW_PAUSE_MS 1000u /* after growth failed, before it is tried again */
 #define HX_VOL_STALL_MS 2000u      /* without progress for this long, say what is missing */
+#define HX_VOL_OPEN_TELL_MS 1000u  /* the same while opening */
 #define HX_VOL_GOODBYE_MS 3000u
 #define HX_VOL_INFO_MS 1000u
 
