@@ -12,7 +12,8 @@
  *      So reads go on while nothing can become durable, and small patches of many pages do not grow the cache.
  *
  * Crash: the cache is lost, the log is not.  Late and repeated fills: C3.
- * Memory: entries in slabs up to the bound, and beyond it only for what one operation needs until the next hx_cache_trim.
+ * Memory: entries in slabs up to the bound, and beyond it only for what one operation needs until the next
+ * hx_cache_trim.
  */
 #include "cache_int.h"
 

@@ -114,7 +114,7 @@ static void leave_place(struct hx_parking *p, struct hx_parked *op)
         pull(&p->budget, op);
         break;
     case HX_PARK_TURN:
-        /* What the next one waits for may have come while this one stood before it (hx_parking_open): it asks itself. */
+        /* What the next one waits for may have come while this one stood before it: it asks itself. */
         if (op == p->turn.head)
             p->turn_open = true;
         pull(&p->turn, op);

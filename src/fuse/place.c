@@ -184,9 +184,12 @@ unsigned hx_place_holders(const char *dir, const struct hx_place *place, unsigne
         const char *pid = e->d_name;
         if (pid[0] < '0' || pid[0] > '9' || (pid_t)atoi(pid) == getpid())
             continue;
-        if (!link_below(pid, "cwd", dir, target, sizeof target) && !link_below(pid, "root", dir, target, sizeof target) &&
-            !link_below(pid, "exe", dir, target, sizeof target) && !descriptor_below(pid, dir, target, sizeof target) &&
-            !map_below(pid, place, dir, target, sizeof target))
+        bool holds = link_below(pid, "cwd", dir, target, sizeof target) ||
+                     link_below(pid, "root", dir, target, sizeof target) ||
+                     link_below(pid, "exe", dir, target, sizeof target) ||
+                     descriptor_below(pid, dir, target, sizeof target) ||
+                     map_below(pid, place, dir, target, sizeof target);
+        if (!holds)
             continue;
         if (++count > max || used + 1 >= cap)
             continue;

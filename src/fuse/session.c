@@ -38,8 +38,9 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     m->answered = true;
 }
 
-/* The kernel takes max_readahead as an upper bound of its own, smaller default; root may raise that.  Measured: twice the
- * default reads a file half as fast again; more does not help, and a fault in a mapping reads this much around it. */
+/* The kernel takes max_readahead as an upper bound of its own, smaller default; root may raise that.  Measured:
+ * twice the default reads a file half as fast again; more does not help, and a fault in a mapping reads this much
+ * around it. */
 static void raise_readahead(const struct hx_place *place)
 {
     char path[80];
