@@ -67,6 +67,7 @@ struct hx_file {              /* an open file description; fh of the kernel */
     struct hx_file *next, *prev;
     uint64_t ino;
     bool writable;
+    bool mappable;            /* opened for reading and writing: may be mapped shared and writable */
     char *text;               /* of a virtual file: what it said when it was opened; owned */
     size_t text_len;
 };
@@ -133,7 +134,7 @@ void hx_stat_fill(const struct hx_fs_attr *a, struct stat *st);
 /* The error when the kernel did not want the answer any more (interrupted): then what it counts was not taken. */
 int hx_reply_attr(struct hx_req *r, const struct hx_fs_attr *a);
 int hx_reply_entry(struct hx_req *r, const struct hx_fs_attr *a);
-struct hx_file *hx_file_new(struct hx_mount *m, uint64_t ino, bool writable);
+struct hx_file *hx_file_new(struct hx_mount *m, uint64_t ino, int flags); /* of open(2) */
 void hx_file_free(struct hx_mount *m, struct hx_file *f);
 void hx_usage(struct hx_mount *m, struct hx_vol_usage *ret);
 

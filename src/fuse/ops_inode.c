@@ -17,13 +17,14 @@
 #include <unistd.h>
 
 /* ---- open files ---- */
-struct hx_file *hx_file_new(struct hx_mount *m, uint64_t ino, bool writable)
+struct hx_file *hx_file_new(struct hx_mount *m, uint64_t ino, int flags)
 {
     struct hx_file *f = calloc(1, sizeof(*f));
     if (!f)
         return NULL;
     f->ino = ino;
-    f->writable = writable;
+    f->writable = (flags & O_ACCMODE) != O_RDONLY;
+    f->mappable = (flags & O_ACCMODE) == O_RDWR;
     f->next = m->files;
     if (m->files)
         m->files->prev = f;
@@ -146,7 +147,7 @@ static int run_open(struct hx_req *r)
         if (err)
             return err;
     }
-    struct hx_file *f = hx_file_new(r->m, r->ino, (r->flags & O_ACCMODE) != O_RDONLY);
+    struct hx_file *f = hx_file_new(r->m, r->ino, r->flags);
     if (!f)
         return HX_E_NOMEM;
     fi.fh = (uint64_t)(uintptr_t)f;
@@ -294,10 +295,33 @@ static void op_fallocate(fuse_req_t fr, fuse_ino_t ino, int mode, off_t off, off
     hx_req_start(&r);
 }
 
+/* Pages that a program has changed through a shared mapping come here only when the kernel writes them back:
+ * until then a hole may have data that nobody but the kernel knows. */
+static bool may_be_mapped(const struct hx_mount *m, uint64_t ino)
+{
+    for (const struct hx_file *f = m->files; f; f = f->next)
+        if (f->ino == ino && f->mappable)
+            return true;
+    return false;
+}
+
+/* The whole file as data: always a right answer. */
+static int seek_all_data(struct hx_req *r, uint64_t *ret_at)
+{
+    struct hx_fs_attr a;
+    int err = hx_fs_getattr(r->m->fs, r->ino, &a);
+    if (err == 0 && r->off >= a.size)
+        err = HX_E_EOF;
+    if (err == 0)
+        *ret_at = r->flags == SEEK_DATA ? r->off : a.size;
+    return err;
+}
+
 static int run_lseek(struct hx_req *r)
 {
     uint64_t at;
-    int err = hx_fs_seek(r->m->fs, r->ino, r->off, r->flags == SEEK_DATA, &at);
+    int err = may_be_mapped(r->m, r->ino) ? seek_all_data(r, &at)
+                                          : hx_fs_seek(r->m->fs, r->ino, r->off, r->flags == SEEK_DATA, &at);
     if (err == 0)
         fuse_reply_lseek(r->fr, (off_t)at);
     return err;

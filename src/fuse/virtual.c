@@ -77,7 +77,7 @@ void hx_virt_open(fuse_req_t fr, uint64_t ino, struct fuse_file_info *fi)
         fuse_reply_err(fr, EACCES);
         return;
     }
-    struct hx_file *f = hx_file_new(m, ino, false);
+    struct hx_file *f = hx_file_new(m, ino, O_RDONLY);
     if (f) {
         hx_usage(m, &u);
         f->text = files[index].text(m->vol, &u);

@@ -176,6 +176,25 @@ def sparse_files_read_zeros_and_take_no_room(d):
 
 
 @case
+def a_hole_written_through_a_mapping_is_data(d):
+    """A copy that skips holes must not miss what a program has in a shared mapping and has not synced."""
+    f = os.open(d + "/m", os.O_RDWR | os.O_CREAT)
+    os.ftruncate(f, 1 << 20)
+    with mmap.mmap(f, 1 << 20) as m:
+        m[500000:500005] = b"bytes"
+        seen = os.lseek(f, 0, os.SEEK_DATA)
+        expect(seen <= 500000, "data begins at", seen)
+        expect(os.lseek(f, 500000, os.SEEK_HOLE) >= 500005)
+        m.flush()
+    os.close(f)
+    f = os.open(d + "/m", os.O_RDONLY)
+    seen = os.lseek(f, 0, os.SEEK_DATA)
+    expect(4096 < seen <= 500000, "without a mapping the hole in front is one; data at", seen)
+    fails_with(errno.ENXIO, os.lseek, f, 1 << 20, os.SEEK_DATA)
+    os.close(f)
+
+
+@case
 def truncation_cuts_and_extends_with_zeros(d):
     rng = random.Random(3)
     f = os.open(d + "/t", os.O_RDWR | os.O_CREAT)
