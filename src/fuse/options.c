@@ -189,7 +189,7 @@ static int parse_helper(int argc, char **argv, struct hx_mount_opts *o, struct l
 {
     int c, err = 0;
     const char *opts = NULL;
-    bool fuse = strcmp(argv[0], "mount.hexad") != 0;
+    bool fuse = !o->helper;
     optind = 1;
     while ((c = getopt(argc, argv, "sfnvdo:t:N:")) != -1) {
         if (c == 's')
@@ -326,7 +326,7 @@ int hx_mount_parse(int argc, char **argv, struct hx_mount_opts *o)
     struct line l = {0};
     const char *base = strrchr(argv[0], '/');
     base = base ? base + 1 : argv[0];
-    *o = (struct hx_mount_opts){.helper = strcmp(base, "mount.hexad") == 0};
+    *o = (struct hx_mount_opts){.helper = strncmp(base, "mount.", 6) == 0}; /* mount.hexad, mount.fuse.hexadfs */
     argv[0] = (char *)base;
     bool other_name = o->helper || strcmp(base, "hexadfs") == 0;
     int err = other_name ? parse_helper(argc, argv, o, &l) : parse_verb(argc, argv, o, &l);
