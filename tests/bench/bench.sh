@@ -36,6 +36,11 @@ say "commits, bulk and files: local"
 python3 "$here/work.py" local $seconds >local.work
 drop
 python3 "$here/read.py" local $seconds >local.read
+if [ -x "$HEXAD_BUILD/tests/bench/bench_transport" ]; then
+    say "the transport by itself: 4 KiB to six servers, flushed"
+    "$HEXAD_BUILD/tests/bench/bench_transport" --dir "$work" --json >transport.json 2>transport.err ||
+        say "bench_transport failed: $(tail -n 1 transport.err)"
+fi
 say "commits, bulk and files: mount"
 python3 "$here/work.py" "$mnt" $seconds >mount.work
 again "$work/d" || say "the mount did not come back"
@@ -74,8 +79,4 @@ done
 cmp source "$mnt/copy" >&2 || say "THE COPY DIFFERS"
 demo_down "$demo_pid" "$work/d"
 rm -rf "$work/d" source
-say "the transport by itself"
-if [ -x "$HEXAD_BUILD/tests/bench/bench_transport" ]; then
-    "$HEXAD_BUILD/tests/bench/bench_transport" --json >transport.json 2>transport.err || say "bench_transport failed: $(tail -n 1 transport.err)"
-fi
 python3 "$here/table.py" "$work" ${json:+--json}

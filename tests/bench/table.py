@@ -56,7 +56,7 @@ row("create, write, close small files", "1/s", *both("create", "ops_s"))
 absolute("  of these on the mount", "1/s", get(mount, "create", "ops_s"), target=1500, lower=False)
 row("cold random 4 KiB read, p50", "us", *both("rand4k", "p50_us"), target=6, lower=True)
 row("cold sequential read", "MB/s", *both("seq", "MB_s"))
-alone = transport.get("commit_p50_us") or get(transport, "commit", "p50_us")
+alone = transport.get("p50_us")
 here = get(mount, "pwrite4k_sync", "p50_us")
 rows.append(dict(name="a commit, against the transport alone", unit="us", mount=here, local=alone,
                  ratio=round(here / alone, 2) if here and alone else None, target=1.8,
