@@ -120,7 +120,7 @@ size_t hx_frame_builder_seal(struct hx_frame_builder *b, struct hx_lsn vdl, stru
 int hx_rec_apply(uint8_t page[HX_PAGE_SIZE], uint8_t kind, const uint8_t *payload, size_t len);
 
 /* Compares a page with its before-image and gives the smallest record that leads from one to the
- * other.  Payload goes to OUT (HX_PAGE_SIZE bytes; an IMAGE's is the first *ret_len bytes of AFTER, too).
+ * other.  Payload goes to OUT (HX_PAGE_SIZE bytes), but an IMAGE's is the first *ret_len bytes of AFTER itself.
  * Returns the kind, or 0 when nothing changed; *ret_len is the payload's length.
  * over_zeros: the former content is known to be zeros; SPARSE, IMAGE or ZERO is made, which needs no older
  * record.  BEFORE NULL and not over_zeros: the former content is unknown; likewise, and never 0. */

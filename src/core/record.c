@@ -135,6 +135,15 @@ static size_t diff_ranges(const uint8_t *before, const uint8_t *after, uint8_t *
     return len;
 }
 
+/* No two zero words in a row: leaving zeros out cannot pay. */
+static bool is_dense(const uint8_t *page)
+{
+    for (size_t w = 0; w < HX_PAGE_SIZE / 8; w += 2)
+        if (word(page, w) == 0)
+            return false;
+    return true;
+}
+
 int hx_rec_diff(const uint8_t *before, const uint8_t after[HX_PAGE_SIZE], bool over_zeros,
                 uint8_t out[HX_PAGE_SIZE], uint16_t *ret_len)
 {
@@ -145,14 +154,13 @@ int hx_rec_diff(const uint8_t *before, const uint8_t after[HX_PAGE_SIZE], bool o
     *ret_len = 0;
     if (image == 0)
         return !unknown && trimmed(base) == 0 ? 0 : HX_REC_ZERO;
-    size_t n = diff_ranges(base, after, out, image);
+    size_t n = base == zeros && is_dense(after) ? image : diff_ranges(base, after, out, image);
     if (n == 0)
         return 0; /* cannot be over zeros: image > 0 */
     if (n < image) {
         *ret_len = (uint16_t)n;
         return base == before ? HX_REC_PATCH : HX_REC_SPARSE;
     }
-    memcpy(out, after, image);
     *ret_len = (uint16_t)image;
     return HX_REC_IMAGE;
 }

@@ -196,7 +196,7 @@ static void diff_then_apply_is_identity(void **state)
         if (over_zeros && kind)
             assert_true(hx_rec_is_base((uint8_t)kind));
         if (kind)
-            assert_int_equal(hx_rec_apply(page, (uint8_t)kind, out, len), 0);
+            assert_int_equal(hx_rec_apply(page, (uint8_t)kind, kind == HX_REC_IMAGE ? after : out, len), 0);
         assert_memory_equal(page, after, sizeof page);
     }
     assert_true(seen[0] && seen[HX_REC_PATCH] && seen[HX_REC_IMAGE] && seen[HX_REC_ZERO] && seen[HX_REC_SPARSE]);
