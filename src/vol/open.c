@@ -14,6 +14,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Waiting: what is missing, then the details. */
+static void tell(struct hx_vol *v, int err, const char *details)
+{
+    char text[480];
+    if (hx_vol_now(v) - v->opened_ms < HX_VOL_OPEN_TELL_MS)
+        return;
+    snprintf(text, sizeof text, "%s: %s", hx_err_text(err), details);
+    hx_vol_set_waiting(v, text);
+}
+
+/* Which quorum a recovery in this state lacks, if it lacks any. */
+static int lacks(enum hx_recovery_state at)
+{
+    return at == HX_RECOVERY_FENCE || at == HX_RECOVERY_DECIDE ? HX_E_NO_READ_QUORUM : HX_E_NO_WRITE_QUORUM;
+}
+
 /* ---- LOOKUP ---- */
 
 /* "lap-3 pid 812, /srv/db" out of what the writer says about itself. */
@@ -131,8 +147,7 @@ static bool lookup_step(struct hx_vol *v)
         hx_vol_fail(v, err, "%s", text);
         return true;
     }
-    if (hx_vol_now(v) - v->opened_ms >= HX_VOL_OPEN_TELL_MS)
-        hx_vol_set_waiting(v, text);
+    tell(v, HX_E_NO_READ_QUORUM, text);
     return false;
 }
 
@@ -203,10 +218,10 @@ static bool recovery_step(struct hx_vol *v)
         hx_vol_fail(v, hx_recovery_error(v->recovery), "%s", text);
         return true;
     default:
-        if (hx_vol_now(v) - v->opened_ms >= HX_VOL_OPEN_TELL_MS) {
-            hx_recovery_waiting(v->recovery, text, sizeof text);
-            hx_vol_set_waiting(v, text);
-        }
+        if (hx_vol_now(v) - v->opened_ms < HX_VOL_OPEN_TELL_MS)
+            return false;
+        hx_recovery_waiting(v->recovery, text, sizeof text);
+        tell(v, lacks(hx_recovery_state(v->recovery)), text);
         return false;
     }
 }
@@ -227,8 +242,7 @@ static void too_late(struct hx_vol *v)
         err = lookup_missing(v, text, sizeof text);
     } else {
         hx_recovery_waiting(v->recovery, text, sizeof text);
-        enum hx_recovery_state at = hx_recovery_state(v->recovery);
-        err = at == HX_RECOVERY_FENCE || at == HX_RECOVERY_DECIDE ? HX_E_NO_READ_QUORUM : HX_E_NO_WRITE_QUORUM;
+        err = lacks(hx_recovery_state(v->recovery));
     }
     hx_vol_fail(v, err, "%s", text);
 }
