@@ -259,7 +259,7 @@ static void judge(struct hx_vol *v, const struct member_sum *sums, struct verdic
         ret->state = "DEGRADED";
         ret->code = HX_E_DEGRADED;
         snprintf(ret->message, sizeof(ret->message),
-                 "%u of %u segment servers do not answer; weakest is PG %u with %u of 6 (writes need %u, reads need %u)",
+                 "%u of %u segment servers do not answer; weakest is PG %u with %u of 6 (writes need %u, reads %u)",
                  down, g->server_count, pg, fewest, HX_WRITE_QUORUM, HX_READ_QUORUM);
     } else {
         snprintf(ret->message, sizeof(ret->message), "all segment servers answer");
