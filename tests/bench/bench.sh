@@ -60,6 +60,7 @@ with open(sys.argv[2], "wb") as f:
     for i in range(int(sys.argv[1])):
         f.write(os.urandom(1 << 20))
 PY
+sync source
 start=$EPOCHREALTIME
 cp source "$mnt/copy" && sync "$mnt/copy"
 end=$EPOCHREALTIME
