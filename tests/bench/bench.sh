@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Figures, never asserted: the workloads of work.py and read.py on a mount and on a local directory of the same disk, in
-# turn in one run, so that the ratios hold while the absolute figures drift; memory of the mount and of the servers while
-# 1 GiB is copied; time to open after kill -9 with that in the volume; the transport by itself.
+# turn in one run, so that the ratios hold while the absolute figures drift; memory of the mount and of the servers
+# while 1 GiB is copied; time to open after kill -9 with that in the volume; the transport by itself.
 #   make bench BENCH_ARGS="--json --quick"      --quick: a fifth of the data and of the time
 # All seven processes and both directories are on one machine and one disk ($TMPDIR, else /tmp); flushes are on.
 json= quick=
