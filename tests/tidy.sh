@@ -84,10 +84,10 @@ found=$(for f in $(tracked 'src/*.c'); do
 done)
 report "no function is longer than 70 lines" "$found"
 
-found=$(tracked 'src/*.[ch]' 'include/*.h' 'tests/*.[ch]' 'tests/*.sh' 'contrib/*' | grep -v 'Makemodule' |
+found=$(tracked 'src/*.[ch]' 'include/*.h' 'tests/*.[ch]' |
     xargs awk 'length($0) > 120 { print FILENAME ":" FNR ": " length($0) " columns" }' 2>/dev/null |
     grep -v '^include/hexad/err.h')
-report "no line is longer than 120 columns" "$found"
+report "no line of C is longer than 120 columns" "$found"
 
 found=$(for f in $(tracked 'src/*.[ch]' 'include/*.h' 'tests/*.[ch]'); do
     head -n 1 "$f" | grep -q '^/\*' || echo "$f does not open with what it is for"

@@ -78,7 +78,8 @@ static int apply_frame(struct hx_seg *s, uint32_t slot, const struct hx_side_fra
     for (uint32_t i = 0; i < f->count && !err; i++, recs += HX_LOG_SIDE_REC) {
         struct hx_side_rec r;
         hx_side_rec_decode(recs, &r);
-        struct hx_held h = {f->first + r.lsn_off, prev, f->epoch, frame, r.page, r.sum, off, r.len, r.kind, r.flags, false};
+        struct hx_held h = {
+            f->first + r.lsn_off, prev, f->epoch, frame, r.page, r.sum, off, r.len, r.kind, r.flags, false};
         struct hx_version v = {r.page, frame, r.lsn_off, r.sum, off, r.len, r.kind, true};
         h.valid = hx_history_valid(&s->meta.history, HX_LSN(h.lsn), HX_EPOCH(h.epoch));
         if (ref.local) {

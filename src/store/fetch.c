@@ -81,7 +81,8 @@ static int reframe(struct fetch *f, const struct hx_frame_head *h, const uint8_t
         if (!begun)
             hx_frame_builder_reset(b, &h->volume, h->pg, h->epoch, r.prev);
         begun = true;
-        hx_frame_builder_add(b, r.lsn, r.page, r.kind, r.flags, (struct hx_bytes){r.payload, r.len}, (struct hx_bytes){NULL, 0});
+        hx_frame_builder_add(b, r.lsn, r.page, r.kind, r.flags, (struct hx_bytes){r.payload, r.len},
+                             (struct hx_bytes){NULL, 0});
     }
     if (err || !begun)
         return err;

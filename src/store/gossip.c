@@ -307,7 +307,8 @@ static void on_page(struct hx_node *n, const struct hx_call *c, struct hx_dec *d
     while (len && !data[len - 1])
         len--;
     hx_frame_builder_reset(b, &s->at.volume, s->at.pg, c->top, HX_LSN(0));
-    hx_frame_builder_add(b, r.lsn, c->page, len ? HX_REC_IMAGE : HX_REC_ZERO, 0, (struct hx_bytes){data, len}, (struct hx_bytes){NULL, 0});
+    hx_frame_builder_add(b, r.lsn, c->page, len ? HX_REC_IMAGE : HX_REC_ZERO, 0, (struct hx_bytes){data, len},
+                         (struct hx_bytes){NULL, 0});
     size_t bytes = hx_frame_builder_seal(b, HX_LSN(0), HX_LSN(0), HX_LSN(0), 0, s->env->scratch);
     if (!hx_log_put(s, HX_ENV_LOCAL, 0, s->env->scratch, bytes))
         hx_node_dirty(n, s);

@@ -75,7 +75,8 @@ int hx_env_decode(const uint8_t *p, struct hx_env *ret)
         return HX_E_BADMSG;
     env_get(p, ret);
     bool whole = ret->kind == HX_ENV_FRAME || ret->kind == HX_ENV_LOCAL;
-    if (ret->kind < HX_ENV_FRAME || ret->kind > HX_ENV_END || ret->body_len > HX_FRAME_MAX || whole != (ret->body_len > 0))
+    if (ret->kind < HX_ENV_FRAME || ret->kind > HX_ENV_END || ret->body_len > HX_FRAME_MAX ||
+        whole != (ret->body_len > 0))
         return HX_E_BADMSG;
     return 0;
 }
@@ -213,7 +214,8 @@ int hx_log_put(struct hx_seg *s, enum hx_env_kind kind, uint8_t flags, const uin
     if (err)
         return err;
     uint8_t *p = hx_buf_add(&l->batch, n);
-    struct hx_env e = {.kind = (uint8_t)kind, .flags = flags, .body_len = (uint32_t)len, .first = f.first, .last = f.last};
+    struct hx_env e = {
+        .kind = (uint8_t)kind, .flags = flags, .body_len = (uint32_t)len, .first = f.first, .last = f.last};
     hx_env_encode(&e, p);
     memcpy(p + HX_LOG_ENV, frame, len);
     memset(p + HX_LOG_ENV + len, 0, n - HX_LOG_ENV - len);
@@ -349,7 +351,8 @@ static int flush_batch(struct hx_seg *s, bool seal)
     if (err)
         return err;
     struct hx_logfile *f = l->files[l->tail];
-    seal = seal || f->end + l->batch.len + HX_LOG_ENV >= hx_seg_file_bytes(s) || f->side.len + l->side.len >= HX_LOG_SIDE_MAX;
+    seal = seal || f->end + l->batch.len + HX_LOG_ENV >= hx_seg_file_bytes(s) ||
+           f->side.len + l->side.len >= HX_LOG_SIDE_MAX;
     if (seal)
         err = put_bare(s, HX_ENV_END); /* L3 */
     if (!err)

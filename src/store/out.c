@@ -208,7 +208,8 @@ static int reply(struct hx_node *n, struct hx_item *i, struct hx_node_effect *re
         i->status = err;
         n->out.len = HX_REPLY_HEAD;
     }
-    struct hx_reply_head h = {.type = i->type, .req_id = i->req_id, .status = i->status, .flags = i->flags, .server = n->server};
+    struct hx_reply_head h = {
+        .type = i->type, .req_id = i->req_id, .status = i->status, .flags = i->flags, .server = n->server};
     if (i->seg) {
         h.promised = i->seg->meta.promised;
         h.promised_owner = i->seg->meta.owner;

@@ -40,7 +40,8 @@ static bool member(const struct hx_seg *s, const struct hx_geometry *g)
     return false;
 }
 
-int hx_rules_format(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geometry *g, struct hx_history *h, bool fresh)
+int hx_rules_format(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geometry *g,
+                    struct hx_history *h, bool fresh)
 {
     if (!hx_uuid_eq(&g->volume, &s->at.volume) || h->count == 0 || hx_history_top(h).v > m->epoch.v || m->epoch.v == 0)
         return HX_E_INVAL;
@@ -109,7 +110,8 @@ int hx_rules_adopt(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *ow
 
 int hx_rules_geometry(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *owner, struct hx_geometry *g)
 {
-    if (s->at.pg != 0 || !hx_uuid_eq(&g->volume, &s->at.volume) || g->pg_bytes != s->meta.geometry.pg_bytes || g->epoch.v > e.v)
+    if (s->at.pg != 0 || !hx_uuid_eq(&g->volume, &s->at.volume) || g->pg_bytes != s->meta.geometry.pg_bytes ||
+        g->epoch.v > e.v)
         return HX_E_INVAL;
     int err = hx_rules_zero(s, e, owner);
     int newer = hx_geometry_compare(g, &s->meta.geometry);
@@ -182,7 +184,8 @@ int hx_rules_gossip(struct hx_seg *s, const uint8_t *frame, const struct hx_fram
 {
     if (s->error)
         return s->error;
-    if (!hx_history_valid(&s->meta.history, h->first, h->epoch) || !hx_history_valid(&s->meta.history, h->last, h->epoch))
+    if (!hx_history_valid(&s->meta.history, h->first, h->epoch) ||
+        !hx_history_valid(&s->meta.history, h->last, h->epoch))
         return HX_E_BADMSG;
     return store(s, frame, h, HX_ENV_BELIEVED);
 }
@@ -204,7 +207,8 @@ int hx_rules_gossip_history(struct hx_seg *s, struct hx_history *h)
 int hx_rules_inventory(struct hx_seg *s, struct hx_inventory *ret)
 {
     const struct hx_chain *c = &s->chain;
-    struct hx_inventory v = {.scl = HX_LSN(c->scl), .base = s->meta.base, .vdl_hint = HX_LSN(c->hint), .hydrated = true};
+    struct hx_inventory v = {
+        .scl = HX_LSN(c->scl), .base = s->meta.base, .vdl_hint = HX_LSN(c->hint), .hydrated = true};
     int err = hx_history_copy(&v.history, &s->meta.history);
     if (!err && s->at.pg == 0) {
         v.has_geometry = true;

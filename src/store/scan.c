@@ -71,7 +71,8 @@ static int note_hole(struct scan *c, uint64_t first, uint64_t last, uint8_t kind
     if (err)
         return err;
     const struct hx_logfile *f = c->f;
-    c->holes[c->hole_count++] = (struct hole){c->pos, first, last, f->seq, f->chain, f->prev_first, f->prev_last, f->side.len, kind};
+    c->holes[c->hole_count++] =
+        (struct hole){c->pos, first, last, f->seq, f->chain, f->prev_first, f->prev_last, f->side.len, kind};
     return 0;
 }
 
@@ -81,7 +82,11 @@ static int prove(struct scan *c, uint64_t durable)
     size_t n = 0;
     for (; n < c->hole_count && c->holes[n].pos < durable; n++) {
         const struct hole *h = &c->holes[n];
-        struct hx_side_frame f = {.off = (uint32_t)h->pos, .kind = h->kind, .flags = HX_ENV_DAMAGED, .first = h->first, .last = h->last};
+        struct hx_side_frame f = {.off = (uint32_t)h->pos,
+                                  .kind = h->kind,
+                                  .flags = HX_ENV_DAMAGED,
+                                  .first = h->first,
+                                  .last = h->last};
         if (!c->highest)
             f.flags |= HX_ENV_BLIND;
         uint8_t *p = hx_buf_add(&c->proven, HX_LOG_SIDE_FRAME);

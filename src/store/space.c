@@ -176,7 +176,8 @@ static uint32_t choose_victim(const struct hx_seg *s)
 }
 
 /* Copies what is still used of a frame of the victim. */
-static int copy_frame(struct hx_seg *s, const struct hx_side_frame *f, const uint8_t *recs, struct out *o, size_t *copied)
+static int copy_frame(struct hx_seg *s, const struct hx_side_frame *f, const uint8_t *recs, struct out *o,
+                      size_t *copied)
 {
     for (uint32_t k = 0; k < f->count; k++, recs += HX_LOG_SIDE_REC) {
         struct hx_side_rec r;

@@ -182,7 +182,8 @@ void hx_side_frame_encode(const struct hx_side_frame *f, uint8_t out[HX_LOG_SIDE
 void hx_side_rec_encode(const struct hx_side_rec *r, uint8_t out[HX_LOG_SIDE_REC]);
 /* At *OFF in a list of SIDE_LEN bytes: 1 and *ret (its records follow at *ret_recs; *off is moved past them),
  * 0 at the end, HX_E_BADMSG. */
-int hx_side_next(const uint8_t *side, size_t side_len, size_t *off, struct hx_side_frame *ret, const uint8_t **ret_recs);
+int hx_side_next(const uint8_t *side, size_t side_len, size_t *off, struct hx_side_frame *ret,
+                 const uint8_t **ret_recs);
 void hx_side_rec_decode(const uint8_t *p, struct hx_side_rec *ret);
 
 struct hx_logfile {
@@ -335,7 +336,8 @@ uint32_t hx_seg_file_bytes(const struct hx_seg *s);
 int hx_seg_flush(struct hx_seg *s);
 
 /* ---- rules.c: the table of protocol.md, one function a row.  All are volatile until hx_seg_flush. ---- */
-int hx_rules_format(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geometry *g, struct hx_history *h, bool fresh);
+int hx_rules_format(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geometry *g,
+                    struct hx_history *h, bool fresh);
 int hx_rules_fence(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *owner);
 int hx_rules_zero(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *owner); /* Rule 0 */
 int hx_rules_adopt(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *owner, struct hx_history *g);

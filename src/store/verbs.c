@@ -231,7 +231,8 @@ static struct hx_node_ack *ack_for(struct hx_node *n, struct hx_item *i, const s
 
 /* VDL and floor to the segments that got no frame; not with every commit when there are many. */
 #define ANNOUNCE_ALL_MS 100u
-static int announce(struct hx_node *n, const struct hx_req *r, const struct hx_append_head *a, struct hx_seg **ret_fenced)
+static int announce(struct hx_node *n, const struct hx_req *r, const struct hx_append_head *a,
+                    struct hx_seg **ret_fenced)
 {
     struct hx_volume *v = hx_volume_get(n, &r->head.volume, false);
     if (!v)
@@ -251,7 +252,8 @@ static int announce(struct hx_node *n, const struct hx_req *r, const struct hx_a
     return a->frame_count ? 0 : status; /* with frames, each PG says it for itself */
 }
 
-static int append_frames(struct hx_node *n, struct hx_req *r, const struct hx_append_head *a, struct hx_item *i, bool *heard)
+static int append_frames(struct hx_node *n, struct hx_req *r, const struct hx_append_head *a,
+                         struct hx_item *i, bool *heard)
 {
     while (r->body.off < r->body.len) {
         struct hx_frame_head h;

@@ -71,8 +71,13 @@ void hx_rig_fini(struct hx_rig *r)
 
 int hx_rig_start(struct hx_rig *r, unsigned i)
 {
-    struct hx_node_cfg cfg = {.name = names[i], .zone = zones[i / 2], .incarnation = hx_rig_uuid(100 + i), .farm = hx_mem_farm(r->farm[i]),
-                              .gossip_ms = 100, .log_file_bytes = r->log_file_bytes, .seed = 7 + i};
+    struct hx_node_cfg cfg = {.name = names[i],
+                              .zone = zones[i / 2],
+                              .incarnation = hx_rig_uuid(100 + i),
+                              .farm = hx_mem_farm(r->farm[i]),
+                              .gossip_ms = 100,
+                              .log_file_bytes = r->log_file_bytes,
+                              .seed = 7 + i};
     return hx_node_new(&cfg, r->now_ms, &r->node[i]);
 }
 
@@ -177,7 +182,10 @@ int hx_rig_format(struct hx_rig *r, unsigned i, uint32_t pg)
 int hx_rig_fence(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, unsigned owner, struct hx_inventory *ret)
 {
     struct hx_rig_reply a;
-    int err = hx_rig_call(r, i, &(struct hx_rig_ask){.type = HX_MSG_FENCE, .pg = pg, .epoch = epoch, .owner = hx_rig_uuid(owner)}, &a);
+    int err = hx_rig_call(
+        r, i,
+        &(struct hx_rig_ask){.type = HX_MSG_FENCE, .pg = pg, .epoch = epoch, .owner = hx_rig_uuid(owner)},
+        &a);
     if (!err && ret) {
         struct hx_dec d = hx_dec_init(a.body.p, a.body.len);
         memset(ret, 0, sizeof *ret);
@@ -187,13 +195,15 @@ int hx_rig_fence(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, unsi
     return err;
 }
 
-int hx_rig_adopt(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, const struct hx_history *h, uint64_t *ret_top, uint64_t *ret_scl)
+int hx_rig_adopt(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, const struct hx_history *h,
+                 uint64_t *ret_top, uint64_t *ret_scl)
 {
     struct hx_rig_reply a;
     uint8_t b[4096];
     struct hx_enc e = hx_enc_init(b, sizeof b);
     hx_history_encode(h, &e);
-    int err = hx_rig_call(r, i, &(struct hx_rig_ask){.type = HX_MSG_ADOPT, .pg = pg, .epoch = epoch, .body = {b, e.len}}, &a);
+    int err = hx_rig_call(
+        r, i, &(struct hx_rig_ask){.type = HX_MSG_ADOPT, .pg = pg, .epoch = epoch, .body = {b, e.len}}, &a);
     if (!err && ret_top)
         *ret_top = hx_get_u64(a.body.p);
     if (!err && ret_scl)
@@ -202,14 +212,16 @@ int hx_rig_adopt(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, cons
     return err;
 }
 
-int hx_rig_repair(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, const struct hx_history *h, const uint8_t *frames, size_t len, uint64_t *ret_scl)
+int hx_rig_repair(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, const struct hx_history *h,
+                  const uint8_t *frames, size_t len, uint64_t *ret_scl)
 {
     struct hx_rig_reply a;
     uint8_t *b = malloc(4096 + len);
     struct hx_enc e = hx_enc_init(b, 4096 + len);
     hx_history_encode(h, &e);
     hx_enc_bytes(&e, frames, len);
-    int err = hx_rig_call(r, i, &(struct hx_rig_ask){.type = HX_MSG_REPAIR, .pg = pg, .epoch = epoch, .body = {b, e.len}}, &a);
+    int err = hx_rig_call(
+        r, i, &(struct hx_rig_ask){.type = HX_MSG_REPAIR, .pg = pg, .epoch = epoch, .body = {b, e.len}}, &a);
     if (!err && ret_scl)
         *ret_scl = hx_get_u64(a.body.p);
     free(b);
@@ -217,7 +229,8 @@ int hx_rig_repair(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, con
     return err;
 }
 
-int hx_rig_append(struct hx_rig *r, unsigned i, uint64_t epoch, uint64_t vdl, uint64_t floor, const uint8_t *frame, size_t len, uint64_t *ret_scl)
+int hx_rig_append(struct hx_rig *r, unsigned i, uint64_t epoch, uint64_t vdl, uint64_t floor,
+                  const uint8_t *frame, size_t len, uint64_t *ret_scl)
 {
     struct hx_rig_reply a;
     struct hx_append_head h = {.vdl = HX_LSN(vdl), .floor = HX_LSN(floor), .frame_count = len > 0};
@@ -225,7 +238,8 @@ int hx_rig_append(struct hx_rig *r, unsigned i, uint64_t epoch, uint64_t vdl, ui
     struct hx_enc e = hx_enc_init(b, 4096 + len);
     hx_append_head_encode(&h, &e);
     hx_enc_bytes(&e, frame, len);
-    int err = hx_rig_call(r, i, &(struct hx_rig_ask){.type = HX_MSG_APPEND, .epoch = epoch, .conn = 1, .body = {b, e.len}}, &a);
+    int err = hx_rig_call(
+        r, i, &(struct hx_rig_ask){.type = HX_MSG_APPEND, .epoch = epoch, .conn = 1, .body = {b, e.len}}, &a);
     if (a.body.len) {
         struct hx_ack k;
         struct hx_dec d = hx_dec_init(a.body.p, a.body.len);
@@ -239,7 +253,8 @@ int hx_rig_append(struct hx_rig *r, unsigned i, uint64_t epoch, uint64_t vdl, ui
     return err;
 }
 
-int hx_rig_read(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, uint64_t point, uint32_t page, uint8_t *data, struct hx_read_page *ret)
+int hx_rig_read(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, uint64_t point, uint32_t page,
+                uint8_t *data, struct hx_read_page *ret)
 {
     struct hx_rig_reply a;
     struct hx_read_page p = {0};
@@ -247,7 +262,8 @@ int hx_rig_read(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, uint6
     hx_put_u64(b, point);
     hx_put_u32(b + 8, 1);
     hx_put_u32(b + 12, page);
-    int err = hx_rig_call(r, i, &(struct hx_rig_ask){.type = HX_MSG_READ, .pg = pg, .epoch = epoch, .body = {b, sizeof b}}, &a);
+    int err = hx_rig_call(
+        r, i, &(struct hx_rig_ask){.type = HX_MSG_READ, .pg = pg, .epoch = epoch, .body = {b, sizeof b}}, &a);
     if (!err) {
         struct hx_dec d = hx_dec_init(a.body.p, a.body.len);
         hx_read_page_decode(&p, &d);
@@ -284,8 +300,8 @@ int hx_rig_status(struct hx_rig *r, unsigned i, uint32_t pg, struct hx_segment_s
     return found ? 0 : HX_E_NO_SEGMENT;
 }
 
-size_t hx_rig_frame(struct hx_rig *r, uint32_t pg, uint64_t epoch, uint64_t prev, const struct hx_rig_rec *recs, size_t count,
-                    struct hx_rig_marks m)
+size_t hx_rig_frame(struct hx_rig *r, uint32_t pg, uint64_t epoch, uint64_t prev,
+                    const struct hx_rig_rec *recs, size_t count, struct hx_rig_marks m)
 {
     hx_frame_builder_reset(r->builder, &r->geometry.volume, pg, HX_EPOCH(epoch), HX_LSN(prev));
     for (size_t i = 0; i < count; i++)
@@ -294,7 +310,8 @@ size_t hx_rig_frame(struct hx_rig *r, uint32_t pg, uint64_t epoch, uint64_t prev
     return hx_frame_builder_seal(r->builder, HX_LSN(m.vdl), HX_LSN(m.floor), HX_LSN(m.gc), 1, r->frame);
 }
 
-size_t hx_rig_run(struct hx_rig *r, uint32_t pg, uint64_t epoch, uint64_t prev, uint64_t first, unsigned count, uint64_t vdl)
+size_t hx_rig_run(struct hx_rig *r, uint32_t pg, uint64_t epoch, uint64_t prev, uint64_t first,
+                  unsigned count, uint64_t vdl)
 {
     struct hx_rig_rec *recs = calloc(count, sizeof *recs);
     uint8_t(*payload)[12] = calloc(count, sizeof *payload);
@@ -304,7 +321,8 @@ size_t hx_rig_run(struct hx_rig *r, uint32_t pg, uint64_t epoch, uint64_t prev, 
         hx_put_u16(payload[i], 0);
         hx_put_u16(payload[i] + 2, 8);
         hx_put_u64(payload[i] + 4, lsn);
-        recs[i] = (struct hx_rig_rec){lsn, (uint32_t)(lsn % 16), HX_REC_SPARSE, i + 1 == count ? HX_REC_CPL : 0, payload[i], 12};
+        recs[i] = (struct hx_rig_rec){
+            lsn, (uint32_t)(lsn % 16), HX_REC_SPARSE, i + 1 == count ? HX_REC_CPL : 0, payload[i], 12};
     }
     size_t n = hx_rig_frame(r, pg, epoch, prev, recs, count, (struct hx_rig_marks){vdl, 0, 0});
     free(recs);
@@ -322,7 +340,8 @@ static void deliver(struct hx_rig *r, struct hx_rig_post *p)
         hx_node_answer(r->node[p->from], r->now_ms, p->call, HX_E_CONNECT, (struct hx_bytes){NULL, 0});
     } else {
         uint64_t token = ++r->token;
-        hx_node_request(r->node[p->to], r->now_ms, 1, token, 1000 + p->from, HX_NODE_ROLE_SEGMENT, p->name, (struct hx_bytes){p->bytes, p->len});
+        hx_node_request(r->node[p->to], r->now_ms, 1, token, 1000 + p->from, HX_NODE_ROLE_SEGMENT, p->name,
+                        (struct hx_bytes){p->bytes, p->len});
         hx_node_flush(r->node[p->to]);
         hx_rig_take(r, p->to, token, &a);
         hx_assert(a.came);

@@ -67,12 +67,16 @@ int hx_rig_call(struct hx_rig *r, unsigned i, const struct hx_rig_ask *q, struct
 /* Shorthands; each returns the status. */
 int hx_rig_format(struct hx_rig *r, unsigned i, uint32_t pg);
 int hx_rig_fence(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, unsigned owner, struct hx_inventory *ret);
-int hx_rig_adopt(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, const struct hx_history *h, uint64_t *ret_top, uint64_t *ret_scl);
-int hx_rig_repair(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, const struct hx_history *h, const uint8_t *frames, size_t len, uint64_t *ret_scl);
+int hx_rig_adopt(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, const struct hx_history *h,
+                 uint64_t *ret_top, uint64_t *ret_scl);
+int hx_rig_repair(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, const struct hx_history *h,
+                  const uint8_t *frames, size_t len, uint64_t *ret_scl);
 /* APPEND of one frame (LEN 0: announcement); *ret_scl from its ack.  Status: the ack's, or the answer's. */
-int hx_rig_append(struct hx_rig *r, unsigned i, uint64_t epoch, uint64_t vdl, uint64_t floor, const uint8_t *frame, size_t len, uint64_t *ret_scl);
+int hx_rig_append(struct hx_rig *r, unsigned i, uint64_t epoch, uint64_t vdl, uint64_t floor,
+                  const uint8_t *frame, size_t len, uint64_t *ret_scl);
 /* One page; data may be NULL. */
-int hx_rig_read(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, uint64_t point, uint32_t page, uint8_t *data, struct hx_read_page *ret);
+int hx_rig_read(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, uint64_t point, uint32_t page,
+                uint8_t *data, struct hx_read_page *ret);
 int hx_rig_status(struct hx_rig *r, unsigned i, uint32_t pg, struct hx_segment_status *ret);
 
 /* A record for hx_rig_frame. */
@@ -87,10 +91,11 @@ struct hx_rig_marks {
     uint64_t vdl, floor, gc;
 };
 /* A sealed frame into r->frame; its length. */
-size_t hx_rig_frame(struct hx_rig *r, uint32_t pg, uint64_t epoch, uint64_t prev, const struct hx_rig_rec *recs, size_t count,
-                    struct hx_rig_marks m);
+size_t hx_rig_frame(struct hx_rig *r, uint32_t pg, uint64_t epoch, uint64_t prev,
+                    const struct hx_rig_rec *recs, size_t count, struct hx_rig_marks m);
 /* COUNT sparse records (8 bytes of content: the LSN) on page lsn % 16, from FIRST on, the last one a CPL. */
-size_t hx_rig_run(struct hx_rig *r, uint32_t pg, uint64_t epoch, uint64_t prev, uint64_t first, unsigned count, uint64_t vdl);
+size_t hx_rig_run(struct hx_rig *r, uint32_t pg, uint64_t epoch, uint64_t prev, uint64_t first,
+                  unsigned count, uint64_t vdl);
 
 /* Timers of all running servers at now_ms += MS, then carries messages until none is left. */
 void hx_rig_step(struct hx_rig *r, uint64_t ms);

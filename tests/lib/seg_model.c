@@ -102,7 +102,8 @@ int hx_model_step(struct hx_rig *r, struct hx_model *m)
         return err;
     assert_int_equal(scl, m->last);
     m->acked = m->last;
-    uint64_t vdl = m->acked - (m->acked > 10 ? hx_model_dice(m) % 3 : 0), floor = m->vdl - (m->vdl > 40 ? hx_model_dice(m) % 40 : m->vdl);
+    uint64_t vdl = m->acked - (m->acked > 10 ? hx_model_dice(m) % 3 : 0),
+             floor = m->vdl - (m->vdl > 40 ? hx_model_dice(m) % 40 : m->vdl);
     if (hx_model_dice(m) % 2 && vdl > m->vdl)
         m->vdl = vdl;
     if (hx_model_dice(m) % 3 == 0 && floor > m->floor)
@@ -119,7 +120,8 @@ static void check_page(struct hx_rig *r, const struct hx_model *m, uint32_t page
     hx_model_fold(m, page, point, want);
     int err = hx_rig_read(r, 0, HX_MODEL_PG, 1, point, page, got, &p);
     if (err || p.state == HX_READ_CORRUPT || memcmp(want, got, sizeof want))
-        fail_msg("page %u at %llu: err %d state %u, floor %llu", page, (unsigned long long)point, err, p.state, (unsigned long long)m->floor);
+        fail_msg("page %u at %llu: err %d state %u, floor %llu", page, (unsigned long long)point, err,
+                 p.state, (unsigned long long)m->floor);
 }
 
 /* Every page at the newest point and some at older ones. */

@@ -1,6 +1,7 @@
 /*
- * seg_model.h - what one segment should hold: a model that knows every page at every LSN, and the random work that is done to
- * server 0 of a rig (node_rig.h).  Shared by the tests of the store; failures end the test through cmocka.
+ * seg_model.h - what one segment should hold: a model that knows every page at every LSN, and the random work
+ * that is done to server 0 of a rig (node_rig.h).  Shared by the tests of the store; failures end the test
+ * through cmocka.
  */
 #ifndef HX_TEST_SEG_MODEL_H
 #define HX_TEST_SEG_MODEL_H
@@ -33,8 +34,8 @@ size_t hx_model_frame(struct hx_rig *r, struct hx_model *m, unsigned count);
 int hx_model_step(struct hx_rig *r, struct hx_model *m);
 /* Every page at the newest point and OLD_POINTS reads of some page at a point from the floor on. */
 void hx_model_check(struct hx_rig *r, struct hx_model *m, unsigned old_points);
-/* COUNT (at most 8) images that do not compress, of pages FIRST % 4 and on, with their LSN as first byte, as a frame in r->frame
- * that says MARK as VDL, floor and gc; its length. */
+/* COUNT (at most 8) images that do not compress, of pages FIRST % 4 and on, with their LSN as first byte, as
+ * a frame in r->frame that says MARK as VDL, floor and gc; its length. */
 size_t hx_model_images(struct hx_rig *r, uint64_t first, unsigned count, uint64_t mark);
 /* A rig of one server with the segment made; and that server started again without loss of power. */
 void hx_model_start(struct hx_rig *r, uint32_t log_file_bytes);

@@ -1,10 +1,12 @@
 /*
- * test_cluster.c - the real client core (create, recovery, growth, writer) against six real segment servers over disks in
- * memory: servers lose power, messages are lost, late and doubled, clients die in the middle and new ones open the volume.
+ * test_cluster.c - the real client core (create, recovery, growth, writer) against six real segment servers
+ * over disks in memory: servers lose power, messages are lost, late and doubled, clients die in the middle
+ * and new ones open the volume.
  *
- * Oracle: everything that any writer counted as durable is in the volume that the next client opens (I1); what it opens is a
- * prefix of what was written, ending with a transaction (I7); at the end all six servers hold the same pages, and these
- * are the fold of that prefix (I4, I6, I15).  Fixed seeds; time is an argument.
+ * Oracle: everything that any writer counted as durable is in the volume that the next client opens (I1);
+ * what it opens is a prefix of what was written, ending with a transaction (I7); at the end all six servers
+ * hold the same pages, and these are the fold of that prefix (I4, I6, I15).  Fixed seeds; time is an
+ * argument.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -120,12 +122,14 @@ static void deliver(struct world *w, size_t i)
 {
     struct flight f = w->f[i];
     struct hx_rig_reply a = {0};
-    bool twice = w->faults && dice(w, 16) == 0, lost = w->faults && dice(w, 24) == 0, deaf = w->faults && dice(w, 24) == 0;
+    bool twice = w->faults && dice(w, 16) == 0, lost = w->faults && dice(w, 24) == 0,
+         deaf = w->faults && dice(w, 24) == 0;
     w->f[i] = w->f[--w->f_count];
     for (int pass = 0; pass <= twice && w->r.node[f.to] && !lost; pass++) {
         hx_rig_reply_fini(&a);
         uint64_t token = ++w->r.token;
-        hx_node_request(w->r.node[f.to], w->r.now_ms, 1, token, 10 + f.client, HX_NODE_ROLE_WRITER, "w", (struct hx_bytes){f.bytes, f.len});
+        hx_node_request(w->r.node[f.to], w->r.now_ms, 1, token, 10 + f.client, HX_NODE_ROLE_WRITER, "w",
+                        (struct hx_bytes){f.bytes, f.len});
         hx_node_flush(w->r.node[f.to]);
         hx_rig_take(&w->r, f.to, token, &a);
         assert_true(a.came);
@@ -197,8 +201,14 @@ static void heal(struct world *w)
 /* ---- what clients do ---- */
 static void create_volume(struct world *w)
 {
-    struct hx_create_cfg cfg = {.name = "vol0", .volume = hx_rig_uuid(501), .owner = hx_rig_uuid(1), .pg_bytes = PG_PAGES * HX_PAGE_SIZE,
-                                .lal = 200, .now_ms = w->r.now_ms, .servers = w->r.geometry.servers, .server_count = HX_COPIES};
+    struct hx_create_cfg cfg = {.name = "vol0",
+                                .volume = hx_rig_uuid(501),
+                                .owner = hx_rig_uuid(1),
+                                .pg_bytes = PG_PAGES * HX_PAGE_SIZE,
+                                .lal = 200,
+                                .now_ms = w->r.now_ms,
+                                .servers = w->r.geometry.servers,
+                                .server_count = HX_COPIES};
     assert_int_equal(hx_create_new(&cfg, &w->create), 0);
     for (unsigned i = 0; i < 2000 && hx_create_state(w->create) == HX_E_AGAIN; i++)
         some_time(w);
@@ -226,8 +236,11 @@ static void check_cut(struct world *w, uint64_t vdl)
 
 static void open_volume(struct world *w)
 {
-    struct hx_recovery_cfg cfg = {.hint = &w->r.geometry, .epoch_seen = HX_EPOCH(1 + dice(w, 2) * w->epoch), .seed = w->rng,
-                                  .owner = hx_rig_uuid(5000 + w->client), .now_ms = w->r.now_ms};
+    struct hx_recovery_cfg cfg = {.hint = &w->r.geometry,
+                                  .epoch_seen = HX_EPOCH(1 + dice(w, 2) * w->epoch),
+                                  .seed = w->rng,
+                                  .owner = hx_rig_uuid(5000 + w->client),
+                                  .now_ms = w->r.now_ms};
     assert_int_equal(hx_recovery_new(&cfg, &w->recovery), 0);
     for (unsigned i = 0; hx_recovery_state(w->recovery) < HX_RECOVERY_OPEN; i++) {
         char text[256];
@@ -247,7 +260,11 @@ static void open_volume(struct world *w)
     assert_int_equal(hx_geometry_copy(&g, &res->geometry), 0);
     hx_geometry_fini(&w->r.geometry);
     w->r.geometry = g;
-    struct hx_writer_cfg wc = {.geometry = &res->geometry, .history = &res->history, .owner = res->owner, .pgs = res->pgs, .now_ms = w->r.now_ms};
+    struct hx_writer_cfg wc = {.geometry = &res->geometry,
+                               .history = &res->history,
+                               .owner = res->owner,
+                               .pgs = res->pgs,
+                               .now_ms = w->r.now_ms};
     assert_int_equal(hx_writer_new(&wc, &w->writer), 0);
     hx_recovery_free(w->recovery);
     w->recovery = NULL;
@@ -264,7 +281,8 @@ static void write_mtr(struct world *w)
     const struct hx_history_entry *top = hx_history_top_entry(hx_writer_history(w->writer));
     next = next > top->end.v ? next : top->end.v + 1;
     for (unsigned i = 0; i < n; i++) {
-        recs[i] = (struct hx_writer_rec){HX_PAGE(dice(w, hx_writer_pages(w->writer)) / 16 * 16), HX_REC_PATCH, 12, payload[i]};
+        recs[i] = (struct hx_writer_rec){HX_PAGE(dice(w, hx_writer_pages(w->writer)) / 16 * 16), HX_REC_PATCH,
+                                         12, payload[i]};
         hx_put_u16(payload[i], (uint16_t)((next + i) % SLOTS * 8));
         hx_put_u16(payload[i] + 2, 8);
         hx_put_u64(payload[i] + 4, next + i);

@@ -1,7 +1,7 @@
 /*
  * test_damage.c - what a segment does about damaged bytes: never served, never taken for "not there".
- * Method: one server over a disk in memory, its files changed between restarts or while it runs; a model (seg_model.h) that
- * knows every page at every LSN.
+ * Method: one server over a disk in memory, its files changed between restarts or while it runs; a model
+ * (seg_model.h) that knows every page at every LSN.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,8 +37,8 @@ static uint8_t *frame_in_log(struct hx_rig *r, unsigned k)
     return NULL;
 }
 
-/* Promise: damage below the durable tail is UNKNOWN with its LSNs, and the SCL stops before it; it never passes for "not there".
- * Sent again, the records close the hole. */
+/* Promise: damage below the durable tail is UNKNOWN with its LSNs, and the SCL stops before it; it never
+ * passes for "not there". Sent again, the records close the hole. */
 static void damage_inside_the_log_is_unknown(void **state)
 {
     (void)state;
@@ -131,8 +131,8 @@ static void one_of_two_meta_slots_is_enough(void **state)
     }
 }
 
-/* The state that must hold whatever was damaged: no read is wrong, and every acknowledged record above the hint is listed or
- * covered by an UNKNOWN. */
+/* The state that must hold whatever was damaged: no read is wrong, and every acknowledged record above the
+ * hint is listed or covered by an UNKNOWN. */
 static void check_honest(struct hx_rig *r, struct hx_model *m, const char *what, size_t off)
 {
     struct hx_segment_status s;
@@ -218,8 +218,9 @@ static void damage_anywhere_is_never_served(void **state)
     hx_rig_fini(&r);
 }
 
-/* Promise: also when the sidecar is lost together with part of its file, no older version of a page is served in place of one
- * that cannot be read.  Method: each closed file damaged at many places, its sidecar removed. */
+/* Promise: also when the sidecar is lost together with part of its file, no older version of a page is served
+ * in place of one that cannot be read.  Method: each closed file damaged at many places, its sidecar removed.
+ */
 static void a_lost_sidecar_does_not_hide_damage(void **state)
 {
     (void)state;
@@ -254,8 +255,8 @@ static void a_lost_sidecar_does_not_hide_damage(void **state)
     hx_rig_fini(&r);
 }
 
-/* Images of 4 pages up to LAST, eight to a file; while the first file is collected the open one begins with LSN 14, and the base
- * that is saved is at or above it.  Stopped; the bytes of that file. */
+/* Images of 4 pages up to LAST, eight to a file; while the first file is collected the open one begins with
+ * LSN 14, and the base that is saved is at or above it.  Stopped; the bytes of that file. */
 static uint8_t *base_in_the_open_file(struct hx_rig *r, uint64_t last)
 {
     size_t len;
@@ -275,8 +276,9 @@ static uint8_t *base_in_the_open_file(struct hx_rig *r, uint64_t last)
     return hx_mem_file(r->farm[0], &at, 18, &len);
 }
 
-/* Promise: damage in the open file is not forgotten because the saved base lies above it: no older version is served in place
- * of a record that cannot be read; sent again, it is there again, after a further restart, too.  Method: LSN 14 rots. */
+/* Promise: damage in the open file is not forgotten because the saved base lies above it: no older version is
+ * served in place of a record that cannot be read; sent again, it is there again, after a further restart,
+ * too.  Method: LSN 14 rots. */
 static void damage_below_the_saved_base_is_not_forgotten(void **state)
 {
     (void)state;
@@ -300,8 +302,9 @@ static void damage_below_the_saved_base_is_not_forgotten(void **state)
     hx_rig_fini(&r);
 }
 
-/* Promise: the same when neighbours are lost with their envelopes, so that nothing tells how far it goes; however far the
- * volume has got meanwhile.  Method: the envelopes of LSN 14 and 15 are zeroed; then a VDL far above is announced. */
+/* Promise: the same when neighbours are lost with their envelopes, so that nothing tells how far it goes;
+ * however far the volume has got meanwhile.  Method: the envelopes of LSN 14 and 15 are zeroed; then a VDL
+ * far above is announced. */
 static void damage_without_an_end_is_not_forgotten(void **state)
 {
     (void)state;
@@ -320,7 +323,8 @@ static void damage_without_an_end_is_not_forgotten(void **state)
     hx_rig_fini(&r);
 }
 
-/* Promise: bytes that rot while the server runs are noticed by the read that meets them; other pages are not affected. */
+/* Promise: bytes that rot while the server runs are noticed by the read that meets them; other pages are not
+ * affected. */
 static void rot_is_noticed_when_it_is_read(void **state)
 {
     (void)state;

@@ -86,9 +86,9 @@ static void assert_synced(const char *path)
     assert_non_null(strstr(synced, line));
 }
 
-/* Promise: names that a process left behind which was killed before it synced them are durable before anything is built on
- * them.  Method: fsync is watched while an existing data directory and an existing place are opened; where the sync of a
- * place fails, its flushes fail. */
+/* Promise: names that a process left behind which was killed before it synced them are durable before
+ * anything is built on them.  Method: fsync is watched while an existing data directory and an existing place
+ * are opened; where the sync of a place fails, its flushes fail. */
 static void what_is_found_is_made_durable(void **state)
 {
     struct hx_disk *d = open_disk();
@@ -164,7 +164,8 @@ static void past_the_end_is_short_and_holes_are_zero(void **state)
     farm->ops->close(farm, d);
 }
 
-/* Promise: reading or flushing a file that is not there is NOENT and leaves the out-parameter alone; removing is fine. */
+/* Promise: reading or flushing a file that is not there is NOENT and leaves the out-parameter alone; removing
+ * is fine. */
 static void an_absent_file_is_noent(void **state)
 {
     struct hx_disk *d = open_disk();
@@ -178,7 +179,8 @@ static void an_absent_file_is_noent(void **state)
     farm->ops->close(farm, d);
 }
 
-/* Promise D2, as far as it shows: flush after create and remove succeeds, removed files are gone, their ids reusable. */
+/* Promise D2, as far as it shows: flush after create and remove succeeds, removed files are gone, their ids
+ * reusable. */
 static void flush_and_remove_go_together(void **state)
 {
     struct hx_disk *d = open_disk();

@@ -23,7 +23,8 @@ static void start(struct hx_rig *r, unsigned count)
 }
 
 /* The frame in r->frame to the servers in the bit set WHO; all must take it. */
-static void append_to(struct hx_rig *r, unsigned who, uint64_t epoch, uint64_t prev, uint64_t first, unsigned count, uint64_t vdl)
+static void append_to(struct hx_rig *r, unsigned who, uint64_t epoch, uint64_t prev, uint64_t first,
+                      unsigned count, uint64_t vdl)
 {
     size_t n = hx_rig_run(r, PG, epoch, prev, first, count, vdl);
     for (unsigned i = 0; i < r->count; i++)
@@ -47,8 +48,9 @@ static struct hx_segment_status status(struct hx_rig *r, unsigned i)
     return s;
 }
 
-/* Promise: a server that was away is filled by its peers without the writer, many pieces at once go quickly, and what it
- * reads is what they read.  Method: 6 MB in 24 frames of random pages while one of three is cut off. */
+/* Promise: a server that was away is filled by its peers without the writer, many pieces at once go quickly,
+ * and what it reads is what they read.  Method: 6 MB in 24 frames of random pages while one of three is cut
+ * off. */
 static void an_outage_is_filled_by_gossip(void **state)
 {
     (void)state;
@@ -68,7 +70,8 @@ static void an_outage_is_filled_by_gossip(void **state)
                 rng ^= rng << 17;
                 hx_put_u64(image[i] + k, rng | 1);
             }
-            recs[i] = (struct hx_rig_rec){lsn + 1 + i, (f * 60 + i) % 256, HX_REC_IMAGE, i == 59, image[i], HX_PAGE_SIZE};
+            recs[i] = (struct hx_rig_rec){lsn + 1 + i, (f * 60 + i) % 256, HX_REC_IMAGE,
+                                          i == 59,     image[i],           HX_PAGE_SIZE};
         }
         size_t n = hx_rig_frame(&r, PG, 1, lsn, recs, 60, (struct hx_rig_marks){lsn, 0, 0});
         for (unsigned i = 0; i < 2; i++)
@@ -138,11 +141,13 @@ static void grow(const struct hx_rig *r, struct hx_history *h, uint64_t epoch, u
 {
     if (!h->count)
         assert_int_equal(hx_history_copy(h, &r->history), 0);
-    assert_int_equal(hx_history_push(h, (struct hx_history_entry){HX_EPOCH(epoch), HX_LSN(vdl), HX_LSN(end), HX_RIG_LAL}), 0);
+    assert_int_equal(
+        hx_history_push(h, (struct hx_history_entry){HX_EPOCH(epoch), HX_LSN(vdl), HX_LSN(end), HX_RIG_LAL}),
+        0);
 }
 
-/* Promise: a new history spreads by gossip; records that it annuls leave the laggard's pages and are not given to anybody.
- * Method: server 2 alone holds 4 and 5, which epoch 2 cuts off. */
+/* Promise: a new history spreads by gossip; records that it annuls leave the laggard's pages and are not
+ * given to anybody. Method: server 2 alone holds 4 and 5, which epoch 2 cuts off. */
 static void histories_spread_and_annulled_records_do_not(void **state)
 {
     (void)state;
@@ -172,7 +177,8 @@ static void histories_spread_and_annulled_records_do_not(void **state)
     hx_rig_fini(&r);
 }
 
-/* Promise: a frame that is valid in part is given in part.  Method: one frame 1..5, cut at 3; the one that asks lacks it all. */
+/* Promise: a frame that is valid in part is given in part.  Method: one frame 1..5, cut at 3; the one that
+ * asks lacks it all. */
 static void of_a_frame_that_was_cut_only_the_rest_is_given(void **state)
 {
     (void)state;
@@ -264,8 +270,8 @@ static void a_fence_overtakes_a_history_on_its_way(void **state)
     hx_rig_fini(&r);
 }
 
-/* Promise: records that were asked for under one history are not taken under the next.  Method: while 1..5 of epoch 1 are on
- * their way, the server adopts a history that cuts at 3. */
+/* Promise: records that were asked for under one history are not taken under the next.  Method: while 1..5 of
+ * epoch 1 are on their way, the server adopts a history that cuts at 3. */
 static void records_on_their_way_do_not_survive_a_new_history(void **state)
 {
     (void)state;
@@ -289,8 +295,9 @@ static void records_on_their_way_do_not_survive_a_new_history(void **state)
     hx_rig_fini(&r);
 }
 
-/* Promise: nothing is deleted that a lagging member may still need, however dead it is here.  Method: one of three is away while
- * the same 4 pages are written again and again; floor follows, gc stays where the third is. */
+/* Promise: nothing is deleted that a lagging member may still need, however dead it is here.  Method: one of
+ * three is away while the same 4 pages are written again and again; floor follows, gc stays where the third
+ * is. */
 static void a_laggard_finds_everything_above_gc(void **state)
 {
     (void)state;
@@ -328,8 +335,8 @@ static void a_laggard_finds_everything_above_gc(void **state)
     hx_rig_fini(&r);
 }
 
-/* Promise: a server with an empty directory is not taken for the old one: under a new incarnation it is a STRANGER, and its
- * peers give it nothing; nor do its segments exist. */
+/* Promise: a server with an empty directory is not taken for the old one: under a new incarnation it is a
+ * STRANGER, and its peers give it nothing; nor do its segments exist. */
 static void a_wiped_server_is_a_stranger(void **state)
 {
     (void)state;
@@ -338,7 +345,11 @@ static void a_wiped_server_is_a_stranger(void **state)
     append_to(&r, 7, 1, 0, 1, 5, 0);
     hx_rig_stop(&r, 2);
     hx_mem_wipe(r.farm[2]);
-    struct hx_node_cfg cfg = {.name = "b1", .zone = "az", .incarnation = hx_rig_uuid(999), .farm = hx_mem_farm(r.farm[2]), .gossip_ms = 100};
+    struct hx_node_cfg cfg = {.name = "b1",
+                              .zone = "az",
+                              .incarnation = hx_rig_uuid(999),
+                              .farm = hx_mem_farm(r.farm[2]),
+                              .gossip_ms = 100};
     assert_int_equal(hx_node_new(&cfg, r.now_ms, &r.node[2]), 0);
     size_t n = hx_rig_run(&r, PG, 1, 5, 6, 1, 0);
     assert_int_equal(hx_rig_append(&r, 2, 1, 0, 0, r.frame, n, NULL), HX_E_STRANGER);
@@ -463,8 +474,9 @@ static void silent_peers_are_left_alone_for_a_while(void **state)
     hx_rig_fini(&r);
 }
 
-/* Promise: whatever subset gets which frame, through cuts, restarts with power loss and damage, all live servers end at the
- * same SCL with the same pages.  Method: random, six servers, fixed seeds; each frame goes to at least four. */
+/* Promise: whatever subset gets which frame, through cuts, restarts with power loss and damage, all live
+ * servers end at the same SCL with the same pages.  Method: random, six servers, fixed seeds; each frame goes
+ * to at least four. */
 static void everything_converges(void **state)
 {
     (void)state;
@@ -476,7 +488,8 @@ static void everything_converges(void **state)
             rng ^= rng << 13;
             rng ^= rng >> 7;
             rng ^= rng << 17;
-            unsigned out = (unsigned)(rng >> 20) % 6, out2 = (unsigned)(rng >> 30) % 6, who = 63u & ~(1u << out) & ~(1u << out2);
+            unsigned out = (unsigned)(rng >> 20) % 6, out2 = (unsigned)(rng >> 30) % 6,
+                     who = 63u & ~(1u << out) & ~(1u << out2);
             append_to(&r, who, 1, 4 * k, 4 * k + 1, 4, vdl);
             if (rng >> 40 & 1)
                 vdl = 4 * k;

@@ -30,7 +30,8 @@ static int teardown(void **state)
 }
 
 /* Appends COUNT records from FIRST on under EPOCH. */
-static int append(struct hx_rig *r, uint32_t pg, uint64_t epoch, uint64_t prev, uint64_t first, unsigned count, uint64_t vdl, uint64_t *scl)
+static int append(struct hx_rig *r, uint32_t pg, uint64_t epoch, uint64_t prev, uint64_t first,
+                  unsigned count, uint64_t vdl, uint64_t *scl)
 {
     size_t n = hx_rig_run(r, pg, epoch, prev, first, count, vdl);
     return hx_rig_append(r, 0, epoch, vdl, 0, r->frame, n, scl);
@@ -40,7 +41,9 @@ static void grown(const struct hx_rig *r, struct hx_history *h, uint64_t epoch, 
 {
     if (!h->count)
         assert_int_equal(hx_history_copy(h, &r->history), 0);
-    assert_int_equal(hx_history_push(h, (struct hx_history_entry){HX_EPOCH(epoch), HX_LSN(vdl), HX_LSN(end), HX_RIG_LAL}), 0);
+    assert_int_equal(
+        hx_history_push(h, (struct hx_history_entry){HX_EPOCH(epoch), HX_LSN(vdl), HX_LSN(end), HX_RIG_LAL}),
+        0);
 }
 static uint64_t page_value(struct hx_rig *r, uint32_t pg, uint64_t epoch, uint64_t point, uint32_t page)
 {
@@ -84,7 +87,8 @@ static void fence_at_other_pgs_is_granted_from_the_promise_on(void **state)
     assert_int_equal(hx_rig_fence(r, 0, 1, 1, 1, NULL), HX_E_FENCED);
 }
 
-/* Promise: a fenced writer's append, read, adopt, repair, geometry and format are FENCED, and the answer names the promise. */
+/* Promise: a fenced writer's append, read, adopt, repair, geometry and format are FENCED, and the answer
+ * names the promise. */
 static void every_message_below_the_promise_is_fenced(void **state)
 {
     struct hx_rig *r = *state;
@@ -103,7 +107,9 @@ static void every_message_below_the_promise_is_fenced(void **state)
     assert_int_equal(hx_rig_repair(r, 0, 1, 4, &h, NULL, 0, NULL), HX_E_FENCED);
     assert_int_equal(hx_rig_format(r, 0, 1), HX_E_FENCED);
     hx_geometry_encode(&r->geometry, &e);
-    assert_int_equal(hx_rig_call(r, 0, &(struct hx_rig_ask){.type = HX_MSG_GEOMETRY, .epoch = 4, .body = {b, e.len}}, &a), HX_E_FENCED);
+    assert_int_equal(
+        hx_rig_call(r, 0, &(struct hx_rig_ask){.type = HX_MSG_GEOMETRY, .epoch = 4, .body = {b, e.len}}, &a),
+        HX_E_FENCED);
     assert_int_equal(a.head.promised.v, 5);
     struct hx_uuid owner = hx_rig_uuid(1);
     assert_true(hx_uuid_eq(&a.head.promised_owner, &owner));
@@ -160,7 +166,8 @@ static void an_append_needs_the_history_of_its_epoch(void **state)
     hx_history_fini(&h);
 }
 
-/* Promise: ADOPT keeps the own history when the message's top is not higher, says which, and an equal one is answered again. */
+/* Promise: ADOPT keeps the own history when the message's top is not higher, says which, and an equal one is
+ * answered again. */
 static void adopt_replaces_only_by_a_higher_top(void **state)
 {
     struct hx_rig *r = *state;
@@ -224,8 +231,8 @@ static void annulled_records_leave_scl_and_pages(void **state)
     hx_history_fini(&h);
 }
 
-/* Promise: what is materialised can never be annulled.  Method: 40 patches of one page above the hint, background work, then
- * a history that cuts them at 10. */
+/* Promise: what is materialised can never be annulled.  Method: 40 patches of one page above the hint,
+ * background work, then a history that cuts them at 10. */
 static void nothing_is_materialised_beyond_the_hint(void **state)
 {
     struct hx_rig *r = *state;
@@ -299,7 +306,8 @@ static void appends_are_idempotent_in_any_order(void **state)
     static const struct {
         uint64_t first, scl;
         unsigned count;
-    } order[] = {{4, 0, 3}, {10, 0, 2}, {4, 0, 3}, {7, 0, 3}, {1, 11, 3}, {7, 11, 3}, {1, 11, 3}, {12, 12, 1}, {12, 12, 1}};
+    } order[] = {{4, 0, 3},  {10, 0, 2}, {4, 0, 3},   {7, 0, 3},  {1, 11, 3},
+                 {7, 11, 3}, {1, 11, 3}, {12, 12, 1}, {12, 12, 1}};
     for (size_t i = 0; i < HX_ARRAY_LEN(order); i++) {
         uint64_t scl;
         assert_int_equal(append(r, 1, 1, order[i].first - 1, order[i].first, order[i].count, 0, &scl), 0);
@@ -310,7 +318,8 @@ static void appends_are_idempotent_in_any_order(void **state)
     assert_int_equal(page_value(r, 1, 1, 4, 5), 0);
 }
 
-/* Promise: a read is answered only for base <= R <= SCL under the epoch that is top; pages outside the PG are refused. */
+/* Promise: a read is answered only for base <= R <= SCL under the epoch that is top; pages outside the PG are
+ * refused. */
 static void reads_outside_what_is_complete_are_refused(void **state)
 {
     struct hx_rig *r = *state;
@@ -347,7 +356,8 @@ static void roles_and_identity_are_checked(void **state)
     assert_int_equal(hx_rig_call(r, 0, &(struct hx_rig_ask){.type = HX_MSG_TYPE_END}, NULL), HX_E_VERSION);
 }
 
-/* Promise: FORMAT is idempotent, is refused for a PG that this server is no member of, and nobody's geometry changes by it. */
+/* Promise: FORMAT is idempotent, is refused for a PG that this server is no member of, and nobody's geometry
+ * changes by it. */
 static void format_makes_a_segment_once(void **state)
 {
     struct hx_rig *r = *state;
@@ -425,8 +435,8 @@ static void recovery_fetch_is_for_the_owner_of_the_promise(void **state)
     hx_rig_reply_fini(&a);
 }
 
-/* Promise: an append of the old epoch that came in before the fence, in the same batch, is in the inventory, and its writer
- * is told FENCED, not success. */
+/* Promise: an append of the old epoch that came in before the fence, in the same batch, is in the inventory,
+ * and its writer is told FENCED, not success. */
 static void a_fence_overtakes_an_append_of_the_same_batch(void **state)
 {
     struct hx_rig *r = *state;
@@ -492,7 +502,10 @@ static void damaged_messages_change_nothing(void **state)
     hx_append_head_encode(&h, &e);
     hx_enc_bytes(&e, r->frame, n);
     assert_int_equal(e.err, 0);
-    struct hx_msg_head head = {.type = HX_MSG_APPEND, .volume = r->geometry.volume, .server = hx_rig_uuid(100), .epoch = HX_EPOCH(1)};
+    struct hx_msg_head head = {.type = HX_MSG_APPEND,
+                               .volume = r->geometry.volume,
+                               .server = hx_rig_uuid(100),
+                               .epoch = HX_EPOCH(1)};
     hx_msg_head_encode(&head, &(struct hx_bytes){e.p, e.len}, 1, m);
     size_t len = HX_MSG_HEAD + e.len;
     for (size_t i = 0; i < 2 * len; i++) {
@@ -532,7 +545,9 @@ static void the_writer_lives_while_it_is_heard(void **state)
     strcpy(h.info, "{\"pid\":1}");
     struct hx_enc e = hx_enc_init(b, sizeof b);
     hx_append_head_encode(&h, &e);
-    assert_int_equal(hx_rig_call(r, 0, &(struct hx_rig_ask){.type = HX_MSG_APPEND, .conn = 4, .body = {b, e.len}}, NULL), 0);
+    assert_int_equal(
+        hx_rig_call(r, 0, &(struct hx_rig_ask){.type = HX_MSG_APPEND, .conn = 4, .body = {b, e.len}}, NULL),
+        0);
     assert_int_equal(hx_rig_status(r, 0, 0, &s), 0);
     assert_true(s.writer.alive);
     assert_string_equal(s.writer.text, "{\"pid\":1}");
@@ -549,7 +564,9 @@ static void the_writer_lives_while_it_is_heard(void **state)
     h.flags = HX_APPEND_GOODBYE;
     e = hx_enc_init(b, sizeof b);
     hx_append_head_encode(&h, &e);
-    assert_int_equal(hx_rig_call(r, 0, &(struct hx_rig_ask){.type = HX_MSG_APPEND, .conn = 5, .body = {b, e.len}}, NULL), 0);
+    assert_int_equal(
+        hx_rig_call(r, 0, &(struct hx_rig_ask){.type = HX_MSG_APPEND, .conn = 5, .body = {b, e.len}}, NULL),
+        0);
     assert_int_equal(hx_rig_status(r, 0, 0, &s), 0);
     assert_false(s.writer.alive);
 }
@@ -572,7 +589,8 @@ static void lookup_and_hello_tell_who_is_here(void **state)
     free(l);
     hx_rig_reply_fini(&a);
     b[2] = 'x';
-    assert_int_equal(hx_rig_call(r, 0, &(struct hx_rig_ask){.type = HX_MSG_LOOKUP, .body = {b, e.len}}, NULL), HX_E_NO_VOLUME);
+    assert_int_equal(hx_rig_call(r, 0, &(struct hx_rig_ask){.type = HX_MSG_LOOKUP, .body = {b, e.len}}, NULL),
+                     HX_E_NO_VOLUME);
     assert_int_equal(hx_rig_call(r, 0, &(struct hx_rig_ask){.type = HX_MSG_HELLO}, &a), 0);
     struct hx_hello h;
     d = hx_dec_init(a.body.p, a.body.len);

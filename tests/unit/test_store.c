@@ -1,8 +1,8 @@
 /*
- * test_store.c - what a segment keeps: versions, restarts, materialisation, compaction, failing and full disks, and loss of
- * power at every call.  (Damaged bytes: test_damage.c.)
- * Method: one server over a disk in memory, with log files so small that every mechanism runs; a model (seg_model.h) that
- * knows every page at every LSN.
+ * test_store.c - what a segment keeps: versions, restarts, materialisation, compaction, failing and full
+ * disks, and loss of power at every call.  (Damaged bytes: test_damage.c.) Method: one server over a disk in
+ * memory, with log files so small that every mechanism runs; a model (seg_model.h) that knows every page at
+ * every LSN.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,8 +16,9 @@
 #include <stdlib.h>
 
 /* ---- tests ---- */
-/* Promise: every page reads as the fold of its records, at every point from the floor on, through restarts, materialisation
- * and compaction; and space is given back.  Method: random work against the model, four seeds. */
+/* Promise: every page reads as the fold of its records, at every point from the floor on, through restarts,
+ * materialisation and compaction; and space is given back.  Method: random work against the model, four
+ * seeds. */
 static void pages_are_the_fold_of_their_records(void **state)
 {
     (void)state;
@@ -63,7 +64,8 @@ static void a_read_point_that_was_collected_is_too_old(void **state)
     for (uint64_t lsn = 1; lsn <= 10; lsn++) {
         memset(image, (int)lsn, sizeof image);
         struct hx_rig_rec rec = {lsn, 3, HX_REC_IMAGE, HX_REC_CPL, image, sizeof image};
-        size_t n = hx_rig_frame(&r, HX_MODEL_PG, 1, lsn - 1, &rec, 1, (struct hx_rig_marks){lsn - 1, lsn > 5 ? 4 : 0, 0});
+        size_t n = hx_rig_frame(&r, HX_MODEL_PG, 1, lsn - 1, &rec, 1,
+                                (struct hx_rig_marks){lsn - 1, lsn > 5 ? 4 : 0, 0});
         assert_int_equal(hx_rig_append(&r, 0, 1, lsn - 1, 0, r.frame, n, NULL), 0);
     }
     for (uint64_t point = 0; point <= 10; point++) {
@@ -76,8 +78,9 @@ static void a_read_point_that_was_collected_is_too_old(void **state)
     hx_rig_fini(&r);
 }
 
-/* Promise: whatever call the power fails at, what was acknowledged is there afterwards, nothing else is invented, and work
- * goes on.  Method: the same work, cut at the 1st, 2nd, ... call until it runs through; unsynced sectors survive by dice. */
+/* Promise: whatever call the power fails at, what was acknowledged is there afterwards, nothing else is
+ * invented, and work goes on.  Method: the same work, cut at the 1st, 2nd, ... call until it runs through;
+ * unsynced sectors survive by dice. */
 static void power_loss_at_any_call_loses_nothing_acknowledged(void **state)
 {
     (void)state;
@@ -100,7 +103,8 @@ static void power_loss_at_any_call_loses_nothing_acknowledged(void **state)
         struct hx_segment_status s;
         assert_int_equal(hx_rig_status(&r, 0, HX_MODEL_PG, &s), 0);
         if (s.scl.v < m.acked || s.scl.v > m.last || s.state)
-            fail_msg("call %llu: SCL %llu of %llu acked", (unsigned long long)k, (unsigned long long)s.scl.v, (unsigned long long)m.acked);
+            fail_msg("call %llu: SCL %llu of %llu acked", (unsigned long long)k, (unsigned long long)s.scl.v,
+                     (unsigned long long)m.acked);
         m.acked = s.scl.v; /* more may have survived, in whole frames or parts: all of it is real */
         m.last = m.acked;
         if (m.acked)
@@ -114,7 +118,8 @@ static void power_loss_at_any_call_loses_nothing_acknowledged(void **state)
     }
 }
 
-/* Promise: a promise that was answered survives any loss of power.  Method: FENCE with rising epochs, cut at every call. */
+/* Promise: a promise that was answered survives any loss of power.  Method: FENCE with rising epochs, cut at
+ * every call. */
 static void promises_survive_power_loss(void **state)
 {
     (void)state;
@@ -285,9 +290,9 @@ static void a_full_disk_refuses_and_recovers(void **state)
     hx_rig_fini(&r);
 }
 
-/* Promise: when the file that held the first records is gone, a restart still knows how far the chain goes and which reads are
- * too old; at whatever call the power failed.  Method: 7 images of 4 pages in a file of 16 KiB, all of them again, then one
- * frame that says that all of this is at or below VDL, floor and gc. */
+/* Promise: when the file that held the first records is gone, a restart still knows how far the chain goes
+ * and which reads are too old; at whatever call the power failed.  Method: 7 images of 4 pages in a file of
+ * 16 KiB, all of them again, then one frame that says that all of this is at or below VDL, floor and gc. */
 static void deleted_files_leave_base_and_oldest_behind(void **state)
 {
     (void)state;
@@ -403,8 +408,8 @@ static void a_segment_that_cannot_be_opened_says_why(void **state)
     hx_rig_fini(&r);
 }
 
-/* Promise: the bytes on disk are those of doc/FORMAT.md, version 1.  Method: each field at its documented place, read without the
- * code that wrote it. */
+/* Promise: the bytes on disk are those of doc/FORMAT.md, version 1.  Method: each field at its documented
+ * place, read without the code that wrote it. */
 static void the_bytes_on_disk_are_the_documented_ones(void **state)
 {
     (void)state;
