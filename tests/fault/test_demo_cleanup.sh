@@ -94,6 +94,8 @@ check "SIGKILL with servers and mount stopped or dead leaves nothing" wait_for n
 up
 quiet kill az-a b1
 echo x >"$work/here/hexad-demo/mnt/f" & w=$!
+# A write that comes late would land in the bare directory, and be somebody else's file there.
+wait_for test -s "$work/here/hexad-demo/mnt/f"
 kill -INT -- "-$pid"
 check "without a quorum it ends all the same" wait_for ended "$pid"
 wait $w 2>/dev/null
