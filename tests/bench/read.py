@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Reads DIR/bulk_random, whose caches the caller has emptied; prints one JSON object.
   read.py DIR [SECONDS]
-rand4k: 4 KiB at random places, none of them twice, at most 4,000 and without read-ahead, so that none is warm.  seq: the whole file from the front; its pages that were read before are dropped first."""
+rand4k: 4 KiB at random places, none of them twice, at most 4,000 and without read-ahead, so that none is
+warm.  seq: the whole file from the front; its pages that were read before are dropped first."""
 import json
 import os
 import random

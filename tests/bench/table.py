@@ -79,4 +79,5 @@ print("%-45s %-5s %9s %9s %7s  %s" % ("", "", "mount", "local", "ratio", "target
 for r in rows:
     goal = "" if r["target"] is None else ("%s %g%s" % ("<=" if r["better"] == "lower" else ">=", r["target"],
                                            "" if r["met"] is None else "  met" if r["met"] else "  MISSED"))
-    print("%-45s %-5s %9s %9s %7s  %s" % (r["name"], r["unit"], show(r["mount"]), show(r["local"]), show(r["ratio"]), goal))
+    figures = (r["name"], r["unit"], show(r["mount"]), show(r["local"]), show(r["ratio"]), goal)
+    print("%-45s %-5s %9s %9s %7s  %s" % figures)

@@ -34,7 +34,8 @@ def timed(once):
 
 def spread(times, unit):
     at = lambda q: round(times[min(len(times) - 1, int(len(times) * q))] * 1e6)
-    return {unit: round(len(times) / sum(times)), "p50_us": at(0.5), "p99_us": at(0.99), "max_ms": round(times[-1] * 1e3, 1)}
+    return {unit: round(len(times) / sum(times)), "p50_us": at(0.5), "p99_us": at(0.99),
+            "max_ms": round(times[-1] * 1e3, 1)}
 
 
 def commits(mode, rows):

@@ -33,7 +33,8 @@ wrong "a mount option's value is checked" 2 "soft" "$HEXAD" mount -o soft=quick 
 wrong "a missing operand is named" 2 "." "$HEXAD" mount vol0
 check "help needs no configuration" env -u HEXAD_CONFIG "$HEXAD" --help
 for verb in demo mount umount status create cert; do
-    check "hexad $verb --help fits 25 lines" eval '[ "$("$HEXAD" '$verb' --help | wc -l)" -le 25 ] && "$HEXAD" '$verb' --help'
+    check "hexad $verb --help fits 25 lines" eval \
+        '"$HEXAD" '$verb' --help && [ "$("$HEXAD" '$verb' --help | wc -l)" -le 25 ]'
 done
 
 # ---- volumes and mounts ----
@@ -54,21 +55,25 @@ broken() { # broken FILE SED-SCRIPT: a copy of the demo's configuration with som
 }
 broken typo.conf 's/^cert = /crt = /'
 line=$(grep -n '^crt' "$work/typo.conf" | cut -d: -f1)
-wrong "a misspelt key: file, line and the nearest" 2 "typo.conf:$line.*cert" env HEXAD_CONFIG="$work/typo.conf" "$HEXAD" status vol0
+wrong "a misspelt key: file, line and the nearest" 2 "typo.conf:$line.*cert" \
+    env HEXAD_CONFIG="$work/typo.conf" "$HEXAD" status vol0
 broken twice.conf 's/^key = .*/&\n&/'
 wrong "a key given twice: file and line" 2 "twice.conf:[0-9]+" env HEXAD_CONFIG="$work/twice.conf" "$HEXAD" status vol0
 broken section.conf 's/^\[servers\]/[severs]/'
-wrong "a misspelt section: file, line and the nearest" 2 "section.conf:[0-9]+.*servers" env HEXAD_CONFIG="$work/section.conf" "$HEXAD" status vol0
+wrong "a misspelt section: file, line and the nearest" 2 "section.conf:[0-9]+.*servers" \
+    env HEXAD_CONFIG="$work/section.conf" "$HEXAD" status vol0
 broken url.conf 's|https://127.0.0.1|http://127.0.0.1|'
 wrong "an address that is not https" 2 "url.conf:[0-9]+.*https" env HEXAD_CONFIG="$work/url.conf" "$HEXAD" status vol0
 wrong "no configuration at all" 1 "absent.conf" env HEXAD_CONFIG="$work/absent.conf" "$HEXAD" status vol0
 broken open.conf ''
 chmod 644 "$work/tls/client.key"
-wrong "a private key that others can read: exit code 6" 6 "client.key" env HEXAD_CONFIG="$work/open.conf" "$HEXAD" status vol0
+wrong "a private key that others can read: exit code 6" 6 "client.key" \
+    env HEXAD_CONFIG="$work/open.conf" "$HEXAD" status vol0
 chmod 600 "$work/tls/client.key"
 "$HEXAD" cert create-ca --out "$work/other" >/dev/null 2>&1
 broken ca.conf "s|^ca = .*|ca = $work/other.crt|"
-wrong "servers whose certificate is another authority's: exit code 6" 6 "certificate" env HEXAD_CONFIG="$work/ca.conf" "$HEXAD" mount vol0 "$work/m"
+wrong "servers whose certificate is another authority's: exit code 6" 6 "certificate" \
+    env HEXAD_CONFIG="$work/ca.conf" "$HEXAD" mount vol0 "$work/m"
 
 # ---- a lost quorum ----
 demo kill mount

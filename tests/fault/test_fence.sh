@@ -19,7 +19,8 @@ wait_for acked_at_least "$log" 20
 hexad mount vol0 "$two" >"$work/refused" 2>&1
 check "a second mount of a volume in use is refused with exit code 7" [ $? = 7 ]
 check "it says who holds the volume: host, process, directory" eval \
-    'cat "$work/refused"; grep -q "$(hostname)" "$work/refused" && grep -q "$(mount_pid)" "$work/refused" && grep -qF "$one" "$work/refused"'
+    'cat "$work/refused"; grep -q "$(hostname)" "$work/refused" && grep -q "$(mount_pid)" "$work/refused" &&
+    grep -qF "$one" "$work/refused"'
 check "and the first one goes on" wait_for acked_at_least "$log" $(($(acked "$log") + 20))
 
 first=$(mount_pid)

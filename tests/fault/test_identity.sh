@@ -47,7 +47,8 @@ made create-server c1 --ca "$work/strange-ca" --out "$work/strange-c1"
 made create-server x9 --ca "$prefix" --out "$work/x9"
 url=$(sed -n 's/^a1 *= *[^ ]* *//p' "$dir/hexad.conf")
 post() { # post CERT: an empty request; prints the HTTP status, 000 when TLS refused
-    curl -s -o /dev/null -w '%{http_code}' --cacert "$ca" ${1:+--cert "$1.crt" --key "$1.key"} -X POST --data-binary x "$url/v1/msg"
+    curl -s -o /dev/null -w '%{http_code}' --cacert "$ca" ${1:+--cert "$1.crt" --key "$1.key"} \
+        -X POST --data-binary x "$url/v1/msg"
 }
 answered() { local s; s=$(post "$1"); [ "$s" != 000 ] || { echo "HTTP status $s"; false; }; }
 refused() { local s; s=$(post "$1"); [ "$s" = 000 ] || { echo "HTTP status $s"; false; }; }
@@ -86,17 +87,18 @@ umount -l "$work/m" 2>/dev/null
 
 # A server under another's address: c2's process answers where c1 is expected; and one with a client's certificate.
 c2=$(sed -n 's/^c2 *= *[^ ]* *//p' "$dir/hexad.conf")
-conf swapped "$ca" "$work/writer" "/^c2/d; s|^c1 .*|c1 = az-c $c2|; s|^c1=.*|c1 = az-c $c2|"
-check "a client refuses a server that has another's name" eval \
-    'HEXAD_CONFIG=$work/swapped.conf python3 "$LIB/status.py" "$HEXAD" vol0 "code in (3, 4) and seg(\"c1\")[\"state\"] != \"OK\""'
+conf swapped "$ca" "$work/writer" "/^c2/d; s|^c1 *=.*|c1 = az-c $c2|"
+says() { # says NAME EXPRESSION: status with that configuration
+    HEXAD_CONFIG=$work/$1.conf python3 "$LIB/status.py" "$HEXAD" vol0 "$2"
+}
+check "a client refuses a server that has another's name" says swapped "code in (3, 4) and seg('c1')['state'] != 'OK'"
 port=$(python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])')
 openssl s_server -accept "127.0.0.1:$port" -cert writer.crt -key writer.key -CAfile "$ca" -Verify 1 -tls1_3 \
     </dev/zero >"$work/s_server.log" 2>&1 &
 s=$!
 at_end "kill $s"
 wait_for eval "openssl s_client -connect 127.0.0.1:$port -CAfile '$ca' -cert writer.crt -key writer.key </dev/null"
-conf role "$ca" "$work/writer" "s|^c1 .*|c1 = az-c https://127.0.0.1:$port|; s|^c1=.*|c1 = az-c https://127.0.0.1:$port|"
+conf role "$ca" "$work/writer" "s|^c1 *=.*|c1 = az-c https://127.0.0.1:$port|"
 : >"$work/s_server.log"
-check "a client refuses a server that has a client's certificate" eval \
-    'HEXAD_CONFIG=$work/role.conf python3 "$LIB/status.py" "$HEXAD" vol0 "code == 3 and seg(\"c1\")[\"state\"] != \"OK\""'
+check "a client refuses a server that has a client's certificate" says role "code == 3 and seg('c1')['state'] != 'OK'"
 check "and sends it nothing" eval '! grep -a "v1/msg" "$work/s_server.log"'

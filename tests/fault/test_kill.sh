@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # kill -9 of the mount, of all six servers, and of everything at once, at seeded moments during commits.
 #
-# Two processes work on the mount: one commits with SQLite (loader.py; WAL and DELETE mode in turn), the other carries out
-# a seeded sequence of file operations with an fsync now and then (prefix.py).  After each kill the volume is opened again:
-# pragma integrity_check is ok, the transactions are 1..k with k not below the last acknowledged one, and the tree is the
-# state after some number of operations that is not below the last fsync that returned.
+# Two processes work on the mount: one commits with SQLite (loader.py; WAL and DELETE mode in turn), the other
+# carries out a seeded sequence of file operations with an fsync now and then (prefix.py).  After each kill the
+# volume is opened again: pragma integrity_check is ok, the transactions are 1..k with k not below the last
+# acknowledged one, and the tree is the state after some number of operations that is not below the last fsync that
+# returned.
 # Rounds: HEXAD_KILL_ROUNDS (20) of each kind; HEXAD_SEED gives other moments.
-# That it can fail was tried by deleting the last acknowledged row, by removing a file, and with a mount that answers fsync
-# at once: then the first or second round ends with acknowledged transactions missing.
+# That it can fail was tried by deleting the last acknowledged row, by removing a file, and with a mount that
+# answers fsync at once: then the first or second round ends with acknowledged transactions missing.
 . "${HEXAD_SOURCE:?}/tests/lib/kit.sh" || exit 99
 needs_fuse
 rounds=${HEXAD_KILL_ROUNDS:-20}
@@ -22,7 +23,8 @@ start() { # both processes; sets $l and $p
     rm -f "$work/stop"
     mode=${kinds[$1 % ${#kinds[@]}]}
     loader "$mnt/$mode.db" "$work/$mode.acked" --mode "$mode" --stop "$work/stop" >>"$work/loader.log" 2>&1 & l=$!
-    python3 "$LIB/prefix.py" run "$mnt/tree" "$work/tree.acked" "$SEED" --stop "$work/stop" >>"$work/prefix.log" 2>&1 & p=$!
+    python3 "$LIB/prefix.py" run "$mnt/tree" "$work/tree.acked" "$SEED" --stop "$work/stop" \
+        >>"$work/prefix.log" 2>&1 & p=$!
 }
 until_moment() { # a seeded number of transactions or operations further on, and a seeded number of turns after that
     rand 1 12

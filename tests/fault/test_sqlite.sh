@@ -7,7 +7,10 @@ needs sqlite3
 modes="delete truncate persist wal"
 plan 13
 input=/var/lib/dpkg/status
-[ -s $input ] || { input=$work/status; for i in $(seq 2000); do printf 'Package: p%d\nVersion: %d\n\n' $i $i; done >"$input"; }
+if [ ! -s $input ]; then
+    input=$work/status
+    for i in $(seq 2000); do printf 'Package: p%d\nVersion: %d\n\n' $i $i; done >"$input"
+fi
 python3 "$LIB/dpkg.py" $input 4 >"$work/load.sql"
 sqlite3 "$work/local.db" <"$work/load.sql" || die "the input loads locally"
 sqlite3 "$work/local.db" .dump >"$work/wanted"
@@ -15,7 +18,9 @@ note "$(wc -l <"$work/wanted") lines, $(grep -c '^commit' "$work/load.sql") tran
 
 demo_up "$work/d"
 mnt=$work/d/mnt
-load() { { echo "pragma journal_mode=$1; pragma synchronous=full;"; cat "$work/load.sql"; } | sqlite3 -bail "$mnt/$1.db"; }
+load() {
+    { echo "pragma journal_mode=$1; pragma synchronous=full;"; cat "$work/load.sql"; } | sqlite3 -bail "$mnt/$1.db"
+}
 intact() { # intact DB
     [ "$(sqlite3 "$1" 'pragma integrity_check')" = ok ] && sqlite3 "$1" .dump | cmp - "$work/wanted"
 }
@@ -26,9 +31,13 @@ done
 
 # Two writers and a reader, each its own process; one-row transactions.
 db=$mnt/two.db
-sqlite3 "$db" 'pragma journal_mode=wal; create table t(who text, n integer, primary key(who, n)) without rowid;' >/dev/null
+sqlite3 "$db" 'pragma journal_mode=wal' \
+    'create table t(who text, n integer, primary key(who, n)) without rowid' >/dev/null
 statements() { for i in $(seq 250); do echo "insert into t values('$1', $i);"; done; }
-writer() { { echo ".timeout 60000"; echo "pragma synchronous=full;"; statements "$1"; } | sqlite3 -bail "$db" >"$work/$1.log" 2>&1; }
+writer() {
+    { echo ".timeout 60000"; echo "pragma synchronous=full;"; statements "$1"; } |
+        sqlite3 -bail "$db" >"$work/$1.log" 2>&1
+}
 reader() { # counts never fall, and each writer's rows are 1..k
     local last=0 n
     while [ ! -e "$work/done" ]; do

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Turns a file in the format of /var/lib/dpkg/status into SQL for sqlite3: one row a field, a transaction per ROWS packages."""
+"""Turns a file in the format of /var/lib/dpkg/status into SQL for sqlite3: one row a field,
+a transaction per ROWS packages."""
 import sys
 
 rows = int(sys.argv[2])

@@ -2,7 +2,8 @@
 """What programs expect of a directory, one case a name:  everyday.py CASE DIR  or  everyday.py --list.
 
 Each case works in a fresh directory below DIR and ends with an assertion's text when the filesystem behaves otherwise
-than POSIX and Linux say.  Every case passes on a local filesystem (`everyday.py all /tmp`), which is how it is known to be right.
+than POSIX and Linux say.  Every case passes on a local filesystem (`everyday.py all /tmp`), which is how it
+is known to be right.
 """
 import ctypes
 import errno
@@ -62,7 +63,8 @@ class Other:
                 "    try: r = repr(eval(line, globals()))\n"
                 "    except SyntaxError: exec(line, globals()); r = 'None'\n"
                 "    print(r, flush=True)\n")
-        self.p = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.p = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  text=True)
 
     def __call__(self, line):
         self.p.stdin.write(line + "\n")
@@ -398,7 +400,8 @@ def a_big_file_reads_back_in_any_order(d):
 
 @case
 def exclusive_creation_has_one_winner(d):
-    code = "import os,sys\ntry: os.open(sys.argv[1],os.O_CREAT|os.O_EXCL); print('won')\nexcept FileExistsError: print('lost')"
+    code = ("import os,sys\ntry: os.open(sys.argv[1],os.O_CREAT|os.O_EXCL); print('won')\n"
+            "except FileExistsError: print('lost')")
     for i in range(5):
         ps = [subprocess.Popen([sys.executable, "-c", code, d + "/x%d" % i], stdout=subprocess.PIPE, text=True)
               for _ in range(4)]

@@ -29,9 +29,10 @@ def load(a):
         mode = db.execute("pragma journal_mode=" + a.mode).fetchone()[0]
         if mode != a.mode:
             raise RuntimeError("journal mode %s became %s" % (a.mode, mode))
-        # In DELETE mode the removal of the journal is the commit, and FULL does not sync the directory after it; EXTRA does, but
-        # takes no notice when the directory cannot be opened any more, as on a mount that has just been killed.  Both are
-        # SQLite's own; so the loader syncs the directory itself before it calls a transaction acknowledged.
+        # In DELETE mode the removal of the journal is the commit, and FULL does not sync the directory after it;
+        # EXTRA does, but takes no notice when the directory cannot be opened any more, as on a mount that has just
+        # been killed.  Both are SQLite's own; so the loader syncs the directory itself before it calls a transaction
+        # acknowledged.
         db.execute("pragma synchronous=full")
         directory = os.open(os.path.dirname(a.db) or ".", os.O_RDONLY)
         db.execute("create table if not exists t(id integer primary key, tx integer, row integer, v blob)")

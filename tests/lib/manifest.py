@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Prints one line for each name below DIR: type, mode, owner, size, mtime in nanoseconds, content's checksum, link target,
-and which names are one file.  Two trees are the same when their manifests are.
+"""Prints one line for each name below DIR: type, mode, owner, size, mtime in nanoseconds, content's checksum, link
+target, and which names are one file.  Two trees are the same when their manifests are.
   manifest.py DIR [--no-times]"""
 import errno
 import hashlib

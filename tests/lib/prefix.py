@@ -7,9 +7,10 @@
 
 Each operation is one system call that changes the volume, hence one mini-transaction: create, write (at most a million
 bytes), append, rename (also over another file), link, symlink, unlink, mkdir, rmdir, truncate, chmod; now and then an
-fsync of some file or of the directory, which makes everything before it durable.  (Only a write that begins inside a page may
-be two: the kernel sends the first page by itself when it has not got it.  So a write may be found cut there; the
-check then completes it.)  The log, outside the volume, gets
+fsync of some file or of the directory, which makes everything before it durable. (Only a write that begins inside
+a page may be two: the kernel sends the first page by itself when it has not got it. So a write may be found cut
+there; the check then completes it.)
+The log, outside the volume, gets
 "? k" before operation k and "s k" after an fsync that followed operation k returned.  After a crash the next
 run goes on from the k that the check found (it says so in the log: "= k").
 """

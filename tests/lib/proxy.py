@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""A bad network between a client and segment servers: cuts connections anywhere inside a request or an answer, and delays.
+"""A bad network between a client and segment servers: cuts connections anywhere inside a request or an answer, and
+delays.
 
-  proxy.py CONF OUT SEED CALM LOG     writes OUT, a copy of CONF whose servers are this proxy's ports, and forwards until killed
+  proxy.py CONF OUT SEED CALM LOG     writes OUT, a copy of CONF whose servers are this proxy's ports, and
+                                      forwards until killed
 
-Each piece of data is cut short with the connection reset (1 in 60), or held back up to 40 ms (1 in 12): so requests arrive
-truncated, answers get lost after the server has acted, the sender repeats what was done already, and what went over
-another connection overtakes.  While the file CALM exists the network is good.  LOG gets a line for each cut.
+Each piece of data is cut short with the connection reset (1 in 60), or held back up to 40 ms (1 in 12): so
+requests arrive truncated, answers get lost after the server has acted, the sender repeats what was done already,
+and what went over another connection overtakes. While the file CALM exists the network is good. LOG gets a line
+for each cut.
 """
 import asyncio
 import os

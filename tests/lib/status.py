@@ -4,8 +4,9 @@
   status.py HEXAD VOLUME EXPRESSION         exit 0 when true; prints what it saw when not
   status.py HEXAD VOLUME --print EXPRESSION prints the value
 
-Names in the expression: code (exit code of hexad status), doc (the whole document), state, epoch, writer, text (the document as text),
-segments (list of dicts), seg("c1"), scls(pg) (sorted SCLs of its members that answered), pgs (number of protection groups)."""
+Names in the expression: code (exit code of hexad status), doc (the whole document), state, epoch, writer, text
+(the document as text), segments (list of dicts), seg("c1"), scls(pg) (sorted SCLs of its members that answered), pgs
+(number of protection groups)."""
 import json
 import subprocess
 import sys

@@ -3,7 +3,8 @@
 
   wire.py CONF VOLUME SERVER      prints "ok NAME" or "not ok NAME: why" for each case
 
-CONF is a hexad.conf whose certificate is a writer's, VOLUME a volume that nobody has mounted, SERVER the one that is spoken to.
+CONF is a hexad.conf whose certificate is a writer's, VOLUME a volume that nobody has mounted, SERVER the one that is
+spoken to.
 Written from the documents, not with the project's code: a second opinion on the bytes as well.
 """
 import configparser
