@@ -229,7 +229,10 @@ void hx_writer_ack_failed(struct hx_writer *w, struct hx_writer_server *s, struc
     hx_writer_send_end(w, s, c);
     if (kind == HX_WCALL_APPEND)
         hx_writer_send_rewind(w, s, first);
-    server_failed(w, s, err);
+    /* We hung up on one that is behind: that says nothing about a server which has just answered another request. */
+    bool slow = err == HX_E_CANCELED && w->now_ms < s->good_ms + HX_WRITER_PAUSE_MAX_MS;
+    if (!slow)
+        server_failed(w, s, err == HX_E_CANCELED ? HX_E_TIMEOUT : err);
     hx_writer_log_release(w);
 }
 

@@ -595,6 +595,9 @@ static void a_stopped_server_never_blocks_the_ring(void **state)
     assert_true(s.dropped_behind > 0);
     assert_true(r.f.cancels > 0);
     hx_writer_member(r.w, 0, slot_of(&r, 0, 2), r.now, &v);
+    assert_int_equal(v.state, HX_MEMBER_BEHIND); /* it has answered a moment ago: slow, not down */
+    rig_wait(&r, 3000, 1u << 2 | 1u << 5);
+    hx_writer_member(r.w, 0, slot_of(&r, 0, 2), r.now, &v);
     assert_int_equal(v.state, HX_MEMBER_DOWN);
     while (r.f.count > 0) /* it is killed and started again */
         rig_lose(&r, 0, HX_E_CLOSED);
