@@ -37,10 +37,11 @@ static bool port_is_free(int port)
     return ok;
 }
 
-/* 9621.. when all six are free (and this is not another try), else a free block somewhere. */
+/* 9621.. when all six are free (and this is not another try), else a free block somewhere.  A demo that is kept needs
+ * its ports again later, when any other demo may have taken those that everybody tries first. */
 static void choose_ports(struct demo *d, bool again)
 {
-    int first = again ? PORT_LOW + (int)(hx_random_u64() % (PORT_HIGH - PORT_LOW)) : PORT_FIRST;
+    int first = again || d->keep ? PORT_LOW + (int)(hx_random_u64() % (PORT_HIGH - PORT_LOW)) : PORT_FIRST;
     for (int tries = 0; tries < 200; tries++) {
         int i = 0;
         while (i < DEMO_SERVERS && port_is_free(first + i))
