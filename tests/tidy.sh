@@ -30,7 +30,8 @@ layer_of() {
     esac
 }
 declare -A sees=(
-    [base]="base" [core]="base core" [store]="base core store" [fs]="base core fs" [sys]="base core store sys"
+    [base]="base" [core]="base core" [store]="base core store" [fs]="base core fs" [sim]="base core store fs"
+    [sys]="base core store sys"
     [net]="base sys net" [vol]="base core fs sys net vol" [fuse]="base core fs sys net vol fuse"
     [segd]="base core store sys net segd" [admin]="base core sys net fuse admin"
 )
@@ -57,7 +58,7 @@ if nm "$HEXAD_BUILD/src/base/libhexad-base.a" 2>/dev/null | grep -q __asan; then
     echo "ok $n - pure layers do nothing but compute # SKIP sanitizers add their own calls"
 else
     archives=
-    for layer in base core store fs; do archives="$archives $HEXAD_BUILD/src/$layer/libhexad-$layer.a"; done
+    for layer in base core store fs sim; do archives="$archives $HEXAD_BUILD/src/$layer/libhexad-$layer.a"; done
     # What the pure archives define for one another is theirs; the rest must be on the list.
     # shellcheck disable=SC2086
     own=$(nm --defined-only $archives 2>/dev/null | awk 'NF == 3 { print $3 }' | sort -u)
