@@ -1,7 +1,8 @@
 /*
  * note.c - the trace hash, the trace, and the verdict.
  *
- * The hash folds every note in (FNV-like multiply and rotate over its five numbers); the text exists only when somebody reads
+ * The hash folds every note in (FNV-like multiply and rotate over its five numbers); the text exists only when
+ * somebody reads
  * it.  S3: the first verdict stays.
  */
 #include "sim.h"

@@ -1,8 +1,10 @@
 /*
- * opts.c - the options of a run, drawn from its seed: each fault with a rate of its own, many of them off (swarm testing:
+ * opts.c - the options of a run, drawn from its seed: each fault with a rate of its own, many of them off
+ * (swarm testing:
  * Groce et al., ISSTA 2012: a run with few features on finds what a run with all of them on hides).
  *
- * One seed in eight has no fault at all.  Every option can be set by hand afterwards; what was not set keeps what the seed
+ * One seed in eight has no fault at all.  Every option can be set by hand afterwards; what was not set keeps
+ * what the seed
  * drew for it (S2).
  */
 #include "sim.h"

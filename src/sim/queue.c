@@ -14,7 +14,8 @@ static bool before(const struct hx_sim_event *a, const struct hx_sim_event *b)
     return a->at_us < b->at_us || (a->at_us == b->at_us && a->seq < b->seq);
 }
 
-void hx_sim_at(struct hx_sim *s, uint64_t at_us, void (*run)(struct hx_sim *, void *, uint64_t), void *ctx, uint64_t arg)
+void hx_sim_at(struct hx_sim *s, uint64_t at_us, void (*run)(struct hx_sim *, void *, uint64_t), void *ctx,
+               uint64_t arg)
 {
     struct hx_sim_queue *q = &s->queue;
     if (q->count == q->cap) {

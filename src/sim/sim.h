@@ -1,15 +1,19 @@
 /*
- * sim.h - the simulator: one process, one thread, virtual time; the production code of core, store and fs, and faults.
+ * sim.h - the simulator: one process, one thread, virtual time; the production code of core, store and fs, and
+ * faults.
  *
  * A world is made from one number, the seed.  It has segment servers (hexad/node.h) over faulty disks, clients
- * (hexad/session.h with a filesystem and programs on it) and a network between them.  Everything happens in events that a queue
- * orders by virtual time; each event is folded into the trace hash, so two runs of a seed can be compared by one number.
+ * (hexad/session.h with a filesystem and programs on it) and a network between them.  Everything happens in
+ * events that a queue
+ * orders by virtual time; each event is folded into the trace hash, so two runs of a seed can be compared by
+ * one number.
  *
  * Who does what:
  *   opts.c    draws the options of a seed          net.c     messages, their faults, connections
  *   rng.c     the only source of chance            server.c  a segment server: its queue, batches, crashes
  *   queue.c   events by time                       client.c  a client: session, filesystem, pump; crash, freeze, thaw
- *   disk.c    the faulty disk                      work.c    programs on a mount; tree.c their model of the filesystem
+ *   disk.c    the faulty disk                      work.c    programs on a mount; tree.c their model of the
+ * filesystem
  *   oracle.c  the official log, every version of   faults.c  when which fault happens, within what is promised
  *             every page; invariants               world.c   phases: safety, heal, liveness, end
  *
@@ -115,7 +119,8 @@ struct hx_sim_queue {
     size_t count, cap;
     uint64_t seq;
 };
-void hx_sim_at(struct hx_sim *s, uint64_t at_us, void (*run)(struct hx_sim *, void *, uint64_t), void *ctx, uint64_t arg);
+void hx_sim_at(struct hx_sim *s, uint64_t at_us, void (*run)(struct hx_sim *, void *, uint64_t), void *ctx,
+               uint64_t arg);
 
 /* ---- verdict and trace ---- */
 enum hx_sim_exit { HX_SIM_OK = 0, HX_SIM_UNSAFE = 1, HX_SIM_STUCK = 2, HX_SIM_HARNESS = 3 };
@@ -132,9 +137,9 @@ void hx_sim_harness(struct hx_sim *s, const char *fmt, ...) __attribute__((forma
 
 /* What happened: folded into the hash always, printed with --trace.  WHO: "c1" client, "s3" server, "" none. */
 #define HX_SIM_NOTES(X)                                                                                              \
-    X(SEND) X(DELIVER) X(LOSE) X(ANSWER) X(FAIL) X(TICK) X(FLUSH) X(CRASH) X(START) X(WIPE) X(ROLLBACK) X(PARTITION)    \
-    X(HEAL) X(FREEZE) X(THAW) X(OPENING) X(OPEN) X(FENCED) X(DIE) X(OP) X(DONE) X(BARRIER) X(GROW) X(FAULT) X(PHASE)    \
-    X(CHECK)
+    X(SEND) X(DELIVER) X(LOSE) X(ANSWER) X(FAIL) X(TICK) X(FLUSH) X(CRASH) X(START) X(WIPE) X(ROLLBACK)               \
+    X(PARTITION) X(HEAL) X(FREEZE) X(THAW) X(OPENING) X(OPEN) X(FENCED) X(DIE) X(OP) X(DONE) X(BARRIER) X(GROW)       \
+    X(FAULT) X(PHASE) X(CHECK)
 enum hx_sim_note {
 #define X(name) HX_NOTE_##name,
     HX_SIM_NOTES(X)
