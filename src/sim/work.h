@@ -3,7 +3,7 @@
  *
  * A mount is a session with a filesystem on it (client.c owns both).  Its programs each have one operation
  * under way: begun,
- * maybe parked (for pages, room, growth), accepted (its MTR is in the log, or it changed nothing), answered. 
+ * maybe parked (for pages, room, growth), accepted (its MTR is in the log, or it changed nothing), answered.
  * Operations are
  * accepted one after the other; the model applies each at that moment and compares everything: error,
  * attributes, bytes,
