@@ -1,0 +1,298 @@
+/*
+ * faults.c - see faults.h.
+ *
+ * What is promised bounds what is done: any number of servers may be down or cut off at a time, for a while;
+ * at most two lose
+ * their disk for good, so that the volume can be opened and written (promise 2); only victims' disks lie.
+ * One stream a kind of fault (S2).
+ */
+#include "faults.h"
+
+#include "client.h"
+#include "disk.h"
+#include "net.h"
+#include "oracle.h"
+#include "server.h"
+
+#include <stdlib.h>
+
+#define STEP_US 10000u
+#define WIPES_MAX 2u
+
+enum kind { PART, CRASH, CRASH_CALL, POWER, SLOW, CLIENT_CRASH, FREEZE, RIVAL, CLOCK, WIPE, ROLLBACK, FULL, SAVE, KINDS };
+struct hx_sim_faults {
+    struct hx_rng rng[KINDS];
+    uint32_t wipes;
+    bool on;
+};
+
+struct hx_sim_faults *hx_sim_faults_new(struct hx_sim *s)
+{
+    struct hx_sim_faults *f = calloc(1, sizeof *f);
+    if (!f)
+        return NULL;
+    for (unsigned k = 0; k < KINDS; k++)
+        f->rng[k] = hx_rng_fork(s->opts.seed, "fault", k);
+    struct hx_rng r = hx_rng_fork(s->opts.seed, "victims", 0);
+    for (uint64_t n = HX_OPT(s, victims), tries = 0; n > 0 && tries < 1000; tries++) {
+        struct hx_sim_server *v = &s->servers[hx_rng_below(&r, s->server_count)];
+        if (v->victim)
+            continue;
+        v->victim = true;
+        n--;
+    }
+    return f;
+}
+
+void hx_sim_faults_free(struct hx_sim_faults *f)
+{
+    free(f);
+}
+
+uint64_t hx_sim_faults_gone(const struct hx_sim *s)
+{
+    uint64_t bits = 0;
+    for (uint32_t i = 0; i < s->server_count; i++)
+        bits |= (uint64_t)s->servers[i].gone << i;
+    return bits;
+}
+
+/* Between LO and HI, each order of magnitude as likely as the next. */
+static uint64_t spread(struct hx_rng *r, uint64_t lo, uint64_t hi)
+{
+    uint64_t top = lo;
+    while (top < hi && hx_rng_below(r, 4))
+        top *= 4;
+    return hx_rng_range(r, lo, top < hi ? top : hi);
+}
+
+static uint32_t any_server(struct hx_sim *s, struct hx_rng *r)
+{
+    return (uint32_t)hx_rng_below(r, s->server_count);
+}
+
+static struct hx_sim_host server_host(uint32_t i)
+{
+    return (struct hx_sim_host){HX_HOST_SERVER, i};
+}
+
+/* ---- partitions ---- */
+static struct hx_sim_host host(const struct hx_sim *s, uint32_t n)
+{
+    return n < s->client_count ? (struct hx_sim_host){HX_HOST_CLIENT, n} : server_host(n - s->client_count);
+}
+
+static bool inside(const struct hx_sim *s, struct hx_sim_host h, uint32_t zone, uint32_t one, bool whole_zone)
+{
+    (void)s;
+    if (h.kind != HX_HOST_SERVER)
+        return false;
+    return whole_zone ? h.i % 3 == zone : h.i == one;
+}
+
+static void partition(struct hx_sim *s, struct hx_rng *r)
+{
+    uint64_t until = s->now_us + spread(r, 10000, 20000000);
+    uint32_t hosts = s->client_count + s->server_count, one = any_server(s, r), zone = one % 3;
+    uint64_t kind = hx_rng_below(r, 4), ways = hx_rng_range(r, 1, 3);
+    hx_sim_note(s, HX_NOTE_PARTITION, 's', one, kind, ways, until);
+    if (kind == 0) { /* one pair */
+        struct hx_sim_host a = host(s, (uint32_t)hx_rng_below(r, hosts));
+        if (ways & 1)
+            hx_sim_net_block(s->net, a, server_host(one), until);
+        if (ways & 2)
+            hx_sim_net_block(s->net, server_host(one), a, until);
+        return;
+    }
+    for (uint32_t i = 0; i < hosts; i++)
+        for (uint32_t j = 0; j < hosts; j++) {
+            struct hx_sim_host a = host(s, i), b = host(s, j);
+            bool in_a = inside(s, a, zone, one, kind == 1), in_b = inside(s, b, zone, one, kind == 1);
+            if (in_a && !in_b && ways & 1)
+                hx_sim_net_block(s->net, a, b, until);
+            if (!in_a && in_b && ways & 2)
+                hx_sim_net_block(s->net, a, b, until);
+        }
+}
+
+/* ---- servers ---- */
+static uint64_t back_at(struct hx_sim *s, struct hx_rng *r)
+{
+    return s->now_us + spread(r, 1000, 5000000);
+}
+
+static void power_cut(struct hx_sim *s, struct hx_rng *r)
+{
+    for (uint32_t i = 0; i < s->server_count; i++) {
+        hx_sim_server_crash(s, i, back_at(s, r));
+        if (hx_rng_below(r, 4) == 0)
+            hx_sim_disk_power_off_at(s->servers[i].disk, hx_rng_range(r, 1, 30));
+    }
+}
+
+static void fast_again(struct hx_sim *s, void *ctx, uint64_t arg)
+{
+    struct hx_sim_server *v = ctx;
+    (void)arg;
+    v->slow = 1;
+    hx_sim_net_slow(s->net, server_host(v->i), 1);
+}
+
+static void slow_down(struct hx_sim *s, struct hx_rng *r)
+{
+    struct hx_sim_server *v = &s->servers[any_server(s, r)];
+    bool disk = hx_rng_below(r, 2);
+    hx_sim_note(s, HX_NOTE_FAULT, 's', v->i, SLOW, disk, 0);
+    if (disk)
+        v->slow = 100;
+    else
+        hx_sim_net_slow(s->net, server_host(v->i), 100);
+    hx_sim_at(s, s->now_us + spread(r, 100000, 20000000), fast_again, v, 0);
+}
+
+static void room_again(struct hx_sim *s, void *ctx, uint64_t arg)
+{
+    (void)s;
+    (void)arg;
+    hx_sim_disk_limit(((struct hx_sim_server *)ctx)->disk, 0);
+}
+
+static void fill_up(struct hx_sim *s, struct hx_rng *r)
+{
+    struct hx_sim_server *v = &s->servers[any_server(s, r)];
+    hx_sim_note(s, HX_NOTE_FAULT, 's', v->i, FULL, 0, 0);
+    hx_sim_disk_limit(v->disk, hx_sim_disk_used(v->disk) + 1 + hx_rng_below(r, 65536));
+    hx_sim_at(s, s->now_us + spread(r, 100000, 20000000), room_again, v, 0);
+}
+
+static struct hx_sim_server *a_victim(struct hx_sim *s, struct hx_rng *r)
+{
+    struct hx_sim_server *v = &s->servers[any_server(s, r)];
+    return v->victim && !v->gone ? v : NULL;
+}
+
+static void wipe(struct hx_sim *s, struct hx_sim_faults *f, struct hx_rng *r)
+{
+    struct hx_sim_server *v = a_victim(s, r);
+    if (!v || f->wipes >= WIPES_MAX)
+        return;
+    f->wipes++;
+    hx_sim_server_wipe(s, v->i, back_at(s, r));
+}
+
+/* ---- clients ---- */
+static void client_fault(struct hx_sim *s, enum kind kind, struct hx_rng *r)
+{
+    uint32_t i = (uint32_t)hx_rng_below(r, s->client_count);
+    bool alive = hx_sim_client_alive(s, i);
+    if (kind == RIVAL) {
+        if (!alive)
+            hx_sim_client_start(s, i, true);
+    } else if (alive && kind == CLIENT_CRASH) {
+        hx_sim_client_crash(s, i);
+    } else if (alive && hx_sim_client_frozen_until(s, i) <= s->now_us) {
+        hx_sim_client_freeze(s, i, s->now_us + hx_rng_range(r, 1000000, 60000000));
+        if (s->client_count > 1 && hx_rng_below(r, 2))
+            hx_sim_client_start(s, (i + 1) % s->client_count, true);
+    }
+}
+
+static void jump(struct hx_sim *s, struct hx_rng *r)
+{
+    int64_t day = INT64_C(86400000000);
+    struct hx_sim_server *v = &s->servers[any_server(s, r)];
+    v->clock_off_us = (int64_t)hx_rng_range(r, 0, 2 * (uint64_t)day) - day;
+    hx_sim_note(s, HX_NOTE_FAULT, 's', v->i, CLOCK, (uint64_t)v->clock_off_us, 0);
+}
+
+static void happen(struct hx_sim *s, struct hx_sim_faults *f, enum kind kind)
+{
+    struct hx_rng *r = &f->rng[kind];
+    switch (kind) {
+    case PART:
+        partition(s, r);
+        break;
+    case CRASH: {
+        uint32_t i = any_server(s, r);
+        hx_sim_server_crash(s, i, back_at(s, r));
+        break;
+    }
+    case CRASH_CALL:
+        hx_sim_disk_power_off_at(s->servers[any_server(s, r)].disk, hx_rng_range(r, 1, 20));
+        break;
+    case POWER:
+        power_cut(s, r);
+        break;
+    case SLOW:
+        slow_down(s, r);
+        break;
+    case CLIENT_CRASH:
+    case FREEZE:
+    case RIVAL:
+        client_fault(s, kind, r);
+        break;
+    case CLOCK:
+        jump(s, r);
+        break;
+    case WIPE:
+        wipe(s, f, r);
+        break;
+    case ROLLBACK: {
+        struct hx_sim_server *v = a_victim(s, r);
+        if (v)
+            hx_sim_server_rollback(s, v->i, back_at(s, r));
+        break;
+    }
+    case SAVE: {
+        struct hx_sim_server *v = a_victim(s, r);
+        if (v)
+            hx_sim_disk_save(v->disk);
+        break;
+    }
+    case FULL:
+        fill_up(s, r);
+        break;
+    case KINDS:
+        break;
+    }
+}
+
+static void step(struct hx_sim *s, void *ctx, uint64_t arg)
+{
+    static const enum hx_sim_opt rate[KINDS] = {
+        [PART] = HX_OPT_part_ppm,     [CRASH] = HX_OPT_crash_ppm,   [CRASH_CALL] = HX_OPT_crash_call_ppm,
+        [POWER] = HX_OPT_power_ppm,   [SLOW] = HX_OPT_slow_ppm,     [CLIENT_CRASH] = HX_OPT_client_crash_ppm,
+        [FREEZE] = HX_OPT_freeze_ppm, [RIVAL] = HX_OPT_rival_ppm,   [CLOCK] = HX_OPT_clock_ppm,
+        [WIPE] = HX_OPT_wipe_ppm,     [ROLLBACK] = HX_OPT_rollback_ppm, [FULL] = HX_OPT_full_ppm,
+        [SAVE] = HX_OPT_rollback_ppm};
+    struct hx_sim_faults *f = ctx;
+    (void)arg;
+    if (!f->on)
+        return;
+    for (unsigned k = 0; k < KINDS; k++)
+        if (hx_rng_ppm(&f->rng[k], s->opts.v[rate[k]]))
+            happen(s, f, (enum kind)k);
+    hx_sim_at(s, s->now_us + STEP_US, step, f, 0);
+}
+
+void hx_sim_faults_begin(struct hx_sim *s)
+{
+    s->faults->on = true;
+    for (uint32_t i = 0; i < s->server_count; i++)
+        hx_sim_disk_faults(s->servers[i].disk, true, s->servers[i].victim);
+    hx_sim_at(s, s->now_us + STEP_US, step, s->faults, 0);
+}
+
+void hx_sim_faults_heal(struct hx_sim *s)
+{
+    s->faults->on = false;
+    hx_sim_net_heal(s->net);
+    for (uint32_t i = 0; i < s->server_count; i++) {
+        struct hx_sim_server *v = &s->servers[i];
+        hx_sim_disk_faults(v->disk, false, false);
+        hx_sim_disk_power_off_at(v->disk, 0);
+        hx_sim_disk_limit(v->disk, 0);
+        v->slow = 1;
+        hx_sim_server_start(s, i);
+    }
+}

@@ -1,0 +1,17 @@
+/*
+ * faults.h - when which fault happens, within what is promised (reliability.md section 1).
+ */
+#ifndef HX_SIM_FAULTS_H
+#define HX_SIM_FAULTS_H
+
+#include "sim.h"
+
+struct hx_sim_faults *hx_sim_faults_new(struct hx_sim *s); /* chooses the victims; NULL: no memory */
+void hx_sim_faults_free(struct hx_sim_faults *f);
+void hx_sim_faults_begin(struct hx_sim *s); /* from now on, every 10 ms of virtual time */
+/* No more of them, and what they did ends: servers run, networks are whole, disks are honest and empty enough. */
+void hx_sim_faults_heal(struct hx_sim *s);
+/* Servers that are out for good, a bit each. */
+uint64_t hx_sim_faults_gone(const struct hx_sim *s);
+
+#endif
