@@ -25,7 +25,7 @@ struct hx_sim_pending {
 struct hx_sim_server {
     struct hx_sim *s;
     uint32_t i, life;              /* life: counts starts */
-    char name[16], zone[8], url[24];
+    char name[16], zone[8], url[32];
     struct hx_uuid incarnation;
     struct hx_sim_disk *disk;      /* owned */
     struct hx_node *node;          /* owned; NULL: not running */
