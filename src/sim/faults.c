@@ -19,7 +19,9 @@
 #define STEP_US 10000u
 #define WIPES_MAX 2u
 
-enum kind { PART, CRASH, CRASH_CALL, POWER, SLOW, CLIENT_CRASH, FREEZE, RIVAL, CLOCK, WIPE, ROLLBACK, FULL, SAVE, KINDS };
+enum kind {
+    PART, CRASH, CRASH_CALL, POWER, SLOW, CLIENT_CRASH, FREEZE, RIVAL, CLOCK, WIPE, ROLLBACK, FULL, SAVE, KINDS
+};
 struct hx_sim_faults {
     struct hx_rng rng[KINDS];
     uint32_t wipes;
