@@ -114,6 +114,7 @@ static void answer(struct world *w, uint64_t call, int err, struct hx_bytes b)
             err ? hx_writer_failed(w->writer, now, call, err) : hx_writer_answer(w->writer, now, call, b);
         break;
     case HX_PART_READER:
+    default:
         break;
     }
 }
