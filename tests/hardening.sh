@@ -26,4 +26,20 @@ for program in hexad hexad-segmentd; do
     check "$program guards its stack" has __stack_chk_fail -s "$p"
     check "$program uses fortified calls" has '_chk@' -s "$p"
 done
+# Mutants (include/hexad/mutant.h) are in the libraries made for them, and nowhere else.
+header=$HEXAD_SOURCE/include/hexad/mutant.h
+knows() { # knows FILE...: does one of them hold a mutant's name?
+    grep -qaF -f <(sed -n 's/^ *X([A-Z0-9_]*, "\([a-z0-9-]*\)".*/\1/p' "$header") "$@"
+}
+asks() { nm -A "$@" 2>/dev/null | grep -q hx_mutant_selected; }
+mapfile -t archives < <(ls "$HEXAD_BUILD"/src/*/lib*.a)
+mapfile -t with < <(printf '%s\n' "${archives[@]}" | grep -e '-mutants\.a$')
+mapfile -t without < <(printf '%s\n' "${archives[@]}" | grep -v -e '-mutants\.a$')
+check "the names of mutants are known to this check" knows "$header"
+check "the libraries with mutants ask which is selected" asks "${with[@]}"
+no() { ! "$@"; }
+check "the libraries of the programs do not" no asks "${without[@]}"
+for program in hexad hexad-segmentd hexad-sim; do
+    [ ! -f "$HEXAD_BUILD/$program" ] || check "$program knows no mutant" no knows "$HEXAD_BUILD/$program"
+done
 echo "1..$n"

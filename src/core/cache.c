@@ -19,6 +19,7 @@
 
 #include "hexad/assert.h"
 #include "hexad/err.h"
+#include "hexad/mutant.h"
 
 #include <stdlib.h>
 
@@ -241,7 +242,8 @@ static uint32_t waiting(const struct hx_cache *c, struct hx_cache_want w)
     if (i == HX_CACHE_NONE)
         return i;
     const struct hx_entry *e = hx_cache_at(c, i);
-    return e->state == HX_ENTRY_FETCHING && e->fetch == w.fetch ? i : HX_CACHE_NONE;
+    bool waits = e->state == HX_ENTRY_FETCHING && e->fetch == w.fetch;
+    return waits || HX_MUTANT(FILL_OVER_NEWER) ? i : HX_CACHE_NONE;
 }
 
 void hx_cache_fill(struct hx_cache *c, struct hx_cache_want w, const uint8_t *data)
@@ -285,7 +287,7 @@ void hx_cache_unpin(struct hx_cache *c)
     struct hx_lsn vdl = hx_writer_vdl(c->writer);
     while (c->list[HX_LIST_PINNED].head != HX_CACHE_NONE) {
         uint32_t i = c->list[HX_LIST_PINNED].head;
-        if (hx_cache_at(c, i)->lsn.v > vdl.v)
+        if (hx_cache_at(c, i)->lsn.v > vdl.v && !HX_MUTANT(EVICT_ABOVE_VDL))
             return;
         hx_cache_move(c, i, HX_LIST_LRU);
     }
@@ -293,7 +295,8 @@ void hx_cache_unpin(struct hx_cache *c)
 
 static void evict(struct hx_cache *c, uint32_t index)
 {
-    hx_assert(hx_cache_at(c, index)->lsn.v <= hx_writer_vdl(c->writer).v); /* C2 */
+    bool durable = hx_cache_at(c, index)->lsn.v <= hx_writer_vdl(c->writer).v;
+    hx_assert(durable || HX_MUTANT(EVICT_ABOVE_VDL) || HX_MUTANT(FILL_OVER_NEWER)); /* C2 */
     hx_cache_drop(c, index);
     c->stats.evicted++;
 }

@@ -17,6 +17,7 @@
 #include "ask.h"
 
 #include "hexad/assert.h"
+#include "hexad/mutant.h"
 #include "hexad/quorum.h"
 #include "hexad/recovery.h"
 
@@ -103,10 +104,13 @@ void hx_growth_free(struct hx_growth *g)
 static void publish_when_due(struct hx_growth *g)
 {
     bool patient = g->made != HX_MEMBERS_ALL && g->ask.now_ms < g->patience_until_ms;
-    if (g->state != HX_E_AGAIN || g->publishing || patient || !hx_quorum_write(g->made))
-        return; /* N1 */
+    bool made = !patient && hx_quorum_write(g->made); /* N1 */
+    if (g->state != HX_E_AGAIN || g->publishing || (!made && !HX_MUTANT(GROWTH_UNMADE)))
+        return;
     g->publishing = true;
     start_asking(g, g->publish, 0, HX_MSG_GEOMETRY);
+    if (HX_MUTANT(GROWTH_UNPUBLISHED))
+        end(g, 0);
 }
 
 static void judge(struct hx_growth *g, const struct hx_ask_reply *reply)
@@ -126,7 +130,7 @@ static void judge(struct hx_growth *g, const struct hx_ask_reply *reply)
         return;
     }
     g->stored = hx_members_add(g->stored, (unsigned)(t - g->publish));
-    if (hx_quorum_write(g->stored))
+    if (hx_quorum_write(g->stored) || HX_MUTANT(GROWTH_AT_1))
         end(g, 0); /* N2 */
 }
 

@@ -7,6 +7,7 @@
 #include "hexad/parking.h"
 
 #include "hexad/assert.h"
+#include "hexad/mutant.h"
 
 #include <stdlib.h>
 
@@ -250,7 +251,7 @@ void hx_parking_page(struct hx_parking *p, struct hx_pageno page)
 
 void hx_parking_vdl(struct hx_parking *p, struct hx_lsn vdl)
 {
-    while (p->lsn.head && p->lsn.head->lsn.v <= vdl.v)
+    while (p->lsn.head && (p->lsn.head->lsn.v <= vdl.v || HX_MUTANT(FSYNC_EARLY)))
         make_ready(p, p->lsn.head, 0);
 }
 

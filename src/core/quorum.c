@@ -5,6 +5,7 @@
 #include "hexad/quorum.h"
 
 #include "hexad/assert.h"
+#include "hexad/mutant.h"
 
 unsigned hx_members_count(hx_members set)
 {
@@ -18,13 +19,13 @@ bool hx_quorum_write(hx_members set)
 
 bool hx_quorum_read(hx_members set)
 {
-    return hx_members_count(set) >= HX_READ_QUORUM;
+    return hx_members_count(set) >= (HX_MUTANT(READ_QUORUM_2) ? HX_READ_QUORUM - 1 : HX_READ_QUORUM);
 }
 
 bool hx_quorum_denies(hx_members nack)
 {
     /* The others are too few for a write quorum: 6 - 3 < 4. */
-    return HX_COPIES - hx_members_count(nack) < HX_WRITE_QUORUM;
+    return HX_COPIES - hx_members_count(nack) < (HX_MUTANT(READ_QUORUM_2) ? HX_WRITE_QUORUM + 1 : HX_WRITE_QUORUM);
 }
 
 struct hx_lsn hx_quorum_kth(const struct hx_lsn scl[HX_COPIES], unsigned k)

@@ -17,6 +17,7 @@
 
 #include "hexad/assert.h"
 #include "hexad/err.h"
+#include "hexad/mutant.h"
 
 #include <stdlib.h>
 
@@ -248,7 +249,7 @@ static void build(struct hx_reader *r, struct hx_batch *b, struct hx_batch_call 
     c->server = server_index(r, b->pg, slot);
     c->count = 0;
     struct hx_enc e = hx_enc_init(c->body, sizeof c->body);
-    hx_enc_u64(&e, at.v);
+    hx_enc_u64(&e, HX_MUTANT(READ_AT_MEMBER_SCL) ? hx_lsn_min(at, hx_writer_scl(r->w, b->pg, slot)).v : at.v);
     hx_enc_u32(&e, b->left);
     for (unsigned i = 0; i < b->count; i++) {
         if (b->page[i].done)

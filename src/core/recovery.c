@@ -23,6 +23,7 @@
 #include "recovery_int.h"
 
 #include "hexad/assert.h"
+#include "hexad/mutant.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -207,11 +208,12 @@ static int bind(struct hx_recovery *r)
             rec_fail(r, HX_E_CORRUPT, "PG 0: two histories of epoch %llu", (unsigned long long)mine);
             return HX_E_CORRUPT;
         }
-        if (top == NULL || mine > best)
+        if (top == NULL || (HX_MUTANT(PARENT_LOWEST) ? mine < best : mine > best))
             top = &m->inv;
     }
     hx_assert(geo != NULL && top != NULL);
-    if (hx_geometry_copy(&r->geometry, &geo->geometry) != 0 || hx_history_copy(&r->parent, &top->history) != 0) {
+    const struct hx_geometry *bound = HX_MUTANT(GEOMETRY_BEFORE_FENCE) ? &r->hint : &geo->geometry;
+    if (hx_geometry_copy(&r->geometry, bound) != 0 || hx_history_copy(&r->parent, &top->history) != 0) {
         fail_nomem(r);
         return HX_E_NOMEM;
     }
@@ -335,7 +337,7 @@ static void fence_answer(struct hx_recovery *r, struct rec_member *m, const stru
         for (unsigned i = 0; i < HX_COPIES; i++)
             if (r->pgs[0]->m[i].answered)
                 grants = hx_members_add(grants, i);
-        if (hx_quorum_write(grants))
+        if (hx_quorum_write(grants) || (HX_MUTANT(CLAIM_AT_3) && hx_members_count(grants) == 3))
             claimed(r);
         return;
     }
@@ -452,7 +454,7 @@ static void meta_answer(struct hx_recovery *r, struct hx_ask_task *t, const stru
         }
     }
     r->meta_done = hx_members_add(r->meta_done, slot);
-    if (!hx_quorum_write(r->meta_done))
+    if (!hx_quorum_write(r->meta_done) && !(HX_MUTANT(OPEN_AT_3) && hx_quorum_read(r->meta_done)))
         return;
     if (r->state == HX_RECOVERY_GEOMETRY) {
         move(r, HX_RECOVERY_ADOPT); /* R2 */

@@ -10,6 +10,7 @@
 #include "recovery_int.h"
 
 #include "hexad/assert.h"
+#include "hexad/mutant.h"
 
 #include <stdlib.h>
 
@@ -61,7 +62,8 @@ static int put_frame(struct hx_recovery *r, struct body *b, uint64_t time_us)
         return 0;
     if (body_room(b, hx_frame_builder_sealed_max(r->builder)) != 0)
         return HX_E_NOMEM;
-    b->len += hx_frame_builder_seal(r->builder, r->start, HX_LSN(0), HX_LSN(0), time_us, b->p + b->len); /* G1 */
+    struct hx_lsn vdl = HX_MUTANT(REPAIR_ANNOUNCES) ? r->vdl : r->start; /* G1 */
+    b->len += hx_frame_builder_seal(r->builder, vdl, HX_LSN(0), HX_LSN(0), time_us, b->p + b->len);
     return 0;
 }
 

@@ -25,6 +25,7 @@
 
 #include "hexad/assert.h"
 #include "hexad/crc.h"
+#include "hexad/mutant.h"
 
 #include <stdlib.h>
 
@@ -55,9 +56,10 @@ static void pg_check(struct hx_recovery *r, struct rec_pg *p)
 {
     hx_members done = 0;
     for (unsigned i = 0; i < HX_COPIES; i++)
-        if (rec_complete(p, &p->m[i]))
+        if (rec_complete(p, &p->m[i]) || (HX_MUTANT(NO_WRITE_BACK) && p->last_known && p->m[i].answered))
             done = hx_members_add(done, i);
     bool complete = hx_quorum_write(done); /* P1 */
+    complete = complete || (HX_MUTANT(WRITE_BACK_AT_3) && hx_quorum_read(done));
     if (complete != p->complete)
         r->complete_count += complete ? 1 : UINT32_MAX;
     p->complete = complete;

@@ -16,6 +16,7 @@
 #include "recovery_int.h"
 
 #include "hexad/assert.h"
+#include "hexad/mutant.h"
 
 #include <stdlib.h>
 
@@ -45,7 +46,7 @@ bool rec_is_point(const struct hx_history *h, struct hx_lsn lsn)
 
 bool rec_may_hold(const struct hx_inventory *v, struct hx_lsn lsn)
 {
-    for (uint32_t i = 0; i < v->unknown_count; i++)
+    for (uint32_t i = 0; i < v->unknown_count && !HX_MUTANT(UNKNOWN_IS_NACK); i++)
         if (v->unknowns[i].from.v <= lsn.v && lsn.v <= v->unknowns[i].to.v)
             return true;
     return false;
@@ -76,7 +77,8 @@ static int find_start(struct hx_recovery *r)
                          (unsigned long long)m->inv.vdl_hint.v);
                 return HX_E_DATA_LOSS;
             }
-            r->start = hx_lsn_max(r->start, m->inv.vdl_hint);
+            if (!HX_MUTANT(HINT_IGNORED))
+                r->start = hx_lsn_max(r->start, m->inv.vdl_hint);
         }
     }
     return 0;
@@ -84,7 +86,8 @@ static int find_start(struct hx_recovery *r)
 
 static bool counts(const struct hx_recovery *r, const struct hx_inv_entry *e)
 {
-    return e->lsn.v > r->start.v && hx_history_valid(&r->parent, e->lsn, e->epoch);
+    return e->lsn.v > r->start.v &&
+           (hx_history_valid(&r->parent, e->lsn, e->epoch) || HX_MUTANT(UNION_UNFILTERED));
 }
 
 /* All valid entries above the start, one per holder. */
@@ -159,7 +162,7 @@ static int walk(struct hx_recovery *r, const struct rec_entry *u, size_t count, 
     size_t keep = 0, i = 0;
     r->vdl = r->start; /* it was a VDL, so it is a CPL */
     for (; i < count && u[i].lsn.v == next.v; i++) {
-        if (u[i].flags & HX_INV_CPL) {
+        if (u[i].flags & HX_INV_CPL || HX_MUTANT(OPEN_AT_VCL)) {
             r->vdl = u[i].lsn;
             keep = i + 1;
         }
@@ -203,7 +206,12 @@ static int make_child(struct hx_recovery *r)
         rec_fail(r, HX_E_CORRUPT, "the history of PG 0 ends above all LSNs");
         return HX_E_CORRUPT;
     }
-    struct hx_history_entry e = {r->epoch, r->vdl, HX_LSN(from + top->lal), r->geometry.lal};
+    struct hx_lsn end = HX_LSN(from + top->lal);
+    if (HX_MUTANT(END_AS_PRINTED))
+        end = HX_LSN(r->vdl.v + top->lal > top->end.v ? r->vdl.v + top->lal : top->end.v + 1);
+    if (HX_MUTANT(REUSE_LSN) && r->vdl.v > top->end.v)
+        end = r->vdl;
+    struct hx_history_entry e = {r->epoch, r->vdl, end, r->geometry.lal};
     int err = hx_history_copy(&r->child, &r->parent);
     if (err == 0)
         err = hx_history_push(&r->child, e);

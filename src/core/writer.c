@@ -13,6 +13,7 @@
 
 #include "hexad/assert.h"
 #include "hexad/err.h"
+#include "hexad/mutant.h"
 #include "hexad/quorum.h"
 
 #include <stdlib.h>
@@ -42,7 +43,7 @@ static void pg_begin(struct hx_writer *w, uint32_t pg, const struct hx_writer_pg
     memset(p, 0, sizeof *p);
     p->open = -1;
     if (found) {
-        p->last = found->last;
+        p->last = HX_MUTANT(LINK_NAMES_END) ? w->begin_end : found->last;
         memcpy(p->scl, found->scl, sizeof p->scl);
         /* Recovery opened the epoch only after four members were complete through here (step 6). */
         p->pgcl = hx_lsn_max(found->last, hx_quorum_pgcl(p->scl));
@@ -268,10 +269,11 @@ int hx_writer_append(struct hx_writer *w, uint64_t now_ms, const struct hx_write
     struct hx_lsn first = HX_LSN(w->last.v + 1);
     for (size_t i = 0; i < count; i++) {
         w->last.v++;
-        hx_writer_log_put(w, &recs[i], w->last, i + 1 == count);
+        hx_writer_log_put(w, &recs[i], w->last, i + 1 == count || HX_MUTANT(CPL_EVERYWHERE));
         w->stats.record_bytes += HX_REC_HEAD + recs[i].len;
     }
-    hx_assert(w->last.v <= hx_lsn_max(w->vdl, w->begin_end).v + hx_history_top_entry(&w->history)->lal); /* W1 */
+    uint64_t most = hx_lsn_max(w->vdl, w->begin_end).v + hx_history_top_entry(&w->history)->lal;
+    hx_assert(w->last.v <= most || HX_MUTANT(LAL_IGNORED)); /* W1 */
     w->stats.records += count;
     w->stats.mtrs++;
     *ret_first = first;
@@ -312,7 +314,7 @@ void hx_writer_goodbye(struct hx_writer *w, uint64_t now_ms)
 
 void hx_writer_fence(struct hx_writer *w)
 {
-    w->fenced = true;
+    w->fenced = !HX_MUTANT(FENCED_IGNORED);
 }
 
 /* ---- what others may ask ---- */

@@ -16,6 +16,7 @@
 
 #include "hexad/assert.h"
 #include "hexad/err.h"
+#include "hexad/mutant.h"
 #include "hexad/quorum.h"
 
 void hx_writer_ack_advance(struct hx_writer *w)
@@ -23,11 +24,12 @@ void hx_writer_ack_advance(struct hx_writer *w)
     struct hx_lsn vdl = w->vdl;
     while (w->walked.v < w->last.v) {
         uint32_t at = w->map[(w->walked.v + 1) & (w->map_size - 1)];
-        if (w->pg[at & ~HX_WRITER_MAP_CPL].pgcl.v < w->walked.v + 1)
+        uint32_t pg = at & ~HX_WRITER_MAP_CPL;
+        if (w->pg[pg].pgcl.v < w->walked.v + 1 && !(HX_MUTANT(VCL_ONE_PG) && pg > 0))
             break;
         w->walked.v++;
         w->vcl = w->walked;
-        if (at & HX_WRITER_MAP_CPL)
+        if (at & HX_WRITER_MAP_CPL || HX_MUTANT(VDL_IS_VCL))
             w->vdl = w->walked;
     }
     hx_assert(w->vdl.v >= vdl.v && w->vdl.v <= w->vcl.v); /* W2 */
@@ -46,8 +48,10 @@ static bool learn(struct hx_writer *w, const struct hx_writer_call *c, uint32_t 
         return true; /* overtaken (A4) */
     if (scl.v != p->scl[slot].v)
         seat->scl_serial = w->serial;
+    if (HX_MUTANT(ACK_COUNTED_TWICE) && scl.v == p->scl[slot].v)
+        p->scl[(slot + 1) % HX_COPIES] = hx_lsn_max(p->scl[(slot + 1) % HX_COPIES], scl);
     p->scl[slot] = scl;
-    p->pgcl = hx_lsn_max(p->pgcl, hx_quorum_pgcl(p->scl));
+    p->pgcl = hx_lsn_max(p->pgcl, hx_quorum_kth(p->scl, HX_MUTANT(PGCL_AT_3) ? 3 : HX_WRITE_QUORUM));
     return true;
 }
 
@@ -197,7 +201,7 @@ static int check(struct hx_writer *w, const struct hx_writer_server *s, const st
                                     [HX_WCALL_ADOPT] = HX_MSG_ADOPT, [HX_WCALL_FORMAT] = HX_MSG_FORMAT};
     if (h->type != type[c->kind] || h->req_id != c->id)
         return HX_E_BADMSG;
-    if (!hx_uuid_eq(&h->server, &s->id.incarnation))
+    if (!hx_uuid_eq(&h->server, &s->id.incarnation) && !HX_MUTANT(INCARNATION_IGNORED))
         return HX_E_STRANGER;
     /* An APPEND concerns many PGs; which of them is fenced, and by whom, need not be in the head. */
     if (h->status == HX_E_FENCED || h->promised.v > w->epoch.v) {

@@ -19,6 +19,7 @@
 
 #include "hexad/assert.h"
 #include "hexad/err.h"
+#include "hexad/mutant.h"
 #include "hexad/quorum.h"
 
 /* A frame that was sealed because the next record did not fit holds at least this. */
@@ -72,7 +73,7 @@ int hx_writer_log_room(struct hx_writer *w, const struct hx_writer_rec *recs, si
     /* More than an empty window takes would wait for ever. */
     if (count > lal || n.bytes > w->window || n.frames > w->frame_size)
         return HX_E_TOOBIG;
-    if (w->last.v + count > hx_lsn_max(w->vdl, w->begin_end).v + lal)
+    if (w->last.v + count > hx_lsn_max(w->vdl, w->begin_end).v + lal && !HX_MUTANT(LAL_IGNORED))
         return HX_E_ROOM;
     if (!fits(w, n.bytes, n.frames)) {
         w->room_need = n.bytes;
@@ -106,7 +107,8 @@ void hx_writer_log_put(struct hx_writer *w, const struct hx_writer_rec *rec, str
         hx_writer_log_seal(w, &w->open[p->open]);
     if (p->open < 0) {
         struct hx_writer_open *o = take_open(w);
-        hx_frame_builder_reset(o->b, &w->geometry.volume, pg, w->epoch, p->last);
+        struct hx_lsn prev = HX_MUTANT(LINK_DROPPED) ? HX_LSN(0) : p->last;
+        hx_frame_builder_reset(o->b, &w->geometry.volume, pg, w->epoch, prev);
         o->pg = pg;
         o->since_ms = w->now_ms;
         o->used = true;

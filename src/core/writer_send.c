@@ -18,6 +18,7 @@
 
 #include "hexad/assert.h"
 #include "hexad/err.h"
+#include "hexad/mutant.h"
 
 /* ---- state of a server ---- */
 
@@ -117,7 +118,7 @@ static size_t append_head(struct hx_writer *w, struct hx_writer_server *s, uint3
 {
     struct hx_append_head a;
     struct hx_enc e = hx_enc_init(out, cap);
-    a.vdl = w->vdl;
+    a.vdl = HX_MUTANT(ANNOUNCE_LAST) ? hx_writer_last(w) : w->vdl;
     a.floor = w->floor;
     a.flags = flags;
     a.frame_count = frames;

@@ -21,6 +21,7 @@
 #include "alloc.h"
 
 #include "hexad/assert.h"
+#include "hexad/mutant.h"
 #include "super.h"
 
 #include <stdlib.h>
@@ -290,7 +291,7 @@ static int prepare(struct hx_alloc *a, uint32_t *io_want)
 
 static int take(struct hx_alloc *a, struct run r)
 {
-    int rc = set_bits(a, r.first, r.count, true);
+    int rc = HX_MUTANT(DOUBLE_ALLOCATION) ? 0 : set_bits(a, r.first, r.count, true);
     if (rc == 0)
         touch(a, r.first / GROUP);
     return rc;
@@ -357,9 +358,9 @@ int hx_alloc_free(struct hx_alloc *a, uint64_t first, uint32_t count)
         hx_alloc_is_fixed(first))
         return HX_E_CORRUPT;
     int rc = refresh(a);
-    if (rc == 0)
+    if (rc == 0 && !HX_MUTANT(BITMAP_LEAK))
         rc = set_bits(a, first, count, false);
-    for (uint32_t i = 0; rc == 0 && i < count; i++)
+    for (uint32_t i = 0; rc == 0 && i < count && !HX_MUTANT(FREED_NOT_ZEROED); i++)
         rc = hx_pager_free_page(a->p, HX_PAGE(first + i));
     if (rc)
         return rc;

@@ -6,6 +6,8 @@
  */
 #include "fs_private.h"
 
+#include "hexad/mutant.h"
+
 #include <sys/stat.h>
 
 int hx_fs_getattr(struct hx_fs *fs, uint64_t ino, struct hx_fs_attr *ret)
@@ -25,7 +27,8 @@ static int set_size(struct hx_fs *fs, struct hx_inode *in, uint64_t size)
     int rc = 0;
     if (size < in->size) {
         uint64_t page_end = (size + HX_PAGE_SIZE - 1) / HX_PAGE_SIZE * HX_PAGE_SIZE;
-        rc = hx_extent_wipe(fs, in->ino, size, page_end);
+        if (!HX_MUTANT(TRUNCATE_NO_WIPE))
+            rc = hx_extent_wipe(fs, in->ino, size, page_end);
         if (rc == 0)
             rc = hx_reap_cut(fs, in, page_end >> HX_PAGE_SHIFT);
     }

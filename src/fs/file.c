@@ -12,6 +12,8 @@
  */
 #include "fs_private.h"
 
+#include "hexad/mutant.h"
+
 #include <sys/stat.h>
 
 #define RUNS_MAX (HX_WRITE_MAX / HX_PAGE_SIZE + 2) /* every page a run of its own, unaligned */
@@ -199,13 +201,23 @@ static int write_hole(struct hx_fs *fs, struct plan *w, const struct hx_extent *
     return 0;
 }
 
+/* What a mutant does: the size is in the volume before the data. */
+static inline int size_first(struct hx_fs *fs, struct plan *w)
+{
+    w->in.size = w->end;
+    int rc = hx_inode_put(fs, &w->in);
+    return rc ? rc : hx_op_split(fs);
+}
+
 static int carry_out(struct hx_fs *fs, struct plan *w)
 {
-    int rc = 0;
+    int rc = HX_MUTANT(SIZE_BEFORE_DATA) && w->end > w->in.size ? size_first(fs, w) : 0;
     for (unsigned i = 0; rc == 0 && i < w->count; i++) {
         const struct hx_extent *e = &w->runs[i];
         rc = e->pp == 0 ? write_hole(fs, w, e) : write_run(fs, w, e, false);
     }
+    if (rc == 0 && HX_MUTANT(SIZE_AFTER_DATA))
+        rc = hx_op_split(fs);
     if (rc)
         return rc;
     if (w->end > w->in.size)

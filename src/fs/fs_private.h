@@ -43,6 +43,12 @@ enum hx_op_kind { HX_OP_ORDINARY, HX_OP_FREEING }; /* FREEING may use the reserv
 int hx_op_begin(struct hx_fs *fs, enum hx_op_kind kind);
 /* Commits when RC is 0, else aborts; 0 or the error.  Every begin is followed by one end. */
 int hx_op_end(struct hx_fs *fs, int rc);
+/* What mutants do to one mini-transaction: two. */
+static inline int hx_op_split(struct hx_fs *fs)
+{
+    int rc = hx_op_end(fs, 0);
+    return rc ? rc : hx_op_begin(fs, HX_OP_FREEING);
+}
 
 /* inode.c */
 #define HX_INODE_SIZE 80u

@@ -9,6 +9,8 @@
  */
 #include "fs_private.h"
 
+#include "hexad/mutant.h"
+
 #include <sys/stat.h>
 
 #define SYMLINK_CHUNK 1000u
@@ -117,6 +119,8 @@ static int make(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, con
     rc = hx_inode_add(fs, in);
     if (rc == 0 && target)
         rc = put_symlink(fs, in->ino, target);
+    if (rc == 0 && HX_MUTANT(CREATE_IN_TWO))
+        rc = hx_op_split(fs);
     if (rc == 0)
         rc = enter(fs, who, &d, name, &e, in);
     rc = hx_op_end(fs, rc);
@@ -207,7 +211,7 @@ int hx_fs_link(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t ino, uint
     rc = hx_op_begin(fs, HX_OP_ORDINARY);
     if (rc)
         return rc;
-    in.nlink++;
+    in.nlink += !HX_MUTANT(LINK_NOT_COUNTED);
     in.ctime = who->now;
     rc = hx_inode_put(fs, &in);
     if (rc == 0)
@@ -229,7 +233,7 @@ static int leave(struct hx_fs *fs, const struct hx_fs_who *who, struct hx_inode 
         rc = hx_inode_put(fs, dir);
     if (rc == 0)
         rc = hx_inode_put(fs, in);
-    if (rc == 0 && in->nlink == 0)
+    if (rc == 0 && in->nlink == 0 && !HX_MUTANT(ORPHAN_NOT_RECORDED))
         rc = hx_reap_add_orphan(fs, in->ino);
     return rc;
 }

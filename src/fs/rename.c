@@ -11,6 +11,8 @@
  */
 #include "fs_private.h"
 
+#include "hexad/mutant.h"
+
 #include <sys/stat.h>
 
 struct side {
@@ -156,6 +158,8 @@ static int replace(struct hx_fs *fs, struct move *m)
     /* The old entry goes first: the new one may take its place in the bucket when the names collide. */
     if (rc == 0)
         rc = hx_dir_remove(fs, f->dir->ino, f->e.k);
+    if (rc == 0 && HX_MUTANT(RENAME_IN_TWO))
+        rc = hx_op_split(fs);
     if (rc == 0)
         rc = t->there ? hx_dir_repoint(fs, t->dir->ino, &e) : hx_dir_insert(fs, t->dir->ino, t->name, &e);
     if (rc)

@@ -11,6 +11,8 @@
  */
 #include "store.h"
 
+#include "hexad/mutant.h"
+
 #include <stdlib.h>
 
 #define HELD_KEEP 4096u /* entries that stay allocated */
@@ -82,6 +84,7 @@ static int apply_frame(struct hx_seg *s, uint32_t slot, const struct hx_side_fra
             f->first + r.lsn_off, prev, f->epoch, frame, r.page, r.sum, off, r.len, r.kind, r.flags, false};
         struct hx_version v = {r.page, frame, r.lsn_off, r.sum, off, r.len, r.kind, true};
         h.valid = hx_history_valid(&s->meta.history, HX_LSN(h.lsn), HX_EPOCH(h.epoch));
+        h.valid = h.valid || HX_MUTANT(GOSSIP_ANNULLED);
         if (ref.local) {
             err = index_record(s, &v, false);
             if (s->unknown_count && hx_rec_is_base(v.kind))

@@ -19,6 +19,8 @@
  */
 #include "store.h"
 
+#include "hexad/mutant.h"
+
 #include <stdlib.h>
 
 void hx_chain_fini(struct hx_chain *c)
@@ -116,7 +118,7 @@ int hx_chain_span(struct hx_chain *c, uint64_t prev, uint64_t lsn)
 static uint64_t over_spans(const struct hx_chain *c, uint64_t x, size_t *ret_used)
 {
     size_t i = 0;
-    for (; i < c->span_count && c->spans[i].prev <= x; i++)
+    for (; i < c->span_count && (c->spans[i].prev <= x || HX_MUTANT(SCL_OVER_HOLES)); i++)
         if (c->spans[i].last > x)
             x = c->spans[i].last;
     *ret_used = i;
@@ -137,9 +139,9 @@ void hx_chain_advance(struct hx_chain *c)
     if (!c->span_count) {
         for (size_t i = lower(c, x + 1, 0); i < c->held_count; i++) {
             const struct hx_held *r = &c->held[c->held_at + i];
-            if (!r->valid)
+            if (!r->valid && !HX_MUTANT(SCL_UNFILTERED))
                 continue;
-            if (r->prev > x)
+            if (r->prev > x && !HX_MUTANT(SCL_OVER_HOLES))
                 break;
             x = r->lsn;
         }
@@ -156,9 +158,10 @@ uint64_t hx_chain_walk(const struct hx_chain *c, const struct hx_history *h)
         return x;
     for (size_t i = 0; i < c->held_count; i++) {
         const struct hx_held *r = &c->held[c->held_at + i];
-        if (r->lsn <= x || !hx_history_valid(h, HX_LSN(r->lsn), HX_EPOCH(r->epoch)))
+        bool valid = hx_history_valid(h, HX_LSN(r->lsn), HX_EPOCH(r->epoch));
+        if (r->lsn <= x || (!valid && !HX_MUTANT(SCL_UNFILTERED)))
             continue;
-        if (r->prev > x)
+        if (r->prev > x && !HX_MUTANT(SCL_OVER_HOLES))
             break;
         x = r->lsn;
     }

@@ -14,6 +14,8 @@
  */
 #include "store.h"
 
+#include "hexad/mutant.h"
+
 #include <stdlib.h>
 
 uint32_t hx_log_salt(const struct hx_disk_place *at, const struct hx_uuid *server)
@@ -313,13 +315,17 @@ static int write_batch(struct hx_seg *s, struct hx_logfile *f)
     const struct hx_logfile was = *f;
     place(s, f, l->batch.p, l->batch.len, f->end);
     int err = s->disk->ops->write(s->disk, f->id, f->end, l->batch.p, l->batch.len);
+    if (HX_MUTANT(NOSPACE_IGNORED) && err == HX_E_NOSPACE)
+        err = 0;
     if (err) {
         *f = was; /* L4 */
         return err;
     }
     f->end += l->batch.len;
     fill_ahead(s, f, l->batch.len);
-    err = s->disk->ops->flush(s->disk, f->id);
+    err = HX_MUTANT(ACK_BEFORE_FLUSH) ? 0 : s->disk->ops->flush(s->disk, f->id);
+    if (err && HX_MUTANT(FLUSH_RETRIED))
+        err = s->disk->ops->flush(s->disk, f->id);
     if (err)
         return err == HX_E_NOSPACE ? HX_E_IO : err; /* after a flush nothing may be tried again */
     f->durable = f->end;

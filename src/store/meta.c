@@ -12,6 +12,8 @@
  */
 #include "store.h"
 
+#include "hexad/mutant.h"
+
 #include <stdlib.h>
 
 #define META_MAGIC 0x314d5848u /* "HXM1" */
@@ -67,6 +69,8 @@ int hx_meta_save(struct hx_disk *d, const struct hx_disk_place *at, const struct
     n = n > len ? len : n;
     int err = 0;
     for (uint64_t slot = 1; slot <= HX_META_SLOTS && !err; slot++) {
+        if (HX_MUTANT(META_ONE_SLOT) && slot > 1 && m->generation > 1)
+            break;
         err = d->ops->write(d, slot, 0, p, n);
         if (!err) {
             err = d->ops->flush(d, slot);

@@ -8,6 +8,8 @@
  */
 #include "node_private.h"
 
+#include "hexad/mutant.h"
+
 #include <stdlib.h>
 
 #define CALL_TIMEOUT_MS 5000u
@@ -91,7 +93,7 @@ static int settle_one(struct hx_item *i)
         return i->status;
     if (s->round_error)
         return s->round_error;
-    if (i->epoch.v < s->meta.promised.v)
+    if (i->epoch.v < s->meta.promised.v && !HX_MUTANT(ADOPT_IGNORES_PROMISE))
         return HX_E_FENCED; /* O1 */
     uint64_t scl = s->chain.scl;
     switch (i->kind) {
@@ -114,9 +116,11 @@ static void settle_acks(struct hx_node *n, struct hx_item *i)
         struct hx_seg *s = a->seg;
         if (!a->status && s)
             a->status = s->round_error;
-        if (!a->status && s && i->epoch.v < s->meta.promised.v)
+        if (!a->status && s && i->epoch.v < s->meta.promised.v && !HX_MUTANT(APPEND_IGNORES_PROMISE))
             a->status = HX_E_FENCED; /* O1 */
         a->scl = s && !a->status ? s->chain.scl : 0;
+        if (HX_MUTANT(ACK_HIGHEST) && s && !a->status)
+            a->scl = hx_chain_highest(&s->chain);
         if (a->status == HX_E_FENCED) {
             i->status = HX_E_FENCED;
             i->seg = s;

@@ -11,6 +11,8 @@
  */
 #include "store.h"
 
+#include "hexad/mutant.h"
+
 #include <stdlib.h>
 
 int hx_rules_zero(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *owner)
@@ -34,7 +36,8 @@ static bool member(const struct hx_seg *s, const struct hx_geometry *g)
         return false;
     for (unsigned i = 0; i < HX_COPIES; i++) {
         const struct hx_server *m = &g->servers[g->pgs[s->at.pg].server[i]];
-        if (!strcmp(m->name, s->env->name) && hx_uuid_eq(&m->incarnation, &s->env->server))
+        if (!strcmp(m->name, s->env->name) &&
+            (hx_uuid_eq(&m->incarnation, &s->env->server) || HX_MUTANT(INCARNATION_IGNORED)))
             return true;
     }
     return false;
@@ -75,13 +78,15 @@ int hx_rules_fence(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *ow
 {
     if (s->error)
         return s->error;
-    bool same = e.v == s->meta.promised.v && hx_uuid_eq(owner, &s->meta.owner);
+    bool same = e.v == s->meta.promised.v && (hx_uuid_eq(owner, &s->meta.owner) || HX_MUTANT(OWNER_NOT_COMPARED));
     if (s->at.pg == 0 ? !(e.v > s->meta.promised.v || same) : e.v < s->meta.promised.v)
         return HX_E_FENCED;
+    if (HX_MUTANT(FENCE_AFTER_INVENTORY) || (HX_MUTANT(FENCE_ONLY_PG0) && s->at.pg != 0))
+        return 0;
     if (!same) {
         s->meta.promised = e;
         s->meta.owner = *owner;
-        s->meta_dirty = true;
+        s->meta_dirty = s->meta_dirty || !HX_MUTANT(PROMISE_NOT_DURABLE);
     }
     return 0;
 }
@@ -91,7 +96,7 @@ static int take_history(struct hx_seg *s, struct hx_history *h)
     hx_history_fini(&s->meta.history);
     s->meta.history = *h;
     *h = (struct hx_history){0};
-    s->meta_dirty = true;
+    s->meta_dirty = s->meta_dirty || !HX_MUTANT(HISTORY_NOT_DURABLE);
     int err = hx_apply_history(s);
     if (err)
         hx_seg_poison(s, err); /* chain and index are half way: only a restart puts them right */
@@ -103,6 +108,8 @@ int hx_rules_adopt(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *ow
     if (g->count == 0 || hx_history_top(g).v > e.v)
         return HX_E_INVAL;
     int err = hx_rules_zero(s, e, owner);
+    if (HX_MUTANT(ADOPT_IGNORES_PROMISE) && err == HX_E_FENCED)
+        err = 0;
     if (err || hx_history_top(g).v <= hx_seg_top(s).v)
         return err; /* the own one stays; the answer names it */
     return take_history(s, g);
@@ -118,7 +125,7 @@ int hx_rules_geometry(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid 
     /* Two contents under one version would let a later opening bind either. */
     if (!err && newer == 0 && !hx_geometry_equal(g, &s->meta.geometry))
         return HX_E_INVAL;
-    if (err || newer <= 0)
+    if (err || (newer <= 0 && !HX_MUTANT(GEOMETRY_STEPS_BACK)))
         return err;
     hx_geometry_fini(&s->meta.geometry);
     s->meta.geometry = *g;
@@ -155,7 +162,7 @@ int hx_rules_append(struct hx_seg *s, struct hx_epoch e, const uint8_t *frame, c
 {
     if (s->error)
         return s->error;
-    if (e.v < s->meta.promised.v)
+    if (e.v < s->meta.promised.v && !HX_MUTANT(APPEND_IGNORES_PROMISE))
         return HX_E_FENCED;
     if (hx_seg_top(s).v != e.v)
         return HX_E_NEED_HISTORY;
@@ -177,15 +184,16 @@ int hx_rules_repair(struct hx_seg *s, const struct hx_history *h, const uint8_t 
     if (!hx_history_valid(h, fh->first, fh->epoch) || !hx_history_valid(h, fh->last, fh->epoch))
         return HX_E_BADMSG;
     /* Not believed: the recoverer framed it, and its VDL is not open yet. */
-    return store(s, frame, fh, 0);
+    return store(s, frame, fh, HX_MUTANT(REPAIR_ANNOUNCES) ? HX_ENV_BELIEVED : 0);
 }
 
 int hx_rules_gossip(struct hx_seg *s, const uint8_t *frame, const struct hx_frame_head *h)
 {
     if (s->error)
         return s->error;
-    if (!hx_history_valid(&s->meta.history, h->first, h->epoch) ||
-        !hx_history_valid(&s->meta.history, h->last, h->epoch))
+    bool valid = hx_history_valid(&s->meta.history, h->first, h->epoch) &&
+                 hx_history_valid(&s->meta.history, h->last, h->epoch);
+    if (!valid && !HX_MUTANT(GOSSIP_ANNULLED))
         return HX_E_BADMSG;
     return store(s, frame, h, HX_ENV_BELIEVED);
 }
@@ -227,7 +235,7 @@ int hx_rules_inventory(struct hx_seg *s, struct hx_inventory *ret)
         v.entries[v.entry_count++] = (struct hx_inv_entry){
             HX_LSN(r->lsn), HX_LSN(r->prev), HX_EPOCH(r->epoch), r->flags & HX_REC_CPL ? HX_INV_CPL : 0, r->sum};
     }
-    for (size_t i = 0; i < s->unknown_count; i++)
+    for (size_t i = 0; i < s->unknown_count && !HX_MUTANT(DAMAGE_NOT_TOLD); i++)
         v.unknowns[v.unknown_count++] = (struct hx_inv_unknown){HX_LSN(s->unknowns[i].from), HX_LSN(s->unknowns[i].to)};
     *ret = v;
     return 0;

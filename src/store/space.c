@@ -13,6 +13,8 @@
  */
 #include "store.h"
 
+#include "hexad/mutant.h"
+
 #include <stdlib.h>
 
 #include <stdlib.h>
@@ -87,6 +89,7 @@ static int by_lsn(const void *a, const void *b)
 static uint64_t worth_image(struct hx_seg *s, uint32_t page)
 {
     uint64_t point = s->chain.hint < s->chain.scl ? s->chain.hint : s->chain.scl, lsn = 0; /* B2 */
+    point = HX_MUTANT(IMAGE_ABOVE_HINT) ? UINT64_MAX : point;
     unsigned patches = 0;
     for (uint32_t i = hx_index_head(&s->index, page); i != HX_NONE; i = hx_index_node(&s->index, i)->older) {
         const struct hx_node_rec *n = hx_index_node(&s->index, i);
@@ -159,7 +162,7 @@ static bool sweep(struct hx_seg *s)
 /* ---- compaction ---- */
 static bool all_have(const struct hx_seg *s, const struct hx_logfile *f)
 {
-    return f->max_lsn <= s->gc && f->max_lsn <= s->chain.anchor;
+    return (f->max_lsn <= s->gc || HX_MUTANT(GC_BEFORE_ALL_HAVE)) && f->max_lsn <= s->chain.anchor;
 }
 
 static uint32_t choose_victim(const struct hx_seg *s)
@@ -289,7 +292,8 @@ static void remove_file(struct hx_seg *s, size_t slot)
 /* B1 d: what a restart cannot learn from the files any more is in the meta slots. */
 static bool base_saved(struct hx_seg *s, const struct hx_logfile *f)
 {
-    if (s->meta.base.v >= f->max_lsn && s->meta.oldest.v >= f->dead_oldest)
+    bool saved = s->meta.base.v >= f->max_lsn && s->meta.oldest.v >= f->dead_oldest;
+    if (saved || HX_MUTANT(DELETE_WITHOUT_BASE))
         return !s->meta_dirty;
     s->meta.base = HX_LSN(s->chain.anchor);
     s->meta.oldest = HX_LSN(s->oldest);

@@ -7,6 +7,8 @@
  */
 #include "node_private.h"
 
+#include "hexad/mutant.h"
+
 #include <stdlib.h>
 
 static int wait_for(struct hx_node *n, const struct hx_req *r, enum item_kind kind)
@@ -119,7 +121,8 @@ static int verb_fetch(struct hx_node *n, struct hx_req *r)
         return s->error;
     if (!(r->role & (i.fetch.raw ? HX_NODE_ROLE_WRITER : HX_NODE_ROLE_SEGMENT)))
         return HX_E_ROLE;
-    if (i.fetch.raw && (r->head.epoch.v != s->meta.promised.v || !hx_uuid_eq(&r->head.owner, &s->meta.owner)))
+    bool owner = r->head.epoch.v == s->meta.promised.v && hx_uuid_eq(&r->head.owner, &s->meta.owner);
+    if (i.fetch.raw && !owner && !HX_MUTANT(FENCE_AFTER_INVENTORY) && !HX_MUTANT(FENCE_ONLY_PG0))
         return HX_E_FENCED;
     if (!i.fetch.raw && !is_member(s, r->name))
         return HX_E_WRONG_MEMBER;
@@ -326,9 +329,9 @@ static int verb_read(struct hx_node *n, struct hx_req *r)
         return HX_E_NEED_HISTORY;
     if (stale_membership(r, s))
         return HX_E_WRONG_MEMBER;
-    if (i.point > s->chain.scl)
+    if (i.point > s->chain.scl && !HX_MUTANT(READ_BEYOND_SCL))
         return HX_E_LAGGING;
-    if (i.point < s->oldest)
+    if (i.point < s->oldest && !HX_MUTANT(READ_BELOW_FLOOR))
         return HX_E_TOO_OLD;
     uint64_t pages = hx_geometry_pg_pages(&s->meta.geometry);
     const uint8_t *list = r->body.p + r->body.off;
