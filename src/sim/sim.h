@@ -149,6 +149,8 @@ enum hx_sim_note {
 void hx_sim_note(struct hx_sim *s, enum hx_sim_note what, char kind, uint32_t who, uint64_t a, uint64_t b, uint64_t c);
 extern const char *const hx_sim_note_name[HX_NOTE_COUNT];
 
+#define HX_SIM_VOLUME "vol0"
+
 /* ---- the parts (each in its own file) ---- */
 struct hx_sim_disk;   /* disk.h */
 struct hx_oracle;     /* oracle.h */
@@ -175,6 +177,7 @@ struct hx_sim {
     struct hx_oracle *oracle;  /* owned */
     struct hx_journal *journal; /* owned */
     struct hx_uuid volume;
+    struct hx_create *create;  /* owned; while the volume is made */
     struct hx_sim_net *net;    /* owned */
     struct hx_sim_faults *faults; /* owned */
     uint64_t ops_begun;
