@@ -51,7 +51,8 @@ void hx_oracle_server(struct hx_oracle *o, uint32_t server);
 void hx_oracle_restarted(struct hx_oracle *o, uint32_t server, bool kept_promises);
 
 /* ---- the end ---- */
-/* Nothing that a live member of a PG lacks is missing any more: all are complete through the last record of their PG in
+/* Nothing that a live member of a PG lacks is missing any more: all are complete through the last record of
+ * their PG in
  * the official log.  Cheap: asked after every event. */
 bool hx_oracle_settled(struct hx_oracle *o, uint64_t skip);
 /* All healed and caught up: all live members of each PG hold the same bytes, which are the fold of the
