@@ -20,7 +20,20 @@
 #define WIPES_MAX 2u
 
 enum kind {
-    PART, CRASH, CRASH_CALL, POWER, SLOW, CLIENT_CRASH, FREEZE, RIVAL, CLOCK, WIPE, ROLLBACK, FULL, SAVE, KINDS
+    PART,
+    CRASH,
+    CRASH_CALL,
+    POWER,
+    SLOW,
+    CLIENT_CRASH,
+    FREEZE,
+    RIVAL,
+    CLOCK,
+    WIPE,
+    ROLLBACK,
+    FULL,
+    SAVE,
+    KINDS
 };
 struct hx_sim_faults {
     struct hx_rng rng[KINDS];
@@ -261,12 +274,19 @@ static void happen(struct hx_sim *s, struct hx_sim_faults *f, enum kind kind)
 
 static void step(struct hx_sim *s, void *ctx, uint64_t arg)
 {
-    static const enum hx_sim_opt rate[KINDS] = {
-        [PART] = HX_OPT_part_ppm,     [CRASH] = HX_OPT_crash_ppm,   [CRASH_CALL] = HX_OPT_crash_call_ppm,
-        [POWER] = HX_OPT_power_ppm,   [SLOW] = HX_OPT_slow_ppm,     [CLIENT_CRASH] = HX_OPT_client_crash_ppm,
-        [FREEZE] = HX_OPT_freeze_ppm, [RIVAL] = HX_OPT_rival_ppm,   [CLOCK] = HX_OPT_clock_ppm,
-        [WIPE] = HX_OPT_wipe_ppm,     [ROLLBACK] = HX_OPT_rollback_ppm, [FULL] = HX_OPT_full_ppm,
-        [SAVE] = HX_OPT_rollback_ppm};
+    static const enum hx_sim_opt rate[KINDS] = {[PART] = HX_OPT_part_ppm,
+                                                [CRASH] = HX_OPT_crash_ppm,
+                                                [CRASH_CALL] = HX_OPT_crash_call_ppm,
+                                                [POWER] = HX_OPT_power_ppm,
+                                                [SLOW] = HX_OPT_slow_ppm,
+                                                [CLIENT_CRASH] = HX_OPT_client_crash_ppm,
+                                                [FREEZE] = HX_OPT_freeze_ppm,
+                                                [RIVAL] = HX_OPT_rival_ppm,
+                                                [CLOCK] = HX_OPT_clock_ppm,
+                                                [WIPE] = HX_OPT_wipe_ppm,
+                                                [ROLLBACK] = HX_OPT_rollback_ppm,
+                                                [FULL] = HX_OPT_full_ppm,
+                                                [SAVE] = HX_OPT_rollback_ppm};
     struct hx_sim_faults *f = ctx;
     (void)arg;
     if (!f->on)

@@ -1,10 +1,9 @@
 /*
  * main.c - hexad-sim: runs seeds, prints verdicts and the line that replays one, shrinks failures.
  *
- * The only file of the simulator that does I/O, looks at a clock and forks.  Workers run seeds in processes of
- * their own, so
- * that an assertion, a crash or an endless loop in the code under test is a verdict like any other.
- * Exit: 0 ok, 1 safety broken, 2 no progress, 3 fault of the harness (also: wrong arguments).
+ * The only file of the simulator that does I/O, looks at a clock and forks.  Workers run seeds in processes
+ * of their own, so that an assertion, a crash or an endless loop in the code under test is a verdict like any
+ * other. Exit: 0 ok, 1 safety broken, 2 no progress, 3 fault of the harness (also: wrong arguments).
  */
 #include "sim.h"
 
@@ -89,7 +88,8 @@ static void judge_death(struct result *r, int status)
     int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     r->exit = sig == SIGALRM ? HX_SIM_STUCK : HX_SIM_UNSAFE;
     snprintf(r->invariant, sizeof r->invariant, "%s", sig == SIGALRM ? "I15" : "CRASH");
-    snprintf(r->text, sizeof r->text, "%s (%s)", sig == SIGALRM ? "an endless loop" : "the code under test stopped itself",
+    snprintf(r->text, sizeof r->text, "%s (%s)",
+             sig == SIGALRM ? "an endless loop" : "the code under test stopped itself",
              sig ? strsignal(sig) : "exit");
     r->hash = r->events = 0;
 }
@@ -148,10 +148,12 @@ static const char *exit_name(uint32_t e)
 static void print_result(const struct plan *p, const struct hx_sim_opts *o, const struct result *r)
 {
     if (p->json) {
-        printf("{\"seed\": %llu, \"result\": \"%s\", \"hash\": \"%016llx\", \"events\": %llu", (unsigned long long)r->seed,
-               exit_name(r->exit), (unsigned long long)r->hash, (unsigned long long)r->events);
+        printf("{\"seed\": %llu, \"result\": \"%s\", \"hash\": \"%016llx\", \"events\": %llu",
+               (unsigned long long)r->seed, exit_name(r->exit), (unsigned long long)r->hash,
+               (unsigned long long)r->events);
         if (r->exit) {
-            printf(", \"invariant\": \"%s\", \"at_us\": %llu, \"text\": ", r->invariant, (unsigned long long)r->at_us);
+            printf(", \"invariant\": \"%s\", \"at_us\": %llu, \"text\": ", r->invariant,
+                   (unsigned long long)r->at_us);
             print_json_text(r->text);
         }
         printf(", \"options\": {");
@@ -167,9 +169,9 @@ static void print_result(const struct plan *p, const struct hx_sim_opts *o, cons
                (unsigned long long)r->events, (unsigned long long)r->hash);
     }
     if (r->exit) {
-        printf("seed %llu: %s: %s at %llu.%06llu s: %s\nreplay: ", (unsigned long long)r->seed, exit_name(r->exit),
-               r->invariant[0] ? r->invariant : "-", (unsigned long long)(r->at_us / 1000000),
-               (unsigned long long)(r->at_us % 1000000), r->text);
+        printf("seed %llu: %s: %s at %llu.%06llu s: %s\nreplay: ", (unsigned long long)r->seed,
+               exit_name(r->exit), r->invariant[0] ? r->invariant : "-",
+               (unsigned long long)(r->at_us / 1000000), (unsigned long long)(r->at_us % 1000000), r->text);
         print_replay(p, o);
         putchar('\n');
     } else if (p->first == p->last || p->verbose) {
@@ -198,7 +200,8 @@ static bool try_smaller(struct hx_sim_opts *o, unsigned which, uint64_t value, c
     return true;
 }
 
-static void shrink(const struct plan *p, struct hx_sim_opts *o, const struct result *failure, struct result *shared)
+static void shrink(const struct plan *p, struct hx_sim_opts *o, const struct result *failure,
+                   struct result *shared)
 {
     static const unsigned one[] = {HX_OPT_clients, HX_OPT_programs, HX_OPT_pgs_max};
     struct result want = *failure;
@@ -213,7 +216,8 @@ static void shrink(const struct plan *p, struct hx_sim_opts *o, const struct res
         for (unsigned i = 0; i < sizeof one / sizeof *one; i++)
             any |= try_smaller(o, one[i], 1, &want, shared);
         for (uint64_t cut = o->v[HX_OPT_ops] / 2; cut > 0; cut /= 2)
-            while (o->v[HX_OPT_ops] > cut && try_smaller(o, HX_OPT_ops, o->v[HX_OPT_ops] - cut, &want, shared))
+            while (o->v[HX_OPT_ops] > cut &&
+                   try_smaller(o, HX_OPT_ops, o->v[HX_OPT_ops] - cut, &want, shared))
                 any = true;
         fprintf(stderr, "shrinking: %llu operations\n", (unsigned long long)o->v[HX_OPT_ops]);
     } while (any);
@@ -294,15 +298,17 @@ static void summary(const struct plan *p, const struct tally *t)
     for (unsigned i = 0; i < 4; i++)
         f[i] = (unsigned long long)t->failed[i];
     if (p->json)
-        printf("{\"seeds\": %llu, \"ok\": %llu, \"unsafe\": %llu, \"stuck\": %llu, \"harness\": %llu, \"events\": %llu, "
+        printf("{\"seeds\": %llu, \"ok\": %llu, \"unsafe\": %llu, \"stuck\": %llu, \"harness\": %llu, "
+               "\"events\": %llu, "
                "\"seconds\": %.2f, \"jobs\": %u, \"first_bad\": %llu}\n",
-               (unsigned long long)t->seeds, f[0], f[1], f[2], f[3], (unsigned long long)t->events, seconds, p->jobs,
-               (unsigned long long)t->first_bad);
-    else
-        printf("%llu seeds: %llu ok, %llu unsafe, %llu without progress, %llu harness; %llu events in %.1f s, "
-               "%.0f events/s and job\n",
                (unsigned long long)t->seeds, f[0], f[1], f[2], f[3], (unsigned long long)t->events, seconds,
-               seconds > 0 ? (double)t->events / seconds / p->jobs : 0.0);
+               p->jobs, (unsigned long long)t->first_bad);
+    else
+        printf(
+            "%llu seeds: %llu ok, %llu unsafe, %llu without progress, %llu harness; %llu events in %.1f s, "
+            "%.0f events/s and job\n",
+            (unsigned long long)t->seeds, f[0], f[1], f[2], f[3], (unsigned long long)t->events, seconds,
+            seconds > 0 ? (double)t->events / seconds / p->jobs : 0.0);
 }
 
 /* A worker that died takes its seed's verdict with it: its place on the board says which. */
@@ -361,7 +367,10 @@ static int many(const struct plan *p, struct board *b)
     }
     free(pid);
     summary(p, &t);
-    return t.failed[1] ? HX_SIM_UNSAFE : t.failed[2] ? HX_SIM_STUCK : t.failed[3] ? HX_SIM_HARNESS : HX_SIM_OK;
+    return t.failed[1]   ? HX_SIM_UNSAFE
+           : t.failed[2] ? HX_SIM_STUCK
+           : t.failed[3] ? HX_SIM_HARNESS
+                         : HX_SIM_OK;
 }
 
 /* ---- arguments ---- */
@@ -444,14 +453,14 @@ static int list(bool mutants)
     return 0;
 }
 
-static const struct option options[] = {{"seed", 1, NULL, 's'},     {"seeds", 1, NULL, 'S'},
-                                        {"jobs", 1, NULL, 'j'},     {"time-budget", 1, NULL, 'b'},
-                                        {"ops", 1, NULL, 'o'},      {"set", 1, NULL, 'x'},
-                                        {"trace", 0, NULL, 't'},    {"shrink", 0, NULL, 'k'},
-                                        {"mutant", 1, NULL, 'm'},   {"json", 0, NULL, 'J'},
-                                        {"verbose", 0, NULL, 'v'},  {"keep-going", 0, NULL, 'g'},
+static const struct option options[] = {{"seed", 1, NULL, 's'},         {"seeds", 1, NULL, 'S'},
+                                        {"jobs", 1, NULL, 'j'},         {"time-budget", 1, NULL, 'b'},
+                                        {"ops", 1, NULL, 'o'},          {"set", 1, NULL, 'x'},
+                                        {"trace", 0, NULL, 't'},        {"shrink", 0, NULL, 'k'},
+                                        {"mutant", 1, NULL, 'm'},       {"json", 0, NULL, 'J'},
+                                        {"verbose", 0, NULL, 'v'},      {"keep-going", 0, NULL, 'g'},
                                         {"list-options", 0, NULL, 'l'}, {"list-mutants", 0, NULL, 'L'},
-                                        {"help", 0, NULL, 'h'},     {NULL, 0, NULL, 0}};
+                                        {"help", 0, NULL, 'h'},         {NULL, 0, NULL, 0}};
 
 static int parse_number_option(struct plan *p, int c)
 {

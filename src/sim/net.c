@@ -3,7 +3,7 @@
  *
  * A packet is one block: the request's bytes, and who waits for its answer.  It lives as long as anything
  * refers to it: an
- * arrival in the queue (also a late copy), a server that works on it, a time limit, an answer under way.  OPEN
+ * arrival in the queue (also a late copy), a server that works on it, a time limit, an answer under way. OPEN
  * says that
  * its maker still waits; a completion closes it, so there is at most one (N1).
  */
@@ -179,8 +179,8 @@ static void complete(struct hx_sim *s, struct hx_sim_packet *p, int err, struct 
 }
 
 /* A stopped process takes nothing until it goes on; then in the order in which things came. */
-static bool held_back(struct hx_sim *s, struct hx_sim_host h, void (*run)(struct hx_sim *, void *, uint64_t), void *ctx,
-                      uint64_t arg)
+static bool held_back(struct hx_sim *s, struct hx_sim_host h, void (*run)(struct hx_sim *, void *, uint64_t),
+                      void *ctx, uint64_t arg)
 {
     bool client = h.kind == HX_HOST_CLIENT && h.i < s->client_count;
     uint64_t until = client ? hx_sim_client_frozen_until(s, h.i) : 0;
@@ -268,8 +268,8 @@ static void request(struct hx_sim *s, struct hx_sim_packet *p, uint32_t timeout_
         send_copy(s, p, s->now_us + hx_rng_range(&n->replay, 1000000, 120000000), 2);
 }
 
-static struct hx_sim_packet *new_packet(struct hx_sim *s, struct hx_sim_host from, uint64_t call, uint32_t server,
-                                        size_t len)
+static struct hx_sim_packet *new_packet(struct hx_sim *s, struct hx_sim_host from, uint64_t call,
+                                        uint32_t server, size_t len)
 {
     struct hx_sim_packet *p = malloc(sizeof *p + len);
     if (!p) {
@@ -280,8 +280,8 @@ static struct hx_sim_packet *new_packet(struct hx_sim *s, struct hx_sim_host fro
     return p;
 }
 
-void hx_sim_net_request(struct hx_sim *s, uint32_t client, uint64_t call, uint32_t server, const struct iovec *iov,
-                        int iovcnt, uint32_t timeout_ms)
+void hx_sim_net_request(struct hx_sim *s, uint32_t client, uint64_t call, uint32_t server,
+                        const struct iovec *iov, int iovcnt, uint32_t timeout_ms)
 {
     size_t len = 0;
     for (int i = 0; i < iovcnt; i++)
@@ -297,10 +297,11 @@ void hx_sim_net_request(struct hx_sim *s, uint32_t client, uint64_t call, uint32
     request(s, p, timeout_ms);
 }
 
-void hx_sim_net_peer_request(struct hx_sim *s, uint32_t from, uint64_t call, uint32_t server, struct hx_bytes body,
-                             uint32_t timeout_ms)
+void hx_sim_net_peer_request(struct hx_sim *s, uint32_t from, uint64_t call, uint32_t server,
+                             struct hx_bytes body, uint32_t timeout_ms)
 {
-    struct hx_sim_packet *p = new_packet(s, (struct hx_sim_host){HX_HOST_SERVER, from}, call, server, body.len);
+    struct hx_sim_packet *p =
+        new_packet(s, (struct hx_sim_host){HX_HOST_SERVER, from}, call, server, body.len);
     if (!p)
         return;
     memcpy(p->bytes, body.p, body.len);
@@ -329,7 +330,8 @@ void hx_sim_net_gone(struct hx_sim *s, struct hx_sim_host who)
 }
 
 /* ---- answers ---- */
-void hx_sim_net_reply(struct hx_sim *s, uint32_t server, struct hx_sim_packet *p, uint64_t at_us, struct hx_bytes body)
+void hx_sim_net_reply(struct hx_sim *s, uint32_t server, struct hx_sim_packet *p, uint64_t at_us,
+                      struct hx_bytes body)
 {
     struct hx_sim_net *n = s->net;
     struct hx_sim_host me = {HX_HOST_SERVER, server};

@@ -4,11 +4,11 @@
  * missing.
  *
  *   birth     servers start, the volume is created; no faults
- *   safety    faults; somebody always tries to have the volume open; ends after OPTS.ops operations, or SAFETY_US
- *   liveness  faults end; within CALM_US an open mount must have answered every operation and barrier (I15), and its
- *             tree must be what the model says; then that mount dies as if killed, another opens the volume:
- * again (I7)
- *   end       segments have caught up with each other within SETTLE_US, and are equal (I4, I6, I15)
+ *   safety    faults; somebody always tries to have the volume open; ends after OPTS.ops operations, or
+ * SAFETY_US liveness  faults end; within CALM_US an open mount must have answered every operation and barrier
+ * (I15), and its tree must be what the model says; then that mount dies as if killed, another opens the
+ * volume: again (I7) end       segments have caught up with each other within SETTLE_US, and are equal (I4,
+ * I6, I15)
  *
  * Memory: everything is owned by struct hx_sim; fini lets go of events that are left in the queue.
  */
