@@ -1,19 +1,20 @@
 /*
  * disk.h - a simulated disk of one segment server: a farm of hexad/disk.h that loses power, fails, fills up, lies.
  *
- * What power loss leaves (hexad/disk.h D1, D2): of each file every 512-byte sector written since its last
- * honest flush is
- * there or not, one by one (torn), or all or none; a new file or a removal that no flush covers is there or not.
- * Everything that goes wrong is drawn from the disk's own streams and counted.
+ * What power loss leaves (hexad/disk.h D1, D2): of each file every 512-byte sector written since its last honest flush
+ * is there or not, one by one or from some point on (torn), or all or none; a sector written more than once may have
+ * any of its contents; a new file or a removal that no flush covers is there or not.  Everything that goes wrong is
+ * drawn from the disk's own streams, one for each kind of fault, and counted.
  *
- * Two classes of faults.  Honest ones (errors, power loss, full): the five calls keep their contract.  Lies
- * (flush that does
- * nothing, flipped bits, misplaced and stale writes, wipe, rollback): only on servers that the world has made
- * victims.
+ * Two classes of faults.  Honest ones (errors, power loss, full): the five calls keep their contract.  Lies (a flush
+ * that does nothing, flipped bits, sectors that can no longer be read, misplaced and stale writes, wipe, rollback):
+ * only on servers that the world has made victims.
  *
- * Speed matters more than anything else here: a run makes millions of calls.  Memory: the files' bytes, a bit
- * per sector
- * that is not durable, and its older content.
+ * After a flush that failed (D3) each sector is on the medium or it is not, and then no later flush brings it there;
+ * reads show the medium at once, or only after the disk has been closed and opened.
+ *
+ * Speed matters: a run makes millions of calls.  Memory: the files' bytes, a bit for each sector that is not durable,
+ * and its older content.
  */
 #ifndef HX_SIM_DISK_H
 #define HX_SIM_DISK_H
@@ -25,33 +26,32 @@ struct hx_sim_disk *hx_sim_disk_new(const struct hx_sim_opts *o, uint32_t server
 void hx_sim_disk_free(struct hx_sim_disk *d);
 struct hx_disk_farm *hx_sim_disk_farm(struct hx_sim_disk *d);
 
-/* Random faults by the rates of the options (eio_*, lie_*): ERRORS and LIES switch the two classes.  Both off
- * at first. */
+/* Random faults by the rates of the options (eio_*, lie_*): ERRORS and LIES switch the two classes.  Both off at
+ * first. */
 void hx_sim_disk_faults(struct hx_sim_disk *d, bool errors, bool lies);
 /* Capacity in bytes over all files; 0: no limit. */
 void hx_sim_disk_limit(struct hx_sim_disk *d, uint64_t bytes);
 uint64_t hx_sim_disk_used(const struct hx_sim_disk *d);
-/* At the K-th write, flush or remove from now (1: the next) the power goes: that call has happened in part or
- * not at all, and
- * fails, as does every later call, until hx_sim_disk_power_on.  K 0: takes such a plan back. */
+/* At the K-th write, flush or remove from now (1: the next) the power goes: that call has happened in part or not at
+ * all, and fails, as does every later call, until hx_sim_disk_power_on.  K 0: takes such a plan back. */
 void hx_sim_disk_power_off_at(struct hx_sim_disk *d, uint64_t k);
 void hx_sim_disk_power_off(struct hx_sim_disk *d); /* now */
 bool hx_sim_disk_is_off(const struct hx_sim_disk *d);
 /* What survived is what there is from now on, durable.  The farm's open disks must have been closed. */
 void hx_sim_disk_power_on(struct hx_sim_disk *d);
 
-/* Lies on command. */
-void hx_sim_disk_wipe(struct hx_sim_disk *d);                  /* empty */
-void hx_sim_disk_save(struct hx_sim_disk *d);                  /* remembers the durable content: one image is kept */
-bool hx_sim_disk_rollback(struct hx_sim_disk *d);              /* back to the image; false: there is none */
+/* Lies on command.  Wipe and rollback: no disk may be open. */
+void hx_sim_disk_wipe(struct hx_sim_disk *d);                   /* empty */
+bool hx_sim_disk_save(struct hx_sim_disk *d);                   /* keeps one image of what is durable; false: no memory */
+bool hx_sim_disk_rollback(struct hx_sim_disk *d);               /* back to the image; false: there is none */
 bool hx_sim_disk_flip(struct hx_sim_disk *d, struct hx_rng *r); /* one bit of one file; false: nothing stored */
 
-/* Virtual time that the calls since the last take would have needed, in microseconds; FACTOR 1 as usual, 100:
- * a sick disk. */
+/* Virtual time that the calls since the last take would have needed, in microseconds; FACTOR 1 as usual, 100: a sick
+ * disk. */
 uint64_t hx_sim_disk_take_us(struct hx_sim_disk *d, uint32_t factor);
 struct hx_sim_disk_stats {
     uint64_t reads, writes, flushes, removes, read_bytes, write_bytes;
-    uint64_t errors, lies, torn_sectors, lost_sectors; /* faults that were carried out */
+    uint64_t errors, lies, torn_sectors, lost_sectors; /* faults that were carried out; torn: kept beside lost ones */
 };
 void hx_sim_disk_stats(const struct hx_sim_disk *d, struct hx_sim_disk_stats *ret);
 

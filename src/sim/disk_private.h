@@ -1,0 +1,61 @@
+/*
+ * disk_private.h - what disk.c (the five calls, the farm) and disk_power.c (power, wipe, rollback, rot) share.
+ *
+ * Memory: the farm owns its places, a place its files; a place that was once made keeps its struct until the farm is
+ * freed, so a disk that somebody forgot to close never points into nothing.
+ */
+#ifndef HX_SIM_DISK_PRIVATE_H
+#define HX_SIM_DISK_PRIVATE_H
+
+#include "disk.h"
+#include "disk_file.h"
+
+#define HX_SIM_BAD_MAX 8u
+
+struct hx_sim_files {
+    struct hx_sim_file *v;
+    size_t count, cap;
+};
+struct hx_sim_place {
+    struct hx_disk disk;
+    struct hx_sim_disk *farm;
+    struct hx_disk_place at;
+    bool exists;
+    size_t last;               /* where the last search ended */
+    struct hx_sim_files files; /* ascending by id */
+    struct hx_sim_files gone;  /* removed, and no flush has said so: in the order of removal */
+    struct hx_sim_bad {        /* sectors that cannot be read until they are written again */
+        uint64_t file;
+        uint32_t sector;
+    } bad[HX_SIM_BAD_MAX];
+    size_t bad_count;
+};
+struct hx_sim_image {
+    struct hx_disk_place at;
+    struct hx_sim_files files;
+};
+struct hx_sim_disk {
+    struct hx_disk_farm farm;
+    struct hx_sim_place **places; /* in the order in which they were made */
+    size_t place_count, place_cap;
+    struct hx_sim_pool pool;
+    struct hx_sim_image *image;
+    size_t image_count;
+    bool imaged;
+    uint64_t limit, used, off_in;
+    bool off, errors, lies;
+    uint64_t eio_read, eio_write, eio_flush, torn_pct, lie_flush, lie_rot, lie_misplace, lie_stale;
+    struct hx_rng r_read, r_write, r_flush, r_power, r_back, r_full, r_lie_flush, r_rot, r_misplace, r_stale, r_time;
+    uint64_t time_ns;
+    struct hx_sim_disk_stats stats;
+};
+
+/* The file, or NULL; *ret_at: where it is or would be. */
+struct hx_sim_file *hx_sim_files_find(const struct hx_sim_files *fs, size_t *hint, uint64_t id);
+/* Puts *F (moved) into its place by id, or at the end (SORTED false).  HX_E_NOMEM. */
+int hx_sim_files_add(struct hx_sim_files *fs, const struct hx_sim_file *f, bool sorted);
+void hx_sim_files_fini(struct hx_sim_pool *p, struct hx_sim_files *fs);
+/* A bit of FILE flips at OFF, or its sector can no longer be read. */
+void hx_sim_disk_rot(struct hx_sim_place *at, struct hx_sim_file *f, uint64_t off, struct hx_rng *r);
+
+#endif
