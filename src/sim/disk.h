@@ -42,7 +42,7 @@ void hx_sim_disk_power_on(struct hx_sim_disk *d);
 
 /* Lies on command.  Wipe and rollback: no disk may be open. */
 void hx_sim_disk_wipe(struct hx_sim_disk *d);                   /* empty */
-bool hx_sim_disk_save(struct hx_sim_disk *d);                   /* keeps one image of what is durable; false: no memory */
+bool hx_sim_disk_save(struct hx_sim_disk *d);                   /* one image of what is durable; false: no memory */
 bool hx_sim_disk_rollback(struct hx_sim_disk *d);               /* back to the image; false: there is none */
 bool hx_sim_disk_flip(struct hx_sim_disk *d, struct hx_rng *r); /* one bit of one file; false: nothing stored */
 

@@ -263,7 +263,7 @@ void hx_sim_file_reread(struct hx_sim_file *f)
     f->stuck = NULL;
 }
 
-/* Is sector S of those that are kept?  MODE: one by one (even, few lost, many lost), from a point on lost, all, none. */
+/* Is sector S kept?  MODE: one by one (even, few lost, many lost), from a point on lost, all, none. */
 static bool keeps(struct hx_rng *r, unsigned mode, uint32_t cut, uint32_t s)
 {
     switch (mode) {

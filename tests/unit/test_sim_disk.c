@@ -369,6 +369,56 @@ static void power_goes_at_the_kth_call(void **state)
     assert_true(was_there > 10 && was_there < 70);
 }
 
+/* Promise (D2): a new file that was not flushed, and one whose removal was not, is there or not; both happen; a flush of
+ * any file settles a removal. */
+static void names_that_no_flush_covers_are_there_or_not(void **state)
+{
+    (void)state;
+    unsigned made = 0, back = 0;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct rig r = {0};
+        rig_start(&r, seed);
+        for (unsigned i = 0; i < 3; i++) {
+            put_fill(&r, 16 + i, 0, 1, 600);
+            sync_file(&r, 16 + i);
+        }
+        r.disk->ops->remove(r.disk, 16);
+        sync_file(&r, 18);
+        r.disk->ops->remove(r.disk, 17);
+        assert_int_equal(at(&r, 17, 0), -1);
+        put_fill(&r, 19, 0, 1, 600);
+        rig_cycle(&r);
+        size_t len;
+        uint8_t b;
+        made += get(&r, 19, 0, &b, 1, &len) == 0;
+        back += at(&r, 17, 599) == 1;
+        assert_int_equal(get(&r, 16, 0, &b, 1, &len), HX_E_NOENT);
+        rig_end(&r);
+    }
+    assert_true(made > 15 && made < 45 && back > 15 && back < 45);
+}
+
+/* Promise: a sector written twice between flushes may keep its first content, its second or neither. */
+static void a_sector_written_twice_may_have_any_content(void **state)
+{
+    (void)state;
+    unsigned seen[4] = {0};
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        struct rig r = {0};
+        rig_start(&r, seed);
+        put_fill(&r, 16, 0, 1, SECTOR);
+        sync_file(&r, 16);
+        put_fill(&r, 16, 0, 2, SECTOR);
+        put_fill(&r, 16, 0, 3, SECTOR);
+        rig_cycle(&r);
+        int b = at(&r, 16, 0);
+        assert_true(b >= 1 && b <= 3);
+        seen[b]++;
+        rig_end(&r);
+    }
+    assert_true(seen[1] > 20 && seen[2] > 10 && seen[3] > 20);
+}
+
 /* ---- errors ---- */
 /* Promise: each of the three error rates makes only its own calls fail, about as often as it says, and a switch turns
  * them off; a write that fails has written some whole sectors from its beginning, or nothing. */
@@ -590,8 +640,8 @@ static void writes_may_rot_get_lost_or_go_astray(void **state)
     assert_true(unreadable > 5 && unreadable < 30 && elsewhere > 30 && whole > 10 && sectors > 10);
 }
 
-/* Promise: wipe leaves nothing; an image holds what was durable when it was taken, and comes back as it was, as often as
- * one likes; a flip changes one bit. */
+/* Promise: wipe leaves nothing; an image holds what was durable when it was taken, and comes back as it was, as often
+ * as one likes; a flip changes one bit. */
 static void disks_forget_and_go_back(void **state)
 {
     (void)state;
@@ -645,8 +695,8 @@ static void disks_forget_and_go_back(void **state)
 }
 
 /* ---- chance ---- */
-/* A run with everything on: a sum over all that the disk said.  WITHOUT: that rate is 0.  ONLY_WRITES: the sum is over the
- * results of writes. */
+/* A run with everything on: a sum over all that the disk said.  WITHOUT: that rate is 0.  ONLY_WRITES: the sum is over
+ * the results of writes. */
 static uint32_t run(uint64_t seed, int without, bool only_writes)
 {
     struct rig r = {0};
@@ -711,6 +761,8 @@ int main(void)
         cmocka_unit_test(random_calls_agree_with_a_dumb_model),
         cmocka_unit_test(torn_means_sector_by_sector),
         cmocka_unit_test(power_goes_at_the_kth_call),
+        cmocka_unit_test(names_that_no_flush_covers_are_there_or_not),
+        cmocka_unit_test(a_sector_written_twice_may_have_any_content),
         cmocka_unit_test(errors_come_at_their_rates),
         cmocka_unit_test(what_a_failed_flush_lost_stays_lost),
         cmocka_unit_test(a_full_disk_says_so),
