@@ -369,8 +369,8 @@ static void power_goes_at_the_kth_call(void **state)
     assert_true(was_there > 10 && was_there < 70);
 }
 
-/* Promise (D2): a new file that was not flushed, and one whose removal was not, is there or not; both happen; a flush of
- * any file settles a removal. */
+/* Promise (D2): a new file that was not flushed, and one whose removal was not, is there or not; both happen; a flush
+ * of any file settles a removal. */
 static void names_that_no_flush_covers_are_there_or_not(void **state)
 {
     (void)state;
@@ -501,6 +501,36 @@ static void what_a_failed_flush_lost_stays_lost(void **state)
         rig_end(&r);
     }
     assert_true(lost > 100 && kept > 100 && readable > 100);
+}
+
+/* Promise (D4): what a file that shrank by a power loss held behind its new end does not come back when it grows. */
+static void a_hole_reads_as_zeros_whatever_was_there(void **state)
+{
+    (void)state;
+    unsigned shrank = 0;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct rig r = {0};
+        uint8_t b[20 * SECTOR];
+        size_t len, got;
+        r.o.v[HX_OPT_eio_flush_ppm] = 1000000;
+        r.o.v[HX_OPT_torn_pct] = 100;
+        rig_start(&r, seed);
+        put_fill(&r, 16, 0, 1, SECTOR);
+        sync_file(&r, 16);
+        put_fill(&r, 16, SECTOR, 2, 8 * SECTOR);
+        hx_sim_disk_faults(r.d, true, false);
+        assert_int_equal(sync_file(&r, 16), HX_E_IO);
+        rig_cycle(&r);
+        assert_int_equal(get(&r, 16, 0, b, sizeof b, &len), 0);
+        shrank += len < 9 * SECTOR;
+        put_fill(&r, 16, 15 * SECTOR, 3, SECTOR);
+        assert_int_equal(get(&r, 16, 0, b, sizeof b, &got), 0);
+        assert_int_equal(got, 16 * SECTOR);
+        for (size_t i = len; i < 15 * SECTOR; i++)
+            assert_int_equal(b[i], 0);
+        rig_end(&r);
+    }
+    assert_true(shrank > 20);
 }
 
 /* Promise: a full disk refuses with NOSPACE, never holds more than its limit, keeps what it has, still overwrites, and
@@ -765,6 +795,7 @@ int main(void)
         cmocka_unit_test(a_sector_written_twice_may_have_any_content),
         cmocka_unit_test(errors_come_at_their_rates),
         cmocka_unit_test(what_a_failed_flush_lost_stays_lost),
+        cmocka_unit_test(a_hole_reads_as_zeros_whatever_was_there),
         cmocka_unit_test(a_full_disk_says_so),
         cmocka_unit_test(a_flush_may_lie),
         cmocka_unit_test(writes_may_rot_get_lost_or_go_astray),
