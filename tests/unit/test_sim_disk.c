@@ -340,7 +340,7 @@ static void power_goes_at_the_kth_call(void **state)
                 assert_true(++n < k ? a == 0 : a == HX_E_IO);
                 assert_true(++n < k ? b == 0 : b == HX_E_IO);
                 synced += b == 0;
-                failed += (a != 0) + (b != 0);
+                failed += (uint64_t)(a != 0) + (uint64_t)(b != 0);
             }
             assert_true(hx_sim_disk_is_off(r.d) == (k <= 8));
             assert_int_equal(failed, k <= 8 ? 9 - k : 0);
