@@ -30,7 +30,7 @@ struct plan {
     uint64_t first, last;
     unsigned jobs, sets;
     double budget;
-    bool json, trace, shrink, verbose, keep_going;
+    bool json, trace, story, shrink, verbose, keep_going;
     const char *set[SETS_MAX], *mutant;
 };
 struct result { /* in memory that parent and workers share */
@@ -39,7 +39,7 @@ struct result { /* in memory that parent and workers share */
     char invariant[8], text[512];
 };
 struct tally {
-    uint64_t seeds, events, failed[4], first_bad;
+    uint64_t seeds, events, failed[4], first_bad, last;
     double began;
 };
 
@@ -63,9 +63,10 @@ static void draw(const struct plan *p, struct hx_sim_opts *o, uint64_t seed)
         (void)hx_sim_opts_set(o, p->set[i]);
 }
 
-static void run_seed(const struct hx_sim_opts *o, bool trace, struct result *r)
+static void run_seed(const struct hx_sim_opts *o, const struct plan *p, struct result *r)
 {
-    struct hx_sim s = {.opts = *o, .trace = trace ? print_line : NULL};
+    struct hx_sim s = {
+        .opts = *o, .trace = p && (p->trace || p->story) ? print_line : NULL, .story = p && p->story};
     r->seed = o->seed;
     r->running = 1;
     alarm(SEED_SECONDS);
@@ -103,7 +104,7 @@ static void try_seed(const struct hx_sim_opts *o, struct result *shared)
     if (pid == 0) {
         if (!freopen("/dev/null", "w", stderr))
             _exit(HX_SIM_HARNESS);
-        run_seed(o, false, shared);
+        run_seed(o, NULL, shared);
         _exit(0);
     }
     int status = 0;
@@ -232,8 +233,8 @@ static int one(const struct plan *p, struct result *shared)
 {
     struct hx_sim_opts o;
     draw(p, &o, p->first);
-    if (p->trace)
-        run_seed(&o, true, shared); /* here, so that a debugger sees it */
+    if (p->trace || p->story)
+        run_seed(&o, p, shared); /* here, so that a debugger sees it */
     else
         try_seed(&o, shared);
     struct result r = *shared;
@@ -259,7 +260,7 @@ static void worker(const struct plan *p, struct board *b, unsigned job, int out)
         if (seed > p->last)
             break;
         draw(p, &o, seed);
-        run_seed(&o, false, &b->r[job]);
+        run_seed(&o, NULL, &b->r[job]);
         if (write(out, &b->r[job], sizeof b->r[job]) != (ssize_t)sizeof b->r[job])
             break;
     }
@@ -300,15 +301,17 @@ static void summary(const struct plan *p, const struct tally *t)
     if (p->json)
         printf("{\"seeds\": %llu, \"ok\": %llu, \"unsafe\": %llu, \"stuck\": %llu, \"harness\": %llu, "
                "\"events\": %llu, "
-               "\"seconds\": %.2f, \"jobs\": %u, \"first_bad\": %llu}\n",
+               "\"seconds\": %.2f, \"jobs\": %u, \"first\": %llu, \"last\": %llu, \"first_bad\": %llu}\n",
                (unsigned long long)t->seeds, f[0], f[1], f[2], f[3], (unsigned long long)t->events, seconds,
-               p->jobs, (unsigned long long)t->first_bad);
+               p->jobs, (unsigned long long)p->first, (unsigned long long)t->last,
+               (unsigned long long)t->first_bad);
     else
-        printf(
-            "%llu seeds: %llu ok, %llu unsafe, %llu without progress, %llu harness; %llu events in %.1f s, "
-            "%.0f events/s and job\n",
-            (unsigned long long)t->seeds, f[0], f[1], f[2], f[3], (unsigned long long)t->events, seconds,
-            seconds > 0 ? (double)t->events / seconds / p->jobs : 0.0);
+        printf("seeds %llu..%llu: %llu run, %llu ok, %llu unsafe, %llu without progress, %llu harness; %llu "
+               "events in %.1f s, "
+               "%.0f events/s and job\n",
+               (unsigned long long)p->first, (unsigned long long)t->last, (unsigned long long)t->seeds, f[0],
+               f[1], f[2], f[3], (unsigned long long)t->events, seconds,
+               seconds > 0 ? (double)t->events / seconds / p->jobs : 0.0);
 }
 
 /* A worker that died takes its seed's verdict with it: its place on the board says which. */
@@ -366,6 +369,7 @@ static int many(const struct plan *p, struct board *b)
         bury(p, b, &t, pid, fd[1]);
     }
     free(pid);
+    t.last = b->next - 1 < p->last ? b->next - 1 : p->last; /* all up to here have ended */
     summary(p, &t);
     return t.failed[1]   ? HX_SIM_UNSAFE
            : t.failed[2] ? HX_SIM_STUCK
@@ -385,6 +389,7 @@ static void usage(FILE *f)
           "  --ops N               operations of programs, instead of what the seed draws\n"
           "  --set NAME=VALUE      any option, instead of what the seed draws (--list-options)\n"
           "  --trace               every event of one seed\n"
+          "  --story               of these, what a person would tell: deaths, openings, partitions\n"
           "  --shrink              after a failure of one seed: the same with fewer operations and faults\n"
           "  --mutant NAME         broken on purpose (hexad-sim-mutants only; --list-mutants)\n"
           "  --json, --verbose, --list-options, --list-mutants, --help\n\n"
@@ -453,14 +458,23 @@ static int list(bool mutants)
     return 0;
 }
 
-static const struct option options[] = {{"seed", 1, NULL, 's'},         {"seeds", 1, NULL, 'S'},
-                                        {"jobs", 1, NULL, 'j'},         {"time-budget", 1, NULL, 'b'},
-                                        {"ops", 1, NULL, 'o'},          {"set", 1, NULL, 'x'},
-                                        {"trace", 0, NULL, 't'},        {"shrink", 0, NULL, 'k'},
-                                        {"mutant", 1, NULL, 'm'},       {"json", 0, NULL, 'J'},
-                                        {"verbose", 0, NULL, 'v'},      {"keep-going", 0, NULL, 'g'},
-                                        {"list-options", 0, NULL, 'l'}, {"list-mutants", 0, NULL, 'L'},
-                                        {"help", 0, NULL, 'h'},         {NULL, 0, NULL, 0}};
+static const struct option options[] = {{"seed", 1, NULL, 's'},
+                                        {"seeds", 1, NULL, 'S'},
+                                        {"jobs", 1, NULL, 'j'},
+                                        {"time-budget", 1, NULL, 'b'},
+                                        {"ops", 1, NULL, 'o'},
+                                        {"set", 1, NULL, 'x'},
+                                        {"trace", 0, NULL, 't'},
+                                        {"story", 0, NULL, 'y'},
+                                        {"shrink", 0, NULL, 'k'},
+                                        {"mutant", 1, NULL, 'm'},
+                                        {"json", 0, NULL, 'J'},
+                                        {"verbose", 0, NULL, 'v'},
+                                        {"keep-going", 0, NULL, 'g'},
+                                        {"list-options", 0, NULL, 'l'},
+                                        {"list-mutants", 0, NULL, 'L'},
+                                        {"help", 0, NULL, 'h'},
+                                        {NULL, 0, NULL, 0}};
 
 static int parse_number_option(struct plan *p, int c)
 {
@@ -503,6 +517,9 @@ static int parse(struct plan *p, int argc, char **argv, bool *ret_done)
             break;
         case 't':
             p->trace = true;
+            break;
+        case 'y':
+            p->story = true;
             break;
         case 'k':
             p->shrink = true;

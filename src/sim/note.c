@@ -17,6 +17,31 @@ const char *const hx_sim_note_name[HX_NOTE_COUNT] = {
 #undef X
 };
 
+static bool in_story(enum hx_sim_note what)
+{
+    switch (what) {
+    case HX_NOTE_CRASH:
+    case HX_NOTE_START:
+    case HX_NOTE_WIPE:
+    case HX_NOTE_ROLLBACK:
+    case HX_NOTE_PARTITION:
+    case HX_NOTE_HEAL:
+    case HX_NOTE_FREEZE:
+    case HX_NOTE_THAW:
+    case HX_NOTE_OPENING:
+    case HX_NOTE_OPEN:
+    case HX_NOTE_FENCED:
+    case HX_NOTE_DIE:
+    case HX_NOTE_GROW:
+    case HX_NOTE_FAULT:
+    case HX_NOTE_PHASE:
+    case HX_NOTE_CHECK:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static uint64_t fold(uint64_t h, uint64_t x)
 {
     h = (h ^ x) * UINT64_C(0x9ddfea08eb382d69);
@@ -29,7 +54,7 @@ void hx_sim_note(struct hx_sim *s, enum hx_sim_note what, char kind, uint32_t wh
     uint64_t h = fold(s->hash, s->now_us << 16 ^ (uint64_t)what << 8 ^ (uint8_t)kind);
     h = fold(h, who ^ a << 8);
     s->hash = fold(fold(h, b), c);
-    if (!s->trace)
+    if (!s->trace || (s->story && !in_story(what)))
         return;
     char line[200];
     int n = snprintf(line, sizeof line, "%10llu.%06llu  %-9s ", (unsigned long long)(s->now_us / 1000000),

@@ -168,6 +168,7 @@ struct hx_sim {
     uint64_t hash;
     void (*trace)(void *ctx, const char *line); /* NULL: no trace */
     void *trace_ctx;
+    bool story; /* trace only what a person would tell: lives, deaths, openings, partitions */
     enum hx_sim_phase phase;
     struct hx_sim_verdict verdict;
     struct hx_sim_server *servers; /* owned */
