@@ -228,9 +228,13 @@ static void fence_check(struct hx_recovery *r, struct rec_pg *p)
     for (unsigned i = 0; i < HX_COPIES; i++)
         if (p->m[i].answered && p->m[i].inv.hydrated)
             set = hx_members_add(set, i);
-    if (hx_quorum_read(set) != p->ready)
+    /* Three would meet every write quorum in one member; four meet it in two, so that one disk which lost what it had
+     * flushed, or came back as an older image, neither hides a record nor lets the old writer finish one.  It costs
+     * nothing: step 6 needs four of the same members anyway. */
+    bool ready = hx_quorum_write(set) || (HX_MUTANT(READ_QUORUM_2) && hx_quorum_read(set));
+    if (ready != p->ready)
         r->ready_count += p->ready ? UINT32_MAX : 1;
-    p->ready = hx_quorum_read(set);
+    p->ready = ready;
     if (r->state == HX_RECOVERY_FENCE && r->ready_count == r->pg_count) {
         move(r, HX_RECOVERY_DECIDE);
         decide(r);

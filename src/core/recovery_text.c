@@ -119,7 +119,7 @@ static void put_pg(const struct hx_recovery *r, const struct rec_pg *p, struct t
         put(t, "granted epoch %llu, %u needed", epoch, HX_WRITE_QUORUM);
         break;
     case HX_RECOVERY_FENCE:
-        put(t, "answered, %u needed", HX_READ_QUORUM);
+        put(t, "answered, %u needed", HX_WRITE_QUORUM);
         break;
     case HX_RECOVERY_DECIDE:
         put(t, "surely never had LSN %llu, %u needed", (unsigned long long)r->stop.v, HX_READ_QUORUM);

@@ -386,6 +386,11 @@ static void on_repair(struct fleet *f, struct fleet_seg *s, const struct hx_msg_
 static void check_written_back(struct fleet *f, const struct hx_geometry *g, const struct hx_history *h)
 {
     uint64_t cut = hx_history_top_entry(h)->vdl.v;
+    unsigned opened = 0;
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        opened += hx_history_top(&seg_of(f, g->pgs[0].server[i], 0)->history).v >= hx_history_top(h).v;
+    if (opened >= HX_WRITE_QUORUM)
+        return; /* a late copy of the message: disks may have been damaged since */
     for (uint32_t p = 0; p < g->pg_count; p++) {
         uint64_t scl[HX_COPIES], last = 0;
         hx_members done = 0;
