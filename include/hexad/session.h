@@ -3,8 +3,8 @@
  * fencing, closing.
  *
  * Owns the recovery, writer, page cache, reader and growth of the volume and the operations that wait
- * (hexad/parking.h), and decides between them.  Performs no I/O, looks at no clock, draws no randomness: src/vol gives
- * it time and answers and carries its effects out over HTTPS; the simulator drives the very same object.
+ * (hexad/parking.h), and decides between them.  Performs no I/O, looks at no clock, draws no randomness: src/vol
+ * gives it time and answers and carries its effects out over HTTPS; the simulator drives the very same object.
  *
  *   LOOKUP ---> RECOVERY ---> OPEN ---> CLOSING ---> CLOSED
  *      |            |           |          |
@@ -19,15 +19,15 @@
  *
  * How it is driven, by one thread:
  *
- *     an event (answer, failed, tick, or any call below that takes now_ms)
+ *     an event (answer, failed, tick, or any call below that takes now_ms); several, if they came together
  *     while (hx_session_next(s, &e))       carry out; an operation that RUN gives may call anything below
  *         ...
- *     hx_session_tick(s, now_ms)           after each batch of events, and again when the ms that it gave are over
- *     while (hx_session_next(s, &e)) ...   its effects
+ *     hx_session_wait(s)                   so many ms later at the latest: hx_session_tick, and a drain
  *
- * hx_session_next does not only hand out: between effects it moves the state machine on, so it is drained after every
- * batch of events, until it gives 0.  (A caller that must give others a turn may stop at any effect but CANCEL_PART and
- * go on with the drain later.)  Times never go backwards: an earlier now_ms counts as the latest seen.
+ * hx_session_next does not only hand out: between effects it moves the state machine on, so it is drained after
+ * every batch of events, until it gives 0.  (A caller that must give others a turn may stop at any effect but
+ * CANCEL_PART and go on with the drain later.)  Times never go backwards: an earlier now_ms counts as the latest
+ * seen.
  *
  * Invariants:
  *   S1 an operation that hx_session_park_durable let through, or that was parked there and came back with err 0, is
@@ -94,9 +94,12 @@ void hx_session_free(struct hx_session *s);
 void hx_session_answer(struct hx_session *s, uint64_t now_ms, uint64_t now_us, uint64_t call, struct hx_bytes body);
 /* ERR: HX_E_*, of the transport (HX_E_TIMEOUT, HX_E_CONNECT, HX_E_TLS, ...). */
 void hx_session_failed(struct hx_session *s, uint64_t now_ms, uint64_t call, int err);
-/* Timers of all parts.  Returns ms until the next call is due, if nothing else happens: at most HX_SESSION_IDLE_MS.
- * Call it after each batch of events too, for these move deadlines. */
+/* Timers of all parts.  Returns ms until the next call is due, if nothing else happens: at most HX_SESSION_IDLE_MS. */
 uint64_t hx_session_tick(struct hx_session *s, uint64_t now_ms);
+/* After a drain: the same, with what the drain did taken into account. */
+uint64_t hx_session_wait(const struct hx_session *s);
+/* Time has passed: for what follows that takes no now_ms.  No event. */
+void hx_session_set_now(struct hx_session *s, uint64_t now_ms);
 /* Wall-clock microseconds for frames sealed from now on; may be called at any time. */
 void hx_session_set_time(struct hx_session *s, uint64_t time_us);
 /* JSON text about this writer that goes along with heartbeats; OPEN and later (hx_writer_set_info). */

@@ -1,10 +1,9 @@
 /*
  * vol.h - a mounted volume: opens it, carries out what the client's pure parts ask for, lets operations wait.
  *
- * Owns the writer, page cache, reader, recovery, growth and the HTTPS client of one volume, in one thread, on
- * one event loop.  It decides little: that is in core (writer, reader, recovery, growth, parking).  What stands
- * on the volume (the mount) gives it operations that must wait (hexad/parking.h) and is called when one may run
- * again.
+ * Carries out what a session (hexad/session.h) decides, in one thread, on one event loop: sends its requests over
+ * HTTPS, gives it time and answers.  What stands on the volume (the mount) gives it operations (hexad/op.h) and is
+ * called when one may run again.
  *
  *   LOOKUP ---> RECOVERY ---> OPEN ---> CLOSING ---> CLOSED
  *      |            |           |          |
@@ -17,8 +16,7 @@
  *   CLOSING   waits until everything is durable, then says goodbye
  *
  * Invariants:
- *   V1 an operation that hx_vol_park_durable let through, or that was parked and came back with err 0, is durable:
- *      VDL >= its LSN.
+ *   V1 an operation that is answered by its durable is durable: VDL >= its LSN.
  *   V2 callbacks come from the event loop, never from inside a call of this header, but hx_vol_close and
  *      hx_vol_abandon.
  *   V3 after FENCED or CLOSED no parked operation is left: each came back through run.
@@ -30,17 +28,17 @@
 
 #include "hexad/conf.h"
 #include "hexad/net.h"
-#include "hexad/pager.h"
-#include "hexad/parking.h"
+#include "hexad/op.h"
+#include "hexad/session.h"
 
+/* The session's states, as they are told. */
 enum hx_vol_state {
     HX_VOL_LOOKUP = 1, HX_VOL_RECOVERY, HX_VOL_OPEN, HX_VOL_FENCED, HX_VOL_CLOSING, HX_VOL_CLOSED, HX_VOL_FAILED
 };
 const char *hx_vol_state_name(enum hx_vol_state state);
 
-#define HX_VOL_CACHE_DEFAULT (UINT64_C(64) << 20)
+#define HX_VOL_CACHE_DEFAULT HX_SESSION_CACHE_DEFAULT
 #define HX_VOL_CACHE_MIN (UINT64_C(8) << 20)
-#define HX_VOL_WINDOW_DEFAULT (UINT64_C(20) << 20) /* of frames that not all have */
 
 struct hx_vol_cfg {
     struct hx_loop *loop;              /* borrowed until hx_vol_free */
@@ -53,7 +51,7 @@ struct hx_vol_cfg {
     uint32_t soft_ms;                  /* longest wait of an operation, and of the opening; 0: for ever */
     void (*state)(void *ctx, enum hx_vol_state now); /* the state has changed */
     void (*waiting)(void *ctx, const char *text);    /* what is waited for, when that changes; "": no longer */
-    void (*run)(void *ctx, struct hx_parked *op);    /* not parked any more: run it again, or give up with op->err */
+    void (*run)(void *ctx, struct hx_parked *op);    /* not parked any more: hx_vol_again */
     void (*idle)(void *ctx);           /* nothing is left to do just now: background work may run an operation */
     void *ctx;
 };
@@ -73,17 +71,17 @@ const char *hx_vol_waiting(const struct hx_vol *v);
 /* ---- operations; OPEN only ---- */
 struct hx_pager *hx_vol_pager(struct hx_vol *v); /* the cache, and notes what an operation lacks */
 void hx_vol_begin(struct hx_vol *v);             /* before each run of an operation */
-/* A change must wait for its turn without being tried: others wait for room already. */
+/* Changes wait for room: work that can as well be done later does not queue behind them. */
 bool hx_vol_gated(const struct hx_vol *v);
-/* ERR is what the operation answered: HX_E_MISS, HX_E_ROOM, HX_E_GROW; HX_E_ROOM also for hx_vol_gated.  0:
- * parked, run will be called.  Negative: give up with that. */
-int hx_vol_park(struct hx_vol *v, struct hx_parked *op, int err);
-/* Durable through LSN?  0: yes.  1: no, OP is parked until then.  Negative: give up with that. */
-int hx_vol_park_durable(struct hx_vol *v, struct hx_parked *op, struct hx_lsn lsn);
+/* hexad/op.h, at this moment. */
+void hx_vol_start(struct hx_vol *v, struct hx_op *op);
+void hx_vol_again(struct hx_vol *v, struct hx_parked *op);
+int hx_vol_when_durable(struct hx_vol *v, struct hx_op *op);
 void hx_vol_cancel(struct hx_vol *v, struct hx_parked *op, int err); /* comes back through run with ERR */
 struct hx_lsn hx_vol_last(const struct hx_vol *v); /* last LSN allocated */
 struct hx_lsn hx_vol_vdl(const struct hx_vol *v);
 size_t hx_vol_parked(const struct hx_vol *v);
+struct hx_session *hx_vol_session(struct hx_vol *v); /* to look at */
 /* Something was done outside of a callback of this header (a request ran): see to it that effects are carried out. */
 void hx_vol_kick(struct hx_vol *v);
 void hx_vol_wrote(struct hx_vol *v, uint64_t bytes); /* counts what programs write, for status */

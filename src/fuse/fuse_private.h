@@ -96,14 +96,14 @@ struct hx_mount {
 
 /* ---- request.c ---- */
 struct hx_req {
-    struct hx_parked park;
+    struct hx_op op;
     struct hx_mount *m;
     fuse_req_t fr;            /* NULL: our own work */
     int (*run)(struct hx_req *r);     /* 0: replied.  MISS, ROOM, GROW: wait, then again.  Others: the reply */
     void (*durable)(struct hx_req *r); /* waits for an LSN: replies */
     void (*failed)(struct hx_mount *m, int err); /* our own work */
     struct hx_req *next_signalled;
-    bool changes, heap, interrupted, plus;
+    bool heap, interrupted, plus;
     bool write_back; /* of a mapped page: the kernel will not try again; what it shows must be what is stored */
     struct hx_fs_who who;
     uint64_t ino, ino2, off, len, done;
@@ -115,6 +115,7 @@ struct hx_req {
     int flags;
     struct hx_file *file;
 };
+extern const struct hx_op_calls hx_req_calls;
 struct hx_req hx_req_of(fuse_req_t fr, uint64_t ino, int (*run)(struct hx_req *r));
 void hx_req_start(struct hx_req *r); /* r may be on the stack: it is copied if it must wait */
 /* For a run or instead of it: replies through r->durable once everything logged so far is durable.  Gives what
@@ -151,10 +152,10 @@ void hx_virt_open(fuse_req_t fr, uint64_t ino, struct fuse_file_info *fi);
 void hx_virt_read(fuse_req_t fr, const struct hx_file *f, size_t size, off_t off);
 void hx_virt_readdir(fuse_req_t fr, uint64_t ino, size_t size, off_t off, bool plus);
 
-/* ---- session.c ---- */
-int hx_session_mount(struct hx_mount *m);
-void hx_session_watch(struct hx_mount *m, bool on);
-void hx_session_end(struct hx_mount *m); /* the kernel's side has gone, or will not come back */
+/* ---- device.c ---- */
+int hx_device_mount(struct hx_mount *m);
+void hx_device_watch(struct hx_mount *m, bool on);
+void hx_device_end(struct hx_mount *m); /* the kernel's side has gone, or will not come back */
 
 /* ---- notify.c: tells the kernel to forget cached bytes, from a thread of its own ---- */
 int hx_note_new(struct fuse_session *se, struct hx_note **ret);

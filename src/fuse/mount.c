@@ -67,7 +67,7 @@ static void mount_now(struct hx_req *r)
 {
     struct hx_mount *m = r->m;
     m->reap_all = !m->opts->read_only;
-    int err = hx_session_mount(m);
+    int err = hx_device_mount(m);
     if (err)
         start_failed(m, err);
 }
@@ -99,11 +99,11 @@ static void start_fs(struct hx_mount *m)
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     struct hx_req r = {
+        .op = {.calls = &hx_req_calls, .changes = true},
         .m = m,
         .run = run_start,
         .failed = start_failed,
         .who = {getuid(), getgid(), {now.tv_sec, (uint32_t)now.tv_nsec}},
-        .changes = true,
     };
     hx_req_start(&r);
 }
@@ -144,7 +144,8 @@ static void idle(void *ctx)
         m->noted_lsn = last;
     }
     if (!m->reaping && (m->reap_all || hx_fs_has_work(m->fs))) {
-        struct hx_req r = {.m = m, .run = run_reap, .failed = reap_failed, .changes = true};
+        struct hx_req r = {
+            .op = {.calls = &hx_req_calls, .changes = true}, .m = m, .run = run_reap, .failed = reap_failed};
         m->reaping = true;
         hx_req_start(&r);
     }
@@ -225,7 +226,7 @@ static void unmounted(void *ctx)
     }
     m->unmounter = 0;
     if (got > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        return; /* the device says so, too: gone() in session.c */
+        return; /* the device says so, too: gone() in device.c */
     struct hx_place place;
     if (hx_place_find(m->opts->dir, &place) || !place.mounted || m->gone)
         return;
@@ -252,14 +253,14 @@ static void on_signal(void *ctx)
         hx_log(HX_LOG_WARN, "%s is detached", m->opts->dir);
         m->gone = true;
         hx_mount_stop(m, 0); /* first: it answers those who wait, and an answer needs the session */
-        hx_session_end(m);
+        hx_device_end(m);
     }
 }
 
 /* ---- the process ---- */
 static void unmake(struct hx_mount *m)
 {
-    hx_session_end(m);
+    hx_device_end(m);
     hx_fs_free(m->fs);
     hx_vol_free(m->vol);
     if (m->signal_timer)

@@ -89,7 +89,7 @@ static void op_write(fuse_req_t fr, fuse_ino_t ino, const char *buf, size_t size
     r.data_len = r.len = size;
     r.flags = fi->writepage ? 0 : fi->flags;
     r.write_back = fi->writepage;
-    r.changes = true;
+    r.op.changes = true;
     hx_req_start(&r);
 }
 

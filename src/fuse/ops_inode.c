@@ -132,7 +132,7 @@ static void op_setattr(fuse_req_t fr, fuse_ino_t ino, struct stat *st, int to_se
         r.mask |= HX_FS_SET_SIZE;
     }
     set_times(&r, st, to_set);
-    r.changes = true;
+    r.op.changes = true;
     hx_req_start(&r);
 }
 
@@ -164,7 +164,7 @@ static void op_open(fuse_req_t fr, fuse_ino_t ino, struct fuse_file_info *fi)
     }
     struct hx_req r = hx_req_of(fr, ino, run_open);
     r.flags = fi->flags;
-    r.changes = fi->flags & O_TRUNC;
+    r.op.changes = fi->flags & O_TRUNC;
     hx_req_start(&r);
 }
 
@@ -291,7 +291,7 @@ static void op_fallocate(fuse_req_t fr, fuse_ino_t ino, int mode, off_t off, off
     }
     r.off = (uint64_t)off;
     r.len = (uint64_t)len;
-    r.changes = true;
+    r.op.changes = true;
     hx_req_start(&r);
 }
 

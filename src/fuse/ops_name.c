@@ -102,7 +102,7 @@ static void op_mknod(fuse_req_t fr, fuse_ino_t dir, const char *name, mode_t mod
     r.name = name;
     r.attr.mode = mode;
     r.attr.rdev = rdev;
-    r.changes = true;
+    r.op.changes = true;
     hx_req_start(&r);
 }
 
@@ -122,7 +122,7 @@ static void op_mkdir(fuse_req_t fr, fuse_ino_t dir, const char *name, mode_t mod
     struct hx_req r = hx_req_of(fr, dir, run_mkdir);
     r.name = name;
     r.attr.mode = mode;
-    r.changes = true;
+    r.op.changes = true;
     hx_req_start(&r);
 }
 
@@ -142,7 +142,7 @@ static void op_symlink(fuse_req_t fr, const char *target, fuse_ino_t dir, const 
     struct hx_req r = hx_req_of(fr, dir, run_symlink);
     r.name = name;
     r.name2 = target;
-    r.changes = true;
+    r.op.changes = true;
     hx_req_start(&r);
 }
 
@@ -166,7 +166,7 @@ static void op_link(fuse_req_t fr, fuse_ino_t ino, fuse_ino_t dir, const char *n
     struct hx_req r = hx_req_of(fr, dir, run_link);
     r.ino2 = ino;
     r.name = name;
-    r.changes = true;
+    r.op.changes = true;
     hx_req_start(&r);
 }
 
@@ -214,7 +214,7 @@ static void op_create(fuse_req_t fr, fuse_ino_t dir, const char *name, mode_t mo
     r.name = name;
     r.attr.mode = S_IFREG | (mode & 07777);
     r.flags = fi->flags;
-    r.changes = true;
+    r.op.changes = true;
     hx_req_start(&r);
 }
 
@@ -233,7 +233,7 @@ static void op_unlink(fuse_req_t fr, fuse_ino_t dir, const char *name)
         return;
     struct hx_req r = hx_req_of(fr, dir, run_unlink);
     r.name = name;
-    r.changes = true;
+    r.op.changes = true;
     hx_req_start(&r);
 }
 
@@ -251,7 +251,7 @@ static void op_rmdir(fuse_req_t fr, fuse_ino_t dir, const char *name)
         return;
     struct hx_req r = hx_req_of(fr, dir, run_rmdir);
     r.name = name;
-    r.changes = true;
+    r.op.changes = true;
     hx_req_start(&r);
 }
 
@@ -277,7 +277,7 @@ static void op_rename(fuse_req_t fr, fuse_ino_t dir, const char *name, fuse_ino_
     r.ino2 = new_dir;
     r.name2 = new_name;
     r.flags = (int)flags;
-    r.changes = true;
+    r.op.changes = true;
     hx_req_start(&r);
 }
 

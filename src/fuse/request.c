@@ -1,11 +1,11 @@
 /*
- * request.c - a request's life: tried at once; copied and parked if it must wait; run again; answered exactly once.
+ * request.c - a request as an operation (hexad/op.h): what is copied of it when it must wait, and how it is answered.
  *
- * Does not know what requests mean (ops_*.c) nor what they wait for (hexad/parking.h decides).
+ * Does not know what requests mean (ops_*.c), nor what they wait for and when they run again (hexad/op.h).
  *
  * Invariants:
- *   R1 a request is answered exactly once: by run, by durable, or by answer_error.
- *   R2 a request that waits has changed nothing, or (durable) is committed and only its answer waits.
+ *   R1 a request is answered exactly once: by run, by durable, or by answer_error (O1).
+ *   R2 a request that waits has changed nothing, or (durable) is committed and only its answer waits (O2).
  *   R3 the bytes of parked requests are bounded: above HX_FUSE_PARKED_MAX the device is not read until some are done.
  *
  * Signals: the kernel tells us of any signal, once; must_end says which ones end the wait (EINTR).
@@ -33,6 +33,7 @@ struct hx_req hx_req_of(fuse_req_t fr, uint64_t ino, int (*run)(struct hx_req *r
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     return (struct hx_req){
+        .op.calls = &hx_req_calls,
         .m = hx_mount_of(fr),
         .fr = fr,
         .run = run,
@@ -46,7 +47,7 @@ int hx_req_errno(const struct hx_req *r, int err)
 {
     switch (err) {
     case HX_E_FENCED:
-        return r->changes || r->durable ? EROFS : EIO;
+        return r->op.changes || r->durable ? EROFS : EIO;
     case HX_E_EOF:
         return ENXIO; /* hx_fs_seek */
     default:
@@ -54,8 +55,14 @@ int hx_req_errno(const struct hx_req *r, int err)
     }
 }
 
-static void answer_error(struct hx_req *r, int err)
+static struct hx_req *req_of(struct hx_op *op)
 {
+    return HX_CONTAINER_OF(op, struct hx_req, op);
+}
+
+static void answer_error(struct hx_op *op, int err)
+{
+    struct hx_req *r = req_of(op);
     if (err == HX_E_CORRUPT || err == HX_E_BADMSG)
         hx_log_every(1000, HX_LOG_ERR, "inode %llu: HX%04d %s: answered with EIO", (unsigned long long)r->ino,
                      hx_err_info(err)->code, hx_err_text(err));
@@ -77,8 +84,9 @@ static void drop_signalled(struct hx_req *r)
         }
 }
 
-static void let_go(struct hx_req *r)
+static void let_go(struct hx_op *op)
 {
+    struct hx_req *r = req_of(op);
     if (!r->heap)
         return;
     struct hx_mount *m = r->m;
@@ -87,7 +95,7 @@ static void let_go(struct hx_req *r)
     bool was_full = m->parked_bytes > HX_FUSE_PARKED_MAX;
     m->parked_bytes -= r->kept_bytes;
     if (was_full && m->parked_bytes <= HX_FUSE_PARKED_MAX)
-        hx_session_watch(m, true);
+        hx_device_watch(m, true);
     free(r);
 }
 
@@ -138,9 +146,9 @@ void hx_req_signals(void *ctx)
     struct hx_mount *m = ctx;
     bool more = false;
     for (struct hx_req *r = m->signalled; r; r = r->next_signalled) {
-        bool waits = r->park.place != HX_PARK_NONE && r->park.place != HX_PARK_READY;
+        bool waits = r->op.park.place != HX_PARK_NONE && r->op.park.place != HX_PARK_READY;
         if (waits && must_end(r))
-            hx_vol_cancel(m->vol, &r->park, HX_E_CANCELED);
+            hx_vol_cancel(m->vol, &r->op.park, HX_E_CANCELED);
         else
             more = true; /* also one that is about to run: it may wait again, and nobody tells us twice */
     }
@@ -154,10 +162,11 @@ static size_t name_bytes(const char *name)
 }
 
 /* A copy that may wait: everything borrowed from libfuse's buffer is copied behind it. */
-static struct hx_req *keep(struct hx_req *r)
+static struct hx_op *keep(struct hx_op *op)
 {
+    struct hx_req *r = req_of(op);
     if (r->heap)
-        return r;
+        return op;
     size_t n1 = name_bytes(r->name), n2 = name_bytes(r->name2), bytes = sizeof(*r) + n1 + n2 + r->data_len;
     struct hx_req *k = malloc(bytes);
     if (!k)
@@ -176,106 +185,47 @@ static struct hx_req *keep(struct hx_req *r)
     k->kept_bytes = bytes;
     k->m->parked_bytes += bytes;
     if (k->m->parked_bytes > HX_FUSE_PARKED_MAX)
-        hx_session_watch(k->m, false); /* R3 */
+        hx_device_watch(k->m, false); /* R3 */
     if (k->fr)
         fuse_req_interrupt_func(k->fr, interrupted, k);
-    return k;
+    return &k->op;
 }
 
 /* ---- running ---- */
-static bool must_wait(int err)
+static int run(struct hx_op *op)
 {
-    return err == HX_E_MISS || err == HX_E_ROOM || err == HX_E_GROW;
+    struct hx_req *r = req_of(op);
+    return r->run(r);
 }
 
-#define ANSWER_WAITS 1 /* from hx_req_when_durable: R may be gone */
-
-static void settle(struct hx_req *r, int err)
+static void answer_durable(struct hx_op *op)
 {
-    if (err == ANSWER_WAITS)
-        return;
-    if (must_wait(err)) {
-        struct hx_req *k = keep(r);
-        if (!k) {
-            answer_error(r, HX_E_NOMEM);
-            return;
-        }
-        r = k;
-        err = hx_vol_park(r->m->vol, &r->park, err);
-        if (err == 0)
-            return;
-    }
-    if (err)
-        answer_error(r, err);
-    let_go(r);
+    struct hx_req *r = req_of(op);
+    r->durable(r);
 }
 
-static void run(struct hx_req *r)
+/* Space of deleted files comes before growth, and before ENOSPC (hexad/fs.h). */
+static int reclaim(struct hx_op *op)
 {
-    if (r->changes && !r->park.had_turn && hx_vol_gated(r->m->vol)) {
-        settle(r, HX_E_ROOM);
-        return;
-    }
-    hx_vol_begin(r->m->vol);
-    settle(r, r->run(r));
+    struct hx_fs *fs = req_of(op)->m->fs;
+    return fs && hx_fs_has_work(fs) ? hx_fs_reap(fs) : 0;
 }
 
-/* What an operation gets before it is tried, in the states in which none may run; 0: run. */
-static int refusal(const struct hx_mount *m)
-{
-    switch (hx_vol_state(m->vol)) {
-    case HX_VOL_OPEN:
-        return 0;
-    case HX_VOL_FENCED:
-        return HX_E_FENCED;
-    default:
-        return HX_E_IO;
-    }
-}
+const struct hx_op_calls hx_req_calls = {run, answer_durable, answer_error, keep, let_go, reclaim};
 
 void hx_req_start(struct hx_req *r)
 {
-    int err = refusal(r->m);
-    if (err)
-        answer_error(r, err);
-    else
-        run(r);
+    hx_vol_start(r->m->vol, &r->op);
 }
 
 int hx_req_when_durable(struct hx_req *r, void (*durable)(struct hx_req *r))
 {
-    struct hx_mount *m = r->m;
-    struct hx_lsn lsn = hx_vol_last(m->vol);
     r->durable = durable;
-    if (hx_vol_vdl(m->vol).v >= lsn.v && hx_vol_state(m->vol) == HX_VOL_OPEN) {
-        durable(r);
-        return 0;
-    }
-    struct hx_req *k = keep(r);
-    if (!k)
-        return HX_E_NOMEM;
-    int err = hx_vol_park_durable(m->vol, &k->park, lsn);
-    if (err == 1)
-        return ANSWER_WAITS;
-    if (err)
-        answer_error(k, err);
-    else
-        durable(k);
-    let_go(k);
-    return ANSWER_WAITS;
+    return hx_vol_when_durable(r->m->vol, &r->op);
 }
 
 void hx_req_again(void *ctx, struct hx_parked *op)
 {
-    struct hx_req *r = HX_CONTAINER_OF(op, struct hx_req, park);
-    (void)ctx;
-    if (op->err) {
-        answer_error(r, op->err);
-        let_go(r);
-    } else if (r->durable) {
-        r->durable(r);
-        let_go(r);
-    } else {
-        run(r);
-    }
+    struct hx_mount *m = ctx;
+    hx_vol_again(m->vol, op);
 }

@@ -1,6 +1,6 @@
 /*
- * status.c - the volume as others see it: what is missing, the JSON document, words, metrics, and the line about this
- * writer that goes along with heartbeats.
+ * status.c - the volume as others see it: the JSON document, words, metrics, and the line about this writer that goes
+ * along with heartbeats.
  *
  * Reads the parts, changes nothing in them but the writer's info text.  The document is described in doc/json.md;
  * members are only ever added.  Memory: each text is the caller's.
@@ -12,6 +12,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+static struct hx_writer *writer_of(const struct hx_vol *v)
+{
+    return hx_session_writer(v->session);
+}
 
 /* One segment server, over all PGs in which it is a member: the worst of what is known. */
 struct member_sum {
@@ -44,7 +49,7 @@ static bool answers(enum hx_member_state s)
 
 static struct member_sum *sum_members(struct hx_vol *v)
 {
-    const struct hx_geometry *g = hx_writer_geometry(v->writer);
+    const struct hx_geometry *g = hx_writer_geometry(writer_of(v));
     uint64_t now = hx_vol_now(v);
     struct member_sum *sums = calloc(g->server_count ? g->server_count : 1, sizeof(*sums));
     if (!sums)
@@ -53,12 +58,12 @@ static struct member_sum *sum_members(struct hx_vol *v)
         for (unsigned slot = 0; slot < HX_COPIES; slot++) {
             struct member_sum *s = &sums[g->pgs[pg].server[slot]];
             struct hx_member_view m;
-            hx_writer_member(v->writer, pg, slot, now, &m);
+            hx_writer_member(writer_of(v), pg, slot, now, &m);
             if (!s->member || badness(m.state) > badness(s->state)) {
                 s->state = m.state;
                 s->last_error = m.last_error;
             }
-            uint64_t pgcl = hx_writer_pgcl(v->writer, pg).v;
+            uint64_t pgcl = hx_writer_pgcl(writer_of(v), pg).v;
             uint64_t lag = pgcl > m.scl.v ? pgcl - m.scl.v : 0;
             if (lag > s->lag)
                 s->lag = lag;
@@ -72,61 +77,13 @@ static struct member_sum *sum_members(struct hx_vol *v)
     return sums;
 }
 
-/* The PG with the fewest members that answer. */
-static unsigned weakest(struct hx_vol *v, uint32_t *ret_pg)
-{
-    const struct hx_geometry *g = hx_writer_geometry(v->writer);
-    unsigned fewest = HX_COPIES + 1;
-    for (uint32_t pg = 0; pg < g->pg_count; pg++) {
-        unsigned n = 0;
-        for (unsigned slot = 0; slot < HX_COPIES; slot++) {
-            struct hx_member_view m;
-            hx_writer_member(v->writer, pg, slot, hx_vol_now(v), &m);
-            n += answers(m.state);
-        }
-        if (n < fewest) {
-            fewest = n;
-            *ret_pg = pg;
-        }
-    }
-    return fewest;
-}
-
-static void silent_names(struct hx_vol *v, uint32_t pg, char *text, size_t cap)
-{
-    const struct hx_geometry *g = hx_writer_geometry(v->writer);
-    size_t n = 0;
-    text[0] = '\0';
-    for (unsigned slot = 0; slot < HX_COPIES; slot++) {
-        struct hx_member_view m;
-        hx_writer_member(v->writer, pg, slot, hx_vol_now(v), &m);
-        if (answers(m.state) || n + HX_NAME_MAX + 2 > cap)
-            continue;
-        n += (size_t)snprintf(text + n, cap - n, "%s%s", n ? " " : "", g->servers[g->pgs[pg].server[slot]].name);
-    }
-}
-
-void hx_vol_describe_quorum(struct hx_vol *v, bool writing, char *text, size_t cap)
-{
-    uint32_t pg = 0;
-    char names[300];
-    unsigned n = weakest(v, &pg), need = writing ? HX_WRITE_QUORUM : HX_READ_QUORUM;
-    silent_names(v, pg, names, sizeof names);
-    if (n < need)
-        snprintf(text, cap, "%s quorum missing: %u of 6 segment servers answer in PG %u (need %u); silent: %s",
-                 writing ? "write" : "read", n, pg, need, names);
-    else
-        snprintf(text, cap, "the segment servers are slow: %u of 6 answer in PG %u%s%s", n, pg,
-                 names[0] ? "; silent: " : "", names);
-}
-
 /* ---- what goes along with heartbeats ---- */
 void hx_vol_refresh_info(struct hx_vol *v)
 {
     struct hx_writer_stats w;
     struct hx_cache_stats c;
-    hx_writer_stats(v->writer, &w);
-    hx_cache_stats(v->cache, &c);
+    hx_writer_stats(writer_of(v), &w);
+    hx_cache_stats(hx_session_cache(v->session), &c);
     v->info_ms = hx_vol_now(v);
     for (size_t keep = 1024;; keep /= 2) { /* a very long mount point is cut until all fits */
         char where[1025];
@@ -134,99 +91,29 @@ void hx_vol_refresh_info(struct hx_vol *v)
         json_t *j = json_pack("{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:s}", "host", v->host, "pid",
                               (json_int_t)getpid(), "mount", where, "version", HX_VERSION, "user_bytes",
                               (json_int_t)c.user_bytes, "record_bytes", (json_int_t)w.record_bytes, "wire_bytes",
-                              (json_int_t)w.wire_bytes, "mtrs", (json_int_t)w.mtrs, "waiting", v->waiting);
+                              (json_int_t)w.wire_bytes, "mtrs", (json_int_t)w.mtrs, "waiting", hx_vol_waiting(v));
         char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
         json_decref(j);
         bool fits = text && strlen(text) < HX_WRITER_INFO_MAX;
         if (fits)
-            hx_writer_set_info(v->writer, text);
+            hx_writer_set_info(writer_of(v), text);
         free(text);
         if (fits || keep == 0)
             return;
     }
 }
 
-/* ---- room on the servers' disks ---- */
-void hx_vol_room_answer(struct hx_vol *v, struct hx_vol_ask *a, int err, struct hx_bytes whole)
+/* ---- who the other writer is ---- */
+void hx_vol_holder_text(const struct hx_lookup_sum *s, char *text, size_t cap)
 {
-    struct hx_reply_head head;
-    struct hx_bytes body;
-    struct hx_hello h;
-    (void)v;
-    if (err || hx_reply_decode(whole.p, whole.len, &head, &body) || head.status)
-        return;
-    struct hx_dec d = hx_dec_init(body.p, body.len);
-    if (hx_hello_decode(&h, &d))
-        return;
-    a->free_bytes = h.disk_free;
-}
-
-/* What two different servers of the zone of server I can both take; one that did not answer is taken to be like the
- * best of its zone.  False: nobody in that zone answered. */
-static bool zone_room(const struct hx_vol_round *r, uint32_t i, uint64_t *ret)
-{
-    uint64_t sum = 0, best = 0;
-    uint32_t silent = 0, count = 0;
-    for (uint32_t k = 0; k < r->count; k++) {
-        const struct hx_vol_ask *a = &r->asks[k];
-        if (strcmp(a->server->zone, r->asks[i].server->zone) != 0)
-            continue;
-        count++;
-        silent += !a->answered;
-        sum += a->free_bytes;
-        if (a->free_bytes > best)
-            best = a->free_bytes;
-    }
-    if (silent == count)
-        return false;
-    sum += silent * best;
-    *ret = sum / 2 < sum - best ? sum / 2 : sum - best;
-    return true;
-}
-
-/* Each page lies on two servers of each of three zones: the zone with the least room decides.  Servers that share a
- * disk are counted as if each had its own: they cannot be told apart from here. */
-static bool room_of(struct hx_vol *v, uint64_t *ret)
-{
-    uint64_t least = UINT64_MAX, room;
-    for (uint32_t i = 0; i < v->hello.count; i++)
-        if (zone_room(&v->hello, i, &room) && room < least)
-            least = room;
-    *ret = least;
-    return least != UINT64_MAX;
-}
-
-static int ask_room(struct hx_vol *v)
-{
-    const struct hx_geometry *g = hx_writer_geometry(v->writer);
-    struct hx_server *s = calloc(g->server_count, sizeof(*s));
-    if (!s)
-        return HX_E_NOMEM;
-    memcpy(s, g->servers, g->server_count * sizeof(*s));
-    hx_vol_round_stop(&v->hello);
-    free(v->hello_servers);
-    v->hello_servers = s;
-    v->hello.answer = hx_vol_room_answer;
-    v->room_ms = hx_vol_now(v);
-    return hx_vol_round_start(v, &v->hello, HX_MSG_HELLO, s, g->server_count);
-}
-
-int hx_vol_room(struct hx_vol *v, uint64_t *ret_bytes)
-{
-    uint64_t now = hx_vol_now(v), room;
-    if (!v->writer)
-        return HX_E_AGAIN;
-    if (v->hello.count && room_of(v, &room)) {
-        v->room_known = true;
-        v->room_bytes = room;
-    }
-    if ((v->state == HX_VOL_OPEN || v->state == HX_VOL_CLOSING) &&
-        (v->hello.count == 0 || now - v->room_ms >= HX_VOL_ROOM_AGE_MS))
-        (void)ask_room(v);
-    if (!v->room_known)
-        return HX_E_AGAIN;
-    *ret_bytes = v->room_bytes;
-    return 0;
+    json_t *j = json_loads(s->writer_text, 0, NULL);
+    const char *host = "?", *mount = "?";
+    json_int_t pid = 0;
+    if (json_unpack(j, "{s?s, s?s, s?I}", "host", &host, "mount", &mount, "pid", &pid) == 0)
+        snprintf(text, cap, "host %s, pid %lld, mounted on %s", host, (long long)pid, mount);
+    else
+        snprintf(text, cap, "a writer that did not say who it is");
+    json_decref(j);
 }
 
 /* ---- the document ---- */
@@ -238,23 +125,23 @@ struct verdict {
 
 static void judge(struct hx_vol *v, const struct member_sum *sums, struct verdict *ret)
 {
-    const struct hx_geometry *g = hx_writer_geometry(v->writer);
+    const struct hx_geometry *g = hx_writer_geometry(writer_of(v));
     unsigned down = 0;
     uint32_t pg = 0;
     *ret = (struct verdict){.state = "OK"};
-    if (v->state == HX_VOL_FENCED) {
+    if (hx_vol_state(v) == HX_VOL_FENCED) {
         ret->state = "FENCED";
         ret->code = HX_E_FENCED;
-        snprintf(ret->message, sizeof(ret->message), "%s; unmount: hexad umount %.200s", v->why, v->where);
+        snprintf(ret->message, sizeof(ret->message), "%s; unmount: hexad umount %.200s", hx_vol_why(v), v->where);
         return;
     }
     for (uint32_t i = 0; i < g->server_count; i++)
         down += sums[i].member && !answers(sums[i].state) && sums[i].state != HX_MEMBER_UNKNOWN;
-    unsigned fewest = weakest(v, &pg);
-    if (v->waiting[0]) {
+    unsigned fewest = hx_session_weakest(v->session, &pg);
+    if (hx_vol_waiting(v)[0]) {
         ret->state = "WAITING";
         ret->code = fewest < HX_READ_QUORUM ? HX_E_NO_READ_QUORUM : HX_E_NO_WRITE_QUORUM;
-        snprintf(ret->message, sizeof(ret->message), "%s", v->waiting);
+        snprintf(ret->message, sizeof(ret->message), "%s", hx_vol_waiting(v));
     } else if (down) {
         ret->state = "DEGRADED";
         ret->code = HX_E_DEGRADED;
@@ -268,7 +155,7 @@ static void judge(struct hx_vol *v, const struct member_sum *sums, struct verdic
 
 static json_t *segments_json(struct hx_vol *v, const struct member_sum *sums)
 {
-    const struct hx_geometry *g = hx_writer_geometry(v->writer);
+    const struct hx_geometry *g = hx_writer_geometry(writer_of(v));
     json_t *list = json_array();
     for (uint32_t i = 0; i < g->server_count; i++) {
         const struct member_sum *s = &sums[i];
@@ -288,9 +175,9 @@ static json_t *counters_json(struct hx_vol *v)
     struct hx_cache_stats c;
     struct hx_reader_stats r;
     struct hx_client_stats n;
-    hx_writer_stats(v->writer, &w);
-    hx_cache_stats(v->cache, &c);
-    hx_reader_stats(v->reader, &r);
+    hx_writer_stats(writer_of(v), &w);
+    hx_cache_stats(hx_session_cache(v->session), &c);
+    hx_reader_stats(hx_session_reader(v->session), &r);
     hx_client_stats(v->client, &n);
     json_t *j = json_object();
 #define COUNT(name, value) json_object_set_new(j, name, json_integer((json_int_t)(value)))
@@ -322,20 +209,21 @@ static json_t *counters_json(struct hx_vol *v)
 char *hx_vol_status_json(struct hx_vol *v, const struct hx_vol_usage *u)
 {
     struct verdict verdict;
-    struct member_sum *sums = v->writer ? sum_members(v) : NULL;
+    const struct hx_writer *w = writer_of(v);
+    struct member_sum *sums = w ? sum_members(v) : NULL;
     if (!sums)
         return NULL;
-    const struct hx_geometry *g = hx_writer_geometry(v->writer);
+    const struct hx_geometry *g = hx_writer_geometry(w);
     judge(v, sums, &verdict);
     json_t *j = json_pack(
         "{s:i, s:s, s:s, s:s, s:s, s:I, s:{s:s, s:I, s:s}, s:{s:I, s:I, s:I}, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
         "format", 1, "volume", v->name, "state", verdict.state, "message", verdict.message, "code", "", "epoch",
-        (json_int_t)hx_writer_epoch(v->writer).v, "writer", "host", v->host, "pid", (json_int_t)getpid(), "mount",
-        v->where, "lsn", "last", (json_int_t)hx_writer_last(v->writer).v, "vcl", (json_int_t)hx_writer_vcl(v->writer).v,
-        "vdl", (json_int_t)hx_writer_vdl(v->writer).v, "protection_groups", (json_int_t)g->pg_count, "pg_bytes",
+        (json_int_t)hx_writer_epoch(w).v, "writer", "host", v->host, "pid", (json_int_t)getpid(), "mount",
+        v->where, "lsn", "last", (json_int_t)hx_writer_last(w).v, "vcl", (json_int_t)hx_writer_vcl(w).v,
+        "vdl", (json_int_t)hx_writer_vdl(w).v, "protection_groups", (json_int_t)g->pg_count, "pg_bytes",
         (json_int_t)g->pg_bytes, "bytes", (json_int_t)(u->pages * HX_PAGE_SIZE), "bytes_used",
         (json_int_t)((u->pages - u->pages_free) * HX_PAGE_SIZE), "inodes", (json_int_t)u->inodes, "parked",
-        (json_int_t)v->parking.count, "fuse_requests", (json_int_t)u->requests);
+        (json_int_t)hx_vol_parked(v), "fuse_requests", (json_int_t)u->requests);
     if (j) {
         char code[16] = "";
         if (verdict.code)
@@ -364,7 +252,7 @@ static void say(FILE *f, const char *label, const char *fmt, ...)
 
 static void say_segments(FILE *f, struct hx_vol *v, const struct member_sum *sums)
 {
-    const struct hx_geometry *g = hx_writer_geometry(v->writer);
+    const struct hx_geometry *g = hx_writer_geometry(writer_of(v));
     fprintf(f, "%-16s %-12s %-8s %10s %10s  %s\n", "SEGMENT", "AZ", "STATE", "LAG", "ACK", "LAST");
     for (uint32_t i = 0; i < g->server_count; i++) {
         const struct member_sum *s = &sums[i];
@@ -379,7 +267,7 @@ static void say_segments(FILE *f, struct hx_vol *v, const struct member_sum *sum
 char *hx_vol_status_text(struct hx_vol *v, const struct hx_vol_usage *u)
 {
     struct verdict verdict;
-    struct member_sum *sums = v->writer ? sum_members(v) : NULL;
+    struct member_sum *sums = writer_of(v) ? sum_members(v) : NULL;
     char *text = NULL, total[24], used[24], a[24], b[24], c[24];
     size_t len;
     FILE *f = sums ? open_memstream(&text, &len) : NULL;
@@ -389,20 +277,20 @@ char *hx_vol_status_text(struct hx_vol *v, const struct hx_vol_usage *u)
     }
     struct hx_writer_stats w;
     struct hx_cache_stats cs;
-    hx_writer_stats(v->writer, &w);
-    hx_cache_stats(v->cache, &cs);
+    hx_writer_stats(writer_of(v), &w);
+    hx_cache_stats(hx_session_cache(v->session), &cs);
     judge(v, sums, &verdict);
     say(f, "volume", "%s   %s   %s used   epoch %llu (writer: %s pid %d, %s)", v->name,
         hx_format_size(u->pages * HX_PAGE_SIZE, total, sizeof total),
         hx_format_size((u->pages - u->pages_free) * HX_PAGE_SIZE, used, sizeof used),
-        (unsigned long long)hx_writer_epoch(v->writer).v, v->host, (int)getpid(), v->where);
+        (unsigned long long)hx_writer_epoch(writer_of(v)).v, v->host, (int)getpid(), v->where);
     say(f, "state", "%s", verdict.state);
     say(f, "status", "%s", verdict.message);
     if (verdict.code)
         say(f, "see", "HX%04d, hexad-errors(7)", hx_err_info(verdict.code)->code);
     say(f, "log", "last LSN %llu, VCL %llu, VDL %llu; %zu operations wait",
-        (unsigned long long)hx_writer_last(v->writer).v, (unsigned long long)hx_writer_vcl(v->writer).v,
-        (unsigned long long)hx_writer_vdl(v->writer).v, v->parking.count);
+        (unsigned long long)hx_writer_last(writer_of(v)).v, (unsigned long long)hx_writer_vcl(writer_of(v)).v,
+        (unsigned long long)hx_writer_vdl(writer_of(v)).v, hx_vol_parked(v));
     say(f, "bytes", "%s written by programs, %s in records, %s on the wire (to six)",
         hx_format_size(cs.user_bytes, a, sizeof a), hx_format_size(w.record_bytes, b, sizeof b),
         hx_format_size(w.wire_bytes, c, sizeof c));
@@ -420,7 +308,7 @@ static void metric(FILE *f, const char *name, const char *type, const char *help
 
 static void segment_metrics(FILE *f, struct hx_vol *v, const struct member_sum *sums)
 {
-    const struct hx_geometry *g = hx_writer_geometry(v->writer);
+    const struct hx_geometry *g = hx_writer_geometry(writer_of(v));
     fputs("# HELP hexad_segment_up Whether the segment server answers.\n# TYPE hexad_segment_up gauge\n", f);
     for (uint32_t i = 0; i < g->server_count; i++)
         fprintf(f, "hexad_segment_up{segment=\"%s\",zone=\"%s\"} %d\n", g->servers[i].name, g->servers[i].zone,
@@ -433,7 +321,7 @@ static void segment_metrics(FILE *f, struct hx_vol *v, const struct member_sum *
 
 char *hx_vol_metrics(struct hx_vol *v, const struct hx_vol_usage *u)
 {
-    struct member_sum *sums = v->writer ? sum_members(v) : NULL;
+    struct member_sum *sums = writer_of(v) ? sum_members(v) : NULL;
     char *text = NULL;
     size_t len;
     FILE *f = sums ? open_memstream(&text, &len) : NULL;
@@ -444,14 +332,14 @@ char *hx_vol_metrics(struct hx_vol *v, const struct hx_vol_usage *u)
     struct hx_writer_stats w;
     struct hx_cache_stats c;
     struct hx_reader_stats r;
-    hx_writer_stats(v->writer, &w);
-    hx_cache_stats(v->cache, &c);
-    hx_reader_stats(v->reader, &r);
-    metric(f, "epoch", "gauge", "Volume epoch of this writer.", (double)hx_writer_epoch(v->writer).v);
-    metric(f, "fenced", "gauge", "1 when a newer writer owns the volume.", v->state == HX_VOL_FENCED);
-    metric(f, "lsn_last", "gauge", "Last LSN allocated.", (double)hx_writer_last(v->writer).v);
-    metric(f, "lsn_vdl", "gauge", "Volume durable LSN.", (double)hx_writer_vdl(v->writer).v);
-    metric(f, "parked_operations", "gauge", "Operations that wait.", (double)v->parking.count);
+    hx_writer_stats(writer_of(v), &w);
+    hx_cache_stats(hx_session_cache(v->session), &c);
+    hx_reader_stats(hx_session_reader(v->session), &r);
+    metric(f, "epoch", "gauge", "Volume epoch of this writer.", (double)hx_writer_epoch(writer_of(v)).v);
+    metric(f, "fenced", "gauge", "1 when a newer writer owns the volume.", hx_vol_state(v) == HX_VOL_FENCED);
+    metric(f, "lsn_last", "gauge", "Last LSN allocated.", (double)hx_writer_last(writer_of(v)).v);
+    metric(f, "lsn_vdl", "gauge", "Volume durable LSN.", (double)hx_writer_vdl(writer_of(v)).v);
+    metric(f, "parked_operations", "gauge", "Operations that wait.", (double)hx_vol_parked(v));
     metric(f, "volume_bytes", "gauge", "Bytes in protection groups.", (double)u->pages * HX_PAGE_SIZE);
     metric(f, "volume_free_bytes", "gauge", "Of them, not allocated.", (double)u->pages_free * HX_PAGE_SIZE);
     metric(f, "fuse_requests_total", "counter", "Requests from the kernel.", (double)u->requests);

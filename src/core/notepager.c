@@ -1,10 +1,12 @@
 /*
  * notepager.c - the page cache as operations see it: the same pages, and a note of those that were missing.
  *
- * Does not fetch: the pump (vol.c) does, and wakes exactly the operations that lacked a page.  A page is noted once
- * per run of an operation.  Memory: one list that grows to the largest operation and stays.
+ * Does not fetch: the session does (session_ops.c), and wakes exactly the operations that lacked a page.  A page is
+ * noted once per run of an operation.  Memory: one list that grows to the largest operation and stays.
  */
-#include "vol_private.h"
+#include "notepager.h"
+
+#include "hexad/err.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /*
- * session.c - the FUSE session: mounts, takes requests from the device when the loop says that there are any.
+ * device.c - the FUSE session: mounts, takes requests from the device when the loop says that there are any.
  *
  * Own loop instead of libfuse's: device, sockets and timers are watched by one event loop in one thread, so a lone
  * commit passes no thread on its way.  At most HX_FUSE_BATCH requests in a row, then the rest of the loop.
@@ -74,7 +74,7 @@ static void gone(struct hx_mount *m)
     if (m->gone)
         return;
     m->gone = true;
-    hx_session_watch(m, false);
+    hx_device_watch(m, false);
     hx_mount_stop(m, 0);
 }
 
@@ -98,7 +98,7 @@ static void ready(void *ctx)
     hx_vol_kick(m->vol);
 }
 
-void hx_session_watch(struct hx_mount *m, bool on)
+void hx_device_watch(struct hx_mount *m, bool on)
 {
     if (on && !m->watch && !m->gone) {
         if (hx_watch_new(m->loop, fuse_session_fd(m->se), ready, m, &m->watch))
@@ -109,7 +109,7 @@ void hx_session_watch(struct hx_mount *m, bool on)
     }
 }
 
-int hx_session_mount(struct hx_mount *m)
+int hx_device_mount(struct hx_mount *m)
 {
     struct hx_place place;
     int err = make_session(m);
@@ -131,14 +131,14 @@ int hx_session_mount(struct hx_mount *m)
     err = hx_runfile_hold(&m->run, &place);
     if (err)
         hx_log(HX_LOG_WARN, "no run file: hexad umount will not be able to wait for this process");
-    hx_session_watch(m, true);
+    hx_device_watch(m, true);
     return m->watch ? 0 : HX_E_IO;
 }
 
 /* Whoever still waits was answered (hx_vol_abandon) or has gone with the kernel's side. */
-void hx_session_end(struct hx_mount *m)
+void hx_device_end(struct hx_mount *m)
 {
-    hx_session_watch(m, false);
+    hx_device_watch(m, false);
     if (!m->se)
         return;
     hx_note_free(m->note);

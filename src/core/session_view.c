@@ -1,0 +1,142 @@
+/*
+ * session_view.c - a session as others see it: which quorum is missing, and how much room the servers have.
+ *
+ * Decides nothing; the words go to people.  Memory: a copy of the list of servers while they are asked for room, for
+ * the geometry may be replaced meanwhile.
+ */
+#include "session_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- quorum ---- */
+static bool answers(const struct hx_session *s, uint32_t pg, unsigned slot)
+{
+    struct hx_member_view m;
+    hx_writer_member(s->writer, pg, slot, s->now_ms, &m);
+    return m.state == HX_MEMBER_OK || m.state == HX_MEMBER_BEHIND;
+}
+
+unsigned hx_session_weakest(const struct hx_session *s, uint32_t *ret_pg)
+{
+    const struct hx_geometry *g = hx_writer_geometry(s->writer);
+    unsigned fewest = HX_COPIES + 1;
+    for (uint32_t pg = 0; pg < g->pg_count; pg++) {
+        unsigned n = 0;
+        for (unsigned slot = 0; slot < HX_COPIES; slot++)
+            n += answers(s, pg, slot);
+        if (n < fewest) {
+            fewest = n;
+            *ret_pg = pg;
+        }
+    }
+    return fewest;
+}
+
+static void silent_names(const struct hx_session *s, uint32_t pg, char *text, size_t cap)
+{
+    const struct hx_geometry *g = hx_writer_geometry(s->writer);
+    size_t n = 0;
+    text[0] = '\0';
+    for (unsigned slot = 0; slot < HX_COPIES; slot++) {
+        if (answers(s, pg, slot) || n + HX_NAME_MAX + 2 > cap)
+            continue;
+        n += (size_t)snprintf(text + n, cap - n, "%s%s", n ? " " : "", g->servers[g->pgs[pg].server[slot]].name);
+    }
+}
+
+void hx_session_describe_quorum(const struct hx_session *s, bool writing, char *text, size_t cap)
+{
+    uint32_t pg = 0;
+    char names[300];
+    unsigned n = hx_session_weakest(s, &pg), need = writing ? HX_WRITE_QUORUM : HX_READ_QUORUM;
+    silent_names(s, pg, names, sizeof names);
+    if (n < need)
+        snprintf(text, cap, "%s quorum missing: %u of 6 segment servers answer in PG %u (need %u); silent: %s",
+                 writing ? "write" : "read", n, pg, need, names);
+    else
+        snprintf(text, cap, "the segment servers are slow: %u of 6 answer in PG %u%s%s", n, pg,
+                 names[0] ? "; silent: " : "", names);
+}
+
+/* ---- room on the servers' disks ---- */
+void hx_session_room_answer(struct hx_session *s, uint64_t call, int err, struct hx_bytes whole)
+{
+    struct hx_reply_head head;
+    struct hx_bytes body;
+    struct hx_hello h;
+    struct hx_session_ask *a = hx_session_round_over(s, &s->hello, call, err);
+    if (!a || err || hx_reply_decode(whole.p, whole.len, &head, &body) || head.status)
+        return;
+    struct hx_dec d = hx_dec_init(body.p, body.len);
+    if (hx_hello_decode(&h, &d))
+        return;
+    a->free_bytes = h.disk_free;
+}
+
+/* What two different servers of the zone of server I can both take; one that did not answer is taken to be like the
+ * best of its zone.  False: nobody in that zone answered. */
+static bool zone_room(const struct hx_session_asks *r, uint32_t i, uint64_t *ret)
+{
+    uint64_t sum = 0, best = 0;
+    uint32_t silent = 0, count = 0;
+    for (uint32_t k = 0; k < r->count; k++) {
+        const struct hx_session_ask *a = &r->ask[k];
+        if (strcmp(a->server->zone, r->ask[i].server->zone) != 0)
+            continue;
+        count++;
+        silent += !a->answered;
+        sum += a->free_bytes;
+        if (a->free_bytes > best)
+            best = a->free_bytes;
+    }
+    if (silent == count)
+        return false;
+    sum += silent * best;
+    *ret = sum / 2 < sum - best ? sum / 2 : sum - best;
+    return true;
+}
+
+/* Each page lies on two servers of each of three zones: the zone with the least room decides.  Servers that share a
+ * disk are counted as if each had its own: they cannot be told apart from here. */
+static bool room_of(const struct hx_session_asks *r, uint64_t *ret)
+{
+    uint64_t least = UINT64_MAX, room;
+    for (uint32_t i = 0; i < r->count; i++)
+        if (zone_room(r, i, &room) && room < least)
+            least = room;
+    *ret = least;
+    return least != UINT64_MAX;
+}
+
+static void ask_room(struct hx_session *s)
+{
+    const struct hx_geometry *g = hx_writer_geometry(s->writer);
+    struct hx_server *copy = calloc(g->server_count, sizeof(*copy));
+    if (!copy)
+        return;
+    memcpy(copy, g->servers, g->server_count * sizeof(*copy));
+    if (hx_session_round_start(s, &s->hello, HX_MSG_HELLO, copy, g->server_count, true))
+        free(copy);
+    else
+        s->room_ms = s->now_ms;
+}
+
+int hx_session_room(struct hx_session *s, uint64_t now_ms, uint64_t *ret_bytes)
+{
+    uint64_t room;
+    hx_session_set_now(s, now_ms);
+    if (!s->writer)
+        return HX_E_AGAIN;
+    if (s->hello.asks && room_of(s->hello.asks, &room)) {
+        s->room_known = true;
+        s->room_bytes = room;
+    }
+    if ((s->state == HX_SESSION_OPEN || s->state == HX_SESSION_CLOSING) &&
+        (!s->hello.asks || s->now_ms - s->room_ms >= HX_SESSION_ROOM_AGE_MS))
+        ask_room(s);
+    if (!s->room_known)
+        return HX_E_AGAIN;
+    *ret_bytes = s->room_bytes;
+    return 0;
+}
