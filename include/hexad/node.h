@@ -67,4 +67,26 @@ struct hx_node_stats {
 };
 void hx_node_stats(const struct hx_node *n, struct hx_node_stats *ret);
 
+/* What a segment holds just now, for checkers and status: some of it (promise, history, geometry before the next flush;
+ * hint, floor, gc always) may be lost by a crash.  Pure.  Pointers are borrowed until the next call on this node. */
+struct hx_segment_look {
+    struct hx_disk_place at;
+    uint64_t serial; /* moves whenever anything below may have changed */
+    struct hx_epoch promised;
+    struct hx_uuid owner;
+    const struct hx_history *history;
+    const struct hx_geometry *geometry; /* PG 0: the volume's; else as of FORMAT */
+    struct hx_lsn scl, highest;         /* complete to here; largest LSN held */
+    struct hx_lsn hint;                 /* highest VDL announced: what is at or below it cannot be annulled */
+    struct hx_lsn base, floor, gc;      /* base: files at or below it may be gone */
+    struct hx_lsn oldest;               /* reads below it are TOO_OLD */
+    uint64_t held, unknowns, damaged;   /* records above the hint; damaged places now, and since the start */
+    int error;                          /* why it answers nothing; 0 */
+    bool nospace;
+};
+uint64_t hx_node_changes(const struct hx_node *n); /* as serial, over all segments; also when one is made */
+size_t hx_node_places(const struct hx_node *n);
+void hx_node_look_at(const struct hx_node *n, size_t i, struct hx_segment_look *ret); /* i < places */
+int hx_node_look(const struct hx_node *n, struct hx_disk_place at, struct hx_segment_look *ret); /* HX_E_NO_SEGMENT */
+
 #endif

@@ -126,6 +126,7 @@ void hx_apply_hint(struct hx_seg *s, uint64_t vdl)
     struct hx_chain *c = &s->chain;
     if (vdl <= c->hint)
         return;
+    hx_seg_touch(s);
     while (c->held_count && c->held[c->held_at].lsn <= vdl) {
         struct hx_held *r = &c->held[c->held_at];
         if (r->valid && r->lsn <= c->scl)
@@ -162,6 +163,8 @@ void hx_apply_floor(struct hx_seg *s, uint64_t floor, uint64_t gc)
 {
     floor = floor < s->chain.hint ? floor : s->chain.hint;
     gc = gc < s->chain.hint ? gc : s->chain.hint;
+    if (floor > s->floor || gc > s->gc)
+        hx_seg_touch(s);
     s->floor = floor > s->floor ? floor : s->floor;
     s->gc = gc > s->gc ? gc : s->gc;
 }

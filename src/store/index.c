@@ -260,8 +260,10 @@ void hx_index_prune(struct hx_seg *s, uint32_t page)
     while (old != HX_NONE) {
         struct hx_node_rec *n = hx_index_node(x, old);
         uint32_t next = n->older;
-        if (hx_index_lsn(x, n) < lsn && lsn > s->oldest)
+        if (hx_index_lsn(x, n) < lsn && lsn > s->oldest) {
             s->oldest = lsn;
+            hx_seg_touch(s);
+        }
         detach(s, n);
         node_give(x, old);
         old = next;

@@ -66,11 +66,13 @@ int hx_node_add(struct hx_node *n, struct hx_seg *s)
     }
     n->segs[i] = s;
     n->seg_count++;
+    hx_seg_touch(s);
     return 0;
 }
 
 void hx_node_dirty(struct hx_node *n, struct hx_seg *s)
 {
+    hx_seg_touch(s);
     if (s->queued)
         return;
     if (hx_buf_grow(&n->dirty, &n->dirty_cap, n->dirty_count, sizeof *n->dirty)) {
@@ -232,6 +234,8 @@ void hx_node_request(struct hx_node *n, uint64_t now_ms, uint64_t time_us, uint6
         err = admit(n, &r);
         if (!err)
             err = hx_verbs_handle(n, &r);
+        if (r.seg) /* a refused one may have raised the promise */
+            hx_seg_touch(r.seg);
     }
     if (err)
         hx_out_plain(n, &r, err);
@@ -250,6 +254,7 @@ void hx_node_flush(struct hx_node *n)
         struct hx_seg *s = n->dirty[i];
         n->stats.flushes += s->meta_dirty || s->log.batch.len;
         hx_seg_flush(s);
+        hx_seg_touch(s);
     }
     hx_out_settle(n);
     for (size_t i = 0; i < count; i++) {

@@ -83,6 +83,7 @@ void hx_seg_poison(struct hx_seg *s, int why)
 {
     if (!s->error)
         s->error = why;
+    hx_seg_touch(s);
 }
 
 static int open_all(struct hx_seg *s, bool uneven)
@@ -156,6 +157,7 @@ int hx_seg_unknown(struct hx_seg *s, uint64_t from, uint64_t to, uint32_t page, 
         return err;
     s->unknowns[s->unknown_count++] = (struct hx_unknown){from, to, page, 0, blind};
     s->damaged++;
+    hx_seg_touch(s);
     return 0;
 }
 

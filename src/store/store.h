@@ -264,6 +264,7 @@ struct hx_unknown { /* a damaged record or run of them */
 struct hx_seg_env { /* what the segments of a node share */
     struct hx_uuid server;
     const char *name;
+    uint64_t changes;        /* counts what look.c calls touches */
     uint32_t log_file_bytes; /* 0: default */
     struct hx_bodies bodies;
     struct hx_frame_builder *builder;
@@ -297,6 +298,7 @@ struct hx_seg {
     struct hx_disk *disk;
     struct hx_disk_place at;
     struct hx_seg_env *env;
+    uint64_t serial;  /* of its last touch (look.c) */
     int error;        /* why it answers nothing: POISONED, CORRUPT, ...; 0 */
     bool nospace;     /* the last write found the disk full */
     bool meta_dirty, loading;
@@ -326,6 +328,7 @@ static inline struct hx_epoch hx_seg_top(const struct hx_seg *s)
 {
     return hx_history_top(&s->meta.history);
 }
+void hx_seg_touch(struct hx_seg *s); /* look.c: something that hx_node_look shows may have changed */
 void hx_seg_poison(struct hx_seg *s, int why);
 bool hx_seg_lost(const struct hx_seg *s, uint64_t lsn); /* is that record (or may it be) damaged here? */
 int hx_seg_unknown(struct hx_seg *s, uint64_t from, uint64_t to, uint32_t page, bool blind);

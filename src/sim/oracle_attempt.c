@@ -1,0 +1,275 @@
+/*
+ * oracle_attempt.c - openings, as far as messages show them: what each attempt decided, who wrote back, who is bound.
+ *
+ *   An attempt decides once: every history with its epoch on top that it sends is the same (I3).
+ *   It continues the highest history that was bound under a lower epoch, whatever the order in which answers arrive (I3).
+ *   Nobody is told to keep it before four members of every PG said that they are complete through its cut (I1).
+ *   The new entry is what the formula says, its cut is a CPL (I3, I5).
+ */
+#include "oracle_int.h"
+
+#include <stdlib.h>
+
+struct oc_attempt *oc_attempt_get(struct hx_oracle *o, uint64_t epoch, const uint8_t owner[16])
+{
+    for (size_t i = o->attempt_count; i-- > 0;)
+        if (o->attempts[i]->epoch == epoch && !memcmp(o->attempts[i]->owner.b, owner, 16))
+            return o->attempts[i];
+    struct oc_attempt **p = oc_grow(o, o->attempts, &o->attempt_cap, o->attempt_count + 1, sizeof(*p));
+    struct oc_attempt *a = p ? oc_zalloc(o, sizeof *a) : NULL;
+    if (p)
+        o->attempts = p;
+    if (!a)
+        return NULL;
+    a->epoch = epoch;
+    memcpy(a->owner.b, owner, 16);
+    p[o->attempt_count++] = a;
+    return a;
+}
+
+/* ---- the decision ---- */
+static bool is_cpl(const struct hx_oracle *o, const struct hx_history *h, size_t entries, uint64_t lsn)
+{
+    struct hx_history parent = {h->e, entries, 0};
+    if (lsn == 0)
+        return true;
+    const struct oc_rec *r = oc_rec_find(oc_epoch_find(o, oc_epoch_of(&parent, lsn)), lsn);
+    return r && r->flags & HX_REC_CPL;
+}
+
+static void check_entry(struct hx_oracle *o, const struct oc_attempt *a)
+{
+    const struct hx_history *h = &a->h;
+    if (h->count < 2) {
+        hx_sim_broken(o->s, "I3", "epoch %llu has no parent", (oc_ull)a->epoch);
+        return;
+    }
+    const struct hx_history_entry *e = &h->e[h->count - 1], *p = e - 1;
+    uint64_t most = e->vdl.v > p->end.v ? e->vdl.v : p->end.v;
+    if (e->end.v != most + p->lal || e->vdl.v < p->vdl.v || e->epoch.v <= p->epoch.v)
+        hx_sim_broken(o->s, "I3", "epoch %llu: end %llu is not max(%llu, %llu) + %llu", (oc_ull)a->epoch, (oc_ull)e->end.v,
+                      (oc_ull)e->vdl.v, (oc_ull)p->end.v, (oc_ull)p->lal);
+    else if (e->vdl.v != p->vdl.v && !is_cpl(o, h, h->count - 1, e->vdl.v))
+        hx_sim_broken(o->s, "I5", "epoch %llu is cut at LSN %llu, where no mini-transaction ends", (oc_ull)a->epoch,
+                      (oc_ull)e->vdl.v);
+}
+
+static void check_continues(struct hx_oracle *o, const struct oc_attempt *a, const struct oc_attempt *bound)
+{
+    if (!oc_continues(&a->h, &bound->h) && !oc_excuse(o, 0))
+        hx_sim_broken(o->s, "I3", "epoch %llu was decided without epoch %llu, which four members of PG 0 have adopted",
+                      (oc_ull)a->epoch, (oc_ull)bound->epoch);
+}
+
+/* Reads a history.  False: it is none. */
+static bool read_history(struct hx_history *h, const uint8_t *p, size_t len, size_t *ret_len)
+{
+    struct hx_dec d = hx_dec_init(p, len);
+    if (hx_history_decode(h, &d))
+        return false;
+    *ret_len = d.off;
+    return true;
+}
+
+/* A message of A names a history.  True: it is H'; false: the parent, for a laggard, or none. */
+static bool decide(struct hx_oracle *o, struct oc_attempt *a, const uint8_t *body, size_t len)
+{
+    if (len < 4 + 32)
+        return false;
+    uint64_t bytes = 4 + 32 * (uint64_t)hx_get_u32(body), hash;
+    if (bytes < 4 + 32 || bytes > len || hx_get_u64(body + bytes - 32) != a->epoch)
+        return false;
+    hash = oc_hash(body, bytes);
+    if (a->decided) {
+        if (hash != a->hash)
+            hx_sim_broken(o->s, "I3", "an opening of epoch %llu decided twice", (oc_ull)a->epoch);
+    } else if (read_history(&a->h, body, len, &len)) {
+        a->decided = true;
+        a->hash = hash;
+        check_entry(o, a);
+        const struct oc_attempt *best = NULL;
+        for (size_t i = 0; i < o->attempt_count; i++) {
+            const struct oc_attempt *b = o->attempts[i];
+            if (b->bound && b->epoch < a->epoch && (!best || b->epoch > best->epoch))
+                best = b;
+        }
+        if (best)
+            check_continues(o, a, best);
+    }
+    return a->decided;
+}
+
+/* ---- write-back ---- */
+void oc_attempt_repaired(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, uint32_t server, uint64_t through)
+{
+    if (pg >= 1u << 20)
+        return;
+    size_t cap = a->pg_cap * OC_SERVERS;
+    uint64_t *p = oc_grow(o, a->complete, &cap, (pg + 1) * (size_t)OC_SERVERS, sizeof *p);
+    if (!p)
+        return;
+    a->complete = p;
+    a->pg_cap = cap / OC_SERVERS;
+    uint64_t *at = &p[pg * (size_t)OC_SERVERS + server];
+    *at = through + 1 > *at ? through + 1 : *at;
+    struct oc_seg *s = oc_seg_get(o, server, pg);
+    if (s && through > s->repaired)
+        s->repaired = through;
+}
+
+/* Was SERVER a member of PG?  One that was wiped has another incarnation now. */
+static bool was_member(const struct hx_oracle *o, const struct hx_geometry *g, uint32_t pg, uint32_t server)
+{
+    const struct oc_server *v = &o->servers[server];
+    return oc_slot(g, pg, v->incarnation) >= 0 || (pg < v->seg_count && v->segs[pg].lied);
+}
+
+/* Members of PG that said that they are complete through NEED. */
+static unsigned complete(const struct hx_oracle *o, const struct oc_attempt *a, uint32_t pg, uint64_t need)
+{
+    uint64_t set = 0;
+    for (uint32_t k = 0; k < o->server_count && pg < a->pg_cap; k++)
+        if (a->complete[pg * (size_t)OC_SERVERS + k] > need && was_member(o, &a->g, pg, k))
+            set |= UINT64_C(1) << k;
+    return oc_count(set);
+}
+
+static void check_write_back(struct hx_oracle *o, const struct oc_attempt *a)
+{
+    uint64_t vdl = a->h.e[a->h.count - 1].vdl.v;
+    if (!a->g.pg_count)
+        hx_sim_broken(o->s, "I9", "epoch %llu is to be adopted before its geometry is stored", (oc_ull)a->epoch);
+    for (uint32_t pg = 0; pg < a->g.pg_count; pg++) {
+        uint64_t need = oc_log_last(o, pg, vdl);
+        unsigned n = complete(o, a, pg, need);
+        if (n < HX_WRITE_QUORUM)
+            hx_sim_broken(o->s, "I1", "epoch %llu is to be adopted, but only %u members of PG %u have its LSN %llu",
+                          (oc_ull)a->epoch, n, pg, (oc_ull)need);
+    }
+}
+
+/* ---- bound ---- */
+void oc_attempt_adopted(struct hx_oracle *o, struct oc_attempt *a, uint32_t server, uint64_t top)
+{
+    if (top != a->epoch || !a->decided)
+        return;
+    a->adopted |= UINT64_C(1) << server;
+    if (a->bound || oc_count(a->adopted) < HX_WRITE_QUORUM)
+        return;
+    a->bound = true;
+    for (size_t i = 0; i < o->attempt_count; i++) {
+        const struct oc_attempt *b = o->attempts[i];
+        if (b->decided && b->epoch > a->epoch)
+            check_continues(o, b, a);
+        else if (b != a && b->bound && b->epoch == a->epoch && !oc_excuse(o, 0))
+            hx_sim_broken(o->s, "I3", "epoch %llu was opened by two", (oc_ull)a->epoch);
+    }
+    if (!o->bound || o->bound->epoch < a->epoch)
+        o->bound = a;
+}
+
+/* ---- geometry ---- */
+static struct oc_growth *growth_of(struct hx_oracle *o, const struct hx_geometry *g)
+{
+    for (size_t i = o->growth_count; i-- > 0;)
+        if (hx_geometry_compare(&o->growths[i]->g, g) == 0)
+            return o->growths[i];
+    struct oc_growth **p = oc_grow(o, o->growths, &o->growth_cap, o->growth_count + 1, sizeof(*p));
+    struct oc_growth *n = p ? oc_zalloc(o, sizeof *n) : NULL;
+    if (p)
+        o->growths = p;
+    if (!n || hx_geometry_copy(&n->g, g)) {
+        free(n);
+        return NULL;
+    }
+    p[o->growth_count++] = n;
+    return n;
+}
+
+static void check_members(struct hx_oracle *o, const struct hx_geometry *g, uint32_t pg)
+{
+    uint64_t set = 0;
+    for (uint32_t k = 0; k < o->server_count && pg < o->pg_count; k++)
+        if (o->pgs[pg].formatted >> k & 1 && was_member(o, g, pg, k))
+            set |= UINT64_C(1) << k;
+    if (oc_count(set) < HX_WRITE_QUORUM)
+        hx_sim_broken(o->s, "I9", "PG %u is published with %u members made", pg, oc_count(set));
+}
+
+static void publish(struct hx_oracle *o, struct oc_growth *w)
+{
+    struct oc_epoch *e = oc_epoch_find(o, w->g.epoch.v);
+    w->published = true;
+    for (uint32_t pg = o->published; o->published && pg < w->g.pg_count; pg++)
+        check_members(o, &w->g, pg);
+    if (w->g.pg_count > o->published)
+        o->published = w->g.pg_count;
+    if (!e || w->g.pg_count <= e->g.pg_count)
+        return;
+    struct oc_pg_acks *p = oc_grow(o, e->pgs, &e->pg_cap, w->g.pg_count, sizeof *p);
+    if (p)
+        e->pgs = p;
+    struct hx_geometry copy = {0};
+    if (p && !hx_geometry_copy(&copy, &w->g)) {
+        hx_geometry_fini(&e->g);
+        e->g = copy;
+    }
+}
+
+void oc_attempt_stored(struct hx_oracle *o, uint32_t server, const uint8_t *body, size_t len)
+{
+    struct hx_geometry g = {0};
+    struct hx_dec d = hx_dec_init(body, len);
+    if (hx_geometry_decode(&g, &d))
+        return;
+    struct oc_growth *w = growth_of(o, &g);
+    if (w && !hx_geometry_equal(&w->g, &g))
+        hx_sim_broken(o->s, "I9", "two geometries are (epoch %llu, g %u, m %u)", (oc_ull)g.epoch.v, g.g, g.m);
+    hx_geometry_fini(&g);
+    if (!w)
+        return;
+    w->stored |= UINT64_C(1) << server;
+    if (!w->published && oc_count(w->stored) >= HX_WRITE_QUORUM)
+        publish(o, w);
+}
+
+static void sent_geometry(struct hx_oracle *o, struct oc_attempt *a, const uint8_t *body, size_t len)
+{
+    struct hx_geometry g = {0};
+    struct hx_dec d = hx_dec_init(body, len);
+    if (hx_geometry_decode(&g, &d))
+        return;
+    if (g.pg_count < o->published && !oc_excuse(o, 0))
+        hx_sim_broken(o->s, "I9", "epoch %llu stores a geometry of %u PGs, but %u were published", (oc_ull)a->epoch,
+                      g.pg_count, o->published);
+    if (!growth_of(o, &g)) {
+        hx_geometry_fini(&g);
+        return;
+    }
+    hx_geometry_fini(&a->g);
+    a->g = g;
+}
+
+void oc_attempt_sent(struct hx_oracle *o, uint32_t client, unsigned type, uint64_t epoch, const uint8_t owner[16],
+                     const uint8_t *body, size_t len)
+{
+    struct oc_attempt *a = oc_attempt_get(o, epoch, owner);
+    size_t used = 0;
+    if (!a)
+        return;
+    if (type == HX_MSG_GEOMETRY) {
+        sent_geometry(o, a, body, len);
+    } else if (type == HX_MSG_ADOPT) {
+        if (decide(o, a, body, len) && !a->told) {
+            a->told = true;
+            check_write_back(o, a);
+        }
+    } else if (type == HX_MSG_REPAIR) {
+        decide(o, a, body, len);
+        if (!a->decided || len < 4)
+            return;
+        used = 4 + 32 * (size_t)hx_get_u32(body);
+        if (used <= len)
+            oc_log_copies(o, "a repair by client", client, body + used, len - used, &a->h, a->h.e[a->h.count - 1].vdl.v);
+    }
+}

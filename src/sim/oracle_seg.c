@@ -1,0 +1,206 @@
+/*
+ * oracle_seg.c - what segments hold, as hx_node_look tells: everything that must only rise rises, over restarts never
+ * below what was answered; an SCL is the LSN of a record that is valid there.
+ *
+ * Within a life a look is compared with the one before, where something changed.  After a restart it is compared with
+ * what the server had answered: only that it must keep.
+ */
+#include "oracle_int.h"
+#include "server.h"
+
+#include <stdlib.h>
+
+bool oc_look(const struct hx_oracle *o, uint32_t server, uint32_t pg, struct hx_segment_look *ret)
+{
+    const struct hx_node *n = server < o->server_count ? o->servers[server].node : NULL;
+    struct hx_disk_place at = {o->s->volume, pg};
+    return n && !hx_node_look(n, at, ret);
+}
+
+void hx_oracle_attach(struct hx_oracle *o, uint32_t server, struct hx_node *node)
+{
+    struct oc_server *v = oc_server_get(o, server);
+    if (!v)
+        return;
+    v->node = node;
+    v->changes = UINT64_MAX;
+}
+
+void hx_oracle_restarted(struct hx_oracle *o, uint32_t server, bool kept_promises)
+{
+    struct oc_server *v = oc_server_get(o, server);
+    if (!v)
+        return;
+    v->node = NULL;
+    for (size_t i = 0; i < v->seg_count; i++) {
+        struct oc_seg *s = &v->segs[i];
+        s->fresh = true;
+        s->failed = false;
+        if (kept_promises)
+            continue;
+        s->lied = s->lied || s->exists;
+        s->exists = false;
+        s->answered_promise = s->answered_top = s->acked = s->repaired = 0;
+        s->g_epoch = s->g = s->m = 0;
+    }
+}
+
+void hx_oracle_disk_failed(struct hx_oracle *o, uint32_t server, uint32_t pg)
+{
+    struct oc_seg *s = oc_seg_get(o, server, pg);
+    if (s)
+        s->failed = true;
+}
+
+/* ---- histories ---- */
+/* The history has changed from s->h to what L shows: the SCL may sink to what is not cut off, and what was acknowledged
+ * above it is void. */
+static uint64_t after_cut(const struct hx_oracle *o, uint32_t pg, uint64_t scl, uint64_t cut)
+{
+    if (scl <= cut)
+        return scl;
+    return oc_log_last(o, pg, cut);
+}
+
+static void history_changed(struct hx_oracle *o, uint32_t server, uint32_t pg, struct oc_seg *s,
+                            const struct hx_segment_look *l)
+{
+    uint64_t top = oc_top(l->history), cut = s->seen ? oc_cut_between(&s->h, l->history) : UINT64_MAX;
+    if (!s->fresh && top < oc_top(&s->h))
+        hx_sim_broken(o->s, "I3", "server %u, PG %u: history %llu was replaced by the lower %llu", server, pg,
+                      (oc_ull)oc_top(&s->h), (oc_ull)top);
+    s->acked = after_cut(o, pg, s->acked, cut);
+    s->repaired = after_cut(o, pg, s->repaired, cut);
+    s->was.scl.v = after_cut(o, pg, s->was.scl.v, cut);
+    if (hx_history_copy(&s->h, l->history))
+        hx_sim_harness(o->s, "the oracle has no memory left");
+}
+
+/* ---- one segment ---- */
+static void check_scl(struct hx_oracle *o, uint32_t server, uint32_t pg, const struct oc_seg *s,
+                      const struct hx_segment_look *l, bool same_history)
+{
+    uint64_t scl = l->scl.v;
+    if (scl < s->acked && !s->lied)
+        hx_sim_broken(o->s, "I5", "server %u, PG %u: SCL is %llu, but %llu was acknowledged", server, pg, (oc_ull)scl,
+                      (oc_ull)s->acked);
+    if (!s->fresh && scl < s->was.scl.v)
+        hx_sim_broken(o->s, "I5", "server %u, PG %u: SCL fell from %llu to %llu", server, pg, (oc_ull)s->was.scl.v,
+                      (oc_ull)scl);
+    if (scl == 0 || (same_history && scl == s->was.scl.v))
+        return;
+    uint64_t epoch = oc_epoch_of(l->history, scl);
+    const struct oc_rec *r = epoch ? oc_rec_find(oc_epoch_find(o, epoch), scl) : NULL;
+    if (!r || r->pg != pg)
+        hx_sim_broken(o->s, "I4", "server %u, PG %u: SCL %llu is no record that is valid under its history (top %llu)",
+                      server, pg, (oc_ull)scl, (oc_ull)oc_top(l->history));
+}
+
+static void check_marks(struct hx_oracle *o, uint32_t server, uint32_t pg, const struct oc_seg *s,
+                        const struct hx_segment_look *l)
+{
+    if (l->hint.v > o->committed)
+        hx_sim_broken(o->s, "I5", "server %u, PG %u: takes VDL %llu for durable, but %llu is", server, pg,
+                      (oc_ull)l->hint.v, (oc_ull)o->committed);
+    if (l->oldest.v > l->floor.v && l->oldest.v > o->floor_told)
+        hx_sim_broken(o->s, "I10", "server %u, PG %u: versions below %llu are gone, but the read floor is %llu", server, pg,
+                      (oc_ull)l->oldest.v, (oc_ull)o->floor_told);
+    if (l->floor.v > o->floor_told || l->gc.v > o->gc_told)
+        hx_sim_broken(o->s, "I10", "server %u, PG %u: floor %llu, gc %llu, but %llu and %llu were announced", server, pg,
+                      (oc_ull)l->floor.v, (oc_ull)l->gc.v, (oc_ull)o->floor_told, (oc_ull)o->gc_told);
+    if (!s->fresh && (l->hint.v < s->was.hint.v || l->floor.v < s->was.floor.v || l->gc.v < s->was.gc.v ||
+                      l->oldest.v < s->was.oldest.v || l->base.v < s->was.base.v))
+        hx_sim_broken(o->s, "I5", "server %u, PG %u: VDL, floor, gc, oldest or base fell", server, pg);
+}
+
+static void check_geometry(struct hx_oracle *o, uint32_t server, uint32_t pg, struct oc_seg *s,
+                           const struct hx_segment_look *l)
+{
+    const struct hx_geometry *g = l->geometry;
+    bool lower = g->epoch.v != s->g_epoch ? g->epoch.v < s->g_epoch : g->g != s->g ? g->g < s->g : g->m < s->m;
+    if (lower && !s->fresh)
+        hx_sim_broken(o->s, "I5", "server %u, PG %u: geometry fell from (%llu, %u, %u) to (%llu, %u, %u)", server, pg,
+                      (oc_ull)s->g_epoch, s->g, s->m, (oc_ull)g->epoch.v, g->g, g->m);
+    s->g_epoch = g->epoch.v;
+    s->g = g->g;
+    s->m = g->m;
+}
+
+static void check(struct hx_oracle *o, uint32_t server, const struct hx_segment_look *l)
+{
+    uint32_t pg = l->at.pg;
+    struct oc_seg *s = oc_seg_get(o, server, pg);
+    if (!s || l->error)
+        return; /* it answers nothing: what it had answered is judged when it runs again */
+    uint64_t top = oc_top(l->history);
+    bool same = s->seen && !s->fresh && oc_top(&s->h) == top;
+    if (!same)
+        history_changed(o, server, pg, s, l);
+    if (l->promised.v < s->answered_promise || top < s->answered_top)
+        hx_sim_broken(o->s, "I5", "server %u, PG %u: promise %llu, history %llu, but it has answered %llu and %llu", server,
+                      pg, (oc_ull)l->promised.v, (oc_ull)top, (oc_ull)s->answered_promise, (oc_ull)s->answered_top);
+    if (!s->fresh && l->promised.v < s->was.promised.v)
+        hx_sim_broken(o->s, "I5", "server %u, PG %u: promise fell from %llu to %llu", server, pg,
+                      (oc_ull)s->was.promised.v, (oc_ull)l->promised.v);
+    if (top > l->promised.v)
+        hx_sim_broken(o->s, "I5", "server %u, PG %u: history %llu is above its promise %llu", server, pg, (oc_ull)top,
+                      (oc_ull)l->promised.v);
+    check_scl(o, server, pg, s, l, same);
+    check_marks(o, server, pg, s, l);
+    check_geometry(o, server, pg, s, l);
+    s->was = *l;
+    s->seen = true;
+    s->fresh = false;
+}
+
+void hx_oracle_server(struct hx_oracle *o, uint32_t server)
+{
+    struct oc_server *v = oc_server_get(o, server);
+    if (v && o->s->servers && v->node != o->s->servers[server].node)
+        hx_oracle_attach(o, server, o->s->servers[server].node);
+    if (!v || !v->node || o->blind || hx_sim_over(o->s) || v->changes == hx_node_changes(v->node))
+        return;
+    bool first = v->changes == UINT64_MAX;
+    v->changes = hx_node_changes(v->node);
+    for (size_t i = 0; i < hx_node_places(v->node); i++) {
+        struct hx_segment_look l;
+        hx_node_look_at(v->node, i, &l);
+        struct oc_seg *s = memcmp(l.at.volume.b, o->s->volume.b, 16) ? NULL : oc_seg_get(o, server, l.at.pg);
+        if (s && (!s->seen || s->fresh || l.serial != s->was.serial))
+            check(o, server, &l);
+    }
+    for (uint32_t pg = 0; first && pg < v->seg_count; pg++) {
+        struct hx_segment_look l;
+        if (v->segs[pg].exists && !oc_look(o, server, pg, &l))
+            hx_sim_broken(o->s, "I5", "server %u: PG %u is gone", server, pg);
+    }
+}
+
+/* ---- duplicates ---- */
+static bool same_look(const struct hx_segment_look *a, const struct hx_segment_look *b)
+{
+    return a->promised.v == b->promised.v && hx_uuid_eq(&a->owner, &b->owner) && a->scl.v == b->scl.v &&
+           a->highest.v == b->highest.v && a->hint.v == b->hint.v && a->base.v == b->base.v && a->floor.v == b->floor.v &&
+           a->gc.v == b->gc.v && a->oldest.v == b->oldest.v && a->held == b->held && a->unknowns == b->unknowns &&
+           a->error == b->error;
+}
+
+void hx_oracle_again(struct hx_oracle *o, uint32_t server, bool after)
+{
+    struct oc_server *v = oc_server_get(o, server);
+    if (!v || !v->node || o->blind || hx_sim_over(o->s))
+        return;
+    for (size_t i = 0; i < hx_node_places(v->node); i++) {
+        struct hx_segment_look l;
+        hx_node_look_at(v->node, i, &l);
+        struct oc_seg *s = oc_seg_get(o, server, l.at.pg);
+        if (!s)
+            return;
+        if (!after) {
+            s->again = l;
+            s->again_top = oc_top(l.history);
+        } else if (s->again.serial && (!same_look(&l, &s->again) || oc_top(l.history) != s->again_top)) {
+            hx_sim_broken(o->s, "I14", "server %u, PG %u: a request that came again changed what it holds", server, l.at.pg);
+        }
+    }
+}

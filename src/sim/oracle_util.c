@@ -1,0 +1,217 @@
+/*
+ * oracle_util.c - small things of the oracle: memory, histories read as the protocol says, who is where.
+ *
+ * Without memory nothing can be judged: the harness is told, and the oracle goes blind.
+ */
+#include "oracle_int.h"
+
+#include <stdlib.h>
+
+static void no_memory(struct hx_oracle *o)
+{
+    hx_sim_harness(o->s, "the oracle has no memory left");
+    o->blind = true;
+}
+
+void *oc_grow(struct hx_oracle *o, void *array, size_t *cap, size_t need, size_t size)
+{
+    if (need <= *cap)
+        return array;
+    size_t n = *cap ? *cap : 8;
+    while (n < need)
+        n *= 2;
+    uint8_t *p = realloc(array, n * size);
+    if (!p) {
+        no_memory(o);
+        return NULL;
+    }
+    memset(p + *cap * size, 0, (n - *cap) * size);
+    *cap = n;
+    return p;
+}
+
+void *oc_zalloc(struct hx_oracle *o, size_t size)
+{
+    void *p = calloc(1, size);
+    if (!p)
+        no_memory(o);
+    return p;
+}
+
+const uint8_t *oc_keep(struct hx_oracle *o, const uint8_t *p, size_t len)
+{
+    struct oc_chunk *c = o->arena;
+    if (!c || c->cap - c->used < len) {
+        size_t cap = len > (1u << 20) ? len : 1u << 20;
+        c = malloc(sizeof *c + cap);
+        if (!c) {
+            no_memory(o);
+            return NULL;
+        }
+        *c = (struct oc_chunk){o->arena, 0, cap};
+        o->arena = c;
+    }
+    uint8_t *at = c->bytes + c->used;
+    if (len)
+        memcpy(at, p, len);
+    c->used += len;
+    return at;
+}
+
+/* ---- histories ---- */
+uint64_t oc_top(const struct hx_history *h)
+{
+    return h->count ? h->e[h->count - 1].epoch.v : 0;
+}
+
+/* The entry whose LSNs begin last at or below LSN owns it, unless a later entry has cut it off.  Cuts rise, so the next
+ * entry's tells for all. */
+uint64_t oc_epoch_of(const struct hx_history *h, uint64_t lsn)
+{
+    size_t lo = 0, hi = h->count;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (h->e[mid].end.v < lsn)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    if (lo == 0 || (lo < h->count && lsn > h->e[lo].vdl.v))
+        return 0;
+    return h->e[lo - 1].epoch.v;
+}
+
+bool oc_valid(const struct hx_history *h, uint64_t lsn, uint64_t epoch)
+{
+    return epoch != 0 && oc_epoch_of(h, lsn) == epoch;
+}
+
+static bool same_entry(const struct hx_history_entry *a, const struct hx_history_entry *b)
+{
+    return a->epoch.v == b->epoch.v && a->vdl.v == b->vdl.v && a->end.v == b->end.v && a->lal == b->lal;
+}
+
+bool oc_continues(const struct hx_history *h, const struct hx_history *older)
+{
+    if (h->count < older->count)
+        return false;
+    for (size_t i = older->count; i-- > 0;) /* from the newest: where they differ, they differ there */
+        if (!same_entry(&h->e[i], &older->e[i]))
+            return false;
+    return true;
+}
+
+uint64_t oc_cut_between(const struct hx_history *was, const struct hx_history *now)
+{
+    size_t i = 0;
+    if (was->count && now->count >= was->count && same_entry(&was->e[was->count - 1], &now->e[was->count - 1]))
+        i = was->count; /* the usual case: histories that agree in an entry agree in all before it */
+    while (i < was->count && i < now->count && same_entry(&was->e[i], &now->e[i]))
+        i++;
+    return i < now->count ? now->e[i].vdl.v : UINT64_MAX;
+}
+
+uint64_t oc_hash(const uint8_t *p, size_t len)
+{
+    uint64_t h = len * UINT64_C(0x9e3779b97f4a7c15) + 1, x = 0;
+    for (; len >= 8; p += 8, len -= 8) {
+        memcpy(&x, p, 8);
+        h = (h ^ x) * UINT64_C(0x9ddfea08eb382d69);
+        h ^= h >> 32;
+    }
+    for (x = 0; len; len--)
+        x = x << 8 | *p++;
+    h = (h ^ x) * UINT64_C(0x9ddfea08eb382d69);
+    return h ^ h >> 29;
+}
+
+/* ---- who is where ---- */
+struct oc_epoch *oc_newest(const struct hx_oracle *o)
+{
+    return o->epoch_count ? o->epochs[o->epoch_count - 1] : NULL;
+}
+
+struct oc_epoch *oc_epoch_find(const struct hx_oracle *o, uint64_t epoch)
+{
+    struct oc_epoch *e = oc_newest(o);
+    if (!e || e->epoch == epoch)
+        return e;
+    size_t lo = 0, hi = o->epoch_count;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (o->epochs[mid]->epoch < epoch)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < o->epoch_count && o->epochs[lo]->epoch == epoch ? o->epochs[lo] : NULL;
+}
+
+struct oc_pg *oc_pg_get(struct hx_oracle *o, uint32_t pg)
+{
+    if (pg >= 1u << 20)
+        return NULL;
+    if (pg >= o->pg_count) {
+        struct oc_pg *p = oc_grow(o, o->pgs, &o->pg_cap, pg + 1, sizeof *p);
+        if (!p)
+            return NULL;
+        o->pgs = p;
+        o->pg_count = pg + 1;
+    }
+    return &o->pgs[pg];
+}
+
+struct oc_server *oc_server_get(struct hx_oracle *o, uint32_t server)
+{
+    if (server >= OC_SERVERS)
+        return NULL;
+    if (server >= o->server_count) {
+        struct oc_server *p = oc_grow(o, o->servers, &o->server_cap, server + 1, sizeof *p);
+        if (!p)
+            return NULL;
+        o->servers = p;
+        o->server_count = server + 1;
+    }
+    return &o->servers[server];
+}
+
+struct oc_seg *oc_seg_get(struct hx_oracle *o, uint32_t server, uint32_t pg)
+{
+    struct oc_server *v = oc_server_get(o, server);
+    if (!v || pg >= 1u << 20)
+        return NULL;
+    if (pg >= v->seg_count) {
+        struct oc_seg *p = oc_grow(o, v->segs, &v->seg_cap, pg + 1, sizeof *p);
+        if (!p)
+            return NULL;
+        v->segs = p;
+        v->seg_count = pg + 1;
+    }
+    return &v->segs[pg];
+}
+
+int oc_slot(const struct hx_geometry *g, uint32_t pg, const uint8_t incarnation[16])
+{
+    if (pg >= g->pg_count)
+        return -1;
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        if (!memcmp(g->servers[g->pgs[pg].server[i]].incarnation.b, incarnation, 16))
+            return (int)i;
+    return -1;
+}
+
+bool oc_doubt(const struct hx_oracle *o, uint32_t pg)
+{
+    for (size_t i = 0; i < o->server_count; i++)
+        if (pg < o->servers[i].seg_count && o->servers[i].segs[pg].lied)
+            return true;
+    return false;
+}
+
+bool oc_excuse(struct hx_oracle *o, uint32_t pg)
+{
+    if (!oc_doubt(o, pg))
+        return false;
+    o->excused++;
+    return true;
+}
