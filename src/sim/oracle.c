@@ -1,9 +1,9 @@
 /*
- * oracle.c - the oracle as a whole, and what it judges of sessions: openings, VDL and VCL, what programs were told,
- * what caches are filled with (oracle.h).
+ * oracle.c - the oracle as a whole, and what it judges of sessions: openings, VDL and VCL, what programs were
+ * told, what caches are filled with (oracle.h).
  *
- * Openings may be told late: an attempt that was bound, and then overtaken, still opens when its last answer arrives.  It
- * takes its place among the epochs, and is cut where the next one says.
+ * Openings may be told late: an attempt that was bound, and then overtaken, still opens when its last answer
+ * arrives.  It takes its place among the epochs, and is cut where the next one says.
  */
 #include "oracle_int.h"
 
@@ -102,16 +102,19 @@ void hx_oracle_sent(struct hx_oracle *o, uint32_t client, const uint8_t *msg, si
         const struct oc_epoch *e = oc_epoch_find(o, epoch);
         uint64_t r = hx_get_u64(body);
         if (!e || r > e->vdl)
-            hx_sim_broken(o->s, "I6", "client %u asks for pages at %llu in epoch %llu, which four of every PG do not hold",
-                          client, (oc_ull)r, (oc_ull)epoch);
+            hx_sim_broken(
+                o->s, "I6",
+                "client %u asks for pages at %llu in epoch %llu, which four of every PG do not hold", client,
+                (oc_ull)r, (oc_ull)epoch);
         else if (r < e->floor)
-            hx_sim_broken(o->s, "I10", "client %u asks for pages at %llu, below its read floor %llu", client, (oc_ull)r,
-                          (oc_ull)e->floor);
+            hx_sim_broken(o->s, "I10", "client %u asks for pages at %llu, below its read floor %llu", client,
+                          (oc_ull)r, (oc_ull)e->floor);
     }
 }
 
 /* ---- openings ---- */
-/* Was LSN of a lower epoch lost to lies?  Only where fewer than four members that kept what they said have it. */
+/* Was LSN of a lower epoch lost to lies?  Only where fewer than four members that kept what they said have
+ * it. */
 static bool lost_to_lies(struct hx_oracle *o, const struct oc_epoch *e, uint64_t lsn)
 {
     for (uint32_t pg = 0; pg < e->g.pg_count; pg++) {
@@ -134,13 +137,15 @@ static void check_kept(struct hx_oracle *o, const struct oc_epoch *n)
             break;
         uint64_t last = e->rec_count ? e->end + e->rec_count : 0;
         if (last > n->end)
-            hx_sim_broken(o->s, "I3", "epoch %llu begins above %llu, but epoch %llu has written LSN %llu", (oc_ull)n->epoch,
-                          (oc_ull)n->end, (oc_ull)e->epoch, (oc_ull)last);
+            hx_sim_broken(o->s, "I3", "epoch %llu begins above %llu, but epoch %llu has written LSN %llu",
+                          (oc_ull)n->epoch, (oc_ull)n->end, (oc_ull)e->epoch, (oc_ull)last);
         if (e->vdl <= n->vdl0)
             continue;
         if (!lost_to_lies(o, e, e->vdl))
-            hx_sim_broken(o->s, "I1", "epoch %llu is cut at %llu, but four members of every PG held LSN %llu of epoch %llu",
-                          (oc_ull)n->epoch, (oc_ull)n->vdl0, (oc_ull)e->vdl, (oc_ull)e->epoch);
+            hx_sim_broken(
+                o->s, "I1",
+                "epoch %llu is cut at %llu, but four members of every PG held LSN %llu of epoch %llu",
+                (oc_ull)n->epoch, (oc_ull)n->vdl0, (oc_ull)e->vdl, (oc_ull)e->epoch);
         e->vdl = n->vdl0;
     }
 }
@@ -151,8 +156,8 @@ static void check_whole(struct hx_oracle *o, const struct oc_epoch *before, cons
     for (uint64_t lsn = before->end + 1; lsn <= n->vdl0; lsn++) {
         if (oc_rec_find(before, lsn))
             continue;
-        hx_sim_broken(o->s, "I3", "epoch %llu is cut at %llu, but LSN %llu was never written", (oc_ull)n->epoch,
-                      (oc_ull)n->vdl0, (oc_ull)lsn);
+        hx_sim_broken(o->s, "I3", "epoch %llu is cut at %llu, but LSN %llu was never written",
+                      (oc_ull)n->epoch, (oc_ull)n->vdl0, (oc_ull)lsn);
         return;
     }
 }
@@ -164,11 +169,12 @@ static void check_geometry(struct hx_oracle *o, const struct oc_epoch *n)
         if (hx_geometry_equal(&o->growths[i]->g, &n->g))
             w = o->growths[i];
     if (!w || !w->published)
-        hx_sim_broken(o->s, "I9", "epoch %llu opened with a geometry of %u PGs that four of PG 0 have not stored",
+        hx_sim_broken(o->s, "I9",
+                      "epoch %llu opened with a geometry of %u PGs that four of PG 0 have not stored",
                       (oc_ull)n->epoch, n->g.pg_count);
     if (n->g.pg_count < o->published && n == oc_newest(o) && !oc_excuse(o, 0))
-        hx_sim_broken(o->s, "I9", "epoch %llu opened with %u PGs, but %u were published", (oc_ull)n->epoch, n->g.pg_count,
-                      o->published);
+        hx_sim_broken(o->s, "I9", "epoch %llu opened with %u PGs, but %u were published", (oc_ull)n->epoch,
+                      n->g.pg_count, o->published);
 }
 
 static const struct oc_attempt *bound_as(const struct hx_oracle *o, const struct hx_history *h)
@@ -222,15 +228,15 @@ static void insert(struct hx_oracle *o, struct oc_epoch *n)
         n->cut = p[i + 1]->vdl0;
         n->ceiling = p[i + 1]->end;
         if (!oc_continues(&p[i + 1]->h, &n->h) && !oc_excuse(o, 0))
-            hx_sim_broken(o->s, "I3", "epoch %llu opened, but the history of epoch %llu has not got it", (oc_ull)n->epoch,
-                          (oc_ull)p[i + 1]->epoch);
+            hx_sim_broken(o->s, "I3", "epoch %llu opened, but the history of epoch %llu has not got it",
+                          (oc_ull)n->epoch, (oc_ull)p[i + 1]->epoch);
     }
     if (i == 0)
         return;
     struct oc_epoch *before = p[i - 1];
     if (!oc_continues(&n->h, &before->h) && !oc_excuse(o, 0))
-        hx_sim_broken(o->s, "I3", "the history of epoch %llu has not got epoch %llu, which was open", (oc_ull)n->epoch,
-                      (oc_ull)before->epoch);
+        hx_sim_broken(o->s, "I3", "the history of epoch %llu has not got epoch %llu, which was open",
+                      (oc_ull)n->epoch, (oc_ull)before->epoch);
     before->cut = n->vdl0;
     before->ceiling = n->end;
     if (i + 1 < o->epoch_count)
@@ -239,7 +245,8 @@ static void insert(struct hx_oracle *o, struct oc_epoch *n)
     oc_log_cut(o, before);
 }
 
-void hx_oracle_opened(struct hx_oracle *o, uint32_t client, const struct hx_history *h, const struct hx_geometry *g)
+void hx_oracle_opened(struct hx_oracle *o, uint32_t client, const struct hx_history *h,
+                      const struct hx_geometry *g)
 {
     if (o->blind || hx_sim_over(o->s) || h->count == 0)
         return;
@@ -247,7 +254,8 @@ void hx_oracle_opened(struct hx_oracle *o, uint32_t client, const struct hx_hist
     if (!o->pg_pages)
         o->pg_pages = g->pg_bytes / HX_PAGE_SIZE;
     if (!bound_as(o, h)) {
-        hx_sim_broken(o->s, "I3", "client %u opened epoch %llu, but no four members of PG 0 have adopted that history",
+        hx_sim_broken(o->s, "I3",
+                      "client %u opened epoch %llu, but no four members of PG 0 have adopted that history",
                       client, (oc_ull)epoch);
         return;
     }
@@ -279,8 +287,8 @@ static struct oc_client *client_of(struct hx_oracle *o, uint32_t client)
     return &o->clients[client];
 }
 
-void hx_oracle_writer(struct hx_oracle *o, uint32_t client, struct hx_epoch epoch, struct hx_lsn vdl, struct hx_lsn vcl,
-                      struct hx_lsn last)
+void hx_oracle_writer(struct hx_oracle *o, uint32_t client, struct hx_epoch epoch, struct hx_lsn vdl,
+                      struct hx_lsn vcl, struct hx_lsn last)
 {
     struct oc_client *c = client_of(o, client);
     if (!c || o->blind || hx_sim_over(o->s))
@@ -289,26 +297,28 @@ void hx_oracle_writer(struct hx_oracle *o, uint32_t client, struct hx_epoch epoc
         return;
     const struct oc_epoch *e = oc_epoch_find(o, epoch.v);
     if (!e || e->client != client) {
-        hx_sim_broken(o->s, "I3", "client %u writes epoch %llu, which it has not opened", client, (oc_ull)epoch.v);
+        hx_sim_broken(o->s, "I3", "client %u writes epoch %llu, which it has not opened", client,
+                      (oc_ull)epoch.v);
         return;
     }
     uint64_t from = vdl.v > e->end ? vdl.v : e->end;
     const struct oc_rec *r = oc_rec_find(e, vdl.v);
     if (epoch.v < c->epoch || (epoch.v == c->epoch && (vdl.v < c->vdl || vcl.v < c->vcl || last.v < c->last)))
-        hx_sim_broken(o->s, "I5", "client %u: epoch %llu, VDL %llu, VCL %llu, last %llu after %llu, %llu, %llu, %llu", client,
-                      (oc_ull)epoch.v, (oc_ull)vdl.v, (oc_ull)vcl.v, (oc_ull)last.v, (oc_ull)c->epoch, (oc_ull)c->vdl,
-                      (oc_ull)c->vcl, (oc_ull)c->last);
+        hx_sim_broken(o->s, "I5",
+                      "client %u: epoch %llu, VDL %llu, VCL %llu, last %llu after %llu, %llu, %llu, %llu",
+                      client, (oc_ull)epoch.v, (oc_ull)vdl.v, (oc_ull)vcl.v, (oc_ull)last.v, (oc_ull)c->epoch,
+                      (oc_ull)c->vdl, (oc_ull)c->vcl, (oc_ull)c->last);
     else if (vdl.v > vcl.v || (vcl.v > last.v && vcl.v != e->vdl0 && vcl.v != e->end))
-        hx_sim_broken(o->s, "I5", "client %u: VDL %llu, VCL %llu, last %llu are not in order", client, (oc_ull)vdl.v,
-                      (oc_ull)vcl.v, (oc_ull)last.v);
+        hx_sim_broken(o->s, "I5", "client %u: VDL %llu, VCL %llu, last %llu are not in order", client,
+                      (oc_ull)vdl.v, (oc_ull)vcl.v, (oc_ull)last.v);
     else if (vdl.v > e->vdl || vcl.v > (e->walked > e->vdl0 ? e->walked : e->vdl0))
-        hx_sim_broken(o->s, "I5", "client %u: VDL %llu, VCL %llu, but four of every PG hold %llu, %llu", client,
-                      (oc_ull)vdl.v, (oc_ull)vcl.v, (oc_ull)e->vdl, (oc_ull)e->walked);
+        hx_sim_broken(o->s, "I5", "client %u: VDL %llu, VCL %llu, but four of every PG hold %llu, %llu",
+                      client, (oc_ull)vdl.v, (oc_ull)vcl.v, (oc_ull)e->vdl, (oc_ull)e->walked);
     else if (vdl.v != e->vdl0 && !(r && r->flags & HX_REC_CPL))
         hx_sim_broken(o->s, "I5", "client %u: no mini-transaction ends at VDL %llu", client, (oc_ull)vdl.v);
     else if (last.v > from + e->lal)
-        hx_sim_broken(o->s, "I5", "client %u allocated LSN %llu, beyond %llu + %llu", client, (oc_ull)last.v, (oc_ull)from,
-                      (oc_ull)e->lal);
+        hx_sim_broken(o->s, "I5", "client %u allocated LSN %llu, beyond %llu + %llu", client, (oc_ull)last.v,
+                      (oc_ull)from, (oc_ull)e->lal);
     *c = (struct oc_client){epoch.v, vdl.v, vcl.v, last.v};
 }
 
@@ -321,15 +331,18 @@ void hx_oracle_durable(struct hx_oracle *o, uint32_t client, struct hx_epoch epo
         hx_sim_broken(o->s, "I3", "client %u says durable in epoch %llu, which it has not opened", client,
                       (oc_ull)epoch.v);
     else if (lsn.v > e->vdl && lsn.v > e->end)
-        hx_sim_broken(o->s, "I1", "client %u: a program was told that LSN %llu of epoch %llu is durable; %llu is", client,
+        hx_sim_broken(o->s, "I1",
+                      "client %u: a program was told that LSN %llu of epoch %llu is durable; %llu is", client,
                       (oc_ull)lsn.v, (oc_ull)epoch.v, (oc_ull)e->vdl);
     else if (lsn.v > e->cut && lsn.v > e->end && !o->excused)
-        hx_sim_broken(o->s, "I1", "client %u: a program was told that LSN %llu of epoch %llu is durable, but it was cut at %llu",
-                      client, (oc_ull)lsn.v, (oc_ull)epoch.v, (oc_ull)e->cut);
+        hx_sim_broken(
+            o->s, "I1",
+            "client %u: a program was told that LSN %llu of epoch %llu is durable, but it was cut at %llu",
+            client, (oc_ull)lsn.v, (oc_ull)epoch.v, (oc_ull)e->cut);
 }
 
-void hx_oracle_filled(struct hx_oracle *o, uint32_t client, struct hx_epoch epoch, struct hx_lsn r, uint64_t page,
-                      const uint8_t *data)
+void hx_oracle_filled(struct hx_oracle *o, uint32_t client, struct hx_epoch epoch, struct hx_lsn r,
+                      uint64_t page, const uint8_t *data)
 {
     if (o->blind || hx_sim_over(o->s) || !o->pg_pages)
         return;
@@ -337,14 +350,16 @@ void hx_oracle_filled(struct hx_oracle *o, uint32_t client, struct hx_epoch epoc
     static const uint8_t zeros[HX_PAGE_SIZE];
     uint64_t lsn;
     if (!e || e->client != client || r.v > e->vdl) {
-        hx_sim_broken(o->s, "I6", "client %u takes page %llu at %llu of epoch %llu, which is not durable", client,
-                      (oc_ull)page, (oc_ull)r.v, (oc_ull)epoch.v);
+        hx_sim_broken(o->s, "I6", "client %u takes page %llu at %llu of epoch %llu, which is not durable",
+                      client, (oc_ull)page, (oc_ull)r.v, (oc_ull)epoch.v);
         return;
     }
     if (r.v > e->cut)
         return;
-    const uint8_t *want = oc_page_at(o, (uint32_t)(page / o->pg_pages), (uint32_t)(page % o->pg_pages), r.v, &lsn);
+    const uint8_t *want =
+        oc_page_at(o, (uint32_t)(page / o->pg_pages), (uint32_t)(page % o->pg_pages), r.v, &lsn);
     if (memcmp(want, data ? data : zeros, HX_PAGE_SIZE))
-        hx_sim_broken(o->s, "I6", "client %u: page %llu at %llu is not what its records make of it (to LSN %llu)", client,
+        hx_sim_broken(o->s, "I6",
+                      "client %u: page %llu at %llu is not what its records make of it (to LSN %llu)", client,
                       (oc_ull)page, (oc_ull)r.v, (oc_ull)lsn);
 }

@@ -1,9 +1,9 @@
 /*
- * oracle_answer.c - what servers answer: acknowledgements are counted, reads compared with the fold, inventories with
- * the log.
+ * oracle_answer.c - what servers answer: acknowledgements are counted, reads compared with the fold,
+ * inventories with the log.
  *
- * An answer counts when it is given out, whether it arrives or not: what the server holds it holds.  So what the oracle
- * counts is never below what a writer can count.
+ * An answer counts when it is given out, whether it arrives or not: what the server holds it holds.  So what
+ * the oracle counts is never below what a writer can count.
  */
 #include "oracle_int.h"
 
@@ -45,8 +45,10 @@ void oc_committed(struct hx_oracle *o, struct oc_epoch *e)
             e->vdl = e->walked;
     }
     if (e->vdl > e->cut && was <= e->cut && !oc_excuse(o, pg))
-        hx_sim_broken(o->s, "I2", "LSN %llu of epoch %llu got its fourth acknowledgement, but a later epoch cut it at %llu",
-                      (oc_ull)e->vdl, (oc_ull)e->epoch, (oc_ull)e->cut);
+        hx_sim_broken(
+            o->s, "I2",
+            "LSN %llu of epoch %llu got its fourth acknowledgement, but a later epoch cut it at %llu",
+            (oc_ull)e->vdl, (oc_ull)e->epoch, (oc_ull)e->cut);
     if (e->vdl <= e->cut && e->vdl > o->committed)
         o->committed = e->vdl;
 }
@@ -59,8 +61,9 @@ static struct oc_seg *answered(struct hx_oracle *o, const struct ask *q, uint32_
         return NULL;
     s->exists = true;
     if (q->epoch < s->answered_promise)
-        hx_sim_broken(o->s, "I2", "server %u answers a %s of epoch %llu for PG %u after it has promised %llu", q->server,
-                      hx_msg_type_name(q->type), (oc_ull)q->epoch, pg, (oc_ull)s->answered_promise);
+        hx_sim_broken(o->s, "I2", "server %u answers a %s of epoch %llu for PG %u after it has promised %llu",
+                      q->server, hx_msg_type_name(q->type), (oc_ull)q->epoch, pg,
+                      (oc_ull)s->answered_promise);
     if (s->failed)
         hx_sim_broken(o->s, "I12", "server %u answers a %s for PG %u after a flush has failed", q->server,
                       hx_msg_type_name(q->type), pg);
@@ -68,7 +71,8 @@ static struct oc_seg *answered(struct hx_oracle *o, const struct ask *q, uint32_
     return s;
 }
 
-/* The segment says that it is complete through SCL under its own history, whose top is the epoch of the request. */
+/* The segment says that it is complete through SCL under its own history, whose top is the epoch of the
+ * request. */
 static void take_scl(struct hx_oracle *o, const struct ask *q, uint32_t pg, uint64_t scl)
 {
     struct hx_segment_look look;
@@ -77,10 +81,12 @@ static void take_scl(struct hx_oracle *o, const struct ask *q, uint32_t pg, uint
         return;
     if (oc_look(o, q->server, pg, &look)) {
         if (scl > look.scl.v)
-            hx_sim_broken(o->s, "I5", "server %u answers SCL %llu for PG %u, but it is complete through %llu only",
+            hx_sim_broken(o->s, "I5",
+                          "server %u answers SCL %llu for PG %u, but it is complete through %llu only",
                           q->server, (oc_ull)scl, pg, (oc_ull)look.scl.v);
         if (oc_top(look.history) != q->epoch)
-            hx_sim_broken(o->s, "I2", "server %u acknowledges epoch %llu in PG %u, but its history ends with %llu",
+            hx_sim_broken(o->s, "I2",
+                          "server %u acknowledges epoch %llu in PG %u, but its history ends with %llu",
                           q->server, (oc_ull)q->epoch, pg, (oc_ull)oc_top(look.history));
     }
     s->answered_top = q->epoch > s->answered_top ? q->epoch : s->answered_top;
@@ -138,8 +144,8 @@ static void check_entry(struct hx_oracle *o, const struct ask *q, const struct h
     }
     if (!r || r->pg != q->pg || r->prev != i->prev.v || (r->flags & HX_REC_CPL) != (i->flags & HX_INV_CPL) ||
         hx_crc32c(hx_crc32c(0, head, sizeof head), r->payload, r->len) != i->sum)
-        hx_sim_broken(o->s, "I2", "server %u: LSN %llu of epoch %llu in PG %u is not what was written", q->server,
-                      (oc_ull)i->lsn.v, (oc_ull)i->epoch.v, q->pg);
+        hx_sim_broken(o->s, "I2", "server %u: LSN %llu of epoch %llu in PG %u is not what was written",
+                      q->server, (oc_ull)i->lsn.v, (oc_ull)i->epoch.v, q->pg);
 }
 
 static bool in_unknown(const struct hx_inventory *v, uint64_t lsn)
@@ -151,7 +157,8 @@ static bool in_unknown(const struct hx_inventory *v, uint64_t lsn)
 }
 
 /* Everything that the member acknowledged above its hint is listed, or said to be damaged. */
-static void check_complete(struct hx_oracle *o, const struct ask *q, const struct hx_inventory *v, const struct oc_seg *s)
+static void check_complete(struct hx_oracle *o, const struct ask *q, const struct hx_inventory *v,
+                           const struct oc_seg *s)
 {
     const struct oc_pg *p = oc_pg_get(o, q->pg);
     uint32_t k = 0;
@@ -164,7 +171,8 @@ static void check_complete(struct hx_oracle *o, const struct ask *q, const struc
         while (k < v->entry_count && v->entries[k].lsn.v < p->log[i])
             k++;
         if ((k == v->entry_count || v->entries[k].lsn.v != p->log[i]) && !in_unknown(v, p->log[i])) {
-            hx_sim_broken(o->s, "I11", "server %u acknowledged LSN %llu of PG %u, but its inventory has not got it",
+            hx_sim_broken(o->s, "I11",
+                          "server %u acknowledged LSN %llu of PG %u, but its inventory has not got it",
                           q->server, (oc_ull)p->log[i], q->pg);
             return;
         }
@@ -184,21 +192,22 @@ static void on_fence(struct hx_oracle *o, const struct ask *q)
     }
     uint64_t top = oc_top(&v.history);
     if (top < s->answered_top)
-        hx_sim_broken(o->s, "I5", "server %u answers with history %llu, but it has had %llu", q->server, (oc_ull)top,
-                      (oc_ull)s->answered_top);
+        hx_sim_broken(o->s, "I5", "server %u answers with history %llu, but it has had %llu", q->server,
+                      (oc_ull)top, (oc_ull)s->answered_top);
     for (uint32_t i = 0; i < v.entry_count && !hx_sim_over(o->s); i++)
         check_entry(o, q, &v.entries[i]);
     if (!s->lied)
         check_complete(o, q, &v, s);
     if (v.scl.v < s->acked && !s->lied)
-        hx_sim_broken(o->s, "I5", "server %u says SCL %llu for PG %u, but it has acknowledged %llu", q->server,
-                      (oc_ull)v.scl.v, q->pg, (oc_ull)s->acked);
+        hx_sim_broken(o->s, "I5", "server %u says SCL %llu for PG %u, but it has acknowledged %llu",
+                      q->server, (oc_ull)v.scl.v, q->pg, (oc_ull)s->acked);
     hx_inventory_fini(&v);
 }
 
 static void on_repair(struct hx_oracle *o, const struct ask *q)
 {
-    struct oc_attempt *a = q->a_len == 8 && answered(o, q, q->pg) ? oc_attempt_get(o, q->epoch, q->owner) : NULL;
+    struct oc_attempt *a =
+        q->a_len == 8 && answered(o, q, q->pg) ? oc_attempt_get(o, q->epoch, q->owner) : NULL;
     if (a)
         oc_attempt_repaired(o, a, q->pg, q->server, hx_get_u64(q->a));
 }
@@ -210,14 +219,15 @@ static void on_fetch(struct hx_oracle *o, const struct ask *q)
         return;
     bool own = !q->q[20] && oc_look(o, q->server, q->pg, &look);
     if (own && oc_top(look.history) != q->epoch)
-        hx_sim_broken(o->s, "I4", "server %u gives records of PG %u under epoch %llu, but its history ends with %llu",
+        hx_sim_broken(o->s, "I4",
+                      "server %u gives records of PG %u under epoch %llu, but its history ends with %llu",
                       q->server, q->pg, (oc_ull)q->epoch, (oc_ull)oc_top(look.history));
     oc_log_copies(o, "a FETCH from server", q->server, q->a, q->a_len, own ? look.history : NULL, UINT64_MAX);
 }
 
 /* ---- reads ---- */
-static void compare(struct hx_oracle *o, uint32_t server, uint32_t pg, uint32_t page, uint64_t r, const uint8_t *head,
-                    const uint8_t *data)
+static void compare(struct hx_oracle *o, uint32_t server, uint32_t pg, uint32_t page, uint64_t r,
+                    const uint8_t *head, const uint8_t *data)
 {
     uint64_t lsn, says = hx_get_u64(head + 8);
     const uint8_t *want = oc_page_at(o, pg, page, r, &lsn);
@@ -228,16 +238,18 @@ static void compare(struct hx_oracle *o, uint32_t server, uint32_t pg, uint32_t 
     if (memcmp(want, data, HX_PAGE_SIZE)) {
         while (want[i] == data[i])
             i++;
-        hx_sim_broken(o->s, "I6", "server %u: PG %u page %u at %llu differs from byte %zu on (records to %llu, it says %llu)",
-                      server, pg, page, (oc_ull)r, i, (oc_ull)lsn, (oc_ull)says);
+        hx_sim_broken(
+            o->s, "I6",
+            "server %u: PG %u page %u at %llu differs from byte %zu on (records to %llu, it says %llu)",
+            server, pg, page, (oc_ull)r, i, (oc_ull)lsn, (oc_ull)says);
     } else if (lsn != says) {
-        hx_sim_broken(o->s, "I6", "server %u: PG %u page %u at %llu has records to LSN %llu, it says %llu", server, pg,
-                      page, (oc_ull)r, (oc_ull)lsn, (oc_ull)says);
+        hx_sim_broken(o->s, "I6", "server %u: PG %u page %u at %llu has records to LSN %llu, it says %llu",
+                      server, pg, page, (oc_ull)r, (oc_ull)lsn, (oc_ull)says);
     }
 }
 
-void oc_read_check(struct hx_oracle *o, uint32_t server, uint64_t epoch, uint32_t pg, const uint8_t *ask, size_t ask_len,
-                   const uint8_t *p, size_t len)
+void oc_read_check(struct hx_oracle *o, uint32_t server, uint64_t epoch, uint32_t pg, const uint8_t *ask,
+                   size_t ask_len, const uint8_t *p, size_t len)
 {
     if (ask_len < 12)
         return;
@@ -247,9 +259,11 @@ void oc_read_check(struct hx_oracle *o, uint32_t server, uint64_t epoch, uint32_
     struct hx_segment_look look;
     if (ask_len != 12 + 4 * (size_t)n || len < (size_t)n * HX_READ_PAGE_BYTES)
         return;
-    if (oc_look(o, server, pg, &look) && (oc_top(look.history) != epoch || r > look.scl.v || r < look.oldest.v))
-        hx_sim_broken(o->s, "I6", "server %u reads PG %u at %llu in epoch %llu; it has %llu to %llu of epoch %llu", server,
-                      pg, (oc_ull)r, (oc_ull)epoch, (oc_ull)look.oldest.v, (oc_ull)look.scl.v,
+    if (oc_look(o, server, pg, &look) &&
+        (oc_top(look.history) != epoch || r > look.scl.v || r < look.oldest.v))
+        hx_sim_broken(o->s, "I6",
+                      "server %u reads PG %u at %llu in epoch %llu; it has %llu to %llu of epoch %llu",
+                      server, pg, (oc_ull)r, (oc_ull)epoch, (oc_ull)look.oldest.v, (oc_ull)look.scl.v,
                       (oc_ull)oc_top(look.history));
     if (e ? r > e->cut : r > o->committed)
         return; /* of a log that is void now; whoever asked is fenced */
@@ -260,8 +274,8 @@ void oc_read_check(struct hx_oracle *o, uint32_t server, uint64_t epoch, uint32_
         if (raw && end - data < HX_PAGE_SIZE)
             return;
         if (raw && hx_crc32c(0, data, HX_PAGE_SIZE) != hx_get_u32(head + 4))
-            hx_sim_broken(o->s, "I11", "server %u: PG %u page %u: the bytes are not those of the checksum", server, pg,
-                          hx_get_u32(ask + 12 + 4 * (size_t)i));
+            hx_sim_broken(o->s, "I11", "server %u: PG %u page %u: the bytes are not those of the checksum",
+                          server, pg, hx_get_u32(ask + 12 + 4 * (size_t)i));
         if (head[0] != HX_READ_CORRUPT)
             compare(o, server, pg, hx_get_u32(ask + 12 + 4 * (size_t)i), r, head, raw ? data : NULL);
         data += raw ? HX_PAGE_SIZE : 0;
@@ -278,9 +292,15 @@ void hx_oracle_answered(struct hx_oracle *o, uint32_t server, const uint8_t *req
     memcpy(v->incarnation, answer + P_SERVER, 16);
     if (hx_get_u32(answer + P_STATUS) || memcmp(request + Q_VOLUME, o->s->volume.b, 16))
         return;
-    struct ask q = {.server = server, .pg = hx_get_u32(request + Q_PG), .type = hx_get_u16(request + Q_TYPE),
-                    .epoch = hx_get_u64(request + Q_EPOCH), .owner = request + Q_OWNER, .incarnation = v->incarnation,
-                    .q = request + HX_MSG_HEAD, .a = answer + HX_REPLY_HEAD, .q_len = request_len - HX_MSG_HEAD,
+    struct ask q = {.server = server,
+                    .pg = hx_get_u32(request + Q_PG),
+                    .type = hx_get_u16(request + Q_TYPE),
+                    .epoch = hx_get_u64(request + Q_EPOCH),
+                    .owner = request + Q_OWNER,
+                    .incarnation = v->incarnation,
+                    .q = request + HX_MSG_HEAD,
+                    .a = answer + HX_REPLY_HEAD,
+                    .q_len = request_len - HX_MSG_HEAD,
                     .a_len = answer_len - HX_REPLY_HEAD};
     struct oc_pg *p;
     switch (q.type) {

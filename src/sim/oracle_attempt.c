@@ -1,10 +1,11 @@
 /*
- * oracle_attempt.c - openings, as far as messages show them: what each attempt decided, who wrote back, who is bound.
+ * oracle_attempt.c - openings, as far as messages show them: what each attempt decided, who wrote back, who
+ * is bound.
  *
  *   An attempt decides once: every history with its epoch on top that it sends is the same (I3).
- *   It continues the highest history that was bound under a lower epoch, whatever the order in which answers arrive (I3).
- *   Nobody is told to keep it before four members of every PG said that they are complete through its cut (I1).
- *   The new entry is what the formula says, its cut is a CPL (I3, I5).
+ *   It continues the highest history that was bound under a lower epoch, whatever the order in which answers
+ * arrive (I3). Nobody is told to keep it before four members of every PG said that they are complete through
+ * its cut (I1). The new entry is what the formula says, its cut is a CPL (I3, I5).
  */
 #include "oracle_int.h"
 
@@ -47,17 +48,18 @@ static void check_entry(struct hx_oracle *o, const struct oc_attempt *a)
     const struct hx_history_entry *e = &h->e[h->count - 1], *p = e - 1;
     uint64_t most = e->vdl.v > p->end.v ? e->vdl.v : p->end.v;
     if (e->end.v != most + p->lal || e->vdl.v < p->vdl.v || e->epoch.v <= p->epoch.v)
-        hx_sim_broken(o->s, "I3", "epoch %llu: end %llu is not max(%llu, %llu) + %llu", (oc_ull)a->epoch, (oc_ull)e->end.v,
-                      (oc_ull)e->vdl.v, (oc_ull)p->end.v, (oc_ull)p->lal);
+        hx_sim_broken(o->s, "I3", "epoch %llu: end %llu is not max(%llu, %llu) + %llu", (oc_ull)a->epoch,
+                      (oc_ull)e->end.v, (oc_ull)e->vdl.v, (oc_ull)p->end.v, (oc_ull)p->lal);
     else if (e->vdl.v != p->vdl.v && !is_cpl(o, h, h->count - 1, e->vdl.v))
-        hx_sim_broken(o->s, "I5", "epoch %llu is cut at LSN %llu, where no mini-transaction ends", (oc_ull)a->epoch,
-                      (oc_ull)e->vdl.v);
+        hx_sim_broken(o->s, "I5", "epoch %llu is cut at LSN %llu, where no mini-transaction ends",
+                      (oc_ull)a->epoch, (oc_ull)e->vdl.v);
 }
 
 static void check_continues(struct hx_oracle *o, const struct oc_attempt *a, const struct oc_attempt *bound)
 {
     if (!oc_continues(&a->h, &bound->h) && !oc_excuse(o, 0))
-        hx_sim_broken(o->s, "I3", "epoch %llu was decided without epoch %llu, which four members of PG 0 have adopted",
+        hx_sim_broken(o->s, "I3",
+                      "epoch %llu was decided without epoch %llu, which four members of PG 0 have adopted",
                       (oc_ull)a->epoch, (oc_ull)bound->epoch);
 }
 
@@ -100,7 +102,8 @@ static bool decide(struct hx_oracle *o, struct oc_attempt *a, const uint8_t *bod
 }
 
 /* ---- write-back ---- */
-void oc_attempt_repaired(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, uint32_t server, uint64_t through)
+void oc_attempt_repaired(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, uint32_t server,
+                         uint64_t through)
 {
     if (pg >= 1u << 20)
         return;
@@ -138,12 +141,14 @@ static void check_write_back(struct hx_oracle *o, const struct oc_attempt *a)
 {
     uint64_t vdl = a->h.e[a->h.count - 1].vdl.v;
     if (!a->g.pg_count)
-        hx_sim_broken(o->s, "I9", "epoch %llu is to be adopted before its geometry is stored", (oc_ull)a->epoch);
+        hx_sim_broken(o->s, "I9", "epoch %llu is to be adopted before its geometry is stored",
+                      (oc_ull)a->epoch);
     for (uint32_t pg = 0; pg < a->g.pg_count; pg++) {
         uint64_t need = oc_log_last(o, pg, vdl);
         unsigned n = complete(o, a, pg, need);
         if (n < HX_WRITE_QUORUM)
-            hx_sim_broken(o->s, "I1", "epoch %llu is to be adopted, but only %u members of PG %u have its LSN %llu",
+            hx_sim_broken(o->s, "I1",
+                          "epoch %llu is to be adopted, but only %u members of PG %u have its LSN %llu",
                           (oc_ull)a->epoch, n, pg, (oc_ull)need);
     }
 }
@@ -240,8 +245,8 @@ static void sent_geometry(struct hx_oracle *o, struct oc_attempt *a, const uint8
     if (hx_geometry_decode(&g, &d))
         return;
     if (g.pg_count < o->published && !oc_excuse(o, 0))
-        hx_sim_broken(o->s, "I9", "epoch %llu stores a geometry of %u PGs, but %u were published", (oc_ull)a->epoch,
-                      g.pg_count, o->published);
+        hx_sim_broken(o->s, "I9", "epoch %llu stores a geometry of %u PGs, but %u were published",
+                      (oc_ull)a->epoch, g.pg_count, o->published);
     if (!growth_of(o, &g)) {
         hx_geometry_fini(&g);
         return;
@@ -250,8 +255,8 @@ static void sent_geometry(struct hx_oracle *o, struct oc_attempt *a, const uint8
     a->g = g;
 }
 
-void oc_attempt_sent(struct hx_oracle *o, uint32_t client, unsigned type, uint64_t epoch, const uint8_t owner[16],
-                     const uint8_t *body, size_t len)
+void oc_attempt_sent(struct hx_oracle *o, uint32_t client, unsigned type, uint64_t epoch,
+                     const uint8_t owner[16], const uint8_t *body, size_t len)
 {
     struct oc_attempt *a = oc_attempt_get(o, epoch, owner);
     size_t used = 0;
@@ -270,6 +275,7 @@ void oc_attempt_sent(struct hx_oracle *o, uint32_t client, unsigned type, uint64
             return;
         used = 4 + 32 * (size_t)hx_get_u32(body);
         if (used <= len)
-            oc_log_copies(o, "a repair by client", client, body + used, len - used, &a->h, a->h.e[a->h.count - 1].vdl.v);
+            oc_log_copies(o, "a repair by client", client, body + used, len - used, &a->h,
+                          a->h.e[a->h.count - 1].vdl.v);
     }
 }

@@ -1,9 +1,9 @@
 /*
- * oracle_end.c - the end: all live members of a PG have the same history, the same SCL, and every page as the official
- * log makes it.
+ * oracle_end.c - the end: all live members of a PG have the same history, the same SCL, and every page as the
+ * official log makes it.
  *
- * Pages are read through the door that clients use (READ).  Nothing else may be under way in the nodes: what they want to
- * send meanwhile is dropped.
+ * Pages are read through the door that clients use (READ).  Nothing else may be under way in the nodes: what
+ * they want to send meanwhile is dropped.
  */
 #include "oracle_int.h"
 
@@ -12,13 +12,18 @@
 #define BATCH 256u /* pages in one READ */
 #define BODY (12u + 4u * BATCH)
 
-static void read_batch(struct hx_oracle *o, uint32_t server, const struct oc_epoch *e, uint32_t pg, uint64_t r,
-                       uint64_t from, uint32_t n)
+static void read_batch(struct hx_oracle *o, uint32_t server, const struct oc_epoch *e, uint32_t pg,
+                       uint64_t r, uint64_t from, uint32_t n)
 {
     uint8_t msg[HX_MSG_HEAD + BODY];
     struct oc_server *v = &o->servers[server];
-    struct hx_msg_head h = {.type = HX_MSG_READ, .req_id = UINT64_MAX - from, .volume = o->s->volume,
-                            .epoch = HX_EPOCH(e->epoch), .pg = pg, .g = e->g.g, .m = e->g.m};
+    struct hx_msg_head h = {.type = HX_MSG_READ,
+                            .req_id = UINT64_MAX - from,
+                            .volume = o->s->volume,
+                            .epoch = HX_EPOCH(e->epoch),
+                            .pg = pg,
+                            .g = e->g.g,
+                            .m = e->g.m};
     memcpy(h.server.b, v->incarnation, 16);
     hx_put_u64(msg + HX_MSG_HEAD, r);
     hx_put_u32(msg + HX_MSG_HEAD + 8, n);
@@ -41,9 +46,10 @@ static void read_batch(struct hx_oracle *o, uint32_t server, const struct oc_epo
             continue;
         }
         for (uint32_t i = 0; i < n; i++)
-            if (b.len >= (i + 1) * (size_t)HX_READ_PAGE_BYTES && b.p[i * (size_t)HX_READ_PAGE_BYTES] == HX_READ_CORRUPT)
-                hx_sim_broken(o->s, "I15", "server %u, PG %u: page %llu is still damaged at the end", server, pg,
-                              (oc_ull)(from + i));
+            if (b.len >= (i + 1) * (size_t)HX_READ_PAGE_BYTES &&
+                b.p[i * (size_t)HX_READ_PAGE_BYTES] == HX_READ_CORRUPT)
+                hx_sim_broken(o->s, "I15", "server %u, PG %u: page %llu is still damaged at the end", server,
+                              pg, (oc_ull)(from + i));
         oc_read_check(o, server, e->epoch, pg, body.p, body.len, b.p, b.len);
     }
 }
@@ -59,10 +65,12 @@ static uint64_t pages_used(const struct hx_oracle *o, uint32_t pg)
 }
 
 /* Is the server no member, out, or complete? */
-static bool complete(const struct hx_oracle *o, const struct oc_epoch *e, uint32_t pg, uint32_t server, uint64_t skip)
+static bool complete(const struct hx_oracle *o, const struct oc_epoch *e, uint32_t pg, uint32_t server,
+                     uint64_t skip)
 {
     struct hx_segment_look l;
-    if (skip >> server & 1 || server >= o->server_count || oc_slot(&e->g, pg, o->servers[server].incarnation) < 0)
+    if (skip >> server & 1 || server >= o->server_count ||
+        oc_slot(&e->g, pg, o->servers[server].incarnation) < 0)
         return true;
     return oc_look(o, server, pg, &l) && !l.error && !l.unknowns && oc_top(l.history) == e->epoch &&
            l.scl.v == oc_log_last(o, pg, UINT64_MAX);
@@ -85,7 +93,8 @@ bool hx_oracle_settled(struct hx_oracle *o, uint64_t skip)
     return true;
 }
 
-static void end_member(struct hx_oracle *o, uint32_t server, const struct oc_epoch *e, uint32_t pg, uint64_t scl)
+static void end_member(struct hx_oracle *o, uint32_t server, const struct oc_epoch *e, uint32_t pg,
+                       uint64_t scl)
 {
     struct hx_segment_look l;
     if (!oc_look(o, server, pg, &l)) {
@@ -93,9 +102,11 @@ static void end_member(struct hx_oracle *o, uint32_t server, const struct oc_epo
         return;
     }
     if (l.error || oc_top(l.history) != e->epoch || l.scl.v != scl || l.unknowns) {
-        hx_sim_broken(o->s, "I15", "server %u, PG %u at the end: error %d, history %llu of %llu, SCL %llu of %llu, %llu damaged",
-                      server, pg, l.error, (oc_ull)oc_top(l.history), (oc_ull)e->epoch, (oc_ull)l.scl.v, (oc_ull)scl,
-                      (oc_ull)l.unknowns);
+        hx_sim_broken(
+            o->s, "I15",
+            "server %u, PG %u at the end: error %d, history %llu of %llu, SCL %llu of %llu, %llu damaged",
+            server, pg, l.error, (oc_ull)oc_top(l.history), (oc_ull)e->epoch, (oc_ull)l.scl.v, (oc_ull)scl,
+            (oc_ull)l.unknowns);
         return;
     }
     uint64_t most = pages_used(o, pg);

@@ -1,15 +1,17 @@
 /*
  * oracle_int.h - what the files of the oracle share (oracle.h says what it judges).
  *
- *   oracle.c          sessions: opened, writer, durable, filled          oracle_log.c   records, frames, APPEND
- *   oracle_attempt.c  openings: FENCE, REPAIR, ADOPT; who is bound       oracle_page.c  versions of pages, folds
- *   oracle_answer.c   what servers answer: acks, reads, inventories      oracle_seg.c   what segments hold
- *   oracle_end.c      the end                                            oracle_util.c  histories, sets, memory
+ *   oracle.c          sessions: opened, writer, durable, filled          oracle_log.c   records, frames,
+ * APPEND oracle_attempt.c  openings: FENCE, REPAIR, ADOPT; who is bound       oracle_page.c  versions of
+ * pages, folds oracle_answer.c   what servers answer: acks, reads, inventories      oracle_seg.c   what
+ * segments hold oracle_end.c      the end                                            oracle_util.c histories,
+ * sets, memory
  *
- * Words.  Attempt: one (epoch, owner).  Bound: four members of PG 0 answered ADOPT of its history; every later opening
- * must continue it.  Opened: a session said so.  Committed: LSN that four members of every PG hold, by their answers.
- * Cut of an epoch: the vdl of the next opened one; what it has above that is annulled.
- * Memory: everything is owned by the oracle until hx_oracle_free; payloads lie in an arena that only grows.
+ * Words.  Attempt: one (epoch, owner).  Bound: four members of PG 0 answered ADOPT of its history; every
+ * later opening must continue it.  Opened: a session said so.  Committed: LSN that four members of every PG
+ * hold, by their answers. Cut of an epoch: the vdl of the next opened one; what it has above that is
+ * annulled. Memory: everything is owned by the oracle until hx_oracle_free; payloads lie in an arena that
+ * only grows.
  */
 #ifndef HX_SIM_ORACLE_INT_H
 #define HX_SIM_ORACLE_INT_H
@@ -31,10 +33,10 @@ struct oc_rec { /* of an epoch; index = LSN - end - 1 */
     uint16_t len;
     uint8_t kind, flags;
 };
-struct oc_frame { /* as first sent */
+struct oc_frame {               /* as first sent */
     uint64_t first, last, mark; /* mark: crc of head and body */
 };
-struct oc_pg_acks { /* of one PG in one epoch */
+struct oc_pg_acks {                      /* of one PG in one epoch */
     uint64_t scl[HX_COPIES], pgcl, last; /* last: newest record that was sent */
 };
 struct oc_epoch { /* an opened one */
@@ -48,18 +50,18 @@ struct oc_epoch { /* an opened one */
     size_t frame_count, frame_cap;
     struct oc_pg_acks *pgs; /* g.pg_count of them */
     size_t pg_cap;
-    uint64_t walked, vdl;      /* committed: all, CPLs */
-    uint64_t cut, ceiling;     /* vdl and end of the next opened epoch; UINT64_MAX: none yet */
-    uint64_t told, floor;      /* highest VDL and floor that it announced */
+    uint64_t walked, vdl;  /* committed: all, CPLs */
+    uint64_t cut, ceiling; /* vdl and end of the next opened epoch; UINT64_MAX: none yet */
+    uint64_t told, floor;  /* highest VDL and floor that it announced */
 };
 struct oc_attempt {
     uint64_t epoch;
     struct hx_uuid owner;
     bool decided, bound, told; /* told: H' was sent to be kept */
-    uint64_t hash;       /* of the bytes of its H' */
-    struct hx_history h; /* H' */
-    uint64_t adopted;    /* servers that answered ADOPT(H') in PG 0 */
-    uint64_t *complete;  /* [pg * OC_SERVERS + server]: 1 + the SCL that REPAIR was answered with */
+    uint64_t hash;             /* of the bytes of its H' */
+    struct hx_history h;       /* H' */
+    uint64_t adopted;          /* servers that answered ADOPT(H') in PG 0 */
+    uint64_t *complete;        /* [pg * OC_SERVERS + server]: 1 + the SCL that REPAIR was answered with */
     size_t pg_count, pg_cap;
     struct hx_geometry g; /* that it sent with GEOMETRY */
 };
@@ -78,9 +80,9 @@ struct oc_ver {
 struct oc_page {
     struct oc_ver *v;
     uint32_t count, cap;
-    uint32_t image_at;   /* IMAGE is the page as of v[image_at]; OC_NONE: there is none */
+    uint32_t image_at; /* IMAGE is the page as of v[image_at]; OC_NONE: there is none */
     uint8_t *image;
-    uint8_t **marks;     /* marks[i]: as of v[(i + 1) * OC_MARK_EVERY - 1]; NULL: not made */
+    uint8_t **marks; /* marks[i]: as of v[(i + 1) * OC_MARK_EVERY - 1]; NULL: not made */
     uint32_t mark_count;
 };
 struct oc_pg { /* of the volume */
@@ -90,15 +92,15 @@ struct oc_pg { /* of the volume */
     size_t log_count, log_cap;
     uint64_t formatted; /* servers that answered FORMAT well */
 };
-struct oc_seg { /* of one server */
-    bool seen, fresh;   /* fresh: not looked at since the restart */
+struct oc_seg {       /* of one server */
+    bool seen, fresh; /* fresh: not looked at since the restart */
     bool exists, failed, lied;
     uint64_t answered_promise, answered_top, acked; /* what it must keep */
-    uint64_t repaired;  /* it said that it is complete to here, under a history that it need not have */
-    uint64_t g_epoch;   /* its geometry: version */
+    uint64_t repaired; /* it said that it is complete to here, under a history that it need not have */
+    uint64_t g_epoch;  /* its geometry: version */
     uint32_t g, m;
     struct hx_segment_look was;
-    struct hx_history h; /* as of the last look */
+    struct hx_history h;          /* as of the last look */
     struct hx_segment_look again; /* before a duplicate */
     uint64_t again_top;
 };
@@ -130,7 +132,7 @@ struct hx_oracle {
     struct oc_pg *pgs;
     size_t pg_count, pg_cap;
     uint64_t pg_pages;
-    uint32_t published;  /* PGs of the newest geometry that is published */
+    uint32_t published; /* PGs of the newest geometry that is published */
     struct oc_server *servers;
     size_t server_count, server_cap;
     struct oc_client *clients;
@@ -138,8 +140,8 @@ struct hx_oracle {
     uint64_t floor_told, gc_told, committed;
     uint64_t excused;
     uint32_t behind_pg, behind_server; /* who was not settled when last asked */
-    bool blind; /* a lie went so deep that nothing can be judged any more */
-    uint8_t *raw, *page; /* scratch: a body, a page */
+    bool blind;                        /* a lie went so deep that nothing can be judged any more */
+    uint8_t *raw, *page;               /* scratch: a body, a page */
 };
 
 /* ---- oracle_util.c ---- */
@@ -148,7 +150,8 @@ static inline uint64_t oc_held(const struct oc_seg *s)
 {
     return s->acked > s->repaired ? s->acked : s->repaired;
 }
-void *oc_grow(struct hx_oracle *o, void *array, size_t *cap, size_t need, size_t size); /* NULL: told the harness */
+void *oc_grow(struct hx_oracle *o, void *array, size_t *cap, size_t need,
+              size_t size); /* NULL: told the harness */
 void *oc_zalloc(struct hx_oracle *o, size_t size);
 const uint8_t *oc_keep(struct hx_oracle *o, const uint8_t *p, size_t len);
 uint64_t oc_epoch_of(const struct hx_history *h, uint64_t lsn); /* whose LSN this is under H; 0: nobody's */
@@ -175,7 +178,8 @@ const struct oc_rec *oc_rec_find(const struct oc_epoch *e, uint64_t lsn); /* NUL
 /* The last official record of PG at or below LSN; 0: none. */
 uint64_t oc_log_last(const struct hx_oracle *o, uint32_t pg, uint64_t lsn);
 void oc_log_append(struct hx_oracle *o, uint32_t client, uint64_t epoch, const uint8_t *body, size_t len);
-/* Every record of the frames in these bytes is one that was written; with H, valid under it and at or below TO. */
+/* Every record of the frames in these bytes is one that was written; with H, valid under it and at or below
+ * TO. */
 void oc_log_copies(struct hx_oracle *o, const char *what, uint32_t server, const uint8_t *p, size_t len,
                    const struct hx_history *h, uint64_t to);
 /* E is opened, the one before it ends at its cut: what is above becomes void. */
@@ -183,9 +187,10 @@ void oc_log_cut(struct hx_oracle *o, const struct oc_epoch *e);
 
 /* ---- oracle_attempt.c ---- */
 struct oc_attempt *oc_attempt_get(struct hx_oracle *o, uint64_t epoch, const uint8_t owner[16]);
-void oc_attempt_sent(struct hx_oracle *o, uint32_t client, unsigned type, uint64_t epoch, const uint8_t owner[16],
-                     const uint8_t *body, size_t len);
-void oc_attempt_repaired(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, uint32_t server, uint64_t through);
+void oc_attempt_sent(struct hx_oracle *o, uint32_t client, unsigned type, uint64_t epoch,
+                     const uint8_t owner[16], const uint8_t *body, size_t len);
+void oc_attempt_repaired(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, uint32_t server,
+                         uint64_t through);
 void oc_attempt_adopted(struct hx_oracle *o, struct oc_attempt *a, uint32_t server, uint64_t top);
 void oc_attempt_stored(struct hx_oracle *o, uint32_t server, const uint8_t *body, size_t len);
 
@@ -200,8 +205,8 @@ void oc_pages_free(struct oc_pg *p);
 void oc_committed(struct hx_oracle *o, struct oc_epoch *e); /* acknowledgements have come: VCL and VDL move */
 bool oc_look(const struct hx_oracle *o, uint32_t server, uint32_t pg, struct hx_segment_look *ret);
 /* Judges a READ's answer. */
-void oc_read_check(struct hx_oracle *o, uint32_t server, uint64_t epoch, uint32_t pg, const uint8_t *ask, size_t ask_len,
-                   const uint8_t *p, size_t len);
+void oc_read_check(struct hx_oracle *o, uint32_t server, uint64_t epoch, uint32_t pg, const uint8_t *ask,
+                   size_t ask_len, const uint8_t *p, size_t len);
 
 static inline unsigned oc_count(uint64_t set)
 {

@@ -1,15 +1,28 @@
 /*
  * oracle_log.c - the log: every record that a writer sent, by epoch and LSN; which of them are official.
  *
- * A record is what the writer of its epoch first said (I2).  Official are those of the newest opened epoch, and of each
- * older one up to its cut.  A frame that was sent before is known by the checksums in its head: only its first
- * occurrence is taken apart.
+ * A record is what the writer of its epoch first said (I2).  Official are those of the newest opened epoch,
+ * and of each older one up to its cut.  A frame that was sent before is known by the checksums in its head:
+ * only its first occurrence is taken apart.
  */
 #include "oracle_int.h"
 
 /* Frame heads and bodies (doc/PROTOCOL.md): offsets. */
-enum { F_VOLUME = 8, F_PG = 24, F_COUNT = 28, F_EPOCH = 32, F_FIRST = 40, F_LAST = 48, F_PREV = 56, F_VDL = 64, F_FLOOR = 72,
-       F_GC = 80, F_BODY = 100, F_BODY_CRC = 104, F_HEAD_CRC = 108 };
+enum {
+    F_VOLUME = 8,
+    F_PG = 24,
+    F_COUNT = 28,
+    F_EPOCH = 32,
+    F_FIRST = 40,
+    F_LAST = 48,
+    F_PREV = 56,
+    F_VDL = 64,
+    F_FLOOR = 72,
+    F_GC = 80,
+    F_BODY = 100,
+    F_BODY_CRC = 104,
+    F_HEAD_CRC = 108
+};
 
 const struct oc_rec *oc_rec_find(const struct oc_epoch *e, uint64_t lsn)
 {
@@ -56,7 +69,8 @@ static void official(struct hx_oracle *o, const struct oc_rec *r, uint64_t lsn)
 static bool same_rec(const struct oc_rec *a, uint32_t pg, const struct hx_rec *b)
 {
     return a->pg == pg && a->page == b->page && a->kind == b->kind && (a->flags & ~OC_PRESENT) == b->flags &&
-           a->prev == b->prev.v && a->len == b->len && (b->len == 0 || !memcmp(a->payload, b->payload, b->len));
+           a->prev == b->prev.v && a->len == b->len &&
+           (b->len == 0 || !memcmp(a->payload, b->payload, b->len));
 }
 
 static uint64_t mark_of(const uint8_t *frame)
@@ -69,7 +83,8 @@ static bool open_frame(struct hx_oracle *o, const uint8_t *p, size_t len, struct
                        struct hx_frame_walk *w)
 {
     const uint8_t *raw;
-    if (hx_frame_head_decode(p, len, h) || hx_frame_bytes(h) > len || hx_frame_body(h, p + HX_FRAME_HEAD, o->raw, &raw))
+    if (hx_frame_head_decode(p, len, h) || hx_frame_bytes(h) > len ||
+        hx_frame_body(h, p + HX_FRAME_HEAD, o->raw, &raw))
         return false;
     hx_frame_walk_init(w, h, raw);
     return true;
@@ -92,14 +107,16 @@ static bool may_allocate(struct hx_oracle *o, const struct oc_epoch *e, uint64_t
 {
     uint64_t from = e->vdl > e->end ? e->vdl : e->end;
     if (lsn <= e->end)
-        hx_sim_broken(o->s, "I3", "epoch %llu wrote LSN %llu, but its LSNs begin above %llu", (oc_ull)e->epoch,
-                      (oc_ull)lsn, (oc_ull)e->end);
+        hx_sim_broken(o->s, "I3", "epoch %llu wrote LSN %llu, but its LSNs begin above %llu",
+                      (oc_ull)e->epoch, (oc_ull)lsn, (oc_ull)e->end);
     else if (lsn > from + e->lal)
-        hx_sim_broken(o->s, "I5", "epoch %llu allocated LSN %llu, beyond %llu + %llu", (oc_ull)e->epoch, (oc_ull)lsn,
-                      (oc_ull)from, (oc_ull)e->lal);
+        hx_sim_broken(o->s, "I5", "epoch %llu allocated LSN %llu, beyond %llu + %llu", (oc_ull)e->epoch,
+                      (oc_ull)lsn, (oc_ull)from, (oc_ull)e->lal);
     else if (lsn > e->ceiling)
-        hx_sim_broken(o->s, "I3", "epoch %llu wrote LSN %llu, which the epoch after it may have allocated, too (above %llu)",
-                      (oc_ull)e->epoch, (oc_ull)lsn, (oc_ull)e->ceiling);
+        hx_sim_broken(
+            o->s, "I3",
+            "epoch %llu wrote LSN %llu, which the epoch after it may have allocated, too (above %llu)",
+            (oc_ull)e->epoch, (oc_ull)lsn, (oc_ull)e->ceiling);
     else
         return true;
     return false;
@@ -114,13 +131,19 @@ static bool take_rec(struct hx_oracle *o, struct oc_epoch *e, uint32_t pg, const
         return false;
     if (to->flags & OC_PRESENT) {
         if (!same_rec(to, pg, r))
-            hx_sim_broken(o->s, "I2", "LSN %llu of epoch %llu was sent with two contents (PG %u page %u, PG %u page %u)",
+            hx_sim_broken(o->s, "I2",
+                          "LSN %llu of epoch %llu was sent with two contents (PG %u page %u, PG %u page %u)",
                           (oc_ull)r->lsn.v, (oc_ull)e->epoch, to->pg, to->page, pg, r->page);
         return !hx_sim_over(o->s);
     }
     const uint8_t *payload = oc_keep(o, r->payload, r->len);
-    *to = (struct oc_rec){.prev = r->prev.v, .payload = payload, .pg = pg, .page = r->page,
-                          .frame = (uint32_t)e->frame_count, .len = r->len, .kind = r->kind,
+    *to = (struct oc_rec){.prev = r->prev.v,
+                          .payload = payload,
+                          .pg = pg,
+                          .page = r->page,
+                          .frame = (uint32_t)e->frame_count,
+                          .len = r->len,
+                          .kind = r->kind,
                           .flags = (uint8_t)(r->flags | OC_PRESENT)};
     if (payload && r->lsn.v <= e->cut)
         official(o, to, r->lsn.v);
@@ -140,8 +163,9 @@ static void take_frame(struct hx_oracle *o, struct oc_epoch *e, const uint8_t *p
     }
     struct oc_pg_acks *a = &e->pgs[h.pg];
     if (h.prev.v != a->last && h.first.v > a->last)
-        hx_sim_broken(o->s, "I5", "PG %u: LSN %llu of epoch %llu follows LSN %llu, but the record before it is %llu", h.pg,
-                      (oc_ull)h.first.v, (oc_ull)e->epoch, (oc_ull)h.prev.v, (oc_ull)a->last);
+        hx_sim_broken(o->s, "I5",
+                      "PG %u: LSN %llu of epoch %llu follows LSN %llu, but the record before it is %llu",
+                      h.pg, (oc_ull)h.first.v, (oc_ull)e->epoch, (oc_ull)h.prev.v, (oc_ull)a->last);
     while ((more = hx_frame_walk_next(&w, &r)) > 0)
         if (!take_rec(o, e, h.pg, &r))
             return;
@@ -173,7 +197,8 @@ static void check_gc(struct hx_oracle *o, const struct oc_epoch *e, uint32_t pg,
                 continue;
             const struct oc_seg *s = pg < o->servers[k].seg_count ? &o->servers[k].segs[pg] : NULL;
             if (!s || (!s->lied && oc_held(s) < need))
-                hx_sim_broken(o->s, "I10", "epoch %llu says that all members of PG %u have LSN %llu; server %u has %llu",
+                hx_sim_broken(o->s, "I10",
+                              "epoch %llu says that all members of PG %u have LSN %llu; server %u has %llu",
                               (oc_ull)e->epoch, pg, (oc_ull)need, k, s ? (oc_ull)oc_held(s) : 0);
         }
     }
@@ -182,11 +207,11 @@ static void check_gc(struct hx_oracle *o, const struct oc_epoch *e, uint32_t pg,
 static void check_told(struct hx_oracle *o, struct oc_epoch *e, uint64_t vdl, uint64_t floor)
 {
     if (vdl > e->vdl)
-        hx_sim_broken(o->s, "I5", "epoch %llu announces VDL %llu, but four of every PG hold %llu", (oc_ull)e->epoch,
-                      (oc_ull)vdl, (oc_ull)e->vdl);
+        hx_sim_broken(o->s, "I5", "epoch %llu announces VDL %llu, but four of every PG hold %llu",
+                      (oc_ull)e->epoch, (oc_ull)vdl, (oc_ull)e->vdl);
     if (floor > vdl)
-        hx_sim_broken(o->s, "I10", "epoch %llu announces read floor %llu above its VDL %llu", (oc_ull)e->epoch,
-                      (oc_ull)floor, (oc_ull)vdl);
+        hx_sim_broken(o->s, "I10", "epoch %llu announces read floor %llu above its VDL %llu",
+                      (oc_ull)e->epoch, (oc_ull)floor, (oc_ull)vdl);
     e->told = vdl > e->told ? vdl : e->told;
     e->floor = floor > e->floor ? floor : e->floor;
     o->floor_told = floor > o->floor_told ? floor : o->floor_told;
@@ -196,10 +221,11 @@ static void append_frame(struct hx_oracle *o, struct oc_epoch *e, const uint8_t 
 {
     uint32_t pg = hx_get_u32(p + F_PG);
     if (hx_get_u64(p + F_EPOCH) != e->epoch) {
-        hx_sim_broken(o->s, "I2", "a frame of epoch %llu goes out under epoch %llu", (oc_ull)hx_get_u64(p + F_EPOCH),
-                      (oc_ull)e->epoch);
+        hx_sim_broken(o->s, "I2", "a frame of epoch %llu goes out under epoch %llu",
+                      (oc_ull)hx_get_u64(p + F_EPOCH), (oc_ull)e->epoch);
     } else if (pg >= e->g.pg_count) {
-        hx_sim_broken(o->s, "I9", "a record goes to PG %u, which no published geometry has (%u)", pg, e->g.pg_count);
+        hx_sim_broken(o->s, "I9", "a record goes to PG %u, which no published geometry has (%u)", pg,
+                      e->g.pg_count);
     } else if (!known_frame(e, p)) {
         check_told(o, e, hx_get_u64(p + F_VDL), hx_get_u64(p + F_FLOOR));
         uint64_t gc = hx_get_u64(p + F_GC);
@@ -214,11 +240,13 @@ void oc_log_append(struct hx_oracle *o, uint32_t client, uint64_t epoch, const u
 {
     struct oc_epoch *e = oc_epoch_find(o, epoch);
     if (!e) {
-        hx_sim_broken(o->s, "I3", "client %u sends records of epoch %llu, which it has not opened", client, (oc_ull)epoch);
+        hx_sim_broken(o->s, "I3", "client %u sends records of epoch %llu, which it has not opened", client,
+                      (oc_ull)epoch);
         return;
     }
     if (e->client != client) {
-        hx_sim_broken(o->s, "I2", "clients %u and %u both write epoch %llu", e->client, client, (oc_ull)epoch);
+        hx_sim_broken(o->s, "I2", "clients %u and %u both write epoch %llu", e->client, client,
+                      (oc_ull)epoch);
         return;
     }
     if (len < 26)
@@ -235,18 +263,20 @@ void oc_log_append(struct hx_oracle *o, uint32_t client, uint64_t epoch, const u
 }
 
 /* ---- copies: what REPAIR and FETCH carry ---- */
-static void copied_rec(struct hx_oracle *o, const char *what, uint32_t who, uint32_t pg, const struct hx_rec *r)
+static void copied_rec(struct hx_oracle *o, const char *what, uint32_t who, uint32_t pg,
+                       const struct hx_rec *r)
 {
     struct oc_epoch *e = oc_epoch_find(o, r->epoch.v);
     const struct oc_rec *have = oc_rec_find(e, r->lsn.v);
     if (!e)
-        hx_sim_broken(o->s, "I3", "%s %u: a record of epoch %llu, which never opened", what, who, (oc_ull)r->epoch.v);
+        hx_sim_broken(o->s, "I3", "%s %u: a record of epoch %llu, which never opened", what, who,
+                      (oc_ull)r->epoch.v);
     else if (!have)
-        hx_sim_broken(o->s, "I2", "%s %u: LSN %llu of epoch %llu was never written", what, who, (oc_ull)r->lsn.v,
-                      (oc_ull)r->epoch.v);
+        hx_sim_broken(o->s, "I2", "%s %u: LSN %llu of epoch %llu was never written", what, who,
+                      (oc_ull)r->lsn.v, (oc_ull)r->epoch.v);
     else if (!same_rec(have, pg, r))
-        hx_sim_broken(o->s, "I2", "%s %u: LSN %llu of epoch %llu is not what was written", what, who, (oc_ull)r->lsn.v,
-                      (oc_ull)r->epoch.v);
+        hx_sim_broken(o->s, "I2", "%s %u: LSN %llu of epoch %llu is not what was written", what, who,
+                      (oc_ull)r->lsn.v, (oc_ull)r->epoch.v);
 }
 
 static void copied_frame(struct hx_oracle *o, const char *what, uint32_t who, const uint8_t *p, size_t len,
@@ -254,12 +284,14 @@ static void copied_frame(struct hx_oracle *o, const char *what, uint32_t who, co
 {
     uint64_t epoch = hx_get_u64(p + F_EPOCH), first = hx_get_u64(p + F_FIRST), last = hx_get_u64(p + F_LAST);
     if (h && (!oc_valid(h, first, epoch) || !oc_valid(h, last, epoch) || last > to)) {
-        hx_sim_broken(o->s, "I4", "%s %u: records %llu to %llu of epoch %llu are void, or not yet to be given", what, who,
+        hx_sim_broken(o->s, "I4",
+                      "%s %u: records %llu to %llu of epoch %llu are void, or not yet to be given", what, who,
                       (oc_ull)first, (oc_ull)last, (oc_ull)epoch);
         return;
     }
     const struct oc_epoch *e = oc_epoch_find(o, epoch);
-    if (e && known_frame(e, p) && hx_crc32c(0, p + HX_FRAME_HEAD, len - HX_FRAME_HEAD) == hx_get_u32(p + F_BODY_CRC))
+    if (e && known_frame(e, p) &&
+        hx_crc32c(0, p + HX_FRAME_HEAD, len - HX_FRAME_HEAD) == hx_get_u32(p + F_BODY_CRC))
         return;
     struct hx_frame_head head;
     struct hx_frame_walk w;

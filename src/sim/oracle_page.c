@@ -1,9 +1,10 @@
 /*
- * oracle_page.c - every version of every page, and what a page is as of a read point: the fold of its records.
+ * oracle_page.c - every version of every page, and what a page is as of a read point: the fold of its
+ * records.
  *
- * A page has its records in the order of their LSNs.  One image, of where it was asked for last, is rolled forward;
- * every OC_MARK_EVERY records it is copied, so that an older read point costs that many records at most.  The meaning of
- * a record is written again from doc/PROTOCOL.md.
+ * A page has its records in the order of their LSNs.  One image, of where it was asked for last, is rolled
+ * forward; every OC_MARK_EVERY records it is copied, so that an older read point costs that many records at
+ * most.  The meaning of a record is written again from doc/PROTOCOL.md.
  */
 #include "oracle_int.h"
 
@@ -57,7 +58,8 @@ void oc_page_add(struct hx_oracle *o, const struct oc_rec *r, uint64_t lsn)
     struct oc_page *g = page_get(o, r->pg, r->page);
     if (!g) {
         if (!o->blind)
-            hx_sim_broken(o->s, "I9", "LSN %llu is for page %u of PG %u, which does not exist", (oc_ull)lsn, r->page, r->pg);
+            hx_sim_broken(o->s, "I9", "LSN %llu is for page %u of PG %u, which does not exist", (oc_ull)lsn,
+                          r->page, r->pg);
         return;
     }
     size_t cap = g->cap;

@@ -1,9 +1,9 @@
 /*
- * oracle_seg.c - what segments hold, as hx_node_look tells: everything that must only rise rises, over restarts never
- * below what was answered; an SCL is the LSN of a record that is valid there.
+ * oracle_seg.c - what segments hold, as hx_node_look tells: everything that must only rise rises, over
+ * restarts never below what was answered; an SCL is the LSN of a record that is valid there.
  *
- * Within a life a look is compared with the one before, where something changed.  After a restart it is compared with
- * what the server had answered: only that it must keep.
+ * Within a life a look is compared with the one before, where something changed.  After a restart it is
+ * compared with what the server had answered: only that it must keep.
  */
 #include "oracle_int.h"
 #include "server.h"
@@ -53,8 +53,8 @@ void hx_oracle_disk_failed(struct hx_oracle *o, uint32_t server, uint32_t pg)
 }
 
 /* ---- histories ---- */
-/* The history has changed from s->h to what L shows: the SCL may sink to what is not cut off, and what was acknowledged
- * above it is void. */
+/* The history has changed from s->h to what L shows: the SCL may sink to what is not cut off, and what was
+ * acknowledged above it is void. */
 static uint64_t after_cut(const struct hx_oracle *o, uint32_t pg, uint64_t scl, uint64_t cut)
 {
     if (scl <= cut)
@@ -82,17 +82,18 @@ static void check_scl(struct hx_oracle *o, uint32_t server, uint32_t pg, const s
 {
     uint64_t scl = l->scl.v;
     if (scl < s->acked && !s->lied)
-        hx_sim_broken(o->s, "I5", "server %u, PG %u: SCL is %llu, but %llu was acknowledged", server, pg, (oc_ull)scl,
-                      (oc_ull)s->acked);
+        hx_sim_broken(o->s, "I5", "server %u, PG %u: SCL is %llu, but %llu was acknowledged", server, pg,
+                      (oc_ull)scl, (oc_ull)s->acked);
     if (!s->fresh && scl < s->was.scl.v)
-        hx_sim_broken(o->s, "I5", "server %u, PG %u: SCL fell from %llu to %llu", server, pg, (oc_ull)s->was.scl.v,
-                      (oc_ull)scl);
+        hx_sim_broken(o->s, "I5", "server %u, PG %u: SCL fell from %llu to %llu", server, pg,
+                      (oc_ull)s->was.scl.v, (oc_ull)scl);
     if (scl == 0 || (same_history && scl == s->was.scl.v))
         return;
     uint64_t epoch = oc_epoch_of(l->history, scl);
     const struct oc_rec *r = epoch ? oc_rec_find(oc_epoch_find(o, epoch), scl) : NULL;
     if (!r || r->pg != pg)
-        hx_sim_broken(o->s, "I4", "server %u, PG %u: SCL %llu is no record that is valid under its history (top %llu)",
+        hx_sim_broken(o->s, "I4",
+                      "server %u, PG %u: SCL %llu is no record that is valid under its history (top %llu)",
                       server, pg, (oc_ull)scl, (oc_ull)oc_top(l->history));
 }
 
@@ -103,11 +104,13 @@ static void check_marks(struct hx_oracle *o, uint32_t server, uint32_t pg, const
         hx_sim_broken(o->s, "I5", "server %u, PG %u: takes VDL %llu for durable, but %llu is", server, pg,
                       (oc_ull)l->hint.v, (oc_ull)o->committed);
     if (l->oldest.v > l->floor.v && l->oldest.v > o->floor_told)
-        hx_sim_broken(o->s, "I10", "server %u, PG %u: versions below %llu are gone, but the read floor is %llu", server, pg,
-                      (oc_ull)l->oldest.v, (oc_ull)o->floor_told);
+        hx_sim_broken(o->s, "I10",
+                      "server %u, PG %u: versions below %llu are gone, but the read floor is %llu", server,
+                      pg, (oc_ull)l->oldest.v, (oc_ull)o->floor_told);
     if (l->floor.v > o->floor_told || l->gc.v > o->gc_told)
-        hx_sim_broken(o->s, "I10", "server %u, PG %u: floor %llu, gc %llu, but %llu and %llu were announced", server, pg,
-                      (oc_ull)l->floor.v, (oc_ull)l->gc.v, (oc_ull)o->floor_told, (oc_ull)o->gc_told);
+        hx_sim_broken(o->s, "I10", "server %u, PG %u: floor %llu, gc %llu, but %llu and %llu were announced",
+                      server, pg, (oc_ull)l->floor.v, (oc_ull)l->gc.v, (oc_ull)o->floor_told,
+                      (oc_ull)o->gc_told);
     if (!s->fresh && (l->hint.v < s->was.hint.v || l->floor.v < s->was.floor.v || l->gc.v < s->was.gc.v ||
                       l->oldest.v < s->was.oldest.v || l->base.v < s->was.base.v))
         hx_sim_broken(o->s, "I5", "server %u, PG %u: VDL, floor, gc, oldest or base fell", server, pg);
@@ -117,10 +120,12 @@ static void check_geometry(struct hx_oracle *o, uint32_t server, uint32_t pg, st
                            const struct hx_segment_look *l)
 {
     const struct hx_geometry *g = l->geometry;
-    bool lower = g->epoch.v != s->g_epoch ? g->epoch.v < s->g_epoch : g->g != s->g ? g->g < s->g : g->m < s->m;
+    bool lower = g->epoch.v != s->g_epoch ? g->epoch.v < s->g_epoch
+                 : g->g != s->g           ? g->g < s->g
+                                          : g->m < s->m;
     if (lower && !s->fresh)
-        hx_sim_broken(o->s, "I5", "server %u, PG %u: geometry fell from (%llu, %u, %u) to (%llu, %u, %u)", server, pg,
-                      (oc_ull)s->g_epoch, s->g, s->m, (oc_ull)g->epoch.v, g->g, g->m);
+        hx_sim_broken(o->s, "I5", "server %u, PG %u: geometry fell from (%llu, %u, %u) to (%llu, %u, %u)",
+                      server, pg, (oc_ull)s->g_epoch, s->g, s->m, (oc_ull)g->epoch.v, g->g, g->m);
     s->g_epoch = g->epoch.v;
     s->g = g->g;
     s->m = g->m;
@@ -137,14 +142,16 @@ static void check(struct hx_oracle *o, uint32_t server, const struct hx_segment_
     if (!same)
         history_changed(o, server, pg, s, l);
     if (l->promised.v < s->answered_promise || top < s->answered_top)
-        hx_sim_broken(o->s, "I5", "server %u, PG %u: promise %llu, history %llu, but it has answered %llu and %llu", server,
-                      pg, (oc_ull)l->promised.v, (oc_ull)top, (oc_ull)s->answered_promise, (oc_ull)s->answered_top);
+        hx_sim_broken(o->s, "I5",
+                      "server %u, PG %u: promise %llu, history %llu, but it has answered %llu and %llu",
+                      server, pg, (oc_ull)l->promised.v, (oc_ull)top, (oc_ull)s->answered_promise,
+                      (oc_ull)s->answered_top);
     if (!s->fresh && l->promised.v < s->was.promised.v)
         hx_sim_broken(o->s, "I5", "server %u, PG %u: promise fell from %llu to %llu", server, pg,
                       (oc_ull)s->was.promised.v, (oc_ull)l->promised.v);
     if (top > l->promised.v)
-        hx_sim_broken(o->s, "I5", "server %u, PG %u: history %llu is above its promise %llu", server, pg, (oc_ull)top,
-                      (oc_ull)l->promised.v);
+        hx_sim_broken(o->s, "I5", "server %u, PG %u: history %llu is above its promise %llu", server, pg,
+                      (oc_ull)top, (oc_ull)l->promised.v);
     check_scl(o, server, pg, s, l, same);
     check_marks(o, server, pg, s, l);
     check_geometry(o, server, pg, s, l);
@@ -180,9 +187,9 @@ void hx_oracle_server(struct hx_oracle *o, uint32_t server)
 static bool same_look(const struct hx_segment_look *a, const struct hx_segment_look *b)
 {
     return a->promised.v == b->promised.v && hx_uuid_eq(&a->owner, &b->owner) && a->scl.v == b->scl.v &&
-           a->highest.v == b->highest.v && a->hint.v == b->hint.v && a->base.v == b->base.v && a->floor.v == b->floor.v &&
-           a->gc.v == b->gc.v && a->oldest.v == b->oldest.v && a->held == b->held && a->unknowns == b->unknowns &&
-           a->error == b->error;
+           a->highest.v == b->highest.v && a->hint.v == b->hint.v && a->base.v == b->base.v &&
+           a->floor.v == b->floor.v && a->gc.v == b->gc.v && a->oldest.v == b->oldest.v &&
+           a->held == b->held && a->unknowns == b->unknowns && a->error == b->error;
 }
 
 void hx_oracle_again(struct hx_oracle *o, uint32_t server, bool after)
@@ -200,7 +207,8 @@ void hx_oracle_again(struct hx_oracle *o, uint32_t server, bool after)
             s->again = l;
             s->again_top = oc_top(l.history);
         } else if (s->again.serial && (!same_look(&l, &s->again) || oc_top(l.history) != s->again_top)) {
-            hx_sim_broken(o->s, "I14", "server %u, PG %u: a request that came again changed what it holds", server, l.at.pg);
+            hx_sim_broken(o->s, "I14", "server %u, PG %u: a request that came again changed what it holds",
+                          server, l.at.pg);
         }
     }
 }

@@ -64,8 +64,8 @@ uint64_t oc_top(const struct hx_history *h)
     return h->count ? h->e[h->count - 1].epoch.v : 0;
 }
 
-/* The entry whose LSNs begin last at or below LSN owns it, unless a later entry has cut it off.  Cuts rise, so the next
- * entry's tells for all. */
+/* The entry whose LSNs begin last at or below LSN owns it, unless a later entry has cut it off.  Cuts rise,
+ * so the next entry's tells for all. */
 uint64_t oc_epoch_of(const struct hx_history *h, uint64_t lsn)
 {
     size_t lo = 0, hi = h->count;
@@ -104,7 +104,8 @@ bool oc_continues(const struct hx_history *h, const struct hx_history *older)
 uint64_t oc_cut_between(const struct hx_history *was, const struct hx_history *now)
 {
     size_t i = 0;
-    if (was->count && now->count >= was->count && same_entry(&was->e[was->count - 1], &now->e[was->count - 1]))
+    if (was->count && now->count >= was->count &&
+        same_entry(&was->e[was->count - 1], &now->e[was->count - 1]))
         i = was->count; /* the usual case: histories that agree in an entry agree in all before it */
     while (i < was->count && i < now->count && same_entry(&was->e[i], &now->e[i]))
         i++;
