@@ -97,6 +97,9 @@
     X(EVICT_ABOVE_VDL, "evict-above-vdl", 34, "I6", "pages whose last record is not durable leave the cache") \
     X(FILL_OVER_NEWER, "fill-over-newer", 37, "I6", "a late answer to READ replaces what was written meanwhile") \
     X(FSYNC_EARLY, "fsync-early", 63, "I1", "what waits for an LSN goes on at any VDL") \
+    X(DURABLE_AT_ONCE, "durable-at-once", 69, "I1", "a barrier waits for nothing") \
+    X(FENCED_BARRIER_OK, "fenced-barrier-ok", 10, "I13", "barriers that wait when the mount is fenced succeed") \
+    X(FENCED_READS, "fenced-reads", 10, "I13", "operations of a fenced mount are tried") \
     /* the filesystem */ \
     X(CREATE_IN_TWO, "create-in-two", 64, "I7", "inode and directory entry are two mini-transactions") \
     X(RENAME_IN_TWO, "rename-in-two", 64, "I7", "a rename takes the old name away before it makes the new one") \

@@ -12,6 +12,7 @@
 #include "session_int.h"
 
 #include "hexad/assert.h"
+#include "hexad/mutant.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -310,7 +311,7 @@ static void fenced(struct hx_session *s)
     snprintf(s->why, sizeof(s->why), "a newer writer took over from our epoch %llu",
              (unsigned long long)hx_writer_epoch(s->writer).v);
     s->error = HX_E_FENCED;
-    hx_parking_fail_all(&s->parking, HX_E_FENCED); /* S3 */
+    hx_parking_fail_all(&s->parking, HX_MUTANT(FENCED_BARRIER_OK) ? 0 : HX_E_FENCED); /* S3 */
     hx_session_bury_growth(s);
     hx_session_say_waiting(s, "");
     hx_session_move(s, HX_SESSION_FENCED);

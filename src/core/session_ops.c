@@ -8,6 +8,7 @@
 #include "session_int.h"
 
 #include "hexad/assert.h"
+#include "hexad/mutant.h"
 
 /* ---- growth ---- */
 static void start_growth(struct hx_session *s)
@@ -175,7 +176,7 @@ int hx_session_park_durable(struct hx_session *s, uint64_t now_ms, struct hx_par
         return closed;
     if (hx_writer_state(s->writer))
         return HX_E_FENCED;
-    if (hx_writer_vdl(s->writer).v >= lsn.v)
+    if (hx_writer_vdl(s->writer).v >= lsn.v || HX_MUTANT(DURABLE_AT_ONCE))
         return 0; /* S1 */
     hx_writer_want(s->writer, s->now_ms, lsn);
     hx_parking_on_lsn(&s->parking, op, s->now_ms, s->soft_ms, lsn);

@@ -5,12 +5,10 @@
  * of their own, so that an assertion, a crash or an endless loop in the code under test is a verdict like any
  * other. Exit: 0 ok, 1 safety broken, 2 no progress, 3 fault of the harness (also: wrong arguments).
  */
+#include "mutants.h"
 #include "sim.h"
 
 #include "hexad/err.h"
-#ifdef HX_WITH_MUTANTS
-#include "hexad/mutant.h"
-#endif
 
 #include <errno.h>
 #include <getopt.h>
@@ -434,27 +432,25 @@ static int set_option(struct plan *p, const char *text)
 
 static int choose_mutant(struct plan *p, const char *name)
 {
+    size_t count;
     p->mutant = name;
-#ifdef HX_WITH_MUTANTS
-    hx_mutant_selected = hx_mutant_find(name);
-    return hx_mutant_selected ? 0 : bad("no such mutant (--list-mutants)", name);
-#else
-    return bad("this build has no mutants in it: use hexad-sim-mutants", name);
-#endif
+    hx_sim_mutants(&count);
+    if (hx_sim_mutant_select(name) == 0)
+        return 0;
+    return bad(count ? "no such mutant (--list-mutants)" : "no mutants in this build: use hexad-sim-mutants", name);
 }
 
 static int list(bool mutants)
 {
+    size_t count;
+    const struct hx_sim_mutant *m = hx_sim_mutants(&count);
     if (!mutants)
         for (unsigned i = 0; i < HX_SIM_OPT_COUNT; i++)
             printf("%-18s %s\n", hx_sim_opt_name[i], hx_sim_opt_text[i]);
-#ifdef HX_WITH_MUTANTS
-    if (mutants)
-        hx_mutant_list();
-#else
-    if (mutants)
+    if (mutants && count == 0)
         return bad("this build has no mutants in it", "use hexad-sim-mutants");
-#endif
+    for (size_t i = 0; mutants && i < count; i++)
+        printf("%s\t%u\t%s\t%s\n", m[i].name, m[i].pitfall, m[i].invariant, m[i].text);
     return 0;
 }
 
