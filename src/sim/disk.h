@@ -39,6 +39,8 @@ void hx_sim_disk_power_off(struct hx_sim_disk *d); /* now */
 bool hx_sim_disk_is_off(const struct hx_sim_disk *d);
 /* What survived is what there is from now on, durable.  The farm's open disks must have been closed. */
 void hx_sim_disk_power_on(struct hx_sim_disk *d);
+/* Not the power went at the planned call, but the process was killed: what it wrote can be read, flushed or not. */
+void hx_sim_disk_killed(struct hx_sim_disk *d);
 
 /* Lies on command.  Wipe and rollback: no disk may be open. */
 void hx_sim_disk_wipe(struct hx_sim_disk *d);                   /* empty */

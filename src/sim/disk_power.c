@@ -105,6 +105,12 @@ void hx_sim_disk_power_on(struct hx_sim_disk *d)
     d->off_in = 0;
 }
 
+void hx_sim_disk_killed(struct hx_sim_disk *d)
+{
+    d->off = false;
+    d->off_in = 0;
+}
+
 /* ---- lies on command ---- */
 static void flip_bit(struct hx_sim_place *p, struct hx_sim_file *f, uint64_t off, struct hx_rng *r)
 {

@@ -197,7 +197,11 @@ static void pass(struct hx_sim *s, void *ctx, uint64_t serial)
     hx_sim_note(s, HX_NOTE_FLUSH, 's', v->i, work, cost, 0);
     if (hx_sim_disk_is_off(v->disk)) {
         struct hx_rng r = hx_rng_fork(s->opts.seed, "back", s->now_us ^ v->i);
-        hx_sim_server_crash(s, v->i, s->now_us + hx_rng_range(&r, 1000, 3000000));
+        uint64_t back_us = s->now_us + hx_rng_range(&r, 1000, 3000000);
+        if (hx_rng_below(&r, 3))
+            hx_sim_server_crash(s, v->i, back_us);
+        else
+            hx_sim_server_kill(s, v->i, back_us);
         return;
     }
     v->busy_until_us = s->now_us + cost;
@@ -261,6 +265,17 @@ void hx_sim_server_crash(struct hx_sim *s, uint32_t i, uint64_t back_us)
     hx_sim_note(s, HX_NOTE_CRASH, 's', i, back_us, 0, 0);
     off(v, back_us);
     hx_sim_disk_power_on(v->disk);
+    hx_oracle_restarted(s->oracle, i, true);
+}
+
+void hx_sim_server_kill(struct hx_sim *s, uint32_t i, uint64_t back_us)
+{
+    struct hx_sim_server *v = at(s, i);
+    hx_sim_note(s, HX_NOTE_CRASH, 's', i, back_us, 1, 0);
+    die(v);
+    hx_sim_disk_killed(v->disk);
+    v->start_at_us = back_us;
+    hx_sim_at(v->s, back_us, start_event, v, v->life);
     hx_oracle_restarted(s->oracle, i, true);
 }
 

@@ -52,6 +52,8 @@ void hx_sim_server_closed(struct hx_sim *s, uint32_t i, uint64_t conn);
 
 /* Power off now; comes back at BACK_US. */
 void hx_sim_server_crash(struct hx_sim *s, uint32_t i, uint64_t back_us);
+/* Only its process dies, in the middle of a batch (hx_sim_disk_is_off): what it wrote stays, flushed or not. */
+void hx_sim_server_kill(struct hx_sim *s, uint32_t i, uint64_t back_us);
 /* As crash, and the disk is empty (wipe) or an older image (rollback) when it comes back. */
 void hx_sim_server_wipe(struct hx_sim *s, uint32_t i, uint64_t back_us);
 void hx_sim_server_rollback(struct hx_sim *s, uint32_t i, uint64_t back_us);
