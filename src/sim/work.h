@@ -1,57 +1,66 @@
 /*
- * work.h - programs on a mount, and the model of the filesystem that says what each call must give.
+ * work.h - programs on a mount, and the judgement of everything that it answers.
  *
- * A mount is a session with a filesystem on it (client.c owns both).  Its programs each have one operation
- * under way: begun,
- * maybe parked (for pages, room, growth), accepted (its MTR is in the log, or it changed nothing), answered.
- * Operations are
- * accepted one after the other; the model applies each at that moment and compares everything: error,
- * attributes, bytes,
+ * A mount is a session with a filesystem on it.  Its programs each have one operation under way: begun, maybe parked (for
+ * pages, room, growth), accepted (its MTR is in the log, or it changed nothing), answered.  Operations are accepted one
+ * after the other; the model (tree.h) applies each at that moment and compares everything: error, attributes, bytes,
  * names.  So any wrong byte or error is seen when it is served (I6, I7, I13), not only at the end.
  *
- * The journal keeps every accepted operation with its epoch and CPL, over all mounts.  When an epoch opens
- * with VDL', the
- * official operations are those of the parent history with CPL <= VDL': the model is set to that prefix, and
- * the tree that
- * the new mount sees must equal it (I7).  Barriers (fsync, fdatasync, O_SYNC writes) answered with success
- * must be inside
- * every later prefix (I1).
+ * Operations go the way of hexad/op.h, as FUSE requests do: tried at once, parked on MISS, ROOM and GROW, changes behind
+ * those that wait for room, fsync until durable, answered exactly once.  What stands below is the host's: the session in
+ * the simulator (client.c), a pager in memory in tests.
+ *
+ * Verdicts: FS a wrong answer; I7 the tree after an opening is not the official prefix, or its structure is damaged;
+ * I1 a barrier that a later history leaves out (journal.h); I13 success after a fence; I15 answered twice or never.
+ *
+ * A crash of the mount: hx_work_free, before the session is freed; parked operations are forgotten, nothing is answered.
  */
 #ifndef HX_SIM_WORK_H
 #define HX_SIM_WORK_H
 
-#include "hexad/fs.h"
 #include "hexad/history.h"
+#include "hexad/op.h"
+#include "hexad/pager.h"
+#include "journal.h"
 #include "sim.h"
 
-struct hx_session;
+struct hx_work_host {
+    void *ctx;
+    void (*start)(void *ctx, struct hx_op *op);       /* hx_op_start */
+    void (*begin)(void *ctx);                         /* hx_session_begin, between two parts of one run */
+    int (*when_durable)(void *ctx, struct hx_op *op); /* hx_op_when_durable */
+    struct hx_lsn (*last)(void *ctx);                 /* last LSN allocated */
+    bool (*open)(void *ctx);                          /* operations may still succeed */
+    bool (*gated)(void *ctx);                         /* a change would have to queue: background work stays away */
+    /* A program is about to be told that everything through LSN is durable. */
+    void (*durable)(void *ctx, struct hx_lsn lsn);
+    void (*note_free)(void *ctx, uint64_t pages);     /* pages that are free now: the volume grows ahead of need */
+};
 
-struct hx_journal *hx_journal_new(struct hx_sim *s);
-void hx_journal_free(struct hx_journal *j);
-/* An epoch has opened: cuts the official operations to the prefix that HISTORY says, checks the barriers (I1, I7). */
-void hx_journal_opened(struct hx_journal *j, const struct hx_history *h);
-
-/* The programs of a mount that has just opened.  The filesystem exists or is all zeros (then the first program
- * formats it,
- * as mount does).  CLIENT: for notes. */
-struct hx_work *hx_work_new(struct hx_sim *s, uint32_t client, struct hx_session *session, struct hx_fs *fs,
-                            struct hx_epoch epoch);
-/* The process died: nothing is answered any more; parked operations are forgotten (the session is freed next). */
+/* The programs of a mount that has just opened with HISTORY's top epoch.  The filesystem is made if the volume is all
+ * zeros.  PAGER and what HOST points at are borrowed until hx_work_free. */
+struct hx_work *hx_work_new(struct hx_sim *s, uint32_t client, const struct hx_work_host *host, struct hx_pager *pager,
+                            const struct hx_history *history);
 void hx_work_free(struct hx_work *w);
-/* Programs whose pause is over begin operations; returns when the next one wants to (virtual us; UINT64_MAX:
- * none). */
+/* Programs whose pause is over begin operations; returns when the next one wants to (virtual us; UINT64_MAX: none). */
 uint64_t hx_work_step(struct hx_work *w);
-/* The session gives a parked operation back (hexad/session.h). */
-struct hx_parked;
-void hx_work_ready(struct hx_work *w, struct hx_parked *op);
-/* The session is fenced or closed: from now on every operation fails, none succeeds (I13, F8). */
+/* Nothing else to do just now: frees space of deleted files, says how much is free. */
+void hx_work_background(struct hx_work *w);
+/* The session is fenced or closed: from now on every operation fails, none succeeds (I13). */
 void hx_work_fenced(struct hx_work *w);
-/* No more random operations; with SYNC every program ends with an fsync. True when all are answered. */
-void hx_work_drain(struct hx_work *w, bool sync);
-bool hx_work_idle(const struct hx_work *w);
-/* Compares the whole tree with the model, through the filesystem's own calls, and hx_fs_verify; runs as an
- * operation of its
- * own program: hx_work_idle tells when it is done.  Also run at random after an opening. */
+/* No new operations; with SYNC every program ends with an fsync.  True when all are answered. */
+bool hx_work_drain(struct hx_work *w, bool sync);
+bool hx_work_idle(const struct hx_work *w); /* nothing is under way */
+/* Compares the whole tree with the model through the filesystem's own calls, and hx_fs_verify, as soon as nothing else is
+ * under way; hx_work_compared: all that was asked for is done.  Also runs by itself, at random, right after an opening. */
 void hx_work_compare(struct hx_work *w);
+bool hx_work_compared(const struct hx_work *w);
+
+struct hx_work_stats {
+    uint64_t begun, accepted, refused, failed; /* refused: as predicted; failed: no space, fenced, ... */
+    uint64_t barriers, compares, entries;      /* entries: listed */
+    uint64_t kinds[HX_ACT_COUNT];              /* accepted, by kind */
+};
+void hx_work_stats(const struct hx_work *w, struct hx_work_stats *ret);
 
 #endif

@@ -1,0 +1,158 @@
+/*
+ * span.c - maps of runs, and the bytes that a tag stands for (span.h).
+ *
+ * A change is one search and one memmove.  Memory: one array; running out of it ends the process, as everywhere in the
+ * simulator: a run without memory says nothing.
+ */
+#include "span.h"
+
+#include "hexad/assert.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void hx_spans_fini(struct hx_spans *s)
+{
+    free(s->at);
+    *s = (struct hx_spans){0};
+}
+
+void hx_spans_copy(struct hx_spans *dst, const struct hx_spans *src)
+{
+    *dst = (struct hx_spans){.count = src->count, .cap = src->count, .total = src->total};
+    if (src->count == 0)
+        return;
+    dst->at = malloc(src->count * sizeof *dst->at);
+    hx_assert(dst->at);
+    memcpy(dst->at, src->at, src->count * sizeof *dst->at);
+}
+
+/* The first run that ends behind X. */
+static size_t find(const struct hx_spans *s, uint64_t x)
+{
+    size_t lo = 0, hi = s->count;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (s->at[mid].to > x)
+            hi = mid;
+        else
+            lo = mid + 1;
+    }
+    return lo;
+}
+
+uint64_t hx_spans_at(const struct hx_spans *s, uint64_t x, uint64_t *ret_end)
+{
+    size_t i = find(s, x);
+    if (i == s->count)
+        *ret_end = UINT64_MAX;
+    else if (s->at[i].from > x)
+        *ret_end = s->at[i].from;
+    else {
+        *ret_end = s->at[i].to;
+        return s->at[i].tag;
+    }
+    return 0;
+}
+
+/* Runs [lo, hi) become the COUNT runs of NEW. */
+static void splice(struct hx_spans *s, size_t lo, size_t hi, const struct hx_span *new, size_t count)
+{
+    for (size_t i = lo; i < hi; i++)
+        s->total -= s->at[i].to - s->at[i].from;
+    size_t after = s->count - (hi - lo) + count;
+    if (after > s->cap) {
+        s->cap = after * 2;
+        s->at = realloc(s->at, s->cap * sizeof *s->at);
+        hx_assert(s->at);
+    }
+    if (s->count > hi)
+        memmove(s->at + lo + count, s->at + hi, (s->count - hi) * sizeof *s->at);
+    for (size_t i = 0; i < count; i++) {
+        s->at[lo + i] = new[i];
+        s->total += new[i].to - new[i].from;
+    }
+    s->count = after;
+}
+
+void hx_spans_set(struct hx_spans *s, uint64_t from, uint64_t to, uint64_t tag)
+{
+    struct hx_span new[3];
+    size_t n = 0;
+    if (from >= to)
+        return;
+    size_t lo = find(s, from), hi = lo;
+    while (hi < s->count && s->at[hi].from < to)
+        hi++;
+    if (lo < hi && s->at[lo].from < from && s->at[lo].tag != tag)
+        new[n++] = (struct hx_span){s->at[lo].from, from, s->at[lo].tag};
+    else if (lo < hi && s->at[lo].from < from)
+        from = s->at[lo].from;
+    else if (lo > 0 && s->at[lo - 1].to == from && s->at[lo - 1].tag == tag)
+        from = s->at[--lo].from;
+    struct hx_span tail = {0, 0, 0};
+    if (lo < hi && s->at[hi - 1].to > to)
+        tail = (struct hx_span){to, s->at[hi - 1].to, s->at[hi - 1].tag};
+    else if (hi < s->count && s->at[hi].from == to && s->at[hi].tag == tag)
+        tail = s->at[hi++];
+    if (tail.tag == tag && tail.to > to) {
+        to = tail.to;
+        tail.tag = 0;
+    }
+    if (tag)
+        new[n++] = (struct hx_span){from, to, tag};
+    if (tail.tag)
+        new[n++] = tail;
+    splice(s, lo, hi, new, n);
+}
+
+/* ---- bytes ---- */
+static inline uint64_t word(uint64_t tag, uint64_t number)
+{
+    if (tag & HX_TAG_FLAT)
+        return (tag & 0xff) * UINT64_C(0x0101010101010101);
+    uint64_t w = (tag * UINT64_C(0x9e3779b97f4a7c15) ^ number) * UINT64_C(0xbf58476d1ce4e5b9);
+    return w ^ w >> 29;
+}
+
+static inline uint8_t byte(uint64_t tag, uint64_t off)
+{
+    return (uint8_t)(word(tag, off >> 3) >> (8 * (off & 7)));
+}
+
+void hx_pattern_fill(uint64_t tag, uint64_t off, uint8_t *buf, size_t len)
+{
+    size_t i = 0;
+    if (tag & HX_TAG_FLAT) {
+        memset(buf, (int)(tag & 0xff), len);
+        return;
+    }
+    for (; i < len && (off + i) & 7; i++)
+        buf[i] = byte(tag, off + i);
+    for (; i + 8 <= len; i += 8) {
+        uint64_t w = word(tag, (off + i) >> 3);
+        memcpy(buf + i, &w, 8);
+    }
+    for (; i < len; i++)
+        buf[i] = byte(tag, off + i);
+}
+
+size_t hx_pattern_check(uint64_t tag, uint64_t off, const uint8_t *buf, size_t len)
+{
+    if (tag == 0)
+        tag = HX_TAG_FLAT;
+    for (size_t i = 0; i < len;) {
+        uint64_t w;
+        if (((off + i) & 7) == 0 && i + 8 <= len) {
+            memcpy(&w, buf + i, 8);
+            if (w == word(tag, (off + i) >> 3)) {
+                i += 8;
+                continue;
+            }
+        }
+        if (buf[i] != byte(tag, off + i))
+            return i;
+        i++;
+    }
+    return len;
+}
