@@ -225,6 +225,11 @@ bool hx_work_idle(const struct hx_work *w)
     return !any_busy(w) && !w->mount->busy && !w->walker->busy && !w->compare;
 }
 
+bool hx_work_mounted(const struct hx_work *w)
+{
+    return w->mounted && !w->fenced;
+}
+
 bool hx_work_compared(const struct hx_work *w)
 {
     return !w->compare;

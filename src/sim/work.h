@@ -50,7 +50,8 @@ void hx_work_background(struct hx_work *w);
 void hx_work_fenced(struct hx_work *w);
 /* No new operations; with SYNC every program ends with an fsync.  True when all are answered. */
 bool hx_work_drain(struct hx_work *w, bool sync);
-bool hx_work_idle(const struct hx_work *w); /* nothing is under way */
+bool hx_work_idle(const struct hx_work *w);    /* nothing is under way */
+bool hx_work_mounted(const struct hx_work *w); /* the filesystem was found or made, and is served */
 /* Compares the whole tree with the model through the filesystem's own calls, and hx_fs_verify, as soon as nothing else is
  * under way; hx_work_compared: all that was asked for is done.  Also runs by itself, at random, right after an opening. */
 void hx_work_compare(struct hx_work *w);
