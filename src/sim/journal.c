@@ -117,7 +117,9 @@ struct hx_lsn hx_journal_last(const struct hx_journal *j, struct hx_epoch epoch)
 /* ---- promises ---- */
 static void check_barrier(struct hx_journal *j, const struct hx_history *h, const struct epoch_log *l)
 {
-    if (l->barrier == 0 || l->epoch >= hx_history_top(h).v || hx_history_valid(h, HX_LSN(l->barrier), HX_EPOCH(l->epoch)))
+    if (l->barrier == 0 || l->epoch >= hx_history_top(h).v)
+        return;
+    if (hx_history_valid(h, HX_LSN(l->barrier), HX_EPOCH(l->epoch)))
         return;
     hx_sim_broken(j->s, "I1", "epoch %llu was told that %llu is durable; the history of epoch %llu leaves it out",
                   (unsigned long long)l->epoch, (unsigned long long)l->barrier,

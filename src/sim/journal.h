@@ -1,9 +1,9 @@
 /*
  * journal.h - every change that any mount accepted, by epoch and LSN; what of it is official; what was promised.
  *
- * The official changes under a history are, of each epoch in it, those with CPL <= the VDL of every later entry.  When a
- * mount opens, the model of the filesystem is set to exactly that prefix, and what the mount serves must equal it (I7).
- * A barrier that was answered with success must be inside every later history (I1).
+ * The official changes under a history are, of each epoch in it, those with CPL <= the VDL of every later
+ * entry.  When a mount opens, the model of the filesystem is set to exactly that prefix, and what the mount
+ * serves must equal it (I7). A barrier that was answered with success must be inside every later history (I1).
  *
  * A writer that was fenced without knowing it goes on appending to its own epoch: such changes stay in the journal and
  * never become official.  Memory: a record for each change, a model of the last opening's prefix.
@@ -17,8 +17,9 @@
 
 struct hx_journal *hx_journal_new(struct hx_sim *s);
 void hx_journal_free(struct hx_journal *j);
-/* An epoch has opened, with HISTORY's top entry: checks the barriers (I1), and gives the model of what it must find; the
- * caller frees it with hx_tree_free.  *ret_kept, *ret_lost: changes of the parent epoch that were kept and cut off. */
+/* An epoch has opened, with HISTORY's top entry: checks the barriers (I1), and gives the model of what it must
+ * find; the caller frees it with hx_tree_free.  *ret_kept, *ret_lost: changes of the parent epoch that were
+ * kept and cut off. */
 struct hx_tree *hx_journal_opened(struct hx_journal *j, const struct hx_history *h, uint64_t *ret_kept,
                                   uint64_t *ret_lost);
 /* EPOCH's mount accepted a change whose last record is CPL (the last LSN so far when it changed no page). */

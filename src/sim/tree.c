@@ -27,7 +27,9 @@ static uint64_t mix(uint64_t x)
 /* ---- names ---- */
 void hx_name_text(uint32_t name, char text[HX_FS_NAME_MAX + 2])
 {
-    size_t len = name == HX_NAME_TOO_LONG ? HX_FS_NAME_MAX + 1 : name % 13 == 0 ? HX_FS_NAME_MAX : name % 5 == 0 ? 40 : 0;
+    size_t len = name % 13 == 0 ? HX_FS_NAME_MAX : name % 5 == 0 ? 40 : 0;
+    if (name == HX_NAME_TOO_LONG)
+        len = HX_FS_NAME_MAX + 1;
     int n = snprintf(text, HX_FS_NAME_MAX + 2, "n%x", name);
     if (len == 0)
         return;

@@ -1,12 +1,13 @@
 /*
  * tree.h - a model of the filesystem in plain memory: what each call must answer, and what the tree is after it.
  *
- * It shares nothing with src/fs but the meaning of hexad/fs.h.  A file is a map from bytes to tags (span.h) and a map of
- * the pages that it has; a name is a number (hx_name_text); so a model of thousands of files is small, and an operation
- * is one record (struct hx_act) that can be kept and replayed.
+ * It shares nothing with src/fs but the meaning of hexad/fs.h.  A file is a map from bytes to tags (span.h) and
+ * a map of the pages that it has; a name is a number (hx_name_text); so a model of thousands of files is small,
+ * and an operation is one record (struct hx_act) that can be kept and replayed.
  *
- * The way of an operation: hx_tree_predict says which error it must give (0: none); when the filesystem gave 0 as well,
- * hx_tree_apply changes the model.  What is only known from outside is in the record: the number of a new inode.
+ * The way of an operation: hx_tree_predict says which error it must give (0: none); when the filesystem gave 0
+ * as well, hx_tree_apply changes the model.  What is only known from outside is in the record: the number of a
+ * new inode.
  *
  * Holding: a mount holds inodes (lookup counts); one without a link lives as long as somebody holds it, or an
  * operation on it is under way (pins).  A new mount holds nothing: hx_tree_forget_all.

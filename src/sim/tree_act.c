@@ -1,8 +1,8 @@
 /*
  * tree_act.c - what each operation must answer, and what it does to the model (tree.h).
  *
- * The order of refusals is that of the documents of each call (which of two errors comes first is part of what programs
- * see, and the same on every run); everything else is POSIX as hexad/fs.h narrows it.
+ * The order of refusals is that of the documents of each call (which of two errors comes first is part of what
+ * programs see, and the same on every run); everything else is POSIX as hexad/fs.h narrows it.
  */
 #include "tree_private.h"
 

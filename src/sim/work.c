@@ -29,7 +29,8 @@ void hx_work_wrong(struct hx_prog *p, const char *fmt, ...)
     va_end(ap);
     const struct hx_act *a = &p->act;
     hx_sim_broken(p->w->s, p->w->changed ? "FS" : "I7",
-                  "client %u epoch %llu program %u: %s(inode %llu, name n%x, inode %llu, name n%x, at %llu, length %llu): %s",
+                  "client %u epoch %llu program %u: %s(inode %llu, name n%x, inode %llu, name n%x, at %llu, length %llu): "
+                  "%s",
                   p->w->client, (unsigned long long)p->w->epoch.v, p->number, hx_act_name[a->kind],
                   (unsigned long long)a->ino, a->name, (unsigned long long)a->ino2, a->name2,
                   (unsigned long long)a->off, (unsigned long long)a->len, text);
@@ -348,7 +349,8 @@ static struct hx_prog *add(struct hx_work *w, enum hx_prog_kind kind, unsigned a
     return p;
 }
 
-/* How much room the programs take: so that the volume need not grow beyond pgs_max, and no MTR is larger than the log. */
+/* How much room the programs take: so that the volume need not grow beyond pgs_max, and no MTR is larger than
+ * the log. */
 static void set_limits(struct hx_work *w)
 {
     uint64_t pages = HX_OPT(w->s, pgs_max) * HX_OPT(w->s, pg_pages), log_pages = HX_OPT(w->s, lal) / 2;

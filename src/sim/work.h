@@ -1,19 +1,21 @@
 /*
  * work.h - programs on a mount, and the judgement of everything that it answers.
  *
- * A mount is a session with a filesystem on it.  Its programs each have one operation under way: begun, maybe parked (for
- * pages, room, growth), accepted (its MTR is in the log, or it changed nothing), answered.  Operations are accepted one
- * after the other; the model (tree.h) applies each at that moment and compares everything: error, attributes, bytes,
- * names.  So any wrong byte or error is seen when it is served (I6, I7, I13), not only at the end.
+ * A mount is a session with a filesystem on it.  Its programs each have one operation under way: begun, maybe
+ * parked (for pages, room, growth), accepted (its MTR is in the log, or it changed nothing), answered. 
+ * Operations are accepted one after the other; the model (tree.h) applies each at that moment and compares
+ * everything: error, attributes, bytes, names.  So any wrong byte or error is seen when it is served (I6, I7,
+ * I13), not only at the end.
  *
- * Operations go the way of hexad/op.h, as FUSE requests do: tried at once, parked on MISS, ROOM and GROW, changes behind
- * those that wait for room, fsync until durable, answered exactly once.  What stands below is the host's: the session in
- * the simulator (client.c), a pager in memory in tests.
+ * Operations go the way of hexad/op.h, as FUSE requests do: tried at once, parked on MISS, ROOM and GROW,
+ * changes behind those that wait for room, fsync until durable, answered exactly once.  What stands below is
+ * the host's: the session in the simulator (client.c), a pager in memory in tests.
  *
  * Verdicts: FS a wrong answer; I7 the tree after an opening is not the official prefix, or its structure is damaged;
  * I1 a barrier that a later history leaves out (journal.h); I13 success after a fence; I15 answered twice or never.
  *
- * A crash of the mount: hx_work_free, before the session is freed; parked operations are forgotten, nothing is answered.
+ * A crash of the mount: hx_work_free, before the session is freed; parked operations are forgotten, nothing is
+ * answered.
  */
 #ifndef HX_SIM_WORK_H
 #define HX_SIM_WORK_H
@@ -52,8 +54,9 @@ void hx_work_fenced(struct hx_work *w);
 bool hx_work_drain(struct hx_work *w, bool sync);
 bool hx_work_idle(const struct hx_work *w);    /* nothing is under way */
 bool hx_work_mounted(const struct hx_work *w); /* the filesystem was found or made, and is served */
-/* Compares the whole tree with the model through the filesystem's own calls, and hx_fs_verify, as soon as nothing else is
- * under way; hx_work_compared: all that was asked for is done.  Also runs by itself, at random, right after an opening. */
+/* Compares the whole tree with the model through the filesystem's own calls, and hx_fs_verify, as soon as
+ * nothing else is under way; hx_work_compared: all that was asked for is done.  Also runs by itself, at random,
+ * right after an opening. */
 void hx_work_compare(struct hx_work *w);
 bool hx_work_compared(const struct hx_work *w);
 

@@ -1,10 +1,10 @@
 /*
- * work_db.c - programs with a plan: a database with a rollback journal, one with a write-ahead log, an editor that saves
- * by renaming, and one that fills the volume and empties it again.
+ * work_db.c - programs with a plan: a database with a rollback journal, one with a write-ahead log, an editor
+ * that saves by renaming, and one that fills the volume and empties it again.
  *
  * Each is a short cycle of phases; an operation that fails starts the cycle again, as an application would after an
- * error.  They use names of their own (20 to 29) in their own directory, so what they do is not undone by others, but for
- * those who take any inode.
+ * error.  They use names of their own (20 to 29) in their own directory, so what they do is not undone by
+ * others, but for those who take any inode.
  */
 #include "work_private.h"
 

@@ -1,9 +1,9 @@
 /*
  * work_plan.c - what programs do, one operation at a time: files, names, lists (databases and the like: work_db.c).
  *
- * A program decides from how its last operation went (p->rc, p->attr) and from the model, which it may look at: so most
- * of its operations make sense, and some do not, as with real programs that race.  What it decides is drawn from its own
- * stream.  An inode that an answer gave is held until it is dropped.
+ * A program decides from how its last operation went (p->rc, p->attr) and from the model, which it may look at:
+ * so most of its operations make sense, and some do not, as with real programs that race.  What it decides is
+ * drawn from its own stream.  An inode that an answer gave is held until it is dropped.
  *
  * Names: a program's directory is 100 + its number, in the root; its files are numbers of its own; churn uses 0 to 9
  * in whatever directory.

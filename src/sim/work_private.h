@@ -73,7 +73,8 @@ struct hx_work {
 /* work.c */
 void hx_work_begin(struct hx_prog *p); /* p->act, now */
 void hx_work_wrong(struct hx_prog *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void hx_work_drop(struct hx_prog *p, unsigned handle); /* forgets it, once the operation that is being planned has begun */
+/* Forgets it, once the operation that is being planned has begun. */
+void hx_work_drop(struct hx_prog *p, unsigned handle);
 void hx_work_let_go(struct hx_prog *p, uint64_t ino);  /* the same for what is in no handle */
 struct hx_fs_who hx_work_who(struct hx_prog *p);
 
@@ -94,7 +95,8 @@ void hx_plan_act(struct hx_prog *p, enum hx_act_kind kind, uint64_t ino);
 void hx_plan_name(struct hx_prog *p, enum hx_act_kind kind, uint64_t dir, uint32_t name);
 void hx_plan_write(struct hx_prog *p, uint64_t ino, uint64_t off, uint64_t len);
 void hx_plan_fsync(struct hx_prog *p);
-/* Opens NAME in the program's directory as handle H: creates it, or looks it up.  True: it is there, nothing planned. */
+/* Opens NAME in the program's directory as handle H: creates it, or looks it up.  True: it is there, nothing
+ * planned. */
 bool hx_plan_open(struct hx_prog *p, unsigned h, uint32_t name);
 void hx_plan_journal(struct hx_prog *p);
 void hx_plan_wal(struct hx_prog *p);

@@ -2,9 +2,9 @@
  * work_run.c - one operation on the filesystem, and the judgement of its answer.
  *
  * The filesystem is asked first; only when it has given a final answer is the model asked what it must be: so an
- * operation that waited is judged at the moment at which it happened.  A refusal (an ordinary error of a filesystem) must
- * be the predicted one; a failure (no space, fenced, ...) may come at any time, and must leave everything as it was,
- * which the following operations and the walk show.
+ * operation that waited is judged at the moment at which it happened.  A refusal (an ordinary error of a
+ * filesystem) must be the predicted one; a failure (no space, fenced, ...) may come at any time, and must leave
+ * everything as it was, which the following operations and the walk show.
  */
 #include "work_private.h"
 

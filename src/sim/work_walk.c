@@ -32,7 +32,8 @@ void hx_walk_free(struct hx_walk *k)
 static int part(struct hx_prog *p, enum hx_act_kind kind, uint64_t ino, uint64_t off, uint64_t len,
                 int (*one)(struct hx_prog *))
 {
-    p->act = (struct hx_act){.kind = kind, .ino = ino, .off = off, .len = len, .name = p->act.name, .data = p->act.data};
+    const struct hx_act was = p->act;
+    p->act = (struct hx_act){.kind = kind, .ino = ino, .off = off, .len = len, .name = was.name, .data = was.data};
     p->w->host.begin(p->w->host.ctx);
     return one(p);
 }
