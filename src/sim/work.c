@@ -29,8 +29,8 @@ void hx_work_wrong(struct hx_prog *p, const char *fmt, ...)
     va_end(ap);
     const struct hx_act *a = &p->act;
     hx_sim_broken(p->w->s, p->w->changed ? "FS" : "I7",
-                  "client %u epoch %llu program %u: %s(inode %llu, name n%x, inode %llu, name n%x, at %llu, length %llu): "
-                  "%s",
+                  "client %u epoch %llu program %u: %s(inode %llu, name n%x, inode %llu, name n%x, at %llu, "
+                  "length %llu): %s",
                   p->w->client, (unsigned long long)p->w->epoch.v, p->number, hx_act_name[a->kind],
                   (unsigned long long)a->ino, a->name, (unsigned long long)a->ino2, a->name2,
                   (unsigned long long)a->off, (unsigned long long)a->len, text);

@@ -2,7 +2,7 @@
  * work.h - programs on a mount, and the judgement of everything that it answers.
  *
  * A mount is a session with a filesystem on it.  Its programs each have one operation under way: begun, maybe
- * parked (for pages, room, growth), accepted (its MTR is in the log, or it changed nothing), answered. 
+ * parked (for pages, room, growth), accepted (its MTR is in the log, or it changed nothing), answered.
  * Operations are accepted one after the other; the model (tree.h) applies each at that moment and compares
  * everything: error, attributes, bytes, names.  So any wrong byte or error is seen when it is served (I6, I7,
  * I13), not only at the end.

@@ -567,5 +567,6 @@ int main(void)
         cmocka_unit_test(success_after_a_fence_is_seen),
         cmocka_unit_test(an_answer_that_comes_twice_is_seen),
     };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
