@@ -8,6 +8,7 @@
 
 #define ROLES_CLIENT (HX_NODE_ROLE_WRITER | HX_NODE_ROLE_ADMIN)
 #define PEER_TIMEOUT_MS 2000u
+#define CONN_CLIENTS 100u /* below: the servers' */
 
 uint64_t world_random(struct world *w)
 {
@@ -116,20 +117,34 @@ void world_crash(struct world *w, unsigned i)
 void world_join(struct world *w, struct world_part p)
 {
     hx_assert(w->part_count < WORLD_PARTS);
+    w->conn[w->part_count] = CONN_CLIENTS + w->conns++;
     w->parts[w->part_count++] = p;
 }
 
 void world_leave(struct world *w, void *obj)
 {
-    for (size_t i = 0; i < w->part_count; i++)
-        if (w->parts[i].obj == obj)
-            w->parts[i--] = w->parts[--w->part_count];
+    for (size_t i = 0; i < w->part_count; i++) {
+        if (w->parts[i].obj != obj)
+            continue;
+        for (unsigned n = 0; n < WORLD_SERVERS; n++)
+            if (w->node[n] != NULL)
+                hx_node_closed(w->node[n], w->now_ms, w->conn[i]);
+        w->conn[i] = w->conn[w->part_count - 1];
+        w->parts[i--] = w->parts[--w->part_count];
+    }
     for (size_t k = 0; k < w->mail_count; k++)
         if (w->mail[k]->obj == obj)
             w->mail[k]->obj = NULL;
 }
 
-static void take_effect(struct world *w, void *obj, const struct hx_effect *e)
+void world_cancel_part(struct world *w, void *obj, unsigned part)
+{
+    for (size_t k = 0; k < w->mail_count; k++)
+        if (w->mail[k]->obj == obj && (unsigned)hx_call_part(w->mail[k]->call) == part)
+            w->mail[k]->obj = NULL;
+}
+
+static void take_effect(struct world *w, void *obj, uint64_t conn, const struct hx_effect *e)
 {
     if (e->kind == HX_EFFECT_CANCEL) {
         for (size_t k = 0; k < w->mail_count; k++)
@@ -139,6 +154,7 @@ static void take_effect(struct world *w, void *obj, const struct hx_effect *e)
     }
     struct world_mail *m = mail_new(w, server_of(w, e->server->url), e->call, e->timeout_ms);
     m->obj = obj;
+    m->conn = conn;
     for (int i = 0; i < e->iovcnt; i++)
         m->len += e->iov[i].iov_len;
     m->bytes = malloc(m->len);
@@ -232,7 +248,7 @@ static bool deliver(struct world *w, size_t at)
     m->state = MAIL_AT_NODE;
     w->delivered++;
     bool peer = m->from_node >= 0;
-    hx_node_request(n, w->now_ms, w->now_ms * 1000, m->token, 1 + (uint64_t)m->from_node,
+    hx_node_request(n, w->now_ms, w->now_ms * 1000, m->token, peer ? 1 + (uint64_t)m->from_node : m->conn,
                     peer ? HX_NODE_ROLE_SEGMENT : ROLES_CLIENT, peer ? w->servers[m->from_node].name : "w",
                     (struct hx_bytes){m->bytes, m->len});
     return true;
@@ -263,7 +279,7 @@ void world_step(struct world *w)
     struct hx_effect e;
     for (size_t i = 0; i < w->part_count; i++)
         while (w->parts[i].next(w->parts[i].obj, &e) == 1)
-            take_effect(w, w->parts[i].obj, &e);
+            take_effect(w, w->parts[i].obj, w->conn[i], &e);
     if (world_below(w, 3) == 0)
         flush_all(w);
     size_t from = w->mail_count > 0 ? world_below(w, (unsigned)w->mail_count) : 0;

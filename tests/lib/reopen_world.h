@@ -28,18 +28,19 @@ struct world_mail {
     void *obj;     /* the part that waits; NULL: nobody does */
     int from_node; /* -1: a client */
     uint32_t to;
-    uint64_t call, token, due_ms;
+    uint64_t call, token, due_ms, conn;
     uint8_t *bytes;
     size_t len;
     uint8_t *reply;
     size_t reply_len;
 };
 struct world {
-    uint64_t rng, now_ms, token;
+    uint64_t rng, now_ms, token, conns;
     struct hx_server servers[WORLD_SERVERS];
     struct hx_mem_farm *farm[WORLD_SERVERS];
     struct hx_node *node[WORLD_SERVERS]; /* NULL: down */
     struct world_part parts[WORLD_PARTS];
+    uint64_t conn[WORLD_PARTS]; /* the parts' connections, as the servers tell them apart */
     size_t part_count;
     struct world_mail **mail;
     size_t mail_count, mail_cap;
@@ -54,8 +55,10 @@ void world_start(struct world *w, unsigned server);
 /* Power off: unsynced sectors survive or not. */
 void world_crash(struct world *w, unsigned server);
 void world_join(struct world *w, struct world_part p);
-/* The part is gone; what it sent may still arrive. */
+/* The part is gone, and its connections; what it sent may still arrive. */
 void world_leave(struct world *w, void *obj);
+/* Nobody waits any more for what OBJ has under way in this part (hx_call_part). */
+void world_cancel_part(struct world *w, void *obj, unsigned part);
 /* One event, or time passes. */
 void world_step(struct world *w);
 /* A request at once, past the network; the server must be up.  *ret_reply: whole answer, caller frees. */

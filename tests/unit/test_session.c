@@ -1,0 +1,879 @@
+/*
+ * test_session.c - hx_session, the volume client without its sockets, against six real segment servers over disks in
+ * memory: opening, operations that wait, growth, fencing, closing, giving up, crashing.
+ *
+ * The world delivers in random order under virtual time; each test has fixed seeds.  What every client checks by
+ * itself: each operation is answered exactly once (O1, S3, S5), a durable answer comes only when VDL >= its LSN (S1),
+ * nothing comes after CLOSED is told.
+ */
+#include "reopen_world.h"
+
+#include "hexad/op.h"
+#include "hexad/session.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define STEPS_MAX 200000
+#define PG_PAGES 256u
+#define CACHE (4u << 20)
+#define WINDOW (4u * 300 * 1024)
+#define LAL 500u
+
+/* ---- clients and operations ---- */
+struct client {
+    struct world *w;
+    struct hx_session *s;
+    unsigned told;              /* bits: states that were told */
+    enum hx_session_state last; /* of them */
+    char waiting[512];
+    unsigned idles, grew, not_grew, successors, waits_told;
+    unsigned idle_this_tick;
+    size_t under_way;           /* operations begun and not answered */
+};
+
+enum what { WRITE, READ };
+struct todo {
+    struct hx_op op;
+    struct client *c;
+    enum what what;
+    uint64_t page, value;       /* written; read */
+    bool sync;
+    unsigned answers, runs, kept;
+    unsigned reclaims;          /* steps of freeing that are left */
+    int err;
+    struct hx_lsn lsn;
+    uint64_t order;             /* of the answer */
+};
+
+static uint64_t answers_given;
+
+static struct todo *todo_of(struct hx_op *op)
+{
+    return HX_CONTAINER_OF(op, struct todo, op);
+}
+
+static void answer(struct todo *t, int err)
+{
+    assert_int_equal(++t->answers, 1); /* O1 */
+    t->err = err;
+    t->order = ++answers_given;
+    t->c->under_way--;
+}
+
+static int run_write(struct todo *t)
+{
+    struct hx_pager *p = hx_session_pager(t->c->s);
+    uint8_t *q;
+    if (t->page >= hx_pager_pages(p))
+        return HX_E_GROW;
+    int err = hx_pager_begin(p);
+    if (err)
+        return err;
+    err = hx_pager_edit(p, HX_PAGE(t->page), HX_EDIT_KEEP, &q);
+    if (err) {
+        hx_pager_abort(p);
+        return err;
+    }
+    hx_put_u64(q, t->value);
+    for (size_t i = 8; i < HX_PAGE_SIZE; i += 8) /* large records, that no compression makes small */
+        hx_put_u64(q + i, (t->value + i) * UINT64_C(0x9e3779b97f4a7c15) ^ i << 33);
+    err = hx_pager_commit(p, &t->lsn);
+    if (err)
+        return err;
+    if (t->sync)
+        return hx_op_when_durable(t->c->s, &t->op);
+    answer(t, 0);
+    return 0;
+}
+
+static int run_read(struct todo *t)
+{
+    const uint8_t *q;
+    int err = hx_pager_get(hx_session_pager(t->c->s), HX_PAGE(t->page), &q);
+    if (err)
+        return err;
+    t->value = hx_get_u64(q);
+    answer(t, 0);
+    return 0;
+}
+
+static int call_run(struct hx_op *op)
+{
+    struct todo *t = todo_of(op);
+    t->runs++;
+    return t->what == WRITE ? run_write(t) : run_read(t);
+}
+
+static void call_durable(struct hx_op *op)
+{
+    struct todo *t = todo_of(op);
+    assert_true(hx_session_vdl(t->c->s).v >= t->lsn.v); /* S1 */
+    answer(t, 0);
+}
+
+static void call_fail(struct hx_op *op, int err)
+{
+    assert_int_not_equal(err, 0);
+    answer(todo_of(op), err);
+}
+
+static struct hx_op *call_keep(struct hx_op *op)
+{
+    todo_of(op)->kept++;
+    return op;
+}
+
+static void call_done(struct hx_op *op)
+{
+    assert_int_equal(todo_of(op)->answers, 1);
+}
+
+static int call_reclaim(struct hx_op *op)
+{
+    struct todo *t = todo_of(op);
+    if (t->reclaims == 0)
+        return 0;
+    t->reclaims--;
+    return 1;
+}
+
+static const struct hx_op_calls calls = {call_run, call_durable, call_fail, call_keep, call_done, call_reclaim};
+
+static void start_with_garbage(struct client *c, struct todo *t, enum what what, uint64_t page, uint64_t value,
+                               bool sync, unsigned reclaims)
+{
+    *t = (struct todo){.op = {.calls = &calls, .changes = what == WRITE}, .c = c, .what = what, .page = page,
+                       .value = value, .sync = sync, .reclaims = reclaims};
+    c->under_way++;
+    hx_op_start(c->s, c->w->now_ms, &t->op);
+}
+
+static void start(struct client *c, struct todo *t, enum what what, uint64_t page, uint64_t value, bool sync)
+{
+    start_with_garbage(c, t, what, page, value, sync, 0);
+}
+
+/* ---- the session as a part of the world ---- */
+static void told(struct client *c, enum hx_session_state to)
+{
+    assert_int_not_equal(c->last, HX_SESSION_CLOSED);
+    c->told |= 1u << to;
+    c->last = to;
+    if (to == HX_SESSION_OPEN)
+        hx_session_set_info(c->s, "{\"host\":\"h\"}");
+    if (to == HX_SESSION_CLOSED)
+        assert_int_equal(c->under_way, 0); /* S3 */
+}
+
+static int part_next(void *obj, struct hx_effect *ret)
+{
+    struct client *c = obj;
+    struct hx_session_effect e;
+    while (hx_session_next(c->s, &e)) {
+        switch (e.kind) {
+        case HX_SESSION_SEND:
+        case HX_SESSION_CANCEL:
+            assert_int_not_equal(c->last, HX_SESSION_CLOSED);
+            *ret = e.net;
+            return 1;
+        case HX_SESSION_CANCEL_PART:
+            world_cancel_part(c->w, c, e.part);
+            break;
+        case HX_SESSION_RUN:
+            hx_op_again(c->s, c->w->now_ms, e.op);
+            break;
+        case HX_SESSION_STATE:
+            assert_int_equal(e.state, hx_session_state(c->s));
+            told(c, e.state);
+            break;
+        case HX_SESSION_WAITING:
+            snprintf(c->waiting, sizeof c->waiting, "%s", e.text);
+            c->waits_told += e.text[0] != '\0';
+            break;
+        case HX_SESSION_GREW:
+            c->grew = e.count;
+            break;
+        case HX_SESSION_NOT_GREW:
+            c->not_grew++;
+            break;
+        case HX_SESSION_BAD_PAGE:
+            fail_msg("page %llu: error %d", (unsigned long long)e.page.v, e.err);
+            break;
+        case HX_SESSION_SUCCESSOR:
+            c->successors++;
+            break;
+        case HX_SESSION_IDLE:
+            assert_int_equal(hx_session_state(c->s), HX_SESSION_OPEN);
+            assert_int_equal(++c->idle_this_tick, 1);
+            c->idles++;
+            break;
+        }
+    }
+    return 0;
+}
+
+static void part_answer(void *obj, uint64_t now, uint64_t call, struct hx_bytes body)
+{
+    hx_session_answer(((struct client *)obj)->s, now, now * 1000, call, body);
+}
+
+static void part_failed(void *obj, uint64_t now, uint64_t call, int err)
+{
+    hx_session_failed(((struct client *)obj)->s, now, call, err);
+}
+
+static uint64_t part_tick(void *obj, uint64_t now)
+{
+    struct client *c = obj;
+    c->idle_this_tick = 0;
+    return hx_session_tick(c->s, now);
+}
+
+static struct hx_session_cfg config(struct world *w)
+{
+    struct hx_session_cfg cfg = {.name = "v", .servers = w->servers, .server_count = WORLD_SERVERS,
+                                 .cache_bytes = CACHE, .window_bytes = WINDOW, .seed = world_random(w),
+                                 .now_ms = w->now_ms};
+    hx_put_u64(cfg.owner.b, world_random(w));
+    hx_put_u64(cfg.owner.b + 8, world_random(w));
+    return cfg;
+}
+
+static void begin(struct client *c, struct world *w, const struct hx_session_cfg *cfg)
+{
+    *c = (struct client){.w = w};
+    assert_int_equal(hx_session_new(cfg, &c->s), 0);
+    world_join(w, (struct world_part){c, part_next, part_answer, part_failed, part_tick});
+}
+
+/* As kill -9. */
+static void vanish(struct client *c)
+{
+    world_leave(c->w, c);
+    hx_session_free(c->s);
+    c->s = NULL;
+    c->under_way = 0;
+}
+
+/* Steps until COND; the test ends when it does not come. */
+#define UNTIL(w, cond)                                                                                  \
+    do {                                                                                                \
+        int steps_ = 0;                                                                                 \
+        while (!(cond)) {                                                                               \
+            if (++steps_ > STEPS_MAX)                                                                   \
+                fail_msg("%s:%d: never: %s", __FILE__, __LINE__, #cond);                                \
+            world_step(w);                                                                              \
+        }                                                                                               \
+    } while (0)
+
+static void pass(struct world *w, uint64_t ms)
+{
+    uint64_t until = w->now_ms + ms;
+    UNTIL(w, w->now_ms >= until);
+}
+
+static void open_now(struct client *c, struct world *w, bool takeover)
+{
+    struct hx_session_cfg cfg = config(w);
+    cfg.takeover = takeover;
+    begin(c, w, &cfg);
+    UNTIL(w, c->last == HX_SESSION_OPEN || c->last == HX_SESSION_FAILED);
+    if (c->last != HX_SESSION_OPEN)
+        fail_msg("not open: %d %s", hx_session_error(c->s), hx_session_why(c->s));
+}
+
+static void close_now(struct client *c)
+{
+    hx_session_close(c->s, c->w->now_ms);
+    UNTIL(c->w, c->last == HX_SESSION_CLOSED);
+    assert_int_equal(hx_session_error(c->s), 0);
+    vanish(c);
+}
+
+static uint64_t read_now(struct client *c, uint64_t page)
+{
+    struct todo t;
+    start(c, &t, READ, page, 0, false);
+    UNTIL(c->w, t.answers);
+    assert_int_equal(t.err, 0);
+    return t.value;
+}
+
+static void write_now(struct client *c, uint64_t page, uint64_t value)
+{
+    struct todo t;
+    start(c, &t, WRITE, page, value, true);
+    UNTIL(c->w, t.answers);
+    assert_int_equal(t.err, 0);
+}
+
+/* ---- the world with a volume in it ---- */
+static int create_next(void *o, struct hx_effect *e)
+{
+    return hx_create_next(o, e);
+}
+static void create_answer(void *o, uint64_t now, uint64_t call, struct hx_bytes b)
+{
+    hx_create_answer(o, now, call, b);
+}
+static void create_failed(void *o, uint64_t now, uint64_t call, int err)
+{
+    hx_create_failed(o, now, call, err);
+}
+static uint64_t create_tick(void *o, uint64_t now)
+{
+    return hx_create_tick(o, now);
+}
+
+static struct world *new_world(uint64_t seed, bool with_volume)
+{
+    struct world *w = calloc(1, sizeof *w);
+    assert_non_null(w);
+    world_init(w, seed);
+    if (!with_volume)
+        return w;
+    struct hx_create *c;
+    struct hx_create_cfg cfg = {.name = "v", .pg_bytes = PG_PAGES * HX_PAGE_SIZE, .lal = LAL, .created_us = 1,
+                                .now_ms = w->now_ms, .servers = w->servers, .server_count = WORLD_SERVERS};
+    hx_put_u64(cfg.volume.b, 77);
+    hx_put_u64(cfg.owner.b, 78);
+    assert_int_equal(hx_create_new(&cfg, &c), 0);
+    world_join(w, (struct world_part){c, create_next, create_answer, create_failed, create_tick});
+    UNTIL(w, hx_create_state(c) != HX_E_AGAIN);
+    assert_int_equal(hx_create_state(c), 0);
+    world_leave(w, c);
+    hx_create_free(c);
+    return w;
+}
+
+static void free_world(struct world *w)
+{
+    world_fini(w);
+    free(w);
+}
+
+static void crash_servers(struct world *w, unsigned from, unsigned count)
+{
+    for (unsigned i = from; i < from + count; i++)
+        world_crash(w, i);
+}
+
+static void start_servers(struct world *w, unsigned from, unsigned count)
+{
+    for (unsigned i = from; i < from + count; i++)
+        world_start(w, i);
+}
+
+/* ---- opening ---- */
+
+/* Promise: a volume opens, each state told once and in order; what was durable when it was closed is there again. */
+static void opens_writes_closes_and_opens_again(void **state)
+{
+    (void)state;
+    struct world *w = new_world(1, true);
+    struct client c;
+    open_now(&c, w, false);
+    assert_int_equal(c.told, 1u << HX_SESSION_RECOVERY | 1u << HX_SESSION_OPEN);
+    for (uint64_t i = 0; i < 40; i++)
+        write_now(&c, i, 1000 + i);
+    uint64_t room;
+    UNTIL(w, hx_session_room(c.s, w->now_ms, &room) == 0);
+    pass(w, 2000);
+    assert_true(c.idles > 5);
+    close_now(&c);
+    open_now(&c, w, false); /* it said goodbye: no takeover needed */
+    for (uint64_t i = 0; i < 40; i++)
+        assert_int_equal(read_now(&c, i), 1000 + i);
+    close_now(&c);
+    free_world(w);
+}
+
+/* Promise: a living writer is not disturbed unless takeover is asked for; the second says why. */
+static void a_living_writer_is_busy(void **state)
+{
+    (void)state;
+    struct world *w = new_world(2, true);
+    struct client a, b;
+    open_now(&a, w, false);
+    write_now(&a, 1, 11);
+    struct hx_session_cfg cfg = config(w);
+    begin(&b, w, &cfg);
+    UNTIL(w, b.last);
+    assert_int_equal(b.last, HX_SESSION_FAILED);
+    assert_int_equal(hx_session_error(b.s), HX_E_BUSY);
+    assert_string_equal(hx_session_lookup(b.s)->writer_text, "{\"host\":\"h\"}");
+    write_now(&a, 1, 12);
+    hx_session_close(b.s, w->now_ms); /* FAILED -> CLOSED */
+    UNTIL(w, b.last == HX_SESSION_CLOSED);
+    assert_int_equal(hx_session_error(b.s), HX_E_BUSY);
+    vanish(&b);
+    close_now(&a);
+    free_world(w);
+}
+
+/* Promise: nobody knows the name: NO_VOLUME, also when two servers do not answer. */
+static void an_unknown_volume_is_said_to_be_none(void **state)
+{
+    (void)state;
+    for (unsigned down = 0; down <= 2; down++) {
+        struct world *w = new_world(3, false);
+        struct client c;
+        crash_servers(w, 0, down);
+        struct hx_session_cfg cfg = config(w);
+        begin(&c, w, &cfg);
+        UNTIL(w, c.last == HX_SESSION_FAILED);
+        assert_int_equal(hx_session_error(c.s), HX_E_NO_VOLUME);
+        vanish(&c);
+        free_world(w);
+    }
+}
+
+/* Promise: with too few servers the opening waits, says for which, and goes on when they come; with a bound it fails
+ * instead, with the error of the quorum that is missing. */
+static void opening_waits_for_a_quorum(void **state)
+{
+    (void)state;
+    struct world *w = new_world(4, true);
+    struct client c;
+    crash_servers(w, 0, 4);
+    struct hx_session_cfg cfg = config(w);
+    begin(&c, w, &cfg);
+    pass(w, 10000);
+    assert_int_equal(hx_session_state(c.s), HX_SESSION_LOOKUP);
+    assert_non_null(strstr(c.waiting, "a1"));
+    assert_non_null(strstr(c.waiting, "b2"));
+    assert_null(strstr(c.waiting, "c1"));
+    start_servers(w, 3, 1); /* a read quorum: it is found, but cannot be claimed */
+    UNTIL(w, c.last == HX_SESSION_RECOVERY);
+    pass(w, 10000);
+    assert_int_equal(hx_session_state(c.s), HX_SESSION_RECOVERY);
+    assert_true(c.waiting[0]);
+    start_servers(w, 0, 3);
+    UNTIL(w, c.last == HX_SESSION_OPEN);
+    assert_string_equal(c.waiting, "");
+    close_now(&c);
+    for (unsigned down = 3; down <= 4; down++) {
+        crash_servers(w, 0, down);
+        cfg = config(w);
+        cfg.soft_ms = 5000;
+        uint64_t from = w->now_ms;
+        begin(&c, w, &cfg);
+        UNTIL(w, c.last == HX_SESSION_FAILED);
+        assert_true(w->now_ms - from >= 5000);
+        assert_int_equal(hx_session_error(c.s), down == 4 ? HX_E_NO_READ_QUORUM : HX_E_NO_WRITE_QUORUM);
+        start_servers(w, 0, down);
+        pass(w, 3000);
+        assert_int_equal(c.last, HX_SESSION_FAILED); /* it has given up: it claims nothing behind our back */
+        vanish(&c);
+    }
+    free_world(w);
+}
+
+/* ---- operations ---- */
+
+/* Promise: reads of pages that are not cached wait for exactly these, many at once, and give the right bytes. */
+static void reads_wait_for_their_pages(void **state)
+{
+    (void)state;
+    struct world *w = new_world(5, true);
+    struct client c;
+    struct todo t[PG_PAGES];
+    open_now(&c, w, false);
+    for (uint64_t i = 0; i < PG_PAGES; i++) {
+        start(&c, &t[i], WRITE, i, 7000 + i, false);
+        UNTIL(w, t[i].answers);
+    }
+    close_now(&c);
+    open_now(&c, w, false);
+    for (uint64_t i = 0; i < PG_PAGES; i++)
+        start(&c, &t[i], READ, i, 0, false);
+    assert_int_equal(hx_session_parked(c.s), PG_PAGES);
+    UNTIL(w, c.under_way == 0);
+    for (uint64_t i = 0; i < PG_PAGES; i++) {
+        assert_int_equal(t[i].err, 0);
+        assert_int_equal(t[i].value, 7000 + i);
+        assert_int_equal(t[i].kept, t[i].runs - 1);
+    }
+    close_now(&c);
+    free_world(w);
+}
+
+/* Promise: when the log's window is full, changes wait and are answered in the order in which they came (O3); nobody is
+ * forgotten. */
+static void changes_wait_for_room_in_order(void **state)
+{
+    (void)state;
+    struct world *w = new_world(6, true);
+    struct client c;
+    enum { N = 600 };
+    struct todo *t = calloc(N, sizeof *t);
+    open_now(&c, w, false);
+    for (uint64_t i = 0; i < PG_PAGES; i++)
+        read_now(&c, i); /* cached: what waits now, waits for room */
+    for (uint64_t i = 0; i < N; i++)
+        start(&c, &t[i], WRITE, i % PG_PAGES, 9000 + i, false);
+    assert_true(hx_session_gated(c.s));
+    assert_true(hx_session_parked(c.s) > N / 8);
+    UNTIL(w, c.under_way == 0);
+    unsigned untried = 0;
+    for (uint64_t i = 0; i < N; i++) {
+        assert_int_equal(t[i].err, 0);
+        if (i > 0)
+            assert_true(t[i].order > t[i - 1].order && t[i].lsn.v > t[i - 1].lsn.v);
+        untried += t[i].runs == 1 && t[i].kept > 0;
+    }
+    assert_true(untried > 0); /* queued behind others without being tried */
+    close_now(&c);
+    open_now(&c, w, false);
+    for (uint64_t i = 0; i < PG_PAGES; i++)
+        assert_int_equal(read_now(&c, i), 9000 + (i < N - 2 * PG_PAGES ? 2 * PG_PAGES + i : PG_PAGES + i));
+    close_now(&c);
+    free(t);
+    free_world(w);
+}
+
+/* Promise: without a write quorum a durable answer waits (others do not), the session says what is missing, and goes on
+ * when it is back; bounded, it fails with TIMEOUT, and later tells the truth. */
+static void durable_answers_wait_for_the_quorum(void **state)
+{
+    (void)state;
+    struct world *w = new_world(7, true);
+    struct client c;
+    struct todo sync, lazy, late;
+    struct hx_session_cfg cfg = config(w);
+    cfg.soft_ms = 60000;
+    begin(&c, w, &cfg);
+    UNTIL(w, c.last == HX_SESSION_OPEN);
+    write_now(&c, 3, 1);
+    crash_servers(w, 0, 3);
+    start(&c, &lazy, WRITE, 3, 2, false);
+    assert_int_equal(lazy.answers, 1);
+    start(&c, &sync, WRITE, 3, 3, true);
+    pass(w, 20000);
+    assert_int_equal(sync.answers, 0);
+    assert_true(c.waits_told > 0);
+    assert_non_null(strstr(c.waiting, "write quorum missing"));
+    assert_non_null(strstr(c.waiting, "a1"));
+    start_servers(w, 0, 1);
+    UNTIL(w, sync.answers);
+    assert_int_equal(sync.err, 0);
+    UNTIL(w, c.waiting[0] == '\0');
+    crash_servers(w, 0, 1);
+    start(&c, &late, WRITE, 3, 4, true);
+    UNTIL(w, late.answers);
+    assert_int_equal(late.err, HX_E_TIMEOUT);
+    assert_int_equal(hx_session_unsafe(c.s), late.lsn.v - hx_session_vdl(c.s).v);
+    start_servers(w, 0, 3);
+    write_now(&c, 4, 5);
+    assert_int_equal(read_now(&c, 3), 4);
+    close_now(&c);
+    free_world(w);
+}
+
+/* Promise: an operation that finds no page waits until the volume has grown; freeing is tried first (O4). */
+static void a_full_volume_grows(void **state)
+{
+    (void)state;
+    struct world *w = new_world(8, true);
+    struct client c;
+    struct todo t, behind, freed;
+    open_now(&c, w, false);
+    start_with_garbage(&c, &freed, WRITE, PG_PAGES, 1, false, 3);
+    assert_int_equal(freed.answers, 0);
+    assert_int_equal(freed.runs, 4); /* tried again after each step */
+    start(&c, &t, WRITE, PG_PAGES + 5, 17, true);
+    start(&c, &behind, WRITE, 1, 18, true);
+    assert_int_equal(behind.runs, 0); /* behind the one that waits for growth */
+    UNTIL(w, c.under_way == 0);
+    assert_int_equal(t.err | behind.err | freed.err, 0);
+    assert_int_equal(c.grew, 2);
+    assert_int_equal(freed.reclaims, 0);
+    assert_int_equal(hx_pager_pages(hx_session_pager(c.s)), 2 * PG_PAGES);
+    hx_session_note_free(c.s, w->now_ms, PG_PAGES / 8); /* enough */
+    pass(w, 3000);
+    assert_int_equal(c.grew, 2);
+    hx_session_note_free(c.s, w->now_ms, PG_PAGES / 8 - 1); /* ahead of need */
+    UNTIL(w, c.grew == 3);
+    close_now(&c);
+    open_now(&c, w, false);
+    assert_int_equal(hx_pager_pages(hx_session_pager(c.s)), 3 * PG_PAGES);
+    assert_int_equal(read_now(&c, PG_PAGES + 5), 17);
+    close_now(&c);
+    free_world(w);
+}
+
+/* Promise: growth that cannot be done now keeps its operation waiting, to the bound; afterwards it works again. */
+static void growth_without_a_quorum_waits(void **state)
+{
+    (void)state;
+    struct world *w = new_world(9, true);
+    struct client c;
+    struct todo t;
+    struct hx_session_cfg cfg = config(w);
+    cfg.soft_ms = 8000;
+    begin(&c, w, &cfg);
+    UNTIL(w, c.last == HX_SESSION_OPEN);
+    crash_servers(w, 0, 3);
+    start(&c, &t, WRITE, PG_PAGES, 1, true);
+    UNTIL(w, t.answers);
+    assert_int_equal(t.err, HX_E_TIMEOUT);
+    start_servers(w, 0, 3);
+    write_now(&c, PG_PAGES, 2);
+    close_now(&c);
+    free_world(w);
+}
+
+/* ---- endings ---- */
+
+/* Promise: a newer writer ends the older one: what waits and what comes gets FENCED, for ever; who it is gets known;
+ * what was durable before is in the successor's volume. */
+static void a_newer_writer_fences_the_older(void **state)
+{
+    (void)state;
+    struct world *w = new_world(10, true);
+    struct client a, b;
+    struct todo t[20], later;
+    open_now(&a, w, false);
+    write_now(&a, 1, 11);
+    open_now(&b, w, true);
+    write_now(&b, 2, 22);
+    for (unsigned i = 0; i < 20; i++)
+        start(&a, &t[i], WRITE, 3 + i, 33, true);
+    UNTIL(w, a.last == HX_SESSION_FENCED);
+    assert_int_equal(hx_session_error(a.s), HX_E_FENCED);
+    UNTIL(w, a.under_way == 0);
+    for (unsigned i = 0; i < 20; i++)
+        assert_int_equal(t[i].err, HX_E_FENCED);
+    UNTIL(w, a.successors == 1);
+    assert_true(hx_session_lookup(a.s)->epoch.v >= hx_writer_epoch(hx_session_writer(b.s)).v);
+    start(&a, &later, READ, 1, 0, false);
+    assert_int_equal(later.err, HX_E_FENCED);
+    assert_int_equal(hx_session_parked(a.s), 0);
+    hx_session_close(a.s, w->now_ms);
+    UNTIL(w, a.last == HX_SESSION_CLOSED);
+    assert_int_equal(hx_session_error(a.s), HX_E_FENCED);
+    assert_int_equal(a.successors, 1);
+    vanish(&a);
+    for (unsigned i = 0; i < 20; i++)
+        assert_int_equal(read_now(&b, 3 + i), 0);
+    assert_int_equal(read_now(&b, 1), 11);
+    assert_int_equal(read_now(&b, 2), 22);
+    close_now(&b);
+    free_world(w);
+}
+
+/* Promise: close makes everything durable before CLOSED, sends home what waits; nothing new is taken meanwhile. */
+static void closing_makes_everything_durable(void **state)
+{
+    (void)state;
+    struct world *w = new_world(11, true);
+    struct client c;
+    struct todo t[30], sync, late;
+    open_now(&c, w, false);
+    crash_servers(w, 0, 3);
+    for (unsigned i = 0; i < 30; i++)
+        start(&c, &t[i], WRITE, i, 500 + i, false);
+    start(&c, &sync, WRITE, 40, 540, true);
+    hx_session_close(c.s, w->now_ms);
+    assert_int_equal(hx_session_state(c.s), HX_SESSION_CLOSING);
+    start(&c, &late, WRITE, 41, 541, false);
+    assert_int_equal(late.err, HX_E_IO);
+    pass(w, 5000);
+    assert_int_equal(sync.err, HX_E_CANCELED); /* nobody waits for its answer any more; that it lasts is seen below */
+    assert_int_equal(hx_session_state(c.s), HX_SESSION_CLOSING);
+    assert_true(hx_session_unsafe(c.s) > 0);
+    start_servers(w, 0, 3);
+    UNTIL(w, c.last == HX_SESSION_CLOSED);
+    assert_int_equal(hx_session_unsafe(c.s), 0);
+    assert_int_equal(hx_session_error(c.s), 0);
+    vanish(&c);
+    open_now(&c, w, false);
+    for (unsigned i = 0; i < 30; i++)
+        if (t[i].err == 0)
+            assert_int_equal(read_now(&c, i), 500 + i);
+    assert_int_equal(read_now(&c, 40), 540);
+    close_now(&c);
+    free_world(w);
+}
+
+/* Promise: bounded, closing without a quorum ends with an error that says what is lost; abandon does so at once. */
+static void ending_without_a_quorum_tells(void **state)
+{
+    (void)state;
+    for (unsigned abandon = 0; abandon < 2; abandon++) {
+        struct world *w = new_world(12, true);
+        struct client c;
+        struct todo t;
+        struct hx_session_cfg cfg = config(w);
+        cfg.soft_ms = 5000;
+        begin(&c, w, &cfg);
+        UNTIL(w, c.last == HX_SESSION_OPEN);
+        crash_servers(w, 0, 3);
+        start(&c, &t, WRITE, 1, 1, true);
+        if (abandon)
+            hx_session_abandon(c.s, w->now_ms);
+        else
+            hx_session_close(c.s, w->now_ms);
+        UNTIL(w, c.last == HX_SESSION_CLOSED);
+        assert_int_equal(t.err, HX_E_CANCELED);
+        assert_int_equal(hx_session_error(c.s), HX_E_NO_WRITE_QUORUM);
+        vanish(&c);
+        free_world(w);
+    }
+}
+
+/* Promise: abandon and a crash work at every moment of opening, of work, of growth and of closing; afterwards the
+ * volume opens, and holds what was durable. */
+struct givings_up {
+    uint64_t durable, answered, before_open, closed;
+};
+
+static void give_up(struct world *w, unsigned moment, bool when_open, uint64_t *io_durable, struct givings_up *n)
+{
+    struct client c;
+    struct todo t = {0}, read, grow;
+    struct hx_session_cfg cfg = config(w);
+    cfg.takeover = true;
+    begin(&c, w, &cfg);
+    if (when_open) {
+        UNTIL(w, c.last == HX_SESSION_OPEN);
+        start(&c, &t, WRITE, 1, *io_durable + 1, true);
+        start(&c, &read, READ, 200, 0, false);
+        start(&c, &grow, WRITE, hx_pager_pages(hx_session_pager(c.s)), 1, false);
+    }
+    for (unsigned i = 0; i < moment; i++)
+        world_step(w);
+    n->before_open += c.last != HX_SESSION_OPEN;
+    if (moment % 3 == 0) {
+        hx_session_close(c.s, w->now_ms);
+        for (unsigned i = 0; i < moment % 7 * 4; i++)
+            world_step(w);
+    }
+    n->closed += c.last == HX_SESSION_CLOSED;
+    if (moment % 3 != 2) {
+        hx_session_abandon(c.s, w->now_ms);
+        UNTIL(w, c.last == HX_SESSION_CLOSED);
+        assert_int_equal(hx_session_parked(c.s), 0);
+    }
+    n->answered += t.answers;
+    *io_durable += t.answers && t.err == 0;
+    vanish(&c);
+}
+
+static void can_be_given_up_at_any_moment(void **state)
+{
+    (void)state;
+    struct givings_up n = {0};
+    for (unsigned story = 0; story < 16; story++) {
+        struct world *w = new_world(1000 + story, true);
+        uint64_t durable = 0;
+        for (unsigned k = 0; k < 12; k++)
+            give_up(w, (story + 16 * (k / 2)) * (k % 2 ? 1 : 2), k % 2, &durable, &n);
+        struct client c;
+        open_now(&c, w, true);
+        uint64_t now = hx_session_vdl(c.s).v ? read_now(&c, 1) : 0;
+        assert_true(now == durable || now == durable + 1);
+        n.durable += durable;
+        close_now(&c);
+        free_world(w);
+    }
+    print_message("# of 192: %llu before open, %llu at the end of closing, %llu of 96 writes answered, %llu durable\n",
+                  (unsigned long long)n.before_open, (unsigned long long)n.closed, (unsigned long long)n.answered,
+                  (unsigned long long)n.durable);
+    assert_true(n.before_open > 30 && n.closed > 5 && n.answered > 30 && n.durable > 10); /* not idle */
+}
+
+static void note_durable(const struct todo *t, uint64_t *io_durable)
+{
+    bool yes = t->answers && t->what == WRITE && t->sync && t->err == 0;
+    if (yes && io_durable[t->page / 13] < t->value)
+        io_durable[t->page / 13] = t->value;
+}
+
+/* Promise: with loss, crashes of servers (at most two at a time) and of clients, takeovers without a farewell: every
+ * operation is answered once, and a page never shows less than was durable, nor what nobody wrote. */
+static void one_story(uint64_t seed)
+{
+    struct world *w = new_world(seed, true);
+    uint64_t durable[16] = {0}, newest[16] = {0}, value = 0;
+    enum { N = 24 };
+    struct todo *t = calloc(N, sizeof *t);
+    w->loss = (unsigned)(seed % 3) * 15;
+    for (unsigned reign = 0; reign < 8; reign++) {
+        struct client c;
+        open_now(&c, w, true);
+        for (unsigned p = 0; p < 16; p++) {
+            uint64_t got = read_now(&c, p * 13);
+            assert_true(got >= durable[p] && got <= newest[p]);
+            durable[p] = got; /* what was seen stays */
+        }
+        for (unsigned i = 0; i < N; i++)
+            t[i].answers = 1, t[i].err = HX_E_CANCELED;
+        for (int step = 0; step < 1500; step++) {
+            struct todo *k = &t[world_below(w, N)];
+            unsigned server = world_below(w, WORLD_SERVERS), down = 0;
+            for (unsigned i = 0; i < WORLD_SERVERS; i++)
+                down += w->node[i] == NULL;
+            if (world_below(w, 100) == 0) {
+                if (w->node[server] == NULL)
+                    world_start(w, server);
+                else if (down < 2)
+                    world_crash(w, server);
+            }
+            if (k->answers) {
+                note_durable(k, durable);
+                unsigned p = world_below(w, 16);
+                if (world_below(w, 3) > 0) {
+                    newest[p] = ++value;
+                    start(&c, k, WRITE, p * 13, value, world_below(w, 2));
+                } else {
+                    start(&c, k, READ, p * 13, 0, false);
+                }
+            }
+            world_step(w);
+        }
+        for (unsigned i = 0; i < N; i++)
+            note_durable(&t[i], durable);
+        if (world_below(w, 3) == 0) {
+            hx_session_close(c.s, w->now_ms);
+            UNTIL(w, c.last == HX_SESSION_CLOSED);
+        }
+        vanish(&c);
+    }
+    free(t);
+    free_world(w);
+}
+
+static void reigns_follow_each_other(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 100; seed < 112; seed++)
+        one_story(seed);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(opens_writes_closes_and_opens_again),
+        cmocka_unit_test(a_living_writer_is_busy),
+        cmocka_unit_test(an_unknown_volume_is_said_to_be_none),
+        cmocka_unit_test(opening_waits_for_a_quorum),
+        cmocka_unit_test(reads_wait_for_their_pages),
+        cmocka_unit_test(changes_wait_for_room_in_order),
+        cmocka_unit_test(durable_answers_wait_for_the_quorum),
+        cmocka_unit_test(a_full_volume_grows),
+        cmocka_unit_test(growth_without_a_quorum_waits),
+        cmocka_unit_test(a_newer_writer_fences_the_older),
+        cmocka_unit_test(closing_makes_everything_durable),
+        cmocka_unit_test(ending_without_a_quorum_tells),
+        cmocka_unit_test(can_be_given_up_at_any_moment),
+        cmocka_unit_test(reigns_follow_each_other),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("session", tests, NULL, NULL);
+}
