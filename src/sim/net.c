@@ -15,6 +15,7 @@
 #include "world.h"
 
 #include "hexad/assert.h"
+#include "hexad/effect.h"
 #include "hexad/err.h"
 
 #include <stdlib.h>
@@ -26,7 +27,7 @@ struct hx_sim_packet {
     struct hx_sim_packet *next, *prev; /* in its bucket, while open */
     uint64_t call;
     struct hx_sim_host from;
-    uint32_t to, refs, from_life;
+    uint32_t to, refs, from_life, served_life; /* served: life of the server that has processed a copy of it */
     bool open;
     size_t len;
     uint8_t bytes[];
@@ -319,6 +320,16 @@ void hx_sim_net_cancel(struct hx_sim *s, uint32_t client, uint64_t call)
         }
 }
 
+void hx_sim_net_cancel_part(struct hx_sim *s, uint32_t client, unsigned part)
+{
+    for (unsigned b = 0; b < BUCKETS; b++)
+        for (struct hx_sim_packet *p = s->net->buckets[b], *next; p; p = next) {
+            next = p->next;
+            if (p->from.kind == HX_HOST_CLIENT && p->from.i == client && hx_call_part(p->call) == part)
+                close_packet(s->net, p);
+        }
+}
+
 void hx_sim_net_gone(struct hx_sim *s, struct hx_sim_host who)
 {
     for (unsigned b = 0; b < BUCKETS; b++)
@@ -364,9 +375,21 @@ struct hx_sim_host hx_sim_packet_from(const struct hx_sim_packet *p)
     return p->from;
 }
 
+bool hx_sim_packet_again(struct hx_sim_packet *p, uint32_t life)
+{
+    bool again = p->served_life == life;
+    p->served_life = life;
+    return again;
+}
+
+uint64_t hx_sim_net_conn(struct hx_sim_host from, uint32_t life)
+{
+    return (uint64_t)from.kind << 48 | (uint64_t)from.i << 32 | life;
+}
+
 uint64_t hx_sim_packet_conn(const struct hx_sim_packet *p)
 {
-    return (uint64_t)p->from.kind << 48 | (uint64_t)p->from.i << 32 | p->from_life;
+    return hx_sim_net_conn(p->from, p->from_life);
 }
 
 /* ---- the end of a world: what is in the queue is let go ---- */

@@ -32,6 +32,7 @@ void hx_sim_net_heal(struct hx_sim_net *n);
 void hx_sim_net_request(struct hx_sim *s, uint32_t client, uint64_t call, uint32_t server, const struct iovec *iov,
                         int iovcnt, uint32_t timeout_ms);
 void hx_sim_net_cancel(struct hx_sim *s, uint32_t client, uint64_t call);
+void hx_sim_net_cancel_part(struct hx_sim *s, uint32_t client, unsigned part); /* hexad/effect.h */
 /* A server's request to a peer; completes through hx_sim_server_answer. */
 void hx_sim_net_peer_request(struct hx_sim *s, uint32_t from, uint64_t call, uint32_t server, struct hx_bytes body,
                              uint32_t timeout_ms);
@@ -43,6 +44,9 @@ void hx_sim_net_reply(struct hx_sim *s, uint32_t server, struct hx_sim_packet *p
 void hx_sim_net_no_reply(struct hx_sim *s, struct hx_sim_packet *p); /* the server died with it */
 struct hx_bytes hx_sim_packet_bytes(const struct hx_sim_packet *p);
 struct hx_sim_host hx_sim_packet_from(const struct hx_sim_packet *p);
+/* Has this life of the server processed it before?  From now on it has. */
+bool hx_sim_packet_again(struct hx_sim_packet *p, uint32_t life);
+uint64_t hx_sim_net_conn(struct hx_sim_host from, uint32_t life); /* a connection a host's life and server */
 uint64_t hx_sim_packet_conn(const struct hx_sim_packet *p); /* number of the connection that it came by */
 
 /* Nothing passes from A to B until UNTIL_US (one direction). */

@@ -127,6 +127,16 @@ static struct hx_sim_packet *recall(struct hx_sim_server *v, uint64_t token)
     return NULL;
 }
 
+/* A copy of a request that this life has processed, alone in its batch: it must change nothing (I14). */
+static bool repeats(struct hx_sim_server *v)
+{
+    bool again = false;
+    for (size_t i = 0; i < v->queue_count; i++)
+        if (v->queue[i].p)
+            again = hx_sim_packet_again(v->queue[i].p, v->life);
+    return again && v->queue_count == 1;
+}
+
 static void feed(struct hx_sim_server *v)
 {
     struct hx_sim *s = v->s;
@@ -186,8 +196,13 @@ static void pass(struct hx_sim *s, void *ctx, uint64_t serial)
         return;
     v->pass_at_us = UINT64_MAX;
     size_t work = v->queue_count;
+    bool again = repeats(v);
+    if (again)
+        hx_oracle_again(s->oracle, v->i, false);
     feed(v);
     hx_node_flush(v->node);
+    if (again && !hx_sim_disk_is_off(v->disk))
+        hx_oracle_again(s->oracle, v->i, true);
     if (s->now_us >= v->tick_at_us) {
         uint64_t ms = hx_node_tick(v->node, hx_sim_ms(s));
         v->tick_at_us = ms > 3600000 ? s->now_us + UINT64_C(3600000000) : s->now_us + (ms ? ms * 1000 : 1000);
