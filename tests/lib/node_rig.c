@@ -74,7 +74,7 @@ int hx_rig_start(struct hx_rig *r, unsigned i)
     struct hx_node_cfg cfg = {.name = names[i],
                               .zone = zones[i / 2],
                               .incarnation = hx_rig_uuid(100 + i),
-                              .farm = hx_mem_farm(r->farm[i]),
+                              .farm = r->other[i] ? r->other[i] : hx_mem_farm(r->farm[i]),
                               .gossip_ms = 100,
                               .log_file_bytes = r->log_file_bytes,
                               .seed = 7 + i};

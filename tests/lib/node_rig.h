@@ -16,6 +16,7 @@
 struct hx_rig {
     unsigned count; /* servers that run; six are always in the geometry */
     struct hx_mem_farm *farm[HX_COPIES];
+    struct hx_disk_farm *other[HX_COPIES]; /* borrowed: the server runs over this one instead */
     struct hx_node *node[HX_COPIES];
     bool cut[HX_COPIES]; /* no messages to or from it */
     struct hx_geometry geometry;
