@@ -2,8 +2,8 @@
  * test_crash_points.c - power loss at every disk call of a segment server's life.
  *
  * Method: a story of three servers: formats, appends that reach the first one or not, gossip, images, compaction,
- * deletion, three later epochs (fenced, repaired, adopted or heard of by gossip), restarts.  Every write, flush and remove
- * of the first server is recorded, and after each step what it says of itself.  Then for each call: a simulated disk
+ * deletion, three later epochs (fenced, repaired, adopted or heard of by gossip), restarts.  Every write, flush and
+ * remove of the first server is recorded, and after each step what it says of itself.  Then for each call: a simulated disk
  * (src/sim/disk.h) gets all calls before it, and loses power at this one; the server starts again over what survived,
  * in some cases it loses power during that start, too, once or twice; in others only the process dies at the call, and
  * the power goes after it has started again and said something; and then
@@ -694,7 +694,7 @@ static void cut_everywhere(uint64_t seed, unsigned steps)
         kinds[s.rec.calls[k].kind]++;
     print_message("# %zu calls: %u writes, %u flushes, %u removes; %zu records, %u openings\n", s.rec.count,
                   kinds[CALL_WRITE], kinds[CALL_FLUSH], kinds[CALL_REMOVE], s.rec_count, s.openings);
-    assert_true(kinds[CALL_REMOVE] > 4 && kinds[CALL_FLUSH] > 200 && s.openings == 4);
+    assert_true(kinds[CALL_REMOVE] > 4 && kinds[CALL_FLUSH] > 200 && s.openings >= 4);
     for (size_t k = 0; k <= s.rec.count; k++)
         cut_at(&s, k);
     end_story(&s);
