@@ -3,13 +3,13 @@
  *
  * Method: a story of three servers: formats, appends that reach the first one or not, gossip, images, compaction,
  * deletion, three later epochs (fenced, repaired, adopted or heard of by gossip), restarts.  Every write, flush and
- * remove of the first server is recorded, and after each step what it says of itself.  Then for each call: a simulated disk
- * (src/sim/disk.h) gets all calls before it, and loses power at this one; the server starts again over what survived,
- * in some cases it loses power during that start, too, once or twice; in others only the process dies at the call, and
- * the power goes after it has started again and said something; and then
+ * remove of the first server is recorded, and after each step what it says of itself.  Then for each call: a
+ * simulated disk (src/sim/disk.h) gets all calls before it, and loses power at this one; the server starts again over
+ * what survived, in some cases it loses power during that start, too, once or twice; in others only the process dies
+ * at the call, and the power goes after it has started again and said something; and then
  *   - it opens without damage, and holds what it had said before: promise and owner, history, SCL, every record;
- *   - it holds nothing that nobody sent; every page at every point is the fold of the valid records, or TOO_OLD where
- *     that was allowed; FETCH gives valid records only, byte for byte;
+ *   - it holds nothing that nobody sent; every page at every point is the fold of the valid records, or TOO_OLD
+ *     where that was allowed; FETCH gives valid records only, byte for byte;
  *   - its peers fill it up again, and all pages are those of the end of the story.
  */
 #include <setjmp.h>
