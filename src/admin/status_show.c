@@ -22,11 +22,15 @@ static uint64_t writer_number(const struct status *s, const char *key)
     return v > 0 ? (uint64_t)v : 0;
 }
 
+/* C0, DEL, and C1 as UTF-8 (U+0080 to U+009F): terminals take U+009B for the beginning of an escape sequence. */
 static char *clean(char *text)
 {
-    for (unsigned char *p = (unsigned char *)text; *p; p++)
+    for (unsigned char *p = (unsigned char *)text; *p; p++) {
+        if (*p == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f)
+            p[0] = p[1] = '?';
         if (*p < 0x20 || *p == 0x7f)
             *p = '?';
+    }
     return text;
 }
 

@@ -186,6 +186,8 @@ int hx_btree_floor(struct hx_btree *t, struct hx_key key, struct hx_item *ret)
             return i;
         if (found || i > 0)
             return item_at(n, found ? i : i - 1, ret);
+        if (hx_key_cmp(f.low, key) > 0)
+            return HX_E_CORRUPT; /* separators out of order: would go round for ever */
         key = f.low;
         if (!before(&key))
             return HX_E_NOENT;
@@ -241,9 +243,13 @@ int hx_btree_edit(struct hx_btree *t, struct hx_key key, uint8_t **ret_val, size
 
 /* --- growing ------------------------------------------------------------------------------------ */
 
-static int new_node(struct hx_btree *t, uint64_t *ret_page, uint8_t **ret)
+/* A fresh page; never one of PATH, which a damaged bitmap may call free: it would be split into itself. */
+static int new_node(struct hx_btree *t, const struct path *path, uint64_t *ret_page, uint8_t **ret)
 {
     int rc = hx_alloc_node(t->alloc, ret_page);
+    for (unsigned d = 0; rc == 0 && d < path->depth; d++)
+        if (path->page[d] == *ret_page)
+            rc = HX_E_CORRUPT;
     return rc ? rc : hx_pager_edit(t->p, HX_PAGE(*ret_page), HX_EDIT_ZEROS, ret);
 }
 
@@ -256,7 +262,7 @@ static int grow_root(struct hx_btree *t, struct path *path)
         return HX_E_NOSPACE; /* beyond any volume: more than 60^15 items */
     int rc = edit_node(t, t->root, &root);
     if (rc == 0)
-        rc = new_node(t, &page, &child);
+        rc = new_node(t, path, &page, &child);
     if (rc)
         return rc;
     hx_tnode_copy(child, root, page);
@@ -309,7 +315,7 @@ static int split(struct hx_btree *t, struct path *path, unsigned d, unsigned pos
         return rc;
     if (hx_tnode_count(left) < 2)
         return HX_E_CORRUPT; /* full with one item: not ours */
-    rc = new_node(t, &right_page, &right);
+    rc = new_node(t, path, &right_page, &right);
     if (rc)
         return rc;
     unsigned stay = split_point(left, pos, len);
@@ -386,6 +392,8 @@ static int shrink_root(struct hx_btree *t)
             return HX_E_CORRUPT;
         uint64_t child = hx_tnode_child(&it);
         rc = get_node(t, child, &c);
+        if (rc == 0 && hx_tnode_level(c) + 1 != hx_tnode_level(n))
+            rc = HX_E_CORRUPT; /* T3 */
         if (rc == 0)
             rc = hx_pager_edit(t->p, HX_PAGE(t->root), HX_EDIT_KEEP, &root);
         if (rc)
@@ -407,7 +415,8 @@ static int child_at(struct hx_btree *t, uint64_t parent, unsigned pos, uint64_t 
     if (!hx_tnode_at(n, pos, &it))
         return HX_E_CORRUPT;
     *ret_page = hx_tnode_child(&it);
-    return get_node(t, *ret_page, ret);
+    rc = get_node(t, *ret_page, ret);
+    return rc == 0 && hx_tnode_level(*ret) + 1 != hx_tnode_level(n) ? HX_E_CORRUPT : rc; /* T3 */
 }
 
 /* Merges child POS + 1 of PARENT into child POS when that leaves some room: 1 done, 0 not. */
@@ -419,11 +428,13 @@ static int merge(struct hx_btree *t, uint64_t parent, unsigned pos)
     int rc = child_at(t, parent, pos, &lp, &l);
     if (rc == 0)
         rc = child_at(t, parent, pos + 1, &rp, &r);
+    if (rc == 0 && lp == rp)
+        rc = HX_E_CORRUPT; /* one child twice: it would be merged into itself */
     if (rc)
         return rc;
     size_t used = hx_tnode_used(l) + hx_tnode_used(r), cap = hx_tnode_capacity();
     bool empty = hx_tnode_count(l) == 0 || hx_tnode_count(r) == 0;
-    if (used > (empty ? cap : cap / 4 * 3) || hx_tnode_level(l) != hx_tnode_level(r))
+    if (used > (empty ? cap : cap / 4 * 3))
         return 0;
     reshape(t);
     rc = edit_node(t, lp, &left);

@@ -283,7 +283,8 @@ static int replay_files(int argc, char **argv)
 static void test(void)
 {
     const char *often = getenv("HEXAD_FUZZ_ROUNDS");
-    uint64_t rounds = often ? strtoull(often, NULL, 10) : fuzz_target.stateless ? 2000 : 200;
+    uint64_t rounds = often ? strtoull(often, NULL, 10)
+                      : fuzz_target.rounds ? fuzz_target.rounds : fuzz_target.stateless ? 2000 : 200;
     setvbuf(stdout, NULL, _IOLBF, 0);
     size_t seeds = input_count;
     printf("1..4\n");

@@ -18,6 +18,7 @@
 struct fuzz_target {
     const char *name;
     size_t len_max;
+    unsigned rounds;              /* inputs at random, and changed ones, in a test; 0: as many as is usual */
     bool stateless;               /* a decoder and nothing else: counted per decoder, 10^8 executions are the aim */
     const char *const *decoders;  /* names for fuzz_ran, NULL at the end; NULL: one, named as the target */
     void (*run)(const uint8_t *p, size_t len);

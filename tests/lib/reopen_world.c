@@ -27,7 +27,8 @@ void world_start(struct world *w, unsigned i)
 {
     const struct hx_server *s = &w->servers[i];
     struct hx_node_cfg cfg = {.name = s->name, .zone = s->zone, .incarnation = s->incarnation,
-                              .farm = hx_mem_farm(w->farm[i]), .gossip_ms = 100, .seed = world_random(w)};
+                              .farm = hx_mem_farm(w->farm[i]), .gossip_ms = 100, .seed = world_random(w),
+                              .log_file_bytes = w->log_file_bytes};
     hx_assert(w->node[i] == NULL);
     hx_assert(hx_node_new(&cfg, w->now_ms, &w->node[i]) == 0);
 }
@@ -69,7 +70,7 @@ void world_fini(struct world *w)
 static uint32_t server_of(const struct world *w, const char *url)
 {
     uint32_t i = 0;
-    while (strcmp(w->servers[i].url, url) != 0)
+    while (i < WORLD_SERVERS && strcmp(w->servers[i].url, url) != 0)
         i++;
     return i;
 }
@@ -84,7 +85,8 @@ static struct world_mail *mail_new(struct world *w, uint32_t to, uint64_t call, 
     struct world_mail *m = calloc(1, sizeof *m);
     hx_assert(m != NULL);
     *m = (struct world_mail){
-        .state = MAIL_SENT, .from_node = -1, .to = to, .call = call, .due_ms = w->now_ms + timeout_ms};
+        .state = to < WORLD_SERVERS ? MAIL_SENT : MAIL_LOST, /* an address that nobody has */
+        .from_node = -1, .to = to, .call = call, .due_ms = w->now_ms + timeout_ms};
     return w->mail[w->mail_count++] = m;
 }
 

@@ -46,6 +46,7 @@ struct world {
     size_t mail_count, mail_cap;
     unsigned loss;       /* per mille */
     uint64_t crashes, delivered;
+    uint32_t log_file_bytes; /* of servers started from now on; 0: the node's default */
 };
 void world_init(struct world *w, uint64_t seed);
 void world_fini(struct world *w);
