@@ -14,10 +14,14 @@
 . "${HEXAD_SOURCE:?}/tests/lib/hosts.sh" || exit 99
 
 client=m1          # where the volume is mounted
+workload_said=1    # line of workload.log at which the present one begins
 workload_pid=      # of history.py run
 histories=$work/histories
-client_lost=0      # the mount of this drill is dead, or must die
-lost_at=           # when, in ms
+client_lost=0      # the first mount of this drill is dead, or must die
+client_old=        # the client that it was on, when another one takes over
+may_progress=1     # D1 asks for progress in this drill
+all_hit=           # servers that a fault of this drill hits
+bulk_pid=          # of history.py bulk
 mount_options=takeover
 faketime_lib=$(ls /usr/lib/*/faketime/libfaketimeMT.so.1 2>/dev/null | head -n 1)
 
@@ -30,6 +34,7 @@ say() { echo "[$(now_ms)] $*"; }
 workload_start() {
     rm -f "$work/stop"
     mkdir -p "$histories"
+    workload_said=$(($(count "$work/workload.log") + 1))
     history run "$(mnt)" "$histories" --stop "$work/stop" --seed "$SEED" >>"$work/workload.log" 2>&1 </dev/null &
     workload_pid=$!
 }
@@ -156,21 +161,23 @@ for_hit() { # for_hit COMMAND [ARGUMENTS]: COMMAND SERVER ARGUMENTS for each; 0 
 hits[kill_server]=1
 promise[kill_server]="a server is killed: commits go on"
 fault_kill_server_on() { server_kill $hit; }
-fault_kill_server_off() { for_hit server_start; }
+fault_kill_server_off() { :; } # drill_settle starts what does not run
 
 hits[kill_zone]=zone
 promise[kill_zone]="a zone is killed: commits go on"
 fault_kill_zone_on() { server_kill $hit; }
-fault_kill_zone_off() { for_hit server_start; }
+fault_kill_zone_off() { :; }
 
 hits[rolling]=0
 promise[rolling]="all servers are restarted, one after the other: commits go on"
 fault_rolling_on() {
     local n then
     for n in "${SERVERS[@]}"; do
+        [[ " $all_hit " != *" $n "* ]] || continue # another fault has it
         server_signal TERM "$n"
         wait_for ended "${server_pid[$n]}" || return 1
         server_start "$n" || return 1
+        [ $may_progress = 1 ] || continue
         then=$(marks)
         wait_for beyond "$then" 1 || { say "no progress after the restart of $n"; return 1; }
     done
@@ -184,52 +191,50 @@ fault_stop_zone_off() { server_signal CONT $hit; }
 
 hits[stop_mount]=client
 promise[stop_mount]="the mount is frozen and wakes up: nobody has seen an error"
-fault_stop_mount_on() { kill -STOP "${mount_pid_of[$client]}"; }
-fault_stop_mount_off() { kill -CONT "${mount_pid_of[$client]}"; }
+fault_stop_mount_on() { mount_signal STOP "$client"; }
+fault_stop_mount_off() { mount_signal CONT "$client"; }
+mount_signal() { # mount_signal SIGNAL CLIENT
+    kill "-$1" "${mount_pid_of[$2]}" 2>/dev/null
+    return 0
+}
 
 hits[kill_mount]=client
 promise[kill_mount]="the mount is killed: a new one has everything that was acknowledged"
 fault_kill_mount_on() {
     client_lost=1
-    lost_at=$(now_ms)
     mount_kill "$client"
+    local since
+    since=$(now_ms)
+    workload_reap
+    [ $quorum = 1 ] || return 0
+    mount_start "$client" "$mount_options" || { say "the volume cannot be mounted"; return 1; }
+    writable_after "$since"
 }
-fault_kill_mount_off() { remount; }
+writable_after() { # writable_after MS: says how long it took until something new was durable
+    dd if=/dev/zero of="$(mnt)/probe" bs=512 count=1 conv=fsync 2>/dev/null || { say "not writable"; return 1; }
+    say "writable again $(($(now_ms) - $1)) ms after the writer was lost"
+}
+fault_kill_mount_off() { :; } # drill_second_life
 
 hits[takeover]=client
 promise[takeover]="the mount is cut off, another host takes over: the old one acknowledges nothing that the new one lacks"
 fault_takeover_on() {
-    local old=$client
-    client_lost=1
-    net_part "$old"
-    [ $old = m1 ] && client=m2 || client=m1
-    lost_at=$(now_ms)
+    local since
+    client_lost=1 client_old=$client
+    net_part "$client_old"
+    since=$(now_ms)
+    [ $client = m1 ] && client=m2 || client=m1
+    [ $quorum = 1 ] || return 0 # then it is taken over when the other fault has ended
     mount_start "$client" takeover || { say "no takeover"; tail -n 5 "$work/log/$client.log"; return 1; }
-    say "taken over after $(($(now_ms) - lost_at)) ms"
-    net_calm
-    # The old mount must find out by itself; its programs get errors.
-    wait_for ended "$workload_pid" || { say "the programs of the fenced mount wait for ever"; mount_kill "$old"; }
-    workload_reap
-    say "$(grep -c SIGBUS "$work/workload.log") programs have got SIGBUS until now"
-    mount_kill "$old"
+    writable_after "$since"
 }
-fault_takeover_off() { remounted; }
-
-remount() {
-    workload_reap
-    mount_start "$client" "$mount_options" || { say "the volume cannot be mounted"; tail -n 5 "$work/log/$client.log"; return 1; }
-    remounted
-}
-remounted() { # in a new mount: first compare, then go on
-    history check "$(mnt)" "$histories" || return 1
-    workload_start
-}
+fault_takeover_off() { net_calm; }
 
 # ---- faults: disks ----
 hits[disk_full]=2
 promise[disk_full]="two disks are full: commits go on"
 fault_disk_full_on() { for_hit disk_fill; }
-fault_disk_full_off() { for_hit disk_free; for_hit server_again; }
+fault_disk_full_off() { for_hit disk_free; }
 
 hits[disk_slow]=2
 promise[disk_slow]="two disks flush slowly: commits go on"
@@ -244,16 +249,13 @@ fault_disk_hang_off() { for_hit disk_shim ""; }
 hits[flush_fails]=1
 promise[flush_fails]="a flush fails: nothing is acknowledged on the strength of it"
 fault_flush_fails_on() { for_hit disk_shim fail; }
-fault_flush_fails_off() { for_hit disk_shim ""; for_hit server_renew; }
+fault_flush_fails_off() { for_hit disk_shim ""; server_kill $hit; } # a poisoned server asks for that
 
 hits[disk_dies]=1
 promise[disk_dies]="a disk dies and comes back with what had been flushed: nothing is lost"
 fault_disk_dies_on() { disk_break $hit; }
-fault_disk_dies_off() { server_kill $hit; for_hit disk_replace; for_hit server_start; }
+fault_disk_dies_off() { for_hit disk_replace; }
 
-server_again() { # it may have ended because of its disk
-    ! ended "${server_pid[$1]}" || { say "$1 had ended"; server_start "$1"; }
-}
 server_renew() { server_kill "$1"; server_start "$1"; }
 
 hits[empty]=1
@@ -262,13 +264,14 @@ fault_empty_on() {
     server_kill "$hit"
     mv "$ram/$hit/data" "$ram/$hit/kept"
     mkdir -m 700 "$ram/$hit/data"
+    sync -f "$ram/$hit" # who moves directories sees to it that it is on the disk
     server_start "$hit"
 }
 fault_empty_off() {
     server_kill "$hit"
     rm -rf "$ram/$hit/data"
     mv "$ram/$hit/kept" "$ram/$hit/data"
-    server_start "$hit"
+    sync -f "$ram/$hit"
 }
 
 hits[rollback]=1
@@ -277,11 +280,11 @@ fault_rollback_on() {
     server_kill "$hit"
     cp -a "$ram/$hit/data" "$ram/$hit/old"
     server_start "$hit" || return 1
-    progress "before the older copy comes" || return 1
+    [ $may_progress = 0 ] || progress "before the older copy comes" || return 1
     server_kill "$hit"
     rm -rf "$ram/$hit/data"
     mv "$ram/$hit/old" "$ram/$hit/data"
-    sync -f "$ram/$hit" # who puts a copy back sees to it that it is on the disk
+    sync -f "$ram/$hit"
     server_start "$hit"
 }
 fault_rollback_off() { :; }
@@ -289,11 +292,15 @@ fault_rollback_off() { :; }
 hits[disk_full3]=wait
 promise[disk_full3]="three disks are full: commits wait, nobody sees an error, with room they go on by themselves"
 fault_disk_full3_on() { for_hit disk_fill; }
-fault_disk_full3_off() { for_hit disk_free; for_hit server_again; }
+fault_disk_full3_off() { for_hit disk_free; }
 
 # ---- faults: clocks ----
 clock_set() { # clock_set SERVER OFFSET: the time of day on its host jumps; monotonic time does not
     printf '%s\n' "$2" >"$ram/$1.clock.new" && mv "$ram/$1.clock.new" "$ram/$1.clock"
+}
+clock_env() { # clock_env HOST [LIBRARIES:]
+    echo "LD_PRELOAD=${2:-}$faketime_lib FAKETIME_TIMESTAMP_FILE=$ram/$1.clock FAKETIME_CACHE_DURATION=1" \
+        "FAKETIME_DONT_FAKE_MONOTONIC=1 DONT_FAKE_MONOTONIC=1"
 }
 hits[clock]=2
 promise[clock]="clocks of two servers jump a day ahead and an hour back: commits go on"
@@ -301,30 +308,50 @@ fault_clock_on() {
     local n
     for n in $hit; do
         clock_set "$n" +0
-        server_env[$n]="LD_PRELOAD=$work/shim.so:$faketime_lib FAKETIME_TIMESTAMP_FILE=$ram/$n.clock \
-            FAKETIME_CACHE_DURATION=1 FAKETIME_DONT_FAKE_MONOTONIC=1 DONT_FAKE_MONOTONIC=1"
+        server_env[$n]=$(clock_env "$n" "$work/shim.so:")
         server_renew "$n" || return 1
         clock_set "$n" +1d
     done
-    progress "with two clocks a day ahead" || return 1
+    [ $may_progress = 0 ] || progress "with two clocks a day ahead" || return 1
     for n in $hit; do clock_set "$n" -1h; done
 }
 fault_clock_off() {
     local n
     for n in $hit; do
         server_env[$n]=
-        server_renew "$n"
+        server_kill "$n"
     done
 }
+
+hits[clock_mount]=client
+promise[clock_mount]="the client's clock jumps a day ahead and an hour back: nobody has seen an error"
+fault_clock_mount_on() {
+    client_lost=1
+    mount_kill "$client"
+    workload_reap
+    [ $quorum = 1 ] || return 0
+    clock_set "$client" +0
+    mount_env=$(clock_env "$client")
+    mount_start "$client" "$mount_options" || { say "the volume cannot be mounted"; return 1; }
+    mount_env=
+    workload_start
+    for offset in +1d -1h +0; do
+        clock_set "$client" $offset
+        progress "with the client's clock at $offset" || return 1
+    done
+    workload_stop
+}
+fault_clock_mount_off() { :; }
 
 # ---- faults: everything ----
 hits[grow]=0
 promise[grow]="the volume grows under load: all of it is there"
-fault_grow_on() { history bulk "$(mnt)" "$histories" 6 >"$work/bulk.log" 2>&1 & bulk_pid=$!; }
-fault_grow_off() {
-    wait_for ended $bulk_pid || kill -KILL $bulk_pid
-    wait $bulk_pid || [ $client_lost = 1 ] || { say "the files cannot be written"; cat "$work/bulk.log"; return 1; }
+fault_grow_on() {
+    pgs_before=$(hosts_status --print pgs)
+    history bulk "$(mnt)" "$histories" 16 >"$work/bulk.log" 2>&1 &
+    bulk_pid=$!
 }
+fault_grow_off() { :; }
 
 hits[power_cut]=client
 promise[power_cut]="all six servers and the client lose power: what was acknowledged was flushed"
@@ -336,13 +363,7 @@ fault_power_cut_on() {
     server_kill "${SERVERS[@]}"
     mount_kill "$client"
 }
-fault_power_cut_off() {
-    local n
-    workload_reap
-    for n in "${SERVERS[@]}"; do disk_replace "$n"; done
-    for n in "${SERVERS[@]}"; do server_start "$n" || { say "$n does not start"; tail -n 3 "$work/log/$n.log"; return 1; }; done
-    remount
-}
+fault_power_cut_off() { for n in "${SERVERS[@]}"; do disk_replace "$n"; done; }
 
 # D5: what shows that a fault came; asked before it ends.
 declare -A bites=(
@@ -350,7 +371,8 @@ declare -A bites=(
     [loss]=net_bites [az_plus_one]=net_bites [throttle]="for_hit net_squeezes" [disk_slow]="for_hit disk_shim_did"
     [disk_hang]="for_hit disk_shim_did" [flush_fails]="for_hit disk_shim_did" [disk_full]="for_hit state_of FULL"
     [disk_dies]="for_hit state_not OK" [empty]="for_hit state_not OK"
-    [stop_mount]=silent_writer [clock]="for_hit clock_jumped")
+    [stop_mount]=silent_writer [clock]="for_hit clock_jumped" [grow]=has_grown)
+has_grown() { hosts_status "pgs > $pgs_before"; }
 state_of() { hosts_status "seg('$1')['state'] == '$2'"; }
 state_not() { hosts_status "seg('$1')['state'] != '$2'"; }
 silent_writer() { local m; m=$(marks); hosts_status "not writer['alive']" && [ "$m" = "$(marks)" ]; }
@@ -361,15 +383,19 @@ clock_jumped() { # the process believes it, not only its host
 
 faults=(az_cut oneway_in oneway_out gossip_cut ring_cut loss throttle az_plus_one kill_server kill_zone rolling stop_zone
     stop_mount kill_mount takeover disk_full disk_full3 disk_slow disk_hang flush_fails disk_dies empty rollback clock
-    grow power_cut)
+    clock_mount grow power_cut)
 
 # ---- one drill ----
+disk_faults=" disk_full disk_full3 disk_dies empty rollback " # two of them on one disk would be one fault of another kind
 hit_draw() { # hit_draw FAULT: sets $hit, the servers that it hits
     local a
     hit=
     case ${hits[$1]} in
     client | 0) ;;
-    zone) rand 0 2; hit="${SERVERS[2 * random]} ${SERVERS[2 * random + 1]}" ;;
+    zone)
+        rand 0 2
+        hit="${SERVERS[2 * random]} ${SERVERS[2 * random + 1]}"
+        ;;
     wait)
         rand 0 2
         a=$((2 * random))
@@ -384,73 +410,131 @@ hit_draw() { # hit_draw FAULT: sets $hit, the servers that it hits
         ;;
     esac
 }
+common() { # common "A B" "B C": they have one in common
+    local a
+    for a in $1; do [[ " $2 " != *" $a "* ]] || return 0; done
+    return 1
+}
+drill_draw() { # drill_draw FAULT...: fills drawn, order and what follows from them
+    local f on_disks= calm= last=
+    all_hit= may_progress=1 client_lost=0 client_old= bulk_pid=
+    for f in "$@"; do
+        hit_draw "$f"
+        if [[ $disk_faults = *" $f "* ]]; then
+            while common "$hit" "$on_disks"; do hit_draw "$f"; done
+            on_disks="$on_disks $hit"
+        fi
+        drawn[$f]=$hit
+        all_hit="$all_hit $hit"
+        # What takes the client away comes last: the others need it to begin.
+        if [ "${hits[$f]}" = client ]; then last="$last $f" may_progress=0; else calm="$calm $f"; fi
+    done
+    read -ra order <<<"$calm $last"
+    quorum=1
+    [ "$(tr ' ' '\n' <<<"$all_hit" | grep . | sort -u | wc -l)" -le 2 ] || quorum=0 may_progress=0
+}
+drill_settle() { # the faults have ended: every server runs, or can be started
+    local n
+    for n in "${SERVERS[@]}"; do
+        server_start "$n" || { say "$n does not start"; tail -n 3 "$work/log/$n.log"; return 1; }
+    done
+}
+drill_second_life() { # the first mount is lost: its programs end, a new mount is compared, and the workload begins again
+    local n
+    if [ -n "$client_old" ]; then
+        # It was only cut off, or frozen: it must find out by itself that it is fenced, and say so to its programs.
+        mount_lives "$client" || mount_start "$client" takeover || { say "no takeover"; return 1; }
+        mount_signal CONT "$client_old"
+        if mount_lives "$client_old" && ! wait_for ended "$workload_pid"; then
+            say "the programs of the fenced mount wait for ever"
+            return 1
+        fi
+        mount_kill "$client_old"
+    fi
+    workload_reap
+    n=$(tail -n "+$workload_said" "$work/workload.log" | grep -c SIGBUS)
+    [ "$n" = 0 ] || say "$n programs have got SIGBUS"
+    mount_lives "$client" || mount_start "$client" "$mount_options" ||
+        { say "the volume cannot be mounted"; tail -n 5 "$work/log/$client.log"; return 1; }
+    history check "$(mnt)" "$histories" || return 1
+    workload_start
+}
+bulk_end() {
+    [ -n "$bulk_pid" ] || return 0
+    wait_for ended "$bulk_pid" || kill -KILL "$bulk_pid"
+    wait "$bulk_pid" || [ $client_lost = 1 ] || { say "the files cannot be written"; cat "$work/bulk.log"; return 1; }
+}
 undo() { # D4, after a failure: whatever state things are in
     local n
     net_calm
-    for n in "${SERVERS[@]}" "$client"; do net_fast "$n" 2>/dev/null; done
+    for n in "${SERVERS[@]}" m1 m2; do net_fast "$n" 2>/dev/null; done
+    mount_kill m1
+    mount_kill m2
+    workload_reap
     for n in "${SERVERS[@]}"; do
         disk_shim "$n" ""
         disk_free "$n"
         server_env[$n]=
-        kill -CONT "${server_pid[$n]}" 2>/dev/null
-        ended "${server_pid[$n]}" && server_start "$n"
+        server_kill "$n"
+        disk_replace "$n"
+        if [ -d "$ram/$n/kept" ]; then rm -rf "$ram/$n/data" && mv "$ram/$n/kept" "$ram/$n/data"; fi
+        rm -rf "$ram/$n/old"
+        server_start "$n"
     done
-    mount_kill m1
-    mount_kill m2
-    workload_reap
+}
+drill_bites() { # D5; of two faults at once one may hide the other
+    local f
+    [ $# = 1 ] && [ $client_lost = 0 ] || return 0
+    hit=${drawn[$1]}
+    # shellcheck disable=SC2086
+    [ -z "${bites[$1]:-}" ] || wait_for ${bites[$1]} && return
+    say "$1 did not come (D5)"
+    hosts_status False
+    return 1
 }
 drill() { # drill FAULT...: 0 when all promises held; what it says explains a failure
-    local f n before=$SECONDS client_hit=0 hit all= since
+    local f i quorum hit since order
     declare -A drawn=()
-    client_lost=0 lost_at=
-    for f in "$@"; do
-        hit_draw "$f"
-        drawn[$f]=$hit
-        all="$all $hit"
-        [ "${hits[$f]}" != client ] || client_hit=1
-    done
-    n=$(tr ' ' '\n' <<<"$all" | grep . | sort -u | wc -l)
-    say "drill: $(for f in "$@"; do printf '%s(%s) ' "$f" "${drawn[$f]}"; done)"
+    drill_draw "$@"
+    say "drill: $(for f in "${order[@]}"; do printf '%s(%s) ' "$f" "${drawn[$f]}"; done)"
     workload_start
     progress "before any fault" || return 1
     since=$(now_ms)
-    for f in "$@"; do
+    for f in "${order[@]}"; do
         hit=${drawn[$f]}
         "fault_${f}_on" || { say "$f did not go well"; return 1; }
     done
-    if [ $client_hit = 0 ] && [ "$n" -le 2 ]; then
+    if [ $may_progress = 1 ]; then
         progress "during the fault (D1)" || return 1
         say "longest while it lasted: $(history stall "$histories" "$since" "$(now_ms)")"
     fi
-    for f in "$@"; do
-        hit=${drawn[$f]}
-        # shellcheck disable=SC2086
-        [ -z "${bites[$f]:-}" ] || [ $client_lost = 1 ] || wait_for ${bites[$f]} || { say "$f did not come (D5)"; hosts_status False; return 1; }
-    done
+    drill_bites "$@" || return 1
     if [ "${hits[$1]}" = wait ] && [ $# = 1 ]; then must_wait || return 1; fi
-    for f in "$@"; do
-        hit=${drawn[$f]}
-        "fault_${f}_off" || { say "$f did not end well"; return 1; }
+    for ((i = ${#order[@]} - 1; i >= 0; i--)); do
+        f=${order[i]} hit=${drawn[${order[i]}]}
+        "fault_${f}_off"
     done
+    drill_settle || return 1
+    if [ $client_lost = 1 ]; then drill_second_life || return 1; fi
     progress "after it" || return 1
-    [ -z "$lost_at" ] || say "writable again $(history first "$histories" "$lost_at") ms after the writer was lost"
+    bulk_end || return 1
     workload_stop || { say "a program has seen an error (D2)"; return 1; }
     crash_and_compare || return 1
-    say "done after $((SECONDS - before)) s"
+    say "done after $((($(now_ms) - since) / 1000)) s"
 }
 
 # The control: servers that acknowledge before anything is flushed, and a power cut.  0 when that was noticed.
 lie_is_seen() {
     local n
+    client_lost=1 client_old=
     workload_start
     progress "before the disks lie" || return 1
     for n in "${SERVERS[@]}"; do disk_shim "$n" lie; done
     progress "while the disks lie" 20 || return 1
     fault_power_cut_on
     for n in "${SERVERS[@]}"; do disk_shim "$n" ""; done
-    if fault_power_cut_off; then
-        say "nobody has noticed"
-        return 1
-    fi
-    return 0
+    fault_power_cut_off
+    drill_settle && drill_second_life || return 0
+    say "nobody has noticed"
+    return 1
 }

@@ -4,8 +4,8 @@
   history.py run DIR LOGS --stop FILE [--seed N]   all workers below DIR, until FILE exists or each has failed
   history.py bulk DIR LOGS COUNT                   COUNT more files of 300,000 incompressible bytes, each fsynced
   history.py check DIR LOGS                        DIR, usually in a new mount after a crash, against the histories
-  history.py stall LOGS FROM TO                    longest fsync and commit (ms) that was under way between two moments
-  history.py first LOGS FROM                       ms from FROM until the first acknowledgement of something begun later
+  history.py stall LOGS FROM TO                    longest step of a worker (ms) that was under way between two moments; not of
+                                                   banks, whose workers wait for each other
   history.py now                                   the clock of the histories, in ms
 
 Kinds (a worker is KIND.NUMBER and has a log of its own, LOGS/KIND.NUMBER):
@@ -468,20 +468,15 @@ def times(logs):
 def stall(a):
     worst = {}
     for name, began, acked in times(a.logs):
-        if began <= a.to and acked >= a.since:
-            kind = name.split(".")[0]
+        kind = name.split(".")[0]
+        if began <= a.to and acked >= a.since and not kind.startswith("bank"):
             worst[kind] = max(worst.get(kind, 0), acked - began)
     print(" ".join("%s %d ms" % w for w in sorted(worst.items())))
 
 
-def first(a):
-    print(min((acked - a.since for _, began, acked in times(a.logs) if began >= a.since), default="none"))
-
-
 p = argparse.ArgumentParser()
 verbs = p.add_subparsers(dest="verb", required=True)
-for verb, words in {"run": "dir logs", "bulk": "dir logs count", "check": "dir logs", "stall": "logs since to",
-                    "first": "logs since", "now": ""}.items():
+for verb, words in {"run": "dir logs", "bulk": "dir logs count", "check": "dir logs", "stall": "logs since to", "now": ""}.items():
     s = verbs.add_parser(verb)
     for word in words.split():
         s.add_argument(word, type=int if word in ("count", "since", "to") else str)
@@ -494,4 +489,4 @@ if args.verb == "bulk":
 elif args.verb == "now":
     print(now())
 else:
-    sys.exit({"run": run, "check": check, "stall": stall, "first": first}[args.verb](args))
+    sys.exit({"run": run, "check": check, "stall": stall}[args.verb](args))

@@ -135,10 +135,14 @@ disk_break() { # disk_break NAMES...: these disks take and give nothing more; wh
     python3 - "${paths[@]}" <<'PY'
 import fcntl, os, struct, sys
 for f in [os.open(p, os.O_RDONLY) for p in sys.argv[1:]]:
-    fcntl.ioctl(f, 0x8004587D, struct.pack("I", 2))
+    try:
+        fcntl.ioctl(f, 0x8004587D, struct.pack("I", 2))
+    except OSError:
+        pass  # broken before
 PY
 }
-disk_replace() { # the disk comes back with what it had flushed; its server is not running
+disk_replace() { # the disk comes back with what it had flushed; its server has ended
+    server_kill "$1"
     disk_unmount "$1" && disk_mount "$1"
 }
 disk_fill() { # every block is taken
@@ -156,8 +160,10 @@ disk_shim() {
 disk_shim_did() { [ -e "$ram/$1.shim.did" ]; }
 
 # ---- processes ----
-server_start() { # server_start NAME: returns when it listens; 1 when it ended instead
+server_runs() { [ -n "${server_pid[$1]:-}" ] && ! ended "${server_pid[$1]}"; }
+server_start() { # server_start NAME: returns when it listens, or did already; 1 when it ended instead
     local n=$1 p
+    server_runs "$n" && return
     rm -f "$ram/$n.ready"
     # shellcheck disable=SC2086
     exec_on "$n" env LD_PRELOAD="$work/shim.so" HEXAD_DISK_SHIM="$ram/$n.shim" ${server_env[$n]:-} \
@@ -177,7 +183,8 @@ server_kill() { # server_kill NAMES...
 server_signal() { # server_signal SIGNAL NAMES...
     local n s=$1
     shift
-    for n in "$@"; do kill "-$s" "${server_pid[$n]}"; done
+    for n in "$@"; do kill "-$s" "${server_pid[$n]}" 2>/dev/null; done
+    return 0
 }
 mount_start() { # mount_start CLIENT [OPTIONS]: returns when its status can be read
     local c=$1 dir=$work/mnt/$1 p
@@ -191,6 +198,7 @@ mount_start() { # mount_start CLIENT [OPTIONS]: returns when its status can be r
 }
 mount_answers() { mountpoint -q "$1" && timeout 5 grep -q . "$1/.hexad/status"; }
 mount_decided() { ended "$2" || mount_answers "$1"; }
+mount_lives() { [ -n "${mount_pid_of[$1]:-}" ] && ! ended "${mount_pid_of[$1]}"; }
 mount_kill() { # mount_kill CLIENT: with whatever it had not sent
     kill -KILL "${mount_pid_of[$1]}" 2>/dev/null
     wait "${mount_pid_of[$1]}" 2>/dev/null
