@@ -149,6 +149,20 @@ static void opened(struct hx_sim_client *c)
         hx_sim_harness(c->s, "no memory for programs");
 }
 
+/* A living writer is a reason to give up; nothing else in a world without operators. */
+static void open_failed(struct hx_sim_client *c)
+{
+    int err = hx_session_error(c->session);
+    hx_sim_note(c->s, HX_NOTE_DIE, 'c', c->i, (uint64_t)-err, 0, 0);
+    plan_death(c);
+    if (err == HX_E_BUSY || hx_oracle_excused(c->s->oracle))
+        return;
+    if (err == HX_E_DATA_LOSS || err == HX_E_CORRUPT)
+        hx_sim_broken(c->s, "I1", "an opening gives up: %s: %s", hx_err_text(err), hx_session_why(c->session));
+    else
+        hx_sim_harness(c->s, "an opening gives up: %s: %s", hx_err_text(err), hx_session_why(c->session));
+}
+
 static void state_changed(struct hx_sim_client *c, enum hx_session_state state)
 {
     switch (state) {
@@ -162,8 +176,7 @@ static void state_changed(struct hx_sim_client *c, enum hx_session_state state)
         plan_death(c);
         break;
     case HX_SESSION_FAILED:
-        hx_sim_note(c->s, HX_NOTE_DIE, 'c', c->i, (uint64_t)-hx_session_error(c->session), 0, 0);
-        plan_death(c);
+        open_failed(c);
         break;
     case HX_SESSION_CLOSED:
         if (c->work)

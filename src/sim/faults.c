@@ -300,6 +300,7 @@ static void step(struct hx_sim *s, void *ctx, uint64_t arg)
 void hx_sim_faults_begin(struct hx_sim *s)
 {
     s->faults->on = true;
+    hx_sim_net_faults(s->net);
     for (uint32_t i = 0; i < s->server_count; i++)
         hx_sim_disk_faults(s->servers[i].disk, true, s->servers[i].victim);
     hx_sim_at(s, s->now_us + STEP_US, step, s->faults, 0);

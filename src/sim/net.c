@@ -79,7 +79,6 @@ struct hx_sim_net *hx_sim_net_new(struct hx_sim *s)
         return NULL;
     }
     hx_sim_net_heal(n);
-    n->healed = false;
     return n;
 }
 
@@ -126,6 +125,11 @@ void hx_sim_net_heal(struct hx_sim_net *n)
     for (uint32_t i = 0; i < n->hosts; i++)
         n->slow[i] = 1;
     n->healed = true;
+}
+
+void hx_sim_net_faults(struct hx_sim_net *n)
+{
+    n->healed = false;
 }
 
 void hx_sim_net_block(struct hx_sim_net *n, struct hx_sim_host a, struct hx_sim_host b, uint64_t until_us)

@@ -25,6 +25,7 @@ struct hx_sim_net *hx_sim_net_new(struct hx_sim *s);
 void hx_sim_net_free(struct hx_sim_net *n);
 /* The world ends with this event in its queue: lets go of what it refers to. */
 void hx_sim_net_drop(struct hx_sim_event *e);
+void hx_sim_net_faults(struct hx_sim_net *n); /* the options' faults begin; none before */
 /* Everything arrives, once, soon; what is under way keeps its fate.  Partitions end. */
 void hx_sim_net_heal(struct hx_sim_net *n);
 

@@ -58,7 +58,7 @@ static void draw_world(struct hx_sim_opts *o)
     o->v[HX_OPT_pg_pages] = UINT64_C(256) << of(o, HX_OPT_pg_pages, 0, 2);
     o->v[HX_OPT_pgs_max] = of(o, HX_OPT_pgs_max, 1, 4);
     o->v[HX_OPT_lal] = UINT64_C(64) << of(o, HX_OPT_lal, 2, 8);
-    o->v[HX_OPT_window_kb] = UINT64_C(256) << of(o, HX_OPT_window_kb, 2, 5);
+    o->v[HX_OPT_window_kb] = UINT64_C(1536) << of(o, HX_OPT_window_kb, 0, 4);
     o->v[HX_OPT_cache_kb] = UINT64_C(4096) << of(o, HX_OPT_cache_kb, 0, 1);
     o->v[HX_OPT_log_kb] = UINT64_C(16) << of(o, HX_OPT_log_kb, 0, 5);
     o->v[HX_OPT_gossip_ms] = UINT64_C(50) << of(o, HX_OPT_gossip_ms, 0, 4);
