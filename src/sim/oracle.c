@@ -85,7 +85,22 @@ struct hx_lsn hx_oracle_committed(const struct hx_oracle *o)
 }
 
 /* ---- what clients send ---- */
-enum { Q_TYPE = 6, Q_VOLUME = 16, Q_EPOCH = 48, Q_OWNER = 56 };
+enum { Q_TYPE = 6, Q_VOLUME = 16, Q_EPOCH = 48, Q_OWNER = 56, Q_PG = 72 };
+
+/* A read point of the session: durable, and nothing that it needs is given up by the floor that it has
+ * announced.  (An idle PG is read at its last record, which may be older than the floor.) */
+static void check_point(struct hx_oracle *o, uint32_t client, uint64_t epoch, uint32_t pg, uint64_t r)
+{
+    const struct oc_epoch *e = oc_epoch_find(o, epoch);
+    if (!e || e->client != client || r > e->vdl)
+        hx_sim_broken(o->s, "I6",
+                      "client %u reads pages at %llu in epoch %llu, which four of every PG do not hold",
+                      client, (oc_ull)r, (oc_ull)epoch);
+    else if (r < e->floor && e->floor <= e->cut && oc_log_last(o, pg, e->floor) > r)
+        hx_sim_broken(o->s, "I10",
+                      "client %u reads PG %u at %llu, but its read floor is %llu and LSN %llu is between",
+                      client, pg, (oc_ull)r, (oc_ull)e->floor, (oc_ull)oc_log_last(o, pg, e->floor));
+}
 
 void hx_oracle_sent(struct hx_oracle *o, uint32_t client, const uint8_t *msg, size_t len)
 {
@@ -98,18 +113,8 @@ void hx_oracle_sent(struct hx_oracle *o, uint32_t client, const uint8_t *msg, si
         oc_log_append(o, client, epoch, body, len - HX_MSG_HEAD);
     else if (type == HX_MSG_REPAIR || type == HX_MSG_ADOPT || type == HX_MSG_GEOMETRY)
         oc_attempt_sent(o, client, type, epoch, msg + Q_OWNER, body, len - HX_MSG_HEAD);
-    else if (type == HX_MSG_READ && len >= HX_MSG_HEAD + 8) {
-        const struct oc_epoch *e = oc_epoch_find(o, epoch);
-        uint64_t r = hx_get_u64(body);
-        if (!e || r > e->vdl)
-            hx_sim_broken(
-                o->s, "I6",
-                "client %u asks for pages at %llu in epoch %llu, which four of every PG do not hold", client,
-                (oc_ull)r, (oc_ull)epoch);
-        else if (r < e->floor)
-            hx_sim_broken(o->s, "I10", "client %u asks for pages at %llu, below its read floor %llu", client,
-                          (oc_ull)r, (oc_ull)e->floor);
-    }
+    else if (type == HX_MSG_READ && len >= HX_MSG_HEAD + 8)
+        check_point(o, client, epoch, hx_get_u32(msg + Q_PG), hx_get_u64(body));
 }
 
 /* ---- openings ---- */
@@ -344,20 +349,15 @@ void hx_oracle_durable(struct hx_oracle *o, uint32_t client, struct hx_epoch epo
 void hx_oracle_filled(struct hx_oracle *o, uint32_t client, struct hx_epoch epoch, struct hx_lsn r,
                       uint64_t page, const uint8_t *data)
 {
+    static const uint8_t zeros[HX_PAGE_SIZE];
     if (o->blind || hx_sim_over(o->s) || !o->pg_pages)
         return;
-    const struct oc_epoch *e = oc_epoch_find(o, epoch.v);
-    static const uint8_t zeros[HX_PAGE_SIZE];
+    uint32_t pg = (uint32_t)(page / o->pg_pages);
     uint64_t lsn;
-    if (!e || e->client != client || r.v > e->vdl) {
-        hx_sim_broken(o->s, "I6", "client %u takes page %llu at %llu of epoch %llu, which is not durable",
-                      client, (oc_ull)page, (oc_ull)r.v, (oc_ull)epoch.v);
+    check_point(o, client, epoch.v, pg, r.v);
+    if (hx_sim_over(o->s) || r.v > oc_epoch_find(o, epoch.v)->cut)
         return;
-    }
-    if (r.v > e->cut)
-        return;
-    const uint8_t *want =
-        oc_page_at(o, (uint32_t)(page / o->pg_pages), (uint32_t)(page % o->pg_pages), r.v, &lsn);
+    const uint8_t *want = oc_page_at(o, pg, (uint32_t)(page % o->pg_pages), r.v, &lsn);
     if (memcmp(want, data ? data : zeros, HX_PAGE_SIZE))
         hx_sim_broken(o->s, "I6",
                       "client %u: page %llu at %llu is not what its records make of it (to LSN %llu)", client,

@@ -77,6 +77,8 @@ void hx_oracle_again(struct hx_oracle *o, uint32_t server, bool after);
 /* Nothing that a live member of a PG lacks is missing any more: all are complete through the last record of
  * their PG in the official log, under the newest history, without damage.  Cheap: asked after every event. */
 bool hx_oracle_settled(struct hx_oracle *o, uint64_t skip);
+/* Who is not settled, in words. */
+void hx_oracle_unsettled(const struct hx_oracle *o, char *text, size_t cap);
 /* All healed and caught up: all live members of each PG hold the same bytes, which are the fold of the
  * official log (I4, I6, I15).  SKIP: a bit per server that is out for good. */
 void hx_oracle_end(struct hx_oracle *o, uint64_t skip);

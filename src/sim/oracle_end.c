@@ -7,51 +7,85 @@
  */
 #include "oracle_int.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define BATCH 256u /* pages in one READ */
 #define BODY (12u + 4u * BATCH)
 
-static void read_batch(struct hx_oracle *o, uint32_t server, const struct oc_epoch *e, uint32_t pg,
-                       uint64_t r, uint64_t from, uint32_t n)
+/* A request of the newest writer to a member, and its answer into *RET (borrowed until the next call of the
+ * node).  False: refused, or none. */
+static bool ask(struct hx_oracle *o, uint32_t server, const struct oc_epoch *e, uint16_t type, uint32_t pg,
+                uint8_t *msg, size_t len, struct hx_bytes *ret, int *ret_status)
 {
-    uint8_t msg[HX_MSG_HEAD + BODY];
     struct oc_server *v = &o->servers[server];
-    struct hx_msg_head h = {.type = HX_MSG_READ,
-                            .req_id = UINT64_MAX - from,
+    struct hx_msg_head h = {.type = type,
+                            .req_id = 1,
                             .volume = o->s->volume,
                             .epoch = HX_EPOCH(e->epoch),
                             .pg = pg,
                             .g = e->g.g,
                             .m = e->g.m};
+    struct hx_bytes body = {msg + HX_MSG_HEAD, len};
     memcpy(h.server.b, v->incarnation, 16);
-    hx_put_u64(msg + HX_MSG_HEAD, r);
-    hx_put_u32(msg + HX_MSG_HEAD + 8, n);
-    for (uint32_t i = 0; i < n; i++)
-        hx_put_u32(msg + HX_MSG_HEAD + 12 + 4 * (size_t)i, (uint32_t)(from + i));
-    struct hx_bytes body = {msg + HX_MSG_HEAD, 12 + 4 * (size_t)n};
     hx_msg_head_encode(&h, &body, 1, msg);
     hx_node_request(v->node, hx_sim_ms(o->s), 0, UINT64_MAX, UINT64_MAX, HX_NODE_ROLE_WRITER, "the end",
-                    (struct hx_bytes){msg, HX_MSG_HEAD + body.len});
+                    (struct hx_bytes){msg, HX_MSG_HEAD + len});
     hx_node_flush(v->node);
     struct hx_node_effect f;
     while (hx_node_next(v->node, &f)) {
         struct hx_reply_head a = {0};
-        struct hx_bytes b;
         if (f.kind != HX_NODE_REPLY || f.token != UINT64_MAX)
             continue;
-        if (hx_reply_decode(f.body.p, f.body.len, &a, &b) || a.status) {
-            hx_sim_broken(o->s, "I15", "server %u, PG %u: no page can be read at the end (%s)", server, pg,
-                          hx_err_info(a.status)->name);
-            continue;
-        }
-        for (uint32_t i = 0; i < n; i++)
-            if (b.len >= (i + 1) * (size_t)HX_READ_PAGE_BYTES &&
-                b.p[i * (size_t)HX_READ_PAGE_BYTES] == HX_READ_CORRUPT)
-                hx_sim_broken(o->s, "I15", "server %u, PG %u: page %llu is still damaged at the end", server,
-                              pg, (oc_ull)(from + i));
-        oc_read_check(o, server, e->epoch, pg, body.p, body.len, b.p, b.len);
+        *ret_status = hx_reply_decode(f.body.p, f.body.len, &a, ret);
+        *ret_status = *ret_status ? *ret_status : a.status;
+        return *ret_status == 0;
     }
+    *ret_status = HX_E_TIMEOUT;
+    return false;
+}
+
+static void read_batch(struct hx_oracle *o, uint32_t server, const struct oc_epoch *e, uint32_t pg,
+                       uint64_t r, uint64_t from, uint32_t n)
+{
+    uint8_t msg[HX_MSG_HEAD + BODY], *body = msg + HX_MSG_HEAD;
+    size_t len = 12 + 4 * (size_t)n;
+    struct hx_bytes b;
+    int status;
+    hx_put_u64(body, r);
+    hx_put_u32(body + 8, n);
+    for (uint32_t i = 0; i < n; i++)
+        hx_put_u32(body + 12 + 4 * (size_t)i, (uint32_t)(from + i));
+    if (!ask(o, server, e, HX_MSG_READ, pg, msg, len, &b, &status)) {
+        hx_sim_broken(o->s, "I15", "server %u, PG %u: no page can be read at the end (%s)", server, pg,
+                      hx_err_text(status));
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        if (b.len >= (i + 1) * (size_t)HX_READ_PAGE_BYTES &&
+            b.p[i * (size_t)HX_READ_PAGE_BYTES] == HX_READ_CORRUPT)
+            hx_sim_broken(o->s, "I15", "server %u, PG %u: page %llu is still damaged at the end", server, pg,
+                          (oc_ull)(from + i));
+    oc_read_check(o, server, e->epoch, pg, body, len, b.p, b.len);
+}
+
+/* A member of an idle PG hears of the newest epoch, as it would before the next READ or APPEND. */
+static void adopt(struct hx_oracle *o, uint32_t server, const struct oc_epoch *e, uint32_t pg)
+{
+    size_t len = hx_history_encoded_len(&e->h);
+    uint8_t *msg = malloc(HX_MSG_HEAD + len);
+    struct hx_bytes b;
+    int status = HX_E_NOMEM;
+    if (msg) {
+        struct hx_enc d = hx_enc_init(msg + HX_MSG_HEAD, len);
+        hx_history_encode(&e->h, &d);
+        if (ask(o, server, e, HX_MSG_ADOPT, pg, msg, len, &b, &status))
+            status = 0;
+    }
+    if (status)
+        hx_sim_broken(o->s, "I15", "server %u, PG %u: does not adopt the newest history at the end (%s)",
+                      server, pg, hx_err_text(status));
+    free(msg);
 }
 
 /* The pages of PG that a record was ever for, and at least the first ones. */
@@ -64,26 +98,37 @@ static uint64_t pages_used(const struct hx_oracle *o, uint32_t pg)
     return n < o->pg_pages ? n : o->pg_pages;
 }
 
-/* Is the server no member, out, or complete? */
+/* Is SERVER a member of PG that must be there? */
+static bool counts(const struct hx_oracle *o, const struct oc_epoch *e, uint32_t pg, uint32_t server,
+                   uint64_t skip)
+{
+    return !(skip >> server & 1) && oc_slot(&e->g, pg, o->servers[server].incarnation) >= 0;
+}
+
+/* Complete?  An idle PG may not have heard of the newest epoch: then its members only must be equal (FIRST:
+ * the first one that was looked at), and what is void among them is so by the next ADOPT. */
 static bool complete(const struct hx_oracle *o, const struct oc_epoch *e, uint32_t pg, uint32_t server,
-                     uint64_t skip)
+                     struct hx_segment_look *first)
 {
     struct hx_segment_look l;
-    if (skip >> server & 1 || server >= o->server_count ||
-        oc_slot(&e->g, pg, o->servers[server].incarnation) < 0)
-        return true;
-    return oc_look(o, server, pg, &l) && !l.error && !l.unknowns && oc_top(l.history) == e->epoch &&
-           l.scl.v == oc_log_last(o, pg, UINT64_MAX);
+    if (!oc_look(o, server, pg, &l) || l.error || l.unknowns || l.scl.v < oc_log_last(o, pg, UINT64_MAX))
+        return false;
+    if (!first->history)
+        *first = l;
+    return oc_top(l.history) == oc_top(first->history) && l.scl.v == first->scl.v &&
+           (oc_top(l.history) < e->epoch || l.scl.v == oc_log_last(o, pg, UINT64_MAX));
 }
 
 bool hx_oracle_settled(struct hx_oracle *o, uint64_t skip)
 {
     const struct oc_epoch *e = oc_newest(o);
-    if (!e || (o->behind_pg < e->g.pg_count && !complete(o, e, o->behind_pg, o->behind_server, skip)))
+    if (!e)
         return false;
-    for (uint32_t pg = 0; pg < e->g.pg_count; pg++) {
+    for (uint32_t i = 0; i < e->g.pg_count; i++) {
+        uint32_t pg = (o->behind_pg + i) % e->g.pg_count; /* the one that was not, first */
+        struct hx_segment_look first = {0};
         for (uint32_t k = 0; k < o->server_count; k++) {
-            if (complete(o, e, pg, k, skip))
+            if (!counts(o, e, pg, k, skip) || complete(o, e, pg, k, &first))
                 continue;
             o->behind_pg = pg;
             o->behind_server = k;
@@ -93,10 +138,29 @@ bool hx_oracle_settled(struct hx_oracle *o, uint64_t skip)
     return true;
 }
 
+void hx_oracle_unsettled(const struct hx_oracle *o, char *text, size_t cap)
+{
+    const struct oc_epoch *e = oc_newest(o);
+    struct hx_segment_look l;
+    if (!e)
+        snprintf(text, cap, "no epoch has opened");
+    else if (!oc_look(o, o->behind_server, o->behind_pg, &l))
+        snprintf(text, cap, "server %u has no PG %u", o->behind_server, o->behind_pg);
+    else
+        snprintf(
+            text, cap,
+            "server %u, PG %u: error %d, history %llu of %llu, SCL %llu of %llu, hint %llu, %llu damaged",
+            o->behind_server, o->behind_pg, l.error, (oc_ull)oc_top(l.history), (oc_ull)e->epoch,
+            (oc_ull)l.scl.v, (oc_ull)oc_log_last(o, o->behind_pg, UINT64_MAX), (oc_ull)l.hint.v,
+            (oc_ull)l.unknowns);
+}
+
 static void end_member(struct hx_oracle *o, uint32_t server, const struct oc_epoch *e, uint32_t pg,
                        uint64_t scl)
 {
     struct hx_segment_look l;
+    if (oc_look(o, server, pg, &l) && oc_top(l.history) < e->epoch)
+        adopt(o, server, e, pg);
     if (!oc_look(o, server, pg, &l)) {
         hx_sim_broken(o->s, "I15", "server %u has no PG %u at the end", server, pg);
         return;
@@ -122,7 +186,7 @@ void hx_oracle_end(struct hx_oracle *o, uint64_t skip)
     for (uint32_t pg = 0; pg < e->g.pg_count; pg++) {
         uint64_t scl = oc_log_last(o, pg, UINT64_MAX);
         for (uint32_t k = 0; k < o->server_count && !hx_sim_over(o->s); k++)
-            if (!(skip >> k & 1) && oc_slot(&e->g, pg, o->servers[k].incarnation) >= 0)
+            if (counts(o, e, pg, k, skip))
                 end_member(o, k, e, pg, scl);
     }
 }

@@ -286,8 +286,11 @@ static bool settled(struct hx_sim *s)
 static void end(struct hx_sim *s)
 {
     phase(s, HX_PHASE_END);
-    if (!run_until(s, s->now_us + SETTLE_US, settled) && !hx_sim_over(s))
-        hx_sim_stuck(s, "segments differ %u s after the last write", (unsigned)(SETTLE_US / 1000000));
+    if (!run_until(s, s->now_us + SETTLE_US, settled) && !hx_sim_over(s)) {
+        char who[200];
+        hx_oracle_unsettled(s->oracle, who, sizeof who);
+        hx_sim_stuck(s, "segments differ %u s after the last write: %s", (unsigned)(SETTLE_US / 1000000), who);
+    }
     if (!hx_sim_over(s))
         hx_oracle_end(s->oracle, hx_sim_faults_gone(s));
 }

@@ -68,9 +68,7 @@ void bed_writer(struct bed *b, uint64_t vdl, uint64_t vcl, uint64_t last);
 struct bed *bed_written(uint32_t pgs, uint64_t *ret_first);
 /* Epoch 2 is open, and server I is a real one that has adopted it. */
 void bed_real_server(struct bed *b, unsigned i);
-/* ---- servers to look at ---- */
 uint64_t bed_real_append(struct bed *b, unsigned i, size_t len, uint64_t vdl);
-/* ---- I6 ---- */
 void bed_read_answer(struct bed *b, unsigned server, uint64_t epoch, uint64_t r, uint32_t page,
                      const uint8_t *data, uint64_t lsn);
 /* What hx_rig_run makes of a page. */
