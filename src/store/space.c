@@ -4,8 +4,9 @@
  *
  *   B1 A log file is deleted only when (a) nothing points into it, (b) every record in it is at or below gc, so
  *      that every member has it, (c) whatever superseded or copied its content is in files that have sidecars,
- *      so that damage to the tail cannot bring a page back to "never written", and (d) the meta slots hold the
- *      base and the oldest read point that follow from its absence.
+ *      so that damage to the tail cannot bring a page back to "never written", (d) the meta slots hold the
+ *      base and the oldest read point that follow from its absence, and (e) a file with a higher number is durable:
+ *      so a number is never given out twice, and no sidecar whose removal a power loss undid meets a new file.
  *   B2 A page is materialised only at or below the hint: what is there cannot be annulled (pitfall 21).
  *   B3 Compaction copies records as they are; the index moves from the old place to the new one when the copy
  *      is durable (index.c: a local record takes over the place of its twin).
@@ -301,16 +302,28 @@ static bool base_saved(struct hx_seg *s, const struct hx_logfile *f)
     return false;
 }
 
+/* The highest number that stays whatever power loss does. */
+static uint64_t highest_durable(const struct hx_seg *s)
+{
+    uint64_t id = 0;
+    for (size_t i = 0; i < s->log.slot_count; i++) {
+        const struct hx_logfile *f = s->log.files[i];
+        if (f && f->durable && f->id > id)
+            id = f->id;
+    }
+    return id;
+}
+
 static bool delete_dead(struct hx_seg *s)
 {
-    uint64_t waiting = 0, all = 0;
+    uint64_t waiting = 0, all = 0, highest = highest_durable(s);
     bool any = false;
     for (size_t i = 0; i < s->log.slot_count; i++) {
         struct hx_logfile *f = s->log.files[i];
         if (!f)
             continue;
         all += f->end;
-        if (!dead(s, f))
+        if (!dead(s, f) || f->id == highest) /* B1 e */
             continue;
         any = true;
         if (!all_sided(s, f->dead_id))
