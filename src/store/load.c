@@ -81,9 +81,9 @@ static int first_pass(struct hx_seg *s, struct pass *p)
         bool last = i + 1 == l->slot_count;
         uint64_t stable = 0;
         int err = f->sided ? hx_side_head(s, f, &stable) : HX_E_NOENT;
-        if (err == HX_E_NOMEM || err == HX_E_IO)
+        if (err == HX_E_NOMEM)
             return err;
-        if (err)
+        if (err) /* also when it cannot be read: it is written anew then */
             err = hx_scan_file(s, f, last && !f->sided, &stable);
         if (err)
             return err;
@@ -104,7 +104,7 @@ static int second_pass(struct hx_seg *s)
         struct hx_logfile *f = l->files[i];
         if (f->sided) {
             err = hx_side_load(s, f, &side);
-            if (err == HX_E_CORRUPT || err == HX_E_NOENT) {
+            if (err == HX_E_CORRUPT || err == HX_E_NOENT || err == HX_E_IO) {
                 uint64_t stable;
                 f->filled = f->end;
                 err = hx_scan_file(s, f, false, &stable);

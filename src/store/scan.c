@@ -6,6 +6,8 @@
  *   S1 a later entry of this file that names more than X as durable proves that X was once whole: damage;
  *   S2 in a file that has a successor everything was durable: damage;
  *   S3 otherwise X is the torn end of the last batch, which nobody was told about: the log ends at X.
+ *   S4 a torn end can be read: where the disk gives an error instead, nothing is known, so it is damage, the log
+ *      file is closed there, and nothing that may still be behind it is ever overwritten.
  * Entries behind a torn X may be readable; they belong to the same batch or later ones that were not answered
  * either, and are cut off with it.  Stale bytes behind the end do not follow the chain of envelopes.
  *
@@ -22,6 +24,9 @@
 #define WINDOW (1u << 20)
 _Static_assert(WINDOW > HX_FRAME_MAX + HX_LOG_ENV + 8, "an entry fits the window");
 
+#define BLOCK 512u          /* read one by one where a window cannot be read */
+#define BLOCKS_BAD_MAX 512u /* more than that is a broken disk, not a bad sector */
+
 struct hole {
     uint64_t pos, first, last;
     uint32_t seq, chain; /* of the entry before */
@@ -34,6 +39,8 @@ struct scan {
     struct hx_logfile *f;
     bool highest, fresh; /* fresh: the entry before was lost, so its chain is not known */
     uint64_t bytes, pos, stable, stable_before; /* file size; where we are; the anchor now; before the first damage */
+    uint64_t bad_end; /* S4: end of the last block that could not be read */
+    unsigned bad_count;
     uint8_t *win;
     uint64_t win_off;
     size_t win_len;
@@ -42,6 +49,31 @@ struct scan {
     uint64_t damages;
     struct hx_buf proven; /* their entries for the sidecar */
 };
+
+/* The window block by block; zeros, which no entry begins with, in place of what cannot be read. */
+static int read_blocks(struct scan *c)
+{
+    const struct hx_disk_ops *ops = c->s->disk->ops;
+    uint64_t left = c->bytes - c->win_off;
+    c->win_len = left < WINDOW ? (size_t)left : WINDOW;
+    for (size_t n, got, i = 0; i < c->win_len; i += n) {
+        n = c->win_len - i < BLOCK ? c->win_len - i : BLOCK;
+        int err = ops->read(c->s->disk, c->f->id, c->win_off + i, c->win + i, n, &got);
+        if (err == HX_E_IO) /* once more: not every error comes back */
+            err = ops->read(c->s->disk, c->f->id, c->win_off + i, c->win + i, n, &got);
+        if (!err && got == n)
+            continue;
+        if (err && err != HX_E_IO)
+            return err;
+        memset(c->win + i, 0, n);
+        if (c->win_off + i + n > c->bad_end) {
+            c->bad_end = c->win_off + i + n;
+            if (++c->bad_count > BLOCKS_BAD_MAX)
+                return HX_E_IO;
+        }
+    }
+    return 0;
+}
 
 /* LEN bytes at OFF, borrowed from the window; NULL with *err 0: the file ends before. */
 static const uint8_t *at(struct scan *c, uint64_t off, size_t len, int *err)
@@ -52,6 +84,10 @@ static const uint8_t *at(struct scan *c, uint64_t off, size_t len, int *err)
     if (off < c->win_off || off + len > c->win_off + c->win_len) {
         c->win_off = off;
         *err = c->s->disk->ops->read(c->s->disk, c->f->id, off, c->win, WINDOW, &c->win_len);
+        if (*err == HX_E_IO)
+            *err = read_blocks(c);
+        if (*err)
+            c->win_len = 0;
         if (*err || c->win_len < len)
             return NULL;
     }
@@ -222,10 +258,14 @@ static int scan_entries(struct scan *c)
             err = more < 0 ? more : 0;
         }
     }
-    if (!err && !c->highest && !c->f->sealed && c->pos < c->bytes) /* S2: its END is missing */
+    uint64_t end = c->hole_count ? c->holes[0].pos : c->pos;
+    bool closed = !c->highest || (c->bad_end > end && !c->f->sealed), more_may_be = !c->highest || c->bad_end > c->pos;
+    if (!err && more_may_be && !c->f->sealed && c->pos < c->bytes) /* S2: its END is missing; S4 */
         err = note_hole(c, c->stable + 1, UINT64_MAX, HX_ENV_FRAME);
-    if (!err && !c->highest)
+    if (!err && closed) {
         err = prove(c, UINT64_MAX);
+        c->f->sealed = true; /* there is, or will be, a later file: nothing is ever appended here again (L3) */
+    }
     return err;
 }
 
@@ -244,11 +284,8 @@ int hx_scan_file(struct hx_seg *s, struct hx_logfile *f, bool highest, uint64_t 
     int err = scan_entries(&c);
     if (!err)
         err = cut(&c);
-    if (!err) {
-        if (!highest)
-            f->sealed = true; /* there is a later file: nothing is ever appended here again (L3) */
+    if (!err)
         *ret_stable = c.damages && highest ? c.stable_before : c.stable;
-    }
     free(c.win);
     free(c.holes);
     hx_buf_fini(&c.proven);

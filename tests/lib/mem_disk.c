@@ -33,6 +33,7 @@ struct hx_mem_farm {
     uint64_t calls, limit;
     unsigned fail_ops;
     uint64_t fail_in, off_in; /* calls until then; 0: never */
+    uint64_t fail_read_in, bad_id, bad_off;
     int fail_err;
     bool fail_always, off;
     uint64_t rng;
@@ -128,6 +129,10 @@ static int mem_read(struct hx_disk *disk, uint64_t id, uint64_t off, void *buf, 
         return HX_E_NOENT;
     size_t n = off >= f->len ? 0 : f->len - (size_t)off;
     n = n < len ? n : len;
+    if (d->farm->fail_read_in && --d->farm->fail_read_in == 0)
+        return HX_E_IO;
+    if (d->farm->bad_id == id && off < d->farm->bad_off + SECTOR && off + n > d->farm->bad_off)
+        return HX_E_IO;
     if (n)
         memcpy(buf, f->now + off, n);
     *ret_len = n;
@@ -167,6 +172,8 @@ static int mem_write(struct hx_disk *disk, uint64_t id, uint64_t off, const void
     size_t have = f && f->exists ? f->len : 0;
     if (!err && d->farm->limit && off + len > have && used(d->farm) + off + len - have > d->farm->limit)
         return HX_E_NOSPACE;
+    if (d->farm->bad_id == id && off < d->farm->bad_off + SECTOR && off + len > d->farm->bad_off)
+        d->farm->bad_id = 0;
     if (len)
         put(make(d, id), off, buf, len); /* the last one before the power went may survive in part */
     return err;
@@ -318,6 +325,17 @@ void hx_mem_fail(struct hx_mem_farm *f, unsigned ops, uint64_t k, int err, bool 
     f->fail_in = k;
     f->fail_err = err;
     f->fail_always = always;
+}
+
+void hx_mem_fail_read(struct hx_mem_farm *f, uint64_t k)
+{
+    f->fail_read_in = k;
+}
+
+void hx_mem_bad_sector(struct hx_mem_farm *f, uint64_t id, uint64_t off)
+{
+    f->bad_id = id;
+    f->bad_off = off / SECTOR * SECTOR;
 }
 
 void hx_mem_power_off_at(struct hx_mem_farm *f, uint64_t k)

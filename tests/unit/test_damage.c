@@ -348,6 +348,122 @@ static void rot_is_noticed_when_it_is_read(void **state)
     hx_rig_fini(&r);
 }
 
+/* ---- sectors that give an error instead of bytes ---- */
+/* Where the log file holds the K-th image of images_in_log: its envelope. */
+static size_t envelope_of(struct hx_rig *r, unsigned k)
+{
+    size_t len;
+    struct hx_disk_place at = hx_rig_place(r, HX_MODEL_PG);
+    const uint8_t *p = hx_mem_file(r->farm[0], &at, 16, &len);
+    return (size_t)(frame_in_log(r, k) - p) - 96;
+}
+
+/* Three images, one to a batch; stopped. */
+static void images_in_log(struct hx_rig *r)
+{
+    hx_model_start(r, 0);
+    for (uint64_t lsn = 1; lsn <= 3; lsn++)
+        assert_int_equal(hx_rig_append(r, 0, 1, 0, 0, r->frame, hx_model_images(r, lsn, 1, 0), NULL), 0);
+    hx_rig_stop(r, 0);
+}
+
+static void check_unknown(struct hx_rig *r, uint64_t scl, unsigned entries, uint64_t from, uint64_t to)
+{
+    struct hx_inventory v = {0};
+    assert_int_equal(hx_rig_fence(r, 0, HX_MODEL_PG, 1, 1, &v), 0);
+    assert_int_equal(v.scl.v, scl);
+    assert_int_equal(v.entry_count, entries);
+    assert_int_equal(v.unknown_count, from ? 1 : 0);
+    if (from)
+        assert_true(v.unknowns[0].from.v == from && v.unknowns[0].to.v == to);
+    hx_inventory_fini(&v);
+}
+
+/* Promise: a sector that cannot be read costs what was in it, and no more: the segment opens, what was there is UNKNOWN
+ * and never passes for a torn end, what is sent again is there again; a restart later, too.  Method: it lies in the
+ * payload of the second batch, or of the last one. */
+static void an_unreadable_sector_is_damage(void **state)
+{
+    (void)state;
+    for (uint64_t lsn = 2; lsn <= 3; lsn++) {
+        struct hx_rig r;
+        uint64_t scl;
+        images_in_log(&r);
+        hx_mem_bad_sector(r.farm[0], 16, envelope_of(&r, (unsigned)lsn - 1) + 2000);
+        for (unsigned pass = 0; pass < 2; pass++) {
+            assert_int_equal(hx_rig_start(&r, 0), 0);
+            check_unknown(&r, lsn - 1, 2, lsn, lsn);
+            if (pass == 0)
+                hx_rig_stop(&r, 0);
+        }
+        assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, hx_model_images(&r, lsn, 1, 0), &scl), 0);
+        assert_int_equal(scl, 3);
+        for (unsigned pass = 0; pass < 2; pass++) {
+            check_unknown(&r, 3, 3, 0, 0);
+            hx_model_restart(&r);
+        }
+        hx_rig_fini(&r);
+    }
+}
+
+/* Promise: when the end of the log itself cannot be read, all above what is stable is UNKNOWN, and what may stand
+ * behind it is not overwritten.  Method: the sector of the last batch's envelope; an append; the bytes. */
+static void an_unreadable_end_is_not_written_over(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    size_t len;
+    uint8_t was[5000];
+    images_in_log(&r);
+    struct hx_disk_place at = hx_rig_place(&r, HX_MODEL_PG);
+    size_t off = envelope_of(&r, 2);
+    memcpy(was, hx_mem_file(r.farm[0], &at, 16, &len) + off, 4000);
+    hx_mem_bad_sector(r.farm[0], 16, off + 95);
+    assert_int_equal(hx_rig_start(&r, 0), 0);
+    struct hx_inventory v = {0};
+    assert_int_equal(hx_rig_fence(&r, 0, HX_MODEL_PG, 1, 1, &v), 0);
+    assert_true(v.scl.v <= 2 && v.unknown_count >= 1 && v.unknowns[0].from.v <= 3);
+    assert_true(v.unknowns[v.unknown_count - 1].to.v == UINT64_MAX);
+    hx_inventory_fini(&v);
+    uint64_t scl;
+    assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, hx_model_images(&r, 4, 1, 0), &scl), 0);
+    assert_int_equal(hx_mem_last_log(r.farm[0], &at), 17);
+    assert_memory_equal(was, hx_mem_file(r.farm[0], &at, 16, &len) + off, 4000);
+    for (uint64_t lsn = 1; lsn <= 3; lsn++)
+        assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, hx_model_images(&r, lsn, 1, 0), &scl), 0);
+    assert_int_equal(scl, 4);
+    hx_rig_fini(&r);
+}
+
+/* Promise: one read that fails during a restart and would succeed again costs nothing.  Method: each read of a restart
+ * of a segment with several files, sidecars and both slots. */
+static void a_read_that_fails_once_costs_nothing(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_model m;
+    struct hx_segment_status a, b;
+    hx_model_init(&m, 41);
+    hx_model_start(&r, 16u << 10);
+    while (m.last < 300)
+        assert_int_equal(hx_model_step(&r, &m), 0);
+    assert_int_equal(hx_rig_status(&r, 0, HX_MODEL_PG, &a), 0);
+    for (uint64_t k = 1; k <= 60; k++) {
+        hx_rig_stop(&r, 0);
+        hx_mem_fail_read(r.farm[0], k);
+        assert_int_equal(hx_rig_start(&r, 0), 0);
+        hx_mem_fail_read(r.farm[0], 0);
+        assert_int_equal(hx_rig_status(&r, 0, HX_MODEL_PG, &b), 0);
+        if (b.state || b.damaged || b.scl.v != a.scl.v || b.pages != a.pages)
+            fail_msg("read %llu: state %d, %llu damaged, SCL %llu", (unsigned long long)k, b.state,
+                     (unsigned long long)b.damaged, (unsigned long long)b.scl.v);
+        if (k % 8 == 0)
+            hx_model_check(&r, &m, 10);
+    }
+    hx_model_fini(&m);
+    hx_rig_fini(&r);
+}
+
 /* Promise: sidecars are a shortcut: without them, or with damaged ones, a restart gives the same segment. */
 static void sidecars_are_only_a_shortcut(void **state)
 {
@@ -400,6 +516,9 @@ int main(void)
         cmocka_unit_test(damage_below_the_saved_base_is_not_forgotten),
         cmocka_unit_test(damage_without_an_end_is_not_forgotten),
         cmocka_unit_test(rot_is_noticed_when_it_is_read),
+        cmocka_unit_test(an_unreadable_sector_is_damage),
+        cmocka_unit_test(an_unreadable_end_is_not_written_over),
+        cmocka_unit_test(a_read_that_fails_once_costs_nothing),
         cmocka_unit_test(sidecars_are_only_a_shortcut),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
