@@ -8,6 +8,7 @@
 #   D3 After each drill all that was acknowledged is there, nothing is invented, in a mount that never saw it before.
 #   D4 A fault leaves nothing for the next drill: fault_X_off undoes all, also after a drill that failed.
 #   D5 A fault that did not come proves nothing: each shows that it bit (packets were lost, a flush was late, ...).
+#   D6 When the faults have ended and nobody writes, all six members of each group come to the same end of the log.
 # A fault X is fault_X_on and fault_X_off; hits[X] says how many servers it hits (they are drawn: $hit), "client", or "wait":
 # so many that commits must wait.  promise[X] is what a user may expect.
 # Times are measured and printed, never judged.
@@ -97,7 +98,9 @@ quorum_missing() { timeout 5 grep -qi quorum "$(mnt)/.hexad/status"; }
 acks() { cat "$histories"/*.[0-9] | grep -c '^+'; }
 
 # ---- crash and comparison ----
-crash_and_compare() { # the mount is killed with whatever it had; a new one must show what the histories say
+crash_and_compare() { # the mount is killed in full swing; a new one must show what the histories say
+    workload_start
+    progress "in full swing" 1 || return 1
     mount_kill "$client"
     workload_reap
     mount_start "$client" "$mount_options" || { say "the volume cannot be mounted"; tail -n 5 "$work/log/$client.log"; return 1; }
@@ -215,6 +218,50 @@ writable_after() { # writable_after MS: says how long it took until something ne
     say "writable again $(($(now_ms) - $1)) ms after the writer was lost"
 }
 fault_kill_mount_off() { :; } # drill_second_life
+
+hits[kill_opening]=client
+promise[kill_opening]="mounts are killed one after the other while they open: nothing is lost, the next one opens"
+fault_kill_opening_on() {
+    local i lines
+    client_lost=1
+    mount_kill "$client"
+    workload_reap
+    [ $quorum = 1 ] || return 0
+    for ((i = 0; i < 8; i++)); do
+        rand 0 250
+        lines=$(count "$work/log/$client.log")
+        mount_spawn "$client" "$mount_options"
+        sleep "0.$(printf %03d $random)" # the moment of the fault, anywhere in the opening or just after it
+        mount_kill "$client"
+        say "killed after $random ms: $(tail -n "+$((lines + 1))" "$work/log/$client.log" | tail -n 1)"
+    done
+}
+fault_kill_opening_off() { :; }
+
+hits[race]=client
+promise[race]="two hosts take over at the same time: one of them has the volume, the other one is fenced"
+fault_race_on() {
+    local c won=
+    client_lost=1
+    mount_kill "$client"
+    workload_reap
+    [ $quorum = 1 ] || return 0
+    for c in m1 m2; do mount_spawn $c takeover; done
+    for c in m1 m2; do wait_for mount_decided "$work/mnt/$c" "${mount_pid_of[$c]}"; done
+    for c in m1 m2; do
+        if mount_lives $c && timeout 20 dd if=/dev/zero of="$work/mnt/$c/probe" bs=512 count=1 conv=fsync 2>/dev/null; then
+            won="$won $c"
+        fi
+    done
+    say "writable:$won"
+    case $won in
+    " m1") client=m1 c=m2 ;;
+    " m2") client=m2 c=m1 ;;
+    *) return 1 ;;
+    esac
+    mount_kill $c
+}
+fault_race_off() { :; }
 
 hits[takeover]=client
 promise[takeover]="the mount is cut off, another host takes over: the old one acknowledges nothing that the new one lacks"
@@ -383,9 +430,10 @@ clock_jumped() { # the process believes it, not only its host
 
 faults=(az_cut oneway_in oneway_out gossip_cut ring_cut loss throttle az_plus_one kill_server kill_zone rolling stop_zone
     stop_mount kill_mount takeover disk_full disk_full3 disk_slow disk_hang flush_fails disk_dies empty rollback clock
-    clock_mount grow power_cut)
+    clock_mount grow kill_opening race power_cut)
 
 # ---- one drill ----
+converged() { hosts_status "code == 0 and all(len(scls(p)) == 6 and len(set(scls(p))) == 1 for p in range(pgs))"; }
 disk_faults=" disk_full disk_full3 disk_dies empty rollback " # two of them on one disk would be one fault of another kind
 hit_draw() { # hit_draw FAULT: sets $hit, the servers that it hits
     local a
@@ -519,6 +567,7 @@ drill() { # drill FAULT...: 0 when all promises held; what it says explains a fa
     progress "after it" || return 1
     bulk_end || return 1
     workload_stop || { say "a program has seen an error (D2)"; return 1; }
+    wait_for converged || { say "the six do not meet (D6)"; hosts_status "False" | tail -n 40; return 1; }
     crash_and_compare || return 1
     say "done after $((($(now_ms) - since) / 1000)) s"
 }

@@ -42,5 +42,5 @@ done
 [ $at -lt ${#pairs[@]} ] || at=${#pairs[@]}
 echo "1..$n"
 echo "# $n of ${#pairs[@]} pairs ran, $bad failed, seed $SEED"
-[ $at = ${#pairs[@]} ] || echo "# not run: ${pairs[*]:at}"
+[ $at = ${#pairs[@]} ] || fold -s -w 110 <<<"not run: ${pairs[*]:at}" | sed 's/^/# /'
 [ $bad = 0 ]

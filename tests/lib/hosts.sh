@@ -186,15 +186,16 @@ server_signal() { # server_signal SIGNAL NAMES...
     for n in "$@"; do kill "-$s" "${server_pid[$n]}" 2>/dev/null; done
     return 0
 }
-mount_start() { # mount_start CLIENT [OPTIONS]: returns when its status can be read
-    local c=$1 dir=$work/mnt/$1 p
+mount_spawn() { # mount_spawn CLIENT OPTIONS: begins to open the volume
     # shellcheck disable=SC2086
-    exec_on "$c" env HEXAD_CONFIG="$work/conf/hexad.conf" ${mount_env:-} "$HEXAD" mount -f -o "${2:-takeover}" vol0 "$dir" \
-        >>"$work/log/$c.log" 2>&1 </dev/null &
-    p=$!
-    mount_pid_of[$c]=$p
-    wait_for mount_decided "$dir" "$p"
-    ! ended "$p"
+    exec_on "$1" env HEXAD_CONFIG="$work/conf/hexad.conf" ${mount_env:-} "$HEXAD" mount -f -o "$2" vol0 "$work/mnt/$1" \
+        >>"$work/log/$1.log" 2>&1 </dev/null &
+    mount_pid_of[$1]=$!
+}
+mount_start() { # mount_start CLIENT [OPTIONS]: returns when its status can be read; 1 when it ended instead
+    mount_spawn "$1" "${2:-takeover}"
+    wait_for mount_decided "$work/mnt/$1" "${mount_pid_of[$1]}"
+    mount_lives "$1"
 }
 mount_answers() { mountpoint -q "$1" && timeout 5 grep -q . "$1/.hexad/status"; }
 mount_decided() { ended "$2" || mount_answers "$1"; }
