@@ -223,6 +223,9 @@ static bool any_busy(const struct hx_work *w)
 
 bool hx_work_idle(const struct hx_work *w)
 {
+    for (unsigned i = 0; w->draining && i < w->count; i++)
+        if (!w->at[i].stopped)
+            return false;
     return !any_busy(w) && !w->mount->busy && !w->walker->busy && !w->compare;
 }
 
@@ -310,11 +313,8 @@ bool hx_work_drain(struct hx_work *w, bool sync)
 {
     w->draining = true;
     w->sync = sync;
-    for (unsigned i = 0; i < w->count; i++) {
+    for (unsigned i = 0; i < w->count; i++)
         w->at[i].next_us = 0;
-        if (!w->at[i].stopped)
-            return false;
-    }
     return hx_work_idle(w);
 }
 
