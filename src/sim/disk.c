@@ -288,6 +288,8 @@ static int disk_flush(struct hx_disk *disk, uint64_t file)
     if (!off && error(d, &d->r_flush, d->eio_flush)) {
         if (hx_sim_file_fail(f, &d->r_flush) == 0 && hx_rng_below(&d->r_flush, 2))
             hx_sim_file_reread(f);
+        if (file >> 32 == 0) /* a sidecar is only a copy of what the log says */
+            p->failed = d->failed = true;
         return HX_E_IO;
     }
     if (lie(d, &d->r_lie_flush, d->lie_flush))
@@ -296,6 +298,20 @@ static int disk_flush(struct hx_disk *disk, uint64_t file)
     if (p->gone.count)
         forget_gone(p); /* D2 */
     return off ? HX_E_IO : 0;
+}
+
+int hx_sim_disk_take_failed(struct hx_sim_disk *d, uint32_t *ret_pg)
+{
+    for (size_t i = 0; d->failed && i < d->place_count; i++) {
+        struct hx_sim_place *p = d->places[i];
+        if (!p->failed)
+            continue;
+        p->failed = false;
+        *ret_pg = p->at.pg;
+        return 1;
+    }
+    d->failed = false;
+    return 0;
 }
 
 static int disk_remove(struct hx_disk *disk, uint64_t file)

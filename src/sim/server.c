@@ -189,6 +189,14 @@ static void carry_out(struct hx_sim_server *v, uint64_t done_us)
     }
 }
 
+/* What the disk did to the segments: they must not acknowledge anything any more (I12). */
+static void tell_failed(struct hx_sim_server *v)
+{
+    uint32_t pg;
+    while (hx_sim_disk_take_failed(v->disk, &pg))
+        hx_oracle_disk_failed(v->s->oracle, v->i, pg);
+}
+
 static void pass(struct hx_sim *s, void *ctx, uint64_t serial)
 {
     struct hx_sim_server *v = ctx;
@@ -201,6 +209,7 @@ static void pass(struct hx_sim *s, void *ctx, uint64_t serial)
         hx_oracle_again(s->oracle, v->i, false);
     feed(v);
     hx_node_flush(v->node);
+    tell_failed(v);
     if (again && !hx_sim_disk_is_off(v->disk))
         hx_oracle_again(s->oracle, v->i, true);
     if (s->now_us >= v->tick_at_us) {
@@ -221,6 +230,7 @@ static void pass(struct hx_sim *s, void *ctx, uint64_t serial)
     }
     v->busy_until_us = s->now_us + cost;
     carry_out(v, v->busy_until_us);
+    tell_failed(v); /* of timers: what is answered came before */
     hx_oracle_server(s->oracle, v->i);
     plan_pass(v, v->queue_count ? v->busy_until_us : v->tick_at_us);
 }
@@ -272,6 +282,14 @@ static void off(struct hx_sim_server *v, uint64_t back_us)
     hx_sim_at(v->s, back_us, start_event, v, v->life);
 }
 
+/* Has the disk kept its word so far?  What one lie has put at risk may show at any restart. */
+static bool honest(const struct hx_sim_server *v)
+{
+    struct hx_sim_disk_stats st;
+    hx_sim_disk_stats(v->disk, &st);
+    return st.lies == 0;
+}
+
 void hx_sim_server_crash(struct hx_sim *s, uint32_t i, uint64_t back_us)
 {
     struct hx_sim_server *v = at(s, i);
@@ -280,7 +298,7 @@ void hx_sim_server_crash(struct hx_sim *s, uint32_t i, uint64_t back_us)
     hx_sim_note(s, HX_NOTE_CRASH, 's', i, back_us, 0, 0);
     off(v, back_us);
     hx_sim_disk_power_on(v->disk);
-    hx_oracle_restarted(s->oracle, i, true);
+    hx_oracle_restarted(s->oracle, i, honest(v));
 }
 
 void hx_sim_server_kill(struct hx_sim *s, uint32_t i, uint64_t back_us)
@@ -291,7 +309,7 @@ void hx_sim_server_kill(struct hx_sim *s, uint32_t i, uint64_t back_us)
     hx_sim_disk_killed(v->disk);
     v->start_at_us = back_us;
     hx_sim_at(v->s, back_us, start_event, v, v->life);
-    hx_oracle_restarted(s->oracle, i, true);
+    hx_oracle_restarted(s->oracle, i, honest(v));
 }
 
 void hx_sim_server_wipe(struct hx_sim *s, uint32_t i, uint64_t back_us)
@@ -321,6 +339,8 @@ void hx_sim_server_start(struct hx_sim *s, uint32_t i)
     if (v->node)
         return;
     v->life++;
+    for (uint32_t pg; hx_sim_disk_take_failed(v->disk, &pg);) /* in the life before */
+        ;
     struct hx_node_cfg cfg = {.name = v->name,
                               .zone = v->zone,
                               .incarnation = v->incarnation,
@@ -336,7 +356,7 @@ void hx_sim_server_start(struct hx_sim *s, uint32_t i)
         v->node = NULL;
         if (lost_power) {
             hx_sim_disk_power_on(v->disk);
-            hx_oracle_restarted(s->oracle, i, true);
+            hx_oracle_restarted(s->oracle, i, honest(v));
         }
         hx_sim_at(s, s->now_us + RESTART_US, start_event, v, v->life);
         return;
@@ -344,6 +364,7 @@ void hx_sim_server_start(struct hx_sim *s, uint32_t i)
     v->busy_until_us = s->now_us + hx_sim_disk_take_us(v->disk, v->slow);
     v->tick_at_us = v->busy_until_us;
     v->pass_at_us = UINT64_MAX;
+    tell_failed(v);
     hx_oracle_server(s->oracle, i);
     plan_pass(v, v->busy_until_us);
 }

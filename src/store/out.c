@@ -4,6 +4,8 @@
  *   O1 settle runs after the flushes of a round and gives every waiting item its status: the error of its segment's
  *      flush, FENCED when the promise has meanwhile gone past its epoch (pitfall 11), or its result.
  *   O2 Answers that may be large (READ, FETCH) are made when they are taken: one at a time is in memory.
+ *   O3 So the rules are asked again when they are made: in the same batch the history, the floor, or a failed flush may
+ *      have come in between, and a page as of a point whose versions are gone would look as if it was never written.
  * A request for which there is no memory left is not answered; the peer's time limit ends it.
  */
 #include "node_private.h"
@@ -163,6 +165,9 @@ static int body_acks(struct hx_node *n, const struct hx_item *i)
 static int body_read(struct hx_node *n, const struct hx_item *i)
 {
     size_t heads = (size_t)i->count * HX_READ_PAGE_BYTES, start = n->out.len;
+    int err = hx_rules_read(i->seg, i->epoch, i->point);
+    if (err)
+        return err; /* O3 */
     if (hx_buf_reserve(&n->out, heads + (size_t)i->count * HX_PAGE_SIZE))
         return HX_E_NOMEM;
     uint8_t *p = n->out.p + start, *data = p + heads;
@@ -170,7 +175,7 @@ static int body_read(struct hx_node *n, const struct hx_item *i)
     for (uint32_t k = 0; k < i->count; k++) {
         struct hx_read_page r;
         uint32_t page = hx_get_u32(n->args.p + i->arg + 4 * (size_t)k);
-        int err = hx_page_read(i->seg, page, i->point, i->count >= 8, data, &r);
+        err = hx_page_read(i->seg, page, i->point, i->count >= 8, data, &r);
         if (err)
             return err;
         hx_read_page_encode(&r, &e);
@@ -190,7 +195,9 @@ static int body_of(struct hx_node *n, struct hx_item *i)
         return body_read(n, i);
     if (i->kind == ITEM_FETCH) {
         bool more = false;
-        int err = hx_fetch_serve(i->seg, &i->fetch, &n->out, &more);
+        int err = hx_rules_fetch(i->seg, i->epoch, i->fetch.raw); /* O3 */
+        if (!err)
+            err = hx_fetch_serve(i->seg, &i->fetch, &n->out, &more);
         i->flags = more ? HX_REPLY_MORE : 0;
         return err;
     }

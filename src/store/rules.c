@@ -212,6 +212,26 @@ int hx_rules_gossip_history(struct hx_seg *s, struct hx_history *h)
     return take_history(s, h);
 }
 
+int hx_rules_read(const struct hx_seg *s, struct hx_epoch e, uint64_t point)
+{
+    if (s->error)
+        return s->error;
+    if (e.v < s->meta.promised.v)
+        return HX_E_FENCED;
+    if (hx_seg_top(s).v != e.v)
+        return HX_E_NEED_HISTORY;
+    if (point > s->chain.scl && !HX_MUTANT(READ_BEYOND_SCL))
+        return HX_E_LAGGING;
+    return point < s->oldest && !HX_MUTANT(READ_BELOW_FLOOR) ? HX_E_TOO_OLD : 0;
+}
+
+int hx_rules_fetch(const struct hx_seg *s, struct hx_epoch e, bool raw)
+{
+    if (s->error)
+        return s->error;
+    return raw || hx_seg_top(s).v == e.v ? 0 : HX_E_NEED_HISTORY;
+}
+
 int hx_rules_inventory(struct hx_seg *s, struct hx_inventory *ret)
 {
     const struct hx_chain *c = &s->chain;

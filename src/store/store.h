@@ -351,6 +351,9 @@ int hx_rules_repair(struct hx_seg *s, const struct hx_history *h, const uint8_t 
 int hx_rules_gossip(struct hx_seg *s, const uint8_t *frame, const struct hx_frame_head *h);
 int hx_rules_gossip_history(struct hx_seg *s, struct hx_history *h);
 int hx_rules_inventory(struct hx_seg *s, struct hx_inventory *ret);
+/* Asked twice: when the request comes, and when its answer is made, for the rest of the batch is in between. */
+int hx_rules_read(const struct hx_seg *s, struct hx_epoch e, uint64_t point);
+int hx_rules_fetch(const struct hx_seg *s, struct hx_epoch e, bool raw);
 
 /* ---- page.c: a page as of a read point ---- */
 /* DATA is written for HX_READ_RAW only.  WHOLE: read whole bodies, many pages follow. */

@@ -126,8 +126,9 @@ static int verb_fetch(struct hx_node *n, struct hx_req *r)
         return HX_E_FENCED;
     if (!i.fetch.raw && !is_member(s, r->name))
         return HX_E_WRONG_MEMBER;
-    if (!i.fetch.raw && r->head.epoch.v != hx_seg_top(s).v)
-        return HX_E_NEED_HISTORY;
+    err = hx_rules_fetch(s, r->head.epoch, i.fetch.raw);
+    if (err)
+        return err;
     /* A frame goes out whole, so the bound leaves room for the last one. */
     if (i.fetch.bytes_max > HX_MSG_BODY_MAX - HX_FRAME_MAX)
         i.fetch.bytes_max = HX_MSG_BODY_MAX - HX_FRAME_MAX;
@@ -315,6 +316,7 @@ static int verb_read(struct hx_node *n, struct hx_req *r)
     i.point = hx_dec_u64(&r->body);
     i.count = hx_dec_u32(&r->body);
     const struct hx_seg *s = r->seg;
+    int err;
     if (r->body.err || i.count > HX_READ_PAGES_MAX || r->body.len - r->body.off != 4 * (size_t)i.count)
         return HX_E_BADMSG;
     if (!s)
@@ -323,16 +325,11 @@ static int verb_read(struct hx_node *n, struct hx_req *r)
         return s->error;
     if (r->role == HX_NODE_ROLE_SEGMENT && !is_member(s, r->name)) /* a peer that mends a damaged page */
         return HX_E_WRONG_MEMBER;
-    if (r->head.epoch.v < s->meta.promised.v)
-        return HX_E_FENCED;
-    if (hx_seg_top(s).v != r->head.epoch.v)
-        return HX_E_NEED_HISTORY;
-    if (stale_membership(r, s))
-        return HX_E_WRONG_MEMBER;
-    if (i.point > s->chain.scl && !HX_MUTANT(READ_BEYOND_SCL))
-        return HX_E_LAGGING;
-    if (i.point < s->oldest && !HX_MUTANT(READ_BELOW_FLOOR))
-        return HX_E_TOO_OLD;
+    err = stale_membership(r, s);
+    if (!err)
+        err = hx_rules_read(s, r->head.epoch, i.point);
+    if (err)
+        return err;
     uint64_t pages = hx_geometry_pg_pages(&s->meta.geometry);
     const uint8_t *list = r->body.p + r->body.off;
     for (uint32_t k = 0; k < i.count; k++)

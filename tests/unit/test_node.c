@@ -48,6 +48,57 @@ static struct hx_segment_status status(struct hx_rig *r, unsigned i)
     return s;
 }
 
+/* Asks for PAGE at POINT, but takes the answer only after QUEUED has put more into the same batch. Its status. */
+static int read_late(struct hx_rig *r, uint64_t point, uint32_t page, void (*queued)(struct hx_rig *r))
+{
+    uint8_t b[16];
+    struct hx_rig_reply a = {0};
+    hx_put_u64(b, point);
+    hx_put_u32(b + 8, 1);
+    hx_put_u32(b + 12, page);
+    uint64_t token =
+        hx_rig_ask(r, 0, &(struct hx_rig_ask){.type = HX_MSG_READ, .pg = PG, .body = {b, sizeof b}});
+    queued(r);
+    hx_node_flush(r->node[0]);
+    hx_rig_take(r, 0, token, &a);
+    assert_true(a.came);
+    int status = a.head.status;
+    hx_rig_reply_fini(&a);
+    return status;
+}
+
+static void queue_floor(struct hx_rig *r)
+{
+    static uint8_t b[HX_FRAME_MAX + 4096];
+    struct hx_append_head h = {.vdl = HX_LSN(32), .floor = HX_LSN(32), .frame_count = 1};
+    struct hx_enc e = hx_enc_init(b, sizeof b);
+    hx_append_head_encode(&h, &e);
+    size_t n = hx_rig_run(r, PG, 1, 32, 33, 16, 32);
+    hx_enc_bytes(&e, r->frame, n);
+    hx_rig_ask(r, 0, &(struct hx_rig_ask){.type = HX_MSG_APPEND, .pg = PG, .body = {b, e.len}});
+}
+
+static void queue_fence(struct hx_rig *r)
+{
+    hx_rig_ask(r, 0, &(struct hx_rig_ask){.type = HX_MSG_FENCE, .pg = PG, .epoch = 2});
+}
+
+/* Promise (I6): a page is as of the read point that was asked for, or refused, whatever came in the same batch.
+ * Method: behind the READ, an APPEND whose floor drops the version that it needs, then a FENCE. */
+static void what_comes_in_the_same_batch_does_not_change_what_is_read(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    start(&r, 1);
+    append_to(&r, 1, 1, 0, 1, 32, 0); /* page 1 at LSN 1 and 17 */
+    assert_int_equal(hx_rig_append(&r, 0, 1, 32, 0, NULL, 0, NULL), 0);
+    assert_int_equal(value(&r, 0, 1, 5, 1), 1);
+    assert_int_equal(read_late(&r, 5, 1, queue_floor), HX_E_TOO_OLD);
+    assert_int_equal(value(&r, 0, 1, 32, 1), 17);
+    assert_int_equal(read_late(&r, 32, 1, queue_fence), HX_E_FENCED);
+    hx_rig_fini(&r);
+}
+
 /* Promise: a server that was away is filled by its peers without the writer, many pieces at once go quickly,
  * and what it reads is what they read.  Method: 6 MB in 24 frames of random pages while one of three is cut
  * off. */
@@ -518,6 +569,7 @@ static void everything_converges(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_comes_in_the_same_batch_does_not_change_what_is_read),
         cmocka_unit_test(an_outage_is_filled_by_gossip),
         cmocka_unit_test(holes_are_filled_from_whoever_has_the_record),
         cmocka_unit_test(catching_up_survives_power_loss),

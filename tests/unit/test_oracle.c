@@ -517,5 +517,6 @@ int main(void)
         cmocka_unit_test(I10_all_six_have_it_but_two_have_not),
         cmocka_unit_test(a_loss_is_excused_only_if_lies_could_cause_it),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("oracle", tests, NULL, NULL);
 }

@@ -532,5 +532,6 @@ int main(void)
         cmocka_unit_test(I6_somebody_has_other_bytes_at_the_end),
         cmocka_unit_test(pages_are_what_a_dumb_fold_says),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("oracle_servers", tests, NULL, NULL);
 }
