@@ -42,7 +42,7 @@ void hx_sim_disk_power_on(struct hx_sim_disk *d);
 /* Not the power went at the planned call, but the process was killed: what it wrote can be read, flushed or not. */
 void hx_sim_disk_killed(struct hx_sim_disk *d);
 
-/* A flush of a log file or meta slot of this place has failed since the last call: 1 and *RET_PG, or 0.  Call until 0. */
+/* A flush of a log file or meta slot has failed, and nobody was told: 1 and its PG, or 0.  Call until 0. */
 int hx_sim_disk_take_failed(struct hx_sim_disk *d, uint32_t *ret_pg);
 
 /* Lies on command.  Wipe and rollback: no disk may be open. */
