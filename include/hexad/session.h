@@ -61,7 +61,8 @@ const char *hx_session_state_name(enum hx_session_state state);
 #define HX_SESSION_WINDOW_DEFAULT (UINT64_C(20) << 20) /* of frames that not all have */
 #define HX_SESSION_RUN_BATCH 256u      /* operations run in a row before requests are handed out again */
 #define HX_SESSION_ASK_MS 3000u        /* time limit of LOOKUP and HELLO */
-#define HX_SESSION_ASK_AGAIN_MS 500u
+#define HX_SESSION_ASK_AGAIN_MS 500u   /* after LOOKUP failed, or told too little */
+#define HX_SESSION_LOOKUP_AGE_MS 3000u /* while others are waited for, an answer is asked for again after this */
 #define HX_SESSION_ROOM_AGE_MS 10000u  /* what servers said of their disks is asked again after this */
 #define HX_SESSION_GROW_PAUSE_MS 1000u /* after growth failed, before it is tried again */
 #define HX_SESSION_STALL_MS 2000u      /* without progress for this long, say what is missing */

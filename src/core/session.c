@@ -123,8 +123,7 @@ static void free_dying(struct hx_session *s)
     while (s->dying) {
         struct hx_session_asks *a = s->dying;
         s->dying = a->next_dying;
-        free(a->servers);
-        free(a);
+        hx_session_asks_free(a);
     }
     hx_recovery_free(s->dying_recovery);
     s->dying_recovery = NULL;

@@ -16,6 +16,9 @@ struct hx_session_ask {
     uint64_t call;       /* under way, or 0 */
     uint64_t again_ms;   /* when to ask (again) */
     bool answered;
+    uint8_t *last;       /* owned: LOOKUP's last answer, while it opens */
+    size_t last_len;
+    uint64_t last_ms;
     uint64_t free_bytes; /* HELLO */
     int err;             /* of the last try */
 };
@@ -88,7 +91,7 @@ struct hx_session {
     uint64_t grow_again_ms;
     int grow_err;
     uint64_t room_ms, room_bytes, goodbye_ms, close_ms;
-    bool room_known, said_goodbye, successor_known;
+    bool room_known, said_goodbye;
 };
 
 /* session.c */
@@ -107,8 +110,9 @@ int hx_session_round_start(struct hx_session *s, struct hx_session_round *r, uin
 void hx_session_round_stop(struct hx_session *s, struct hx_session_round *r);
 int hx_session_round_next(struct hx_session *s, struct hx_session_round *r, struct hx_effect *ret);
 /* The ask whose call this was, over now, or NULL.  ERR 0: it answered. */
-struct hx_session_ask *hx_session_round_over(struct hx_session *s, struct hx_session_round *r, uint64_t call, int err);
-void hx_session_round_look(struct hx_session_round *r); /* after ask.answered was changed */
+struct hx_session_ask *hx_session_round_over(struct hx_session_round *r, uint64_t call, int err);
+void hx_session_round_again(struct hx_session_round *r, struct hx_session_ask *a, uint64_t at_ms); /* ask again then */
+void hx_session_asks_free(struct hx_session_asks *a);
 uint64_t hx_session_round_wait(const struct hx_session *s, const struct hx_session_round *r);
 
 /* session_open.c: LOOKUP and RECOVERY, and who fenced us */

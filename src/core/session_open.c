@@ -10,6 +10,7 @@
 #include "session_int.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* Waiting: what is missing, then the details. */
 static void tell(struct hx_session *s, int err, const char *details)
@@ -28,10 +29,35 @@ static int lacks(enum hx_recovery_state at)
 }
 
 /* ---- LOOKUP ---- */
-static void opening_answer(struct hx_session *s, struct hx_session_ask *a, struct hx_bytes body)
+
+/* What is known is what the servers said last, and lately: a writer may have come or gone while others are waited
+ * for, and a second one is refused only by those who know of the first. */
+static void sum_up(struct hx_session *s)
 {
-    a->err = hx_lookup_sum_add(&s->sum, body);
-    a->answered = a->err == 0 || a->err == HX_E_NO_VOLUME || a->err == HX_E_ROLE;
+    hx_lookup_sum_fini(&s->sum);
+    for (uint32_t i = 0; i < s->lookup.asks->count; i++) {
+        struct hx_session_ask *a = &s->lookup.asks->ask[i];
+        if (!a->last || s->now_ms - a->last_ms > HX_SESSION_LOOKUP_AGE_MS + HX_SESSION_ASK_MS)
+            continue;
+        a->err = hx_lookup_sum_add(&s->sum, (struct hx_bytes){a->last, a->last_len});
+        a->answered = a->err == 0 || a->err == HX_E_NO_VOLUME || a->err == HX_E_ROLE;
+    }
+}
+
+static void opening_answer(struct hx_session *s, struct hx_session_ask *a, int err, struct hx_bytes body)
+{
+    free(a->last);
+    a->last = err == 0 ? malloc(body.len) : NULL;
+    a->last_len = body.len;
+    a->last_ms = s->now_ms;
+    if (a->last)
+        memcpy(a->last, body.p, body.len);
+    else if (err == 0)
+        a->err = HX_E_NOMEM;
+    a->answered = false;
+    sum_up(s);
+    uint32_t pause = a->answered ? HX_SESSION_LOOKUP_AGE_MS : HX_SESSION_ASK_AGAIN_MS;
+    hx_session_round_again(&s->lookup, a, s->now_ms + pause);
 }
 
 /* What stands in the way of the look-up, in words, and the error that fits best. */
@@ -223,35 +249,37 @@ bool hx_session_open_step(struct hx_session *s)
 /* ---- after a fence: who is it? ---- */
 static void fenced_answer(struct hx_session *s, struct hx_session_ask *a, int err, struct hx_bytes body)
 {
-    if (err == 0)
-        err = hx_lookup_sum_add(&s->sum, body);
-    a->answered = false; /* until it is known, everybody is asked again */
+    struct hx_lookup_sum one = {0};
     uint64_t ours = hx_writer_epoch(s->writer).v;
-    if (err || s->sum.epoch.v <= ours)
+    if (err == 0)
+        err = hx_lookup_sum_add(&one, body);
+    if (err == 0 && one.epoch.v > ours)
+        snprintf(s->why, sizeof(s->why), "a newer writer took over with epoch %llu from our epoch %llu",
+                 (unsigned long long)one.epoch.v, (unsigned long long)ours);
+    /* A server that the newer one has not written to yet only knows what we said ourselves. */
+    if (err || one.writer_epoch.v <= ours || one.writer_text[0] == '\0') {
+        hx_lookup_sum_fini(&one);
+        hx_session_round_again(&s->lookup, a, s->now_ms + HX_SESSION_ASK_AGAIN_MS);
         return;
-    snprintf(s->why, sizeof(s->why), "a newer writer took over with epoch %llu from our epoch %llu",
-             (unsigned long long)s->sum.epoch.v, (unsigned long long)ours);
-    if (s->sum.writer_text[0] == '\0')
-        return;
-    s->successor_known = true;
+    }
+    hx_lookup_sum_fini(&s->sum);
+    s->sum = one;
     s->news |= HX_NEWS_SUCCESSOR;
     hx_session_round_stop(s, &s->lookup);
 }
 
 void hx_session_who_fenced(struct hx_session *s)
 {
-    hx_lookup_sum_fini(&s->sum);
     (void)hx_session_round_start(s, &s->lookup, HX_MSG_LOOKUP, s->servers, s->server_count, false);
 }
 
 void hx_session_lookup_answer(struct hx_session *s, uint64_t call, int err, struct hx_bytes body)
 {
-    struct hx_session_ask *a = hx_session_round_over(s, &s->lookup, call, err);
+    struct hx_session_ask *a = hx_session_round_over(&s->lookup, call, err);
     if (!a)
         return;
     if (s->state == HX_SESSION_FENCED)
         fenced_answer(s, a, err, body);
-    else if (err == 0)
-        opening_answer(s, a, body);
-    hx_session_round_look(&s->lookup);
+    else
+        opening_answer(s, a, err, body);
 }

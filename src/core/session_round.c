@@ -2,8 +2,8 @@
  * session_round.c - one question to each of several servers: LOOKUP when a volume is opened, HELLO for the room on
  * their disks.
  *
- * A round asks all servers at once; LOOKUP asks those that did not help again after a pause, until it is stopped.
- * What an answer means is the business of whoever started the round.
+ * A round asks all servers at once.  What an answer means, and whether and when that server is asked again, is the
+ * business of whoever started the round.
  * Late answers: a call number is used once in a session, so one of a round that was stopped finds nothing.
  * Memory: one block per round; a stopped one stays until its requests have been canceled (hx_session_next).
  */
@@ -67,7 +67,7 @@ static uint64_t due(const struct hx_session_round *r)
     uint64_t at = UINT64_MAX;
     for (uint32_t i = 0; i < r->asks->count; i++) {
         const struct hx_session_ask *a = &r->asks->ask[i];
-        if (!a->call && !a->answered && a->again_ms < at)
+        if (!a->call && a->again_ms < at)
             at = a->again_ms;
     }
     return at;
@@ -79,7 +79,7 @@ int hx_session_round_next(struct hx_session *s, struct hx_session_round *r, stru
         return 0;
     for (uint32_t i = 0; i < r->asks->count; i++) {
         struct hx_session_ask *a = &r->asks->ask[i];
-        if (!a->call && !a->answered && a->again_ms <= s->now_ms) {
+        if (!a->call && a->again_ms <= s->now_ms) {
             ask(s, r, a, ret);
             r->due_ms = due(r);
             return 1;
@@ -88,7 +88,7 @@ int hx_session_round_next(struct hx_session *s, struct hx_session_round *r, stru
     return 0;
 }
 
-struct hx_session_ask *hx_session_round_over(struct hx_session *s, struct hx_session_round *r, uint64_t call, int err)
+struct hx_session_ask *hx_session_round_over(struct hx_session_round *r, uint64_t call, int err)
 {
     for (uint32_t i = 0; r->asks && i < r->asks->count; i++) {
         struct hx_session_ask *a = &r->asks->ask[i];
@@ -97,18 +97,25 @@ struct hx_session_ask *hx_session_round_over(struct hx_session *s, struct hx_ses
         a->call = 0;
         a->err = err;
         a->answered = err == 0;
-        /* Room is asked for again when somebody wants to know it again. */
-        a->again_ms = r->type == HX_MSG_HELLO ? UINT64_MAX : s->now_ms + HX_SESSION_ASK_AGAIN_MS;
+        a->again_ms = UINT64_MAX;
         r->due_ms = due(r);
         return a;
     }
     return NULL;
 }
 
-void hx_session_round_look(struct hx_session_round *r)
+void hx_session_round_again(struct hx_session_round *r, struct hx_session_ask *a, uint64_t at_ms)
 {
-    if (r->asks)
-        r->due_ms = due(r);
+    a->again_ms = at_ms;
+    r->due_ms = due(r);
+}
+
+void hx_session_asks_free(struct hx_session_asks *a)
+{
+    for (uint32_t i = 0; i < a->count; i++)
+        free(a->ask[i].last);
+    free(a->servers);
+    free(a);
 }
 
 uint64_t hx_session_round_wait(const struct hx_session *s, const struct hx_session_round *r)

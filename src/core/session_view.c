@@ -65,7 +65,7 @@ void hx_session_room_answer(struct hx_session *s, uint64_t call, int err, struct
     struct hx_reply_head head;
     struct hx_bytes body;
     struct hx_hello h;
-    struct hx_session_ask *a = hx_session_round_over(s, &s->hello, call, err);
+    struct hx_session_ask *a = hx_session_round_over(&s->hello, call, err);
     if (!a || err || hx_reply_decode(whole.p, whole.len, &head, &body) || head.status)
         return;
     struct hx_dec d = hx_dec_init(body.p, body.len);

@@ -146,6 +146,14 @@ void world_cancel_part(struct world *w, void *obj, unsigned part)
             w->mail[k]->obj = NULL;
 }
 
+size_t world_under_way(const struct world *w, const void *obj, unsigned part)
+{
+    size_t n = 0;
+    for (size_t k = 0; k < w->mail_count; k++)
+        n += w->mail[k]->obj == obj && (part == 0 || (unsigned)hx_call_part(w->mail[k]->call) == part);
+    return n;
+}
+
 static void take_effect(struct world *w, void *obj, uint64_t conn, const struct hx_effect *e)
 {
     if (e->kind == HX_EFFECT_CANCEL) {

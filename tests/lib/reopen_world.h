@@ -60,6 +60,8 @@ void world_join(struct world *w, struct world_part p);
 void world_leave(struct world *w, void *obj);
 /* Nobody waits any more for what OBJ has under way in this part (hx_call_part). */
 void world_cancel_part(struct world *w, void *obj, unsigned part);
+/* Requests of OBJ that somebody waits for: of this part, or (0) of all. */
+size_t world_under_way(const struct world *w, const void *obj, unsigned part);
 /* One event, or time passes. */
 void world_step(struct world *w);
 /* A request at once, past the network; the server must be up.  *ret_reply: whole answer, caller frees. */

@@ -4,7 +4,7 @@
  *
  * The world delivers in random order under virtual time; each test has fixed seeds.  What every client checks by
  * itself: each operation is answered exactly once (O1, S3, S5), a durable answer comes only when VDL >= its LSN (S1),
- * nothing comes after CLOSED is told.
+ * nothing comes after CLOSED is told, and no request of a part that has gone is under way any more.
  */
 #include "reopen_world.h"
 
@@ -33,6 +33,7 @@ struct client {
     char waiting[512];
     unsigned idles, grew, not_grew, successors, waits_told;
     unsigned idle_this_tick;
+    bool secretive;             /* does not say who it is */
     size_t under_way;           /* operations begun and not answered */
 };
 
@@ -164,7 +165,15 @@ static void told(struct client *c, enum hx_session_state to)
     assert_int_not_equal(c->last, HX_SESSION_CLOSED);
     c->told |= 1u << to;
     c->last = to;
-    if (to == HX_SESSION_OPEN)
+    if (to != HX_SESSION_FENCED) /* which asks who it was */
+        assert_int_equal(world_under_way(c->w, c, HX_PART_LOOKUP), 0);
+    if (to != HX_SESSION_RECOVERY)
+        assert_int_equal(world_under_way(c->w, c, HX_PART_RECOVERY), 0);
+    if (to == HX_SESSION_FENCED || to == HX_SESSION_CLOSED)
+        assert_int_equal(world_under_way(c->w, c, HX_PART_GROWTH), 0);
+    if (to == HX_SESSION_FAILED)
+        assert_int_equal(world_under_way(c->w, c, 0), 0);
+    if (to == HX_SESSION_OPEN && !c->secretive)
         hx_session_set_info(c->s, "{\"host\":\"h\"}");
     if (to == HX_SESSION_CLOSED)
         assert_int_equal(c->under_way, 0); /* S3 */
@@ -178,7 +187,9 @@ static int part_next(void *obj, struct hx_effect *ret)
         switch (e.kind) {
         case HX_SESSION_SEND:
         case HX_SESSION_CANCEL:
-            assert_int_not_equal(c->last, HX_SESSION_CLOSED);
+            assert_true(c->last != HX_SESSION_CLOSED && c->last != HX_SESSION_FAILED);
+            if (c->last == HX_SESSION_FENCED && e.kind == HX_SESSION_SEND)
+                assert_int_equal(hx_call_part(e.net.call), HX_PART_LOOKUP); /* W3 */
             *ret = e.net;
             return 1;
         case HX_SESSION_CANCEL_PART:
@@ -449,7 +460,9 @@ static void opening_waits_for_a_quorum(void **state)
     assert_non_null(strstr(c.waiting, "b2"));
     assert_null(strstr(c.waiting, "c1"));
     start_servers(w, 3, 1); /* a read quorum: it is found, but cannot be claimed */
+    uint64_t from = w->now_ms;
     UNTIL(w, c.last == HX_SESSION_RECOVERY);
+    assert_true(w->now_ms - from < 2 * (HX_SESSION_ASK_MS + HX_SESSION_ASK_AGAIN_MS));
     pass(w, 10000);
     assert_int_equal(hx_session_state(c.s), HX_SESSION_RECOVERY);
     assert_true(c.waiting[0]);
@@ -461,7 +474,7 @@ static void opening_waits_for_a_quorum(void **state)
         crash_servers(w, 0, down);
         cfg = config(w);
         cfg.soft_ms = 5000;
-        uint64_t from = w->now_ms;
+        from = w->now_ms;
         begin(&c, w, &cfg);
         UNTIL(w, c.last == HX_SESSION_FAILED);
         assert_true(w->now_ms - from >= 5000);
@@ -472,6 +485,41 @@ static void opening_waits_for_a_quorum(void **state)
         vanish(&c);
     }
     free_world(w);
+}
+
+/* Promise: what servers said long ago does not count.  A client that was stopped in the middle of the look-up, while a
+ * writer came, does not take the volume from it: the third answer comes from a server that has just started. */
+static void stopped_while_a_writer_came(uint64_t seed)
+{
+    struct world *w = new_world(seed, true);
+    struct client a, b;
+    crash_servers(w, 0, 4);
+    struct hx_session_cfg cfg = config(w);
+    begin(&b, w, &cfg);
+    UNTIL(w, hx_session_lookup(b.s)->answers == 2 && world_under_way(w, &b, 0) == 0);
+    world_leave(w, &b); /* stopped */
+    start_servers(w, 0, 4);
+    open_now(&a, w, false);
+    write_now(&a, 1, 11);
+    pass(w, 8000);
+    crash_servers(w, 0, 4);
+    world_start(w, 0); /* has heard of nobody yet; the two that b asked before know of a */
+    world_join(w, (struct world_part){&b, part_next, part_answer, part_failed, part_tick});
+    UNTIL(w, b.last);
+    assert_int_equal(b.last, HX_SESSION_FAILED);
+    assert_int_equal(hx_session_error(b.s), HX_E_BUSY);
+    vanish(&b);
+    start_servers(w, 1, 3);
+    write_now(&a, 1, 13);
+    close_now(&a);
+    free_world(w);
+}
+
+static void old_answers_do_not_hide_a_writer(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 20; seed < 32; seed++)
+        stopped_while_a_writer_came(seed);
 }
 
 /* ---- operations ---- */
@@ -637,19 +685,35 @@ static void a_newer_writer_fences_the_older(void **state)
     (void)state;
     struct world *w = new_world(10, true);
     struct client a, b;
-    struct todo t[20], later;
+    struct todo t[20], later, grow;
     open_now(&a, w, false);
-    write_now(&a, 1, 11);
-    open_now(&b, w, true);
+    for (uint64_t i = 0; i < 24; i++)
+        write_now(&a, i, 11);
+    UNTIL(w, world_under_way(w, &a, 0) == 0);
+    world_leave(w, &a); /* stopped */
+    struct hx_session_cfg cfg = config(w);
+    cfg.takeover = true;
+    begin(&b, w, &cfg);
+    b.secretive = true;
+    UNTIL(w, b.last == HX_SESSION_OPEN);
     write_now(&b, 2, 22);
+    world_join(w, (struct world_part){&a, part_next, part_answer, part_failed, part_tick});
     for (unsigned i = 0; i < 20; i++)
         start(&a, &t[i], WRITE, 3 + i, 33, true);
+    start(&a, &grow, WRITE, PG_PAGES, 1, false);
+    assert_int_equal(a.under_way, 21);
+    assert_int_equal(hx_session_parked(a.s), 21);
     UNTIL(w, a.last == HX_SESSION_FENCED);
     assert_int_equal(hx_session_error(a.s), HX_E_FENCED);
     UNTIL(w, a.under_way == 0);
     for (unsigned i = 0; i < 20; i++)
         assert_int_equal(t[i].err, HX_E_FENCED);
+    assert_int_equal(grow.err, HX_E_FENCED);
+    pass(w, 3000);
+    assert_int_equal(a.successors, 0); /* everybody was asked, and nobody knows who it is */
+    hx_session_set_info(b.s, "{\"host\":\"b\"}");
     UNTIL(w, a.successors == 1);
+    assert_string_equal(hx_session_lookup(a.s)->writer_text, "{\"host\":\"b\"}");
     assert_true(hx_session_lookup(a.s)->epoch.v >= hx_writer_epoch(hx_session_writer(b.s)).v);
     start(&a, &later, READ, 1, 0, false);
     assert_int_equal(later.err, HX_E_FENCED);
@@ -660,7 +724,7 @@ static void a_newer_writer_fences_the_older(void **state)
     assert_int_equal(a.successors, 1);
     vanish(&a);
     for (unsigned i = 0; i < 20; i++)
-        assert_int_equal(read_now(&b, 3 + i), 0);
+        assert_int_equal(read_now(&b, 3 + i), 11);
     assert_int_equal(read_now(&b, 1), 11);
     assert_int_equal(read_now(&b, 2), 22);
     close_now(&b);
@@ -863,6 +927,7 @@ int main(void)
         cmocka_unit_test(a_living_writer_is_busy),
         cmocka_unit_test(an_unknown_volume_is_said_to_be_none),
         cmocka_unit_test(opening_waits_for_a_quorum),
+        cmocka_unit_test(old_answers_do_not_hide_a_writer),
         cmocka_unit_test(reads_wait_for_their_pages),
         cmocka_unit_test(changes_wait_for_room_in_order),
         cmocka_unit_test(durable_answers_wait_for_the_quorum),
