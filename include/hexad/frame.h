@@ -80,7 +80,7 @@ static inline size_t hx_frame_bytes(const struct hx_frame_head *h)
 
 /* Checks the body's crc, and decompresses it into BUF where the codec asks for that (BUF of at least
  * HX_FRAME_RAW_MAX; untouched for raw).  *ret_raw: raw_len bytes, borrowed from BODY or BUF.
- * HX_E_CORRUPT (crc), HX_E_BADMSG. */
+ * HX_E_CORRUPT (crc), HX_E_BADMSG, HX_E_NOMEM (zstd's, for a moment). */
 int hx_frame_body(const struct hx_frame_head *h, const uint8_t *body, uint8_t *buf, const uint8_t **ret_raw);
 
 /* Walks the records of a decompressed body.  Zeroed .index starts; the walk checks every length. */

@@ -11,6 +11,7 @@
 #include "hexad/mutant.h"
 
 #include <zstd.h>
+#include <zstd_errors.h>
 
 enum { CODEC_RAW = 0, CODEC_ZSTD = 1 };
 
@@ -93,6 +94,8 @@ int hx_frame_body(const struct hx_frame_head *h, const uint8_t *body, uint8_t *b
         return 0;
     }
     size_t n = ZSTD_decompress(buf, h->raw_len, body, h->body_len);
+    if (ZSTD_isError(n) && ZSTD_getErrorCode(n) == ZSTD_error_memory_allocation)
+        return HX_E_NOMEM; /* says nothing about the bytes */
     if (ZSTD_isError(n) || n != h->raw_len)
         return HX_E_BADMSG;
     *ret_raw = buf;

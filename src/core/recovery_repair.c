@@ -195,9 +195,13 @@ static int keep_frames(struct hx_recovery *r, struct rec_pg *p, struct hx_bytes 
         struct hx_frame_walk w;
         struct hx_rec rec;
         if (hx_frame_head_decode(body.p, body.len, &h) != 0 || body.len < hx_frame_bytes(&h) ||
-            h.pg != p->index || !hx_uuid_eq(&h.volume, &r->geometry.volume) ||
-            hx_frame_body(&h, body.p + HX_FRAME_HEAD, r->scratch, &raw) != 0)
+            h.pg != p->index || !hx_uuid_eq(&h.volume, &r->geometry.volume))
             return 0;
+        int err = hx_frame_body(&h, body.p + HX_FRAME_HEAD, r->scratch, &raw);
+        if (err == HX_E_NOMEM)
+            rec_fail(r, err, "out of memory for records to write back");
+        if (err != 0)
+            return err == HX_E_NOMEM ? err : 0;
         hx_frame_walk_init(&w, &h, raw);
         int more;
         while ((more = hx_frame_walk_next(&w, &rec)) > 0)

@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+#include "kit_alloc.h"
+
 #define SECTOR 512u
 
 struct file {

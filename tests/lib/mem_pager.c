@@ -15,6 +15,8 @@
 
 #include <stdlib.h>
 
+#include "kit_alloc.h"
+
 static struct mem_pager *of(struct hx_pager *p)
 {
     return HX_CONTAINER_OF(p, struct mem_pager, base);
