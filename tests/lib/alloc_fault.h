@@ -1,10 +1,10 @@
 /*
  * alloc_fault.h - lets the k-th allocation of the product fail, once or from then on.
  *
- * A test program whose name begins with test_nomem is linked so that malloc, calloc, realloc, reallocarray and strdup of
- * all our objects, and the allocating calls of libzstd, go through alloc_wrap.c.  There an allocation counts, and may
- * fail, only while faults are armed; so a test arms around calls of the product, and what the test itself or its kit
- * (mem_disk, node_rig, ...) allocates never fails.
+ * A test program whose name begins with test_nomem is linked so that malloc, calloc, realloc, reallocarray,
+ * aligned_alloc and strdup of all our objects, and the allocating calls of libzstd, go through alloc_wrap.c.
+ * There an allocation counts, and may fail, only while faults are armed; so a test arms around calls of the
+ * product, and what the test itself or its kit (mem_disk, node_rig, ...) allocates never fails.
  *
  *     for (uint64_t k = 1; ; k++) {
  *         alloc_fault_plan(k, always);
