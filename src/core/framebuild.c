@@ -28,7 +28,8 @@ struct hx_frame_builder {
     struct hx_lsn prev, first, last;
     size_t payload_len;
     unsigned skip, skip_next; /* attempts to compress still to be left out; how many after the next failure */
-    /* Heads gather in their own array and are moved in front of the payloads when the frame is sealed,
+    /* From here on nothing is cleared when a builder is made.
+     * Heads gather in their own array and are moved in front of the payloads when the frame is sealed,
      * so that the body is contiguous and no payload is copied twice. */
     uint8_t heads[HEADS_MAX];
     uint8_t body[HEADS_MAX + HX_FRAME_RAW_MAX];
@@ -36,9 +37,10 @@ struct hx_frame_builder {
 
 int hx_frame_builder_new(struct hx_frame_builder **ret)
 {
-    struct hx_frame_builder *b = calloc(1, sizeof *b);
+    struct hx_frame_builder *b = malloc(sizeof *b);
     if (!b)
         return HX_E_NOMEM;
+    memset(b, 0, offsetof(struct hx_frame_builder, heads));
     b->zstd = ZSTD_createCCtx();
     if (!b->zstd) {
         free(b);

@@ -141,7 +141,7 @@ static int disk_read(struct hx_disk *disk, uint64_t file, uint64_t off, void *bu
     if (p->bad_count && is_bad(p, file, off, n))
         fails = true;
     if (n)
-        memcpy(buf, f->data + off, n);
+        hx_sim_file_read(f, (size_t)off, buf, n);
     if (fails && n) /* what a failed call left in the caller's buffer is worth nothing */
         memset((uint8_t *)buf + n / 2, 0xee, n - n / 2);
     if (fails)

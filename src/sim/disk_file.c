@@ -2,7 +2,7 @@
  * disk_file.c - one file of the simulated disk (disk_file.h has its rules F1 to F3).
  *
  * What an append costs: the copy, a bit per sector, and one saved sector where it begins inside one.  Zeros that are
- * written behind END (space filled ahead) cost a comparison.
+ * written behind END (space filled ahead) cost a comparison.  Blocks of the pool are not cleared, only their bits.
  */
 #include "disk_file.h"
 
@@ -12,12 +12,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CAP_MIN 4096u
+#define CAP_MIN 8192u
 
 /* ---- the pool ---- */
 static unsigned log2_of(size_t cap)
 {
     return (unsigned)(63 - __builtin_clzll(cap));
+}
+
+static size_t round_up(size_t n)
+{
+    return (n + HX_SIM_SECTOR - 1) / HX_SIM_SECTOR * HX_SIM_SECTOR;
 }
 
 static size_t bits_bytes(size_t cap)
@@ -28,10 +33,12 @@ static size_t bits_bytes(size_t cap)
 static void *pool_take(struct hx_sim_pool *p, size_t cap)
 {
     void **block = p->free[log2_of(cap)];
-    if (!block)
-        return calloc(1, cap + bits_bytes(cap));
-    p->free[log2_of(cap)] = *block;
-    *block = NULL;
+    if (block)
+        p->free[log2_of(cap)] = *block;
+    else
+        block = malloc(cap + bits_bytes(cap));
+    if (block)
+        memset((uint8_t *)block + cap, 0, bits_bytes(cap));
     return block;
 }
 
@@ -39,8 +46,6 @@ static void pool_give(struct hx_sim_pool *p, const struct hx_sim_file *f)
 {
     if (!f->data)
         return;
-    memset(f->data, 0, f->end);
-    memset(f->data + f->cap, 0, bits_bytes(f->cap));
     void **block = (void **)(void *)f->data;
     *block = p->free[log2_of(f->cap)];
     p->free[log2_of(f->cap)] = block;
@@ -71,7 +76,8 @@ static int reserve(struct hx_sim_pool *p, struct hx_sim_file *f, size_t len)
         return 0;
     size_t cap = f->cap ? f->cap : CAP_MIN;
     while (cap < len)
-        cap *= 2;
+        cap *= 4;
+    cap = cap < HX_SIM_FILE_MAX ? cap : HX_SIM_FILE_MAX;
     uint64_t *stuck = f->stuck ? calloc(1, bits_bytes(cap)) : NULL;
     uint8_t *data = pool_take(p, cap);
     if (!data || (f->stuck && !stuck)) {
@@ -80,7 +86,7 @@ static int reserve(struct hx_sim_pool *p, struct hx_sim_file *f, size_t len)
         return HX_E_NOMEM;
     }
     if (f->data) {
-        memcpy(data, f->data, f->end);
+        memcpy(data, f->data, round_up(f->end));
         memcpy(data + cap, f->dirty, bits_bytes(f->cap));
         pool_give(p, f);
     }
@@ -146,7 +152,7 @@ static int save(struct hx_sim_file *f, uint32_t s)
 /* Sectors [from, to) are about to be written. */
 static int touch(struct hx_sim_file *f, struct hx_rng *r, uint32_t from, uint32_t to)
 {
-    uint32_t filled = (uint32_t)((f->end + HX_SIM_SECTOR - 1) / HX_SIM_SECTOR);
+    uint32_t filled = (uint32_t)(round_up(f->end) / HX_SIM_SECTOR);
     for (uint32_t s = from; s < to && s < filled; s++) { /* F1 */
         if (bit(f->dirty, s) && ((f->stuck && bit(f->stuck, s)) || hx_rng_below(r, 4)))
             continue;
@@ -177,14 +183,20 @@ static void revert(const struct hx_sim_file *f, uint8_t *data, const uint64_t *w
     }
 }
 
-/* Nothing is left behind LEN (F1): what was there has no name for the medium. */
+/* END moves: zeros up to its sector's end (F1). */
+static void end_at(struct hx_sim_file *f, size_t end)
+{
+    f->end = end;
+    if (end < round_up(end))
+        memset(f->data + end, 0, round_up(end) - end);
+}
+
+/* Nothing is left behind LEN: what was there has no name for the medium. */
 static void cut_at(struct hx_sim_file *f, size_t len)
 {
     f->len = f->medium_len = len;
-    if (len < f->end) {
-        memset(f->data + len, 0, f->end - len);
-        f->end = len;
-    }
+    if (len < f->end)
+        end_at(f, len);
 }
 
 static void clean(struct hx_sim_file *f)
@@ -203,6 +215,16 @@ static bool all_zero(const uint8_t *p, size_t len)
     return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
 }
 
+void hx_sim_file_read(const struct hx_sim_file *f, size_t off, void *buf, size_t len)
+{
+    size_t n = off < f->end ? f->end - off : 0;
+    n = n < len ? n : len;
+    if (n)
+        memcpy(buf, f->data + off, n);
+    if (n < len)
+        memset((uint8_t *)buf + n, 0, len - n);
+}
+
 int hx_sim_file_write(struct hx_sim_pool *p, struct hx_sim_file *f, struct hx_rng *r, uint64_t off, const void *buf,
                       size_t len)
 {
@@ -213,11 +235,15 @@ int hx_sim_file_write(struct hx_sim_pool *p, struct hx_sim_file *f, struct hx_rn
     if (err)
         return err;
     if (off < f->end || !all_zero(buf, len)) {
-        err = touch(f, r, (uint32_t)(off / HX_SIM_SECTOR), (uint32_t)((to + HX_SIM_SECTOR - 1) / HX_SIM_SECTOR));
+        err = touch(f, r, (uint32_t)(off / HX_SIM_SECTOR), (uint32_t)(round_up(to) / HX_SIM_SECTOR));
         if (err)
             return err;
+        size_t zeros = round_up(f->end); /* a hole in front of it */
+        if (off > zeros)
+            memset(f->data + zeros, 0, (size_t)off - zeros);
         memcpy(f->data + off, buf, len);
-        f->end = to > f->end ? to : f->end;
+        if (to > f->end)
+            end_at(f, to);
     }
     f->len = to > f->len ? to : f->len;
     return 0;
@@ -316,7 +342,7 @@ int hx_sim_file_image(struct hx_sim_pool *p, const struct hx_sim_file *f, struct
     copy.dirty = (uint64_t *)(void *)(copy.data + copy.cap);
     copy.end = f->end;
     if (f->end)
-        memcpy(copy.data, f->data, f->end);
+        memcpy(copy.data, f->data, round_up(f->end));
     if (f->lo < f->hi)
         revert(f, copy.data, f->dirty);
     cut_at(&copy, copy.len);

@@ -4,7 +4,8 @@
  * Only disk.c uses it.  A file has one buffer, what reads see.  A sector (512 bytes) that differs, or may differ, from
  * the medium is dirty: a bit; its older content is zeros unless it was saved (there may be several savings of one
  * sector, the last one counts).  So an append costs its copy and a few bits, and a flush clears these bits.
- *   F1 from END on the buffer and the medium hold zeros: nothing there needs to be saved.
+ *   F1 from END on reads and the medium hold zeros: nothing there needs to be saved.  The buffer itself holds zeros
+ *      only to the end of END's sector; what lies behind is old, and nobody looks at it.
  *   F2 a dirty sector without a saving holds zeros on the medium.
  *   F3 a stuck sector is dirty, and no flush will write it: a flush of it failed, and since then the system takes it
  *      for clean.  Writing it again ends that.
@@ -19,7 +20,7 @@
 #define HX_SIM_FILE_MAX (UINT64_C(1) << 30)
 
 struct hx_sim_pool {
-    void *free[32]; /* zeroed blocks by the logarithm of their capacity, linked through their first bytes */
+    void *free[32]; /* blocks by the logarithm of their capacity, linked through their first bytes */
 };
 void hx_sim_pool_fini(struct hx_sim_pool *p);
 
@@ -36,6 +37,8 @@ struct hx_sim_file {
     size_t saved_count, saved_cap;
 };
 void hx_sim_file_fini(struct hx_sim_pool *p, struct hx_sim_file *f);
+/* LEN bytes at OFF, all of them below f->len. */
+void hx_sim_file_read(const struct hx_sim_file *f, size_t off, void *buf, size_t len);
 /* Volatile.  A dirty sector that is written again may have reached the medium before: R draws.  HX_E_NOMEM,
  * HX_E_NOSPACE (beyond HX_SIM_FILE_MAX): nothing changed. */
 int hx_sim_file_write(struct hx_sim_pool *p, struct hx_sim_file *f, struct hx_rng *r, uint64_t off, const void *buf,
