@@ -76,7 +76,7 @@ static int reserve(struct hx_sim_pool *p, struct hx_sim_file *f, size_t len)
         return 0;
     size_t cap = f->cap ? f->cap : CAP_MIN;
     while (cap < len)
-        cap *= 4;
+        cap *= 2;
     cap = cap < HX_SIM_FILE_MAX ? cap : HX_SIM_FILE_MAX;
     uint64_t *stuck = f->stuck ? calloc(1, bits_bytes(cap)) : NULL;
     uint8_t *data = pool_take(p, cap);
