@@ -45,7 +45,7 @@
  * FETCH      writer,seg  u64 after, u64 to, u32 bytes_max, u8 raw    frames of records in (after, to]; reply flag MORE.
  *                        raw 1: recovery (epoch, owner promised), all that is held;
  *                        raw 0: peer, head.epoch = own top, valid ones only
- * REPAIR     writer      history H', frames                          u64 complete through (SCL under H')
+ * REPAIR     writer      history H', frames                          u64 complete through (SCL under H'); flag DAMAGED
  * ADOPT      writer      history G                                   u64 top epoch now, u64 SCL
  * GEOMETRY   writer      geometry                                    -     PG 0 only; kept iff not lower than the own
  * APPEND     writer      hx_append_head, frames                      list of hx_ack: one per PG in the frames
@@ -69,7 +69,8 @@ struct hx_msg_head {
     uint32_t pg, g, m;
     uint32_t body_len, body_crc;
 };
-#define HX_REPLY_MORE 1u /* flag: FETCH has more */
+#define HX_REPLY_MORE 1u    /* flag: FETCH has more */
+#define HX_REPLY_DAMAGED 2u /* flag: REPAIR: there may have been more, up to the cut of H', that is damaged */
 struct hx_reply_head {
     uint16_t type;
     uint64_t req_id;

@@ -46,6 +46,7 @@ struct rec_member {
     bool absent;      /* had never been formatted */
     bool parent_sent; /* has the parent history, or a higher one, as far as we know */
     bool scl_known;   /* has answered REPAIR */
+    bool unsure;      /* and is damaged above that */
     struct hx_lsn scl; /* under H' */
     uint32_t batch_from, batch_to; /* entries of the REPAIR under way, within the PG's */
     struct hx_inventory inv;

@@ -5,9 +5,10 @@
  * equals its PG's last record <= VDL'.
  *   - A PG with records in the chain: the last one is the chain's last.
  *   - An idle PG (none above the start): its last record is at or below the start, which is durable, so four
- *     members were complete through it.  Any three answers hold one of these, and none can answer more than
- *     the last record.  So the highest SCL of three or more answers *is* the last record, and four answers
- *     that equal the highest of all answers prove both at once.
+ *     members were complete through it.  Any three *undamaged* answers hold one of these, and none can answer more
+ *     than the last record.  So the highest SCL of all answers *is* the last record once three are undamaged, and
+ *     four answers that equal it prove the rest.  (A member with damage above its SCL may have been one of the four:
+ *     it says so, HX_REPLY_DAMAGED, and does not count among the three.)
  * Invariants:
  *   P1 a PG counts as complete when four hydrated members are; a later, higher answer in an idle PG undoes it.
  *   P2 no member may answer more than the chain's last record: the union has every valid record above the
@@ -54,11 +55,16 @@ static uint32_t first_lacking(const struct rec_pg *p, const struct rec_member *m
 
 static void pg_check(struct hx_recovery *r, struct rec_pg *p)
 {
-    hx_members done = 0;
-    for (unsigned i = 0; i < HX_COPIES; i++)
-        if (rec_complete(p, &p->m[i]) || (HX_MUTANT(NO_WRITE_BACK) && p->last_known && p->m[i].answered))
+    hx_members done = 0, sure = 0;
+    for (unsigned i = 0; i < HX_COPIES; i++) {
+        const struct rec_member *m = &p->m[i];
+        if (rec_complete(p, m) || (HX_MUTANT(NO_WRITE_BACK) && p->last_known && m->answered))
             done = hx_members_add(done, i);
-    bool complete = hx_quorum_write(done); /* P1 */
+        if (m->scl_known && m->inv.hydrated && !m->unsure)
+            sure = hx_members_add(sure, i);
+    }
+    bool ends = p->entry_count > 0 || hx_quorum_read(sure); /* is its last record known? */
+    bool complete = hx_quorum_write(done) && ends; /* P1 */
     complete = complete || (HX_MUTANT(WRITE_BACK_AT_3) && hx_quorum_read(done));
     if (complete != p->complete)
         r->complete_count += complete ? 1 : UINT32_MAX;
@@ -83,7 +89,7 @@ static void member_step(struct hx_recovery *r, struct rec_pg *p, struct rec_memb
             fetch_step(r, p);
     } else if (!m->scl_known) {
         hx_ask_queue(&r->ask, &m->task, server, HX_MSG_REPAIR);
-    } else if (!rec_complete(p, m)) {
+    } else if (!rec_complete(p, m) || (m->unsure && !p->complete)) {
         hx_ask_pause(&r->ask, &m->task, server, HX_MSG_REPAIR); /* gossip is at work */
     }
 }
@@ -270,7 +276,7 @@ static void note_behind(struct hx_recovery *r, struct rec_pg *p)
     }
 }
 
-static void repair_answer(struct hx_recovery *r, struct rec_pg *p, struct rec_member *m, struct hx_lsn scl)
+static void repair_answer(struct hx_recovery *r, struct rec_pg *p, struct rec_member *m, struct hx_lsn scl, bool unsure)
 {
     for (uint32_t i = m->batch_from; i < m->batch_to && i < p->entry_count; i++)
         p->entry[i].held = hx_members_add(p->entry[i].held, m->slot);
@@ -281,6 +287,7 @@ static void repair_answer(struct hx_recovery *r, struct rec_pg *p, struct rec_me
     }
     m->scl = scl;
     m->scl_known = true;
+    m->unsure = unsure;
     if (!p->last_known)
         p->last = hx_lsn_max(p->last, scl);
     for (unsigned i = 0; i < HX_COPIES; i++) {
@@ -306,5 +313,5 @@ void rec_repair_answer(struct hx_recovery *r, struct rec_member *m, const struct
     if (hx_dec_end(&d) != 0)
         hx_ask_pause(&r->ask, &m->task, rec_server_of(r, m->pg, m->slot), HX_MSG_REPAIR);
     else
-        repair_answer(r, p, m, scl);
+        repair_answer(r, p, m, scl, reply->head.flags & HX_REPLY_DAMAGED);
 }

@@ -58,7 +58,7 @@ static bool wanting(const struct hx_recovery *r, const struct rec_pg *p, unsigne
     case HX_RECOVERY_DECIDE:
         return !m->answered || !m->inv.hydrated || rec_may_hold(&m->inv, r->stop);
     case HX_RECOVERY_REPAIR:
-        return !rec_complete(p, m);
+        return !rec_complete(p, m) || (m->unsure && p->entry_count == 0);
     default:
         return !hx_members_has(r->meta_done, slot);
     }
@@ -78,6 +78,8 @@ static const char *reason(const struct hx_recovery *r, const struct rec_pg *p, u
         return "is still being filled";
     if (r->state == HX_RECOVERY_DECIDE)
         return "has a damaged record there";
+    if (r->state == HX_RECOVERY_REPAIR && m->unsure)
+        return "is damaged above it";
     return err == 0 ? "is behind" : NULL;
 }
 

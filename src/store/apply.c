@@ -150,12 +150,9 @@ void hx_apply_hint(struct hx_seg *s, uint64_t vdl)
         struct hx_unknown *u = &s->unknowns[i];
         if (!u->gone_at || u->gone_at > vdl)
             continue;
-        if (u->blind) { /* nothing else tells of it: it only gets its upper end */
-            u->to = u->gone_at;
-            u->gone_at = 0;
-        } else {
-            *u = s->unknowns[--s->unknown_count];
-        }
+        /* It only gets its upper end: where the PG is idle no hole in the chain tells of the loss. */
+        u->to = u->gone_at;
+        u->gone_at = 0;
     }
 }
 

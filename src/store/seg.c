@@ -147,6 +147,14 @@ bool hx_seg_lost(const struct hx_seg *s, uint64_t lsn)
     return false;
 }
 
+bool hx_seg_lost_within(const struct hx_seg *s, uint64_t from, uint64_t to)
+{
+    for (size_t i = 0; i < s->unknown_count; i++)
+        if (s->unknowns[i].from <= to && s->unknowns[i].to >= from && from <= to)
+            return true;
+    return false;
+}
+
 int hx_seg_unknown(struct hx_seg *s, uint64_t from, uint64_t to, uint32_t page, bool blind)
 {
     for (size_t i = 0; i < s->unknown_count; i++)

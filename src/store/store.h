@@ -331,6 +331,8 @@ static inline struct hx_epoch hx_seg_top(const struct hx_seg *s)
 void hx_seg_touch(struct hx_seg *s); /* look.c: something that hx_node_look shows may have changed */
 void hx_seg_poison(struct hx_seg *s, int why);
 bool hx_seg_lost(const struct hx_seg *s, uint64_t lsn); /* is that record (or may it be) damaged here? */
+/* The same of any record from FROM to TO. */
+bool hx_seg_lost_within(const struct hx_seg *s, uint64_t from, uint64_t to);
 int hx_seg_unknown(struct hx_seg *s, uint64_t from, uint64_t to, uint32_t page, bool blind);
 void hx_seg_mended(struct hx_seg *s, uint32_t page, uint64_t lsn); /* PAGE has a good base at LSN again */
 void hx_seg_known(struct hx_seg *s, uint64_t prev, uint64_t lsn); /* a record came back */

@@ -377,7 +377,10 @@ static void on_repair(struct fleet *f, struct fleet_seg *s, const struct hx_msg_
     if (a->status == 0) {
         store_frames(f, s, h, &hist, d);
         reserve(a, 8);
-        hx_enc_u64(&a->e, fleet_scl(s, &hist).v);
+        struct hx_lsn scl = fleet_scl(s, &hist);
+        hx_enc_u64(&a->e, scl.v);
+        if (s->unknown.to.v > scl.v && s->unknown.from.v <= hx_history_top_entry(&hist)->vdl.v)
+            a->flags = HX_REPLY_DAMAGED;
     }
     hx_history_fini(&hist);
 }

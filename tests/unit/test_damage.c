@@ -100,6 +100,61 @@ static void a_torn_tail_is_cut_and_a_marked_one_is_not(void **state)
     }
 }
 
+/* What an empty REPAIR of epoch 2 with the cut VDL is answered: the SCL, and the reply's flags. */
+static uint64_t repair_flags(struct hx_rig *r, uint64_t vdl, uint32_t *ret_flags)
+{
+    struct hx_history h = {0};
+    struct hx_rig_reply a;
+    uint8_t b[256];
+    struct hx_enc e = hx_enc_init(b, sizeof b);
+    uint64_t end = (vdl > 9 ? vdl : 9) + HX_RIG_LAL;
+    struct hx_history_entry first = {HX_EPOCH(1), HX_LSN(0), HX_LSN(0), HX_RIG_LAL};
+    struct hx_history_entry second = {HX_EPOCH(2), HX_LSN(vdl), HX_LSN(end), HX_RIG_LAL};
+    assert_int_equal(hx_history_push(&h, first), 0);
+    assert_int_equal(hx_history_push(&h, second), 0);
+    hx_history_encode(&h, &e);
+    hx_history_fini(&h);
+    struct hx_rig_ask q = {.type = HX_MSG_REPAIR, .pg = HX_MODEL_PG, .epoch = 2, .body = {b, e.len}};
+    assert_int_equal(hx_rig_call(r, 0, &q, &a), 0);
+    uint64_t scl = hx_get_u64(a.body.p);
+    *ret_flags = a.head.flags;
+    hx_rig_reply_fini(&a);
+    return scl;
+}
+
+/* Promise (I11): an answer to REPAIR says when what ends it may be damage, however far the volume has got since; an
+ * opening takes such an answer for no proof of where an idle PG ends.  Method: the last two of three batches rot,
+ * once with known ends and once with their envelopes; the VDL then goes on in other PGs. */
+static void a_repair_answer_tells_of_damage(void **state)
+{
+    (void)state;
+    for (unsigned what = 0; what < 2; what++)
+        for (unsigned far = 0; far < 2; far++) {
+            struct hx_rig r;
+            uint32_t flags;
+            three_batches(&r);
+            assert_int_equal(hx_rig_append(&r, 0, 1, 9, 0, NULL, 0, NULL), 0);
+            for (unsigned i = 0; i < 3; i++)
+                hx_rig_step(&r, 500);
+            hx_rig_stop(&r, 0);
+            for (unsigned k = 2; k >= 1; k--) {
+                uint8_t *p = frame_in_log(&r, k);
+                p[HX_FRAME_HEAD + 40] ^= 1;
+                if (what == 1)
+                    memset(p - 40, 0, 60);
+            }
+            assert_int_equal(hx_rig_start(&r, 0), 0);
+            uint64_t vdl = far ? 20 + 3 * HX_RIG_LAL : 9;
+            assert_int_equal(hx_rig_append(&r, 0, 1, vdl, 0, NULL, 0, NULL), 0);
+            assert_int_equal(repair_flags(&r, vdl, &flags), 3);
+            assert_int_equal(flags, HX_REPLY_DAMAGED);
+            /* Of what lies above the cut there was no question. */
+            assert_int_equal(repair_flags(&r, 3, &flags), 3);
+            assert_int_equal(flags, 0);
+            hx_rig_fini(&r);
+        }
+}
+
 /* Promise: one damaged meta slot changes nothing; two are an error, not a new segment. */
 static void one_of_two_meta_slots_is_enough(void **state)
 {
@@ -510,6 +565,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damage_inside_the_log_is_unknown),
         cmocka_unit_test(a_torn_tail_is_cut_and_a_marked_one_is_not),
+        cmocka_unit_test(a_repair_answer_tells_of_damage),
         cmocka_unit_test(one_of_two_meta_slots_is_enough),
         cmocka_unit_test(damage_anywhere_is_never_served),
         cmocka_unit_test(a_lost_sidecar_does_not_hide_damage),

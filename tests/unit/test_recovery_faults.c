@@ -56,6 +56,36 @@ static void f7_a_repaired_member_counts_by_its_new_answer_only(void **state)
     fleet_free(f);
 }
 
+static void damage_does_not_say_where_an_idle_group_ends(void **state)
+{
+    /* Promise (I11, P1): below the start no inventory lists records, so there an SCL is all that tells where an idle
+     * PG ends; that of a damaged member does not.  Method: LSN 1 in PG 0 was acknowledged on 0..3 and announced by
+     * LSN 2 in PG 1; 0 and 1 are damaged there, 2 and 3 silent: all four that answer are complete through nothing.
+     * Then 0 is mended by a peer, and gossip fills the others. */
+    (void)state;
+    struct fleet *f = fleet_new(6, 2, LAL);
+    put(f, 0, 0x0f, 1, 1, 0, true, 0);
+    put(f, 1, 0x3f, 2, 1, 0, true, 1);
+    for (unsigned i = 0; i < 2; i++) {
+        fleet_seg_at(f, 0, i)->recs[0].damaged = true;
+        fleet_seg_at(f, 0, i)->unknown = (struct hx_inv_unknown){HX_LSN(1), HX_LSN(1)};
+    }
+    down(f, 0, 0x0c);
+    struct hx_recovery *r = start(f, 1, 1);
+    assert_false(run_for(f, r, 20000));
+    assert_int_equal(hx_recovery_state(r), HX_RECOVERY_REPAIR);
+    waiting_has(r, "is damaged above it");
+    fleet_seg_at(f, 0, 0)->recs[0].damaged = false;
+    fleet_seg_at(f, 0, 0)->unknown = (struct hx_inv_unknown){0};
+    for (int s = 0; s < 20 && !run_for(f, r, 1000); s++)
+        fleet_gossip(f);
+    assert_int_equal(hx_recovery_state(r), HX_RECOVERY_OPEN);
+    assert_int_equal(top(r)->vdl.v, 2);
+    assert_int_equal(hx_recovery_result(r)->pgs[0].last.v, 1);
+    finish(f, r);
+    fleet_free(f);
+}
+
 static void f7_a_missing_lsn_must_be_denied_in_every_group(void **state)
 {
     /* Promise (F7a): nobody knows which PG a missing LSN belongs to, so damage in PG 1 stops the walk even where
@@ -425,6 +455,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(f7_a_damaged_copy_is_not_a_denial),
+        cmocka_unit_test(damage_does_not_say_where_an_idle_group_ends),
         cmocka_unit_test(f7_a_repaired_member_counts_by_its_new_answer_only),
         cmocka_unit_test(f7_a_missing_lsn_must_be_denied_in_every_group),
         cmocka_unit_test(two_contents_under_one_number_stop_the_opening),
