@@ -44,6 +44,7 @@ void hx_oracle_free(struct hx_oracle *o)
         hx_history_fini(&o->attempts[i]->h);
         hx_geometry_fini(&o->attempts[i]->g);
         free(o->attempts[i]->complete);
+        free(o->attempts[i]->fenced);
         free(o->attempts[i]);
     }
     for (size_t i = 0; i < o->growth_count; i++) {
@@ -118,17 +119,20 @@ void hx_oracle_sent(struct hx_oracle *o, uint32_t client, const uint8_t *msg, si
 }
 
 /* ---- openings ---- */
-/* Was LSN of a lower epoch lost to lies?  Only where fewer than four members that kept what they said have
- * it. */
+/* Was LSN of a lower epoch lost to lies?  An opening hears four members: only if four that can be heard have
+ * not got it, some of them because they lied. */
 static bool lost_to_lies(struct hx_oracle *o, const struct oc_epoch *e, uint64_t lsn)
 {
     for (uint32_t pg = 0; pg < e->g.pg_count; pg++) {
-        uint64_t need = oc_log_last(o, pg, lsn), set = 0;
+        uint64_t need = oc_log_last(o, pg, lsn);
+        unsigned out = 0;
         for (uint32_t k = 0; k < o->server_count; k++)
-            if (pg < o->servers[k].seg_count && oc_held(&o->servers[k].segs[pg]) >= need)
-                set |= UINT64_C(1) << k;
-        if (oc_count(set) < HX_WRITE_QUORUM && oc_excuse(o, pg))
+            out +=
+                pg < o->servers[k].seg_count && (oc_held(&o->servers[k].segs[pg]) >= need || oc_gone(o, k));
+        if (oc_liars(o, pg) && out <= HX_COPIES - HX_WRITE_QUORUM) {
+            o->excused++;
             return true;
+        }
     }
     return false;
 }

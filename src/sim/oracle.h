@@ -25,10 +25,12 @@
  *
  * What a lie excuses.  A server whose disk lied or forgot (hx_oracle_restarted with false) starts anew: its
  * promise, history and SCL may be lower than what it answered before (I5), a PG may be missing, inventories
- * may lack what it acknowledged (I11).  Of others only what needed it: an acknowledged record may be gone
- * when fewer than four members of its PG that have not lied since hold it (I1); an acknowledgement after a
- * fence, and a history that does not continue the bound one, where a member of that PG has lied (I2, I3).
- * hx_oracle_excused counts these.  Everything else is judged as ever: its pages, its records, the sessions.
+ * may lack what it acknowledged (I11).  Of others only what needs more liars than the protocol bears, which
+ * is one in a PG: an acknowledged record may be gone when four members that can be heard have not got it,
+ * some because they lied (I1); an acknowledgement after a cut, and a history that does not continue the bound
+ * one, where two members of that PG have lied (I2, I3).  hx_oracle_excused counts these.  Everything else is
+ * judged as ever: its pages, its records, the sessions.  A server that was wiped is another one: nobody hears
+ * of what it was.
  */
 #ifndef HX_SIM_ORACLE_H
 #define HX_SIM_ORACLE_H

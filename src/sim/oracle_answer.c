@@ -184,8 +184,10 @@ static void on_fence(struct hx_oracle *o, const struct ask *q)
     struct oc_seg *s = answered(o, q, q->pg);
     struct hx_inventory v = {0};
     struct hx_dec d = hx_dec_init(q->a, q->a_len);
-    if (!s)
+    struct oc_attempt *a = s ? oc_attempt_get(o, q->epoch, q->owner) : NULL;
+    if (!a)
         return;
+    oc_attempt_fenced(o, a, q->pg, q->server);
     if (hx_inventory_decode(&v, &d)) {
         hx_sim_broken(o->s, "I11", "server %u answers FENCE with what is no inventory", q->server);
         return;

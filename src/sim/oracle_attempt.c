@@ -55,6 +55,29 @@ static void check_entry(struct hx_oracle *o, const struct oc_attempt *a)
                       (oc_ull)a->epoch, (oc_ull)e->vdl.v);
 }
 
+/* Nobody decides before four members of every group that is published have promised, and said what they hold.
+ */
+static void check_fenced(struct hx_oracle *o, const struct oc_attempt *a, uint32_t pgs)
+{
+    for (uint32_t pg = 0; pg < pgs; pg++) {
+        unsigned n = pg < a->fenced_count ? oc_count(a->fenced[pg]) : 0;
+        if (n < HX_WRITE_QUORUM)
+            hx_sim_broken(o->s, pg ? "I1" : "I3",
+                          "epoch %llu was decided when only %u members of PG %u were fenced",
+                          (oc_ull)a->epoch, n, pg);
+    }
+}
+
+void oc_attempt_fenced(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, uint32_t server)
+{
+    uint64_t *p = pg < 1u << 20 ? oc_grow(o, a->fenced, &a->fenced_cap, pg + (size_t)1, sizeof *p) : NULL;
+    if (!p)
+        return;
+    a->fenced = p;
+    a->fenced_count = pg + 1 > a->fenced_count ? pg + 1 : a->fenced_count;
+    p[pg] |= UINT64_C(1) << server;
+}
+
 static void check_continues(struct hx_oracle *o, const struct oc_attempt *a, const struct oc_attempt *bound)
 {
     if (!oc_continues(&a->h, &bound->h) && !oc_excuse(o, 0))
@@ -89,6 +112,7 @@ static bool decide(struct hx_oracle *o, struct oc_attempt *a, const uint8_t *bod
         a->decided = true;
         a->hash = hash;
         check_entry(o, a);
+        check_fenced(o, a, o->published ? o->published : 1);
         const struct oc_attempt *best = NULL;
         for (size_t i = 0; i < o->attempt_count; i++) {
             const struct oc_attempt *b = o->attempts[i];
@@ -140,6 +164,7 @@ static unsigned complete(const struct hx_oracle *o, const struct oc_attempt *a, 
 static void check_write_back(struct hx_oracle *o, const struct oc_attempt *a)
 {
     uint64_t vdl = a->h.e[a->h.count - 1].vdl.v;
+    check_fenced(o, a, a->g.pg_count);
     if (!a->g.pg_count)
         hx_sim_broken(o->s, "I9", "epoch %llu is to be adopted before its geometry is stored",
                       (oc_ull)a->epoch);
@@ -164,9 +189,7 @@ void oc_attempt_adopted(struct hx_oracle *o, struct oc_attempt *a, uint32_t serv
     a->bound = true;
     for (size_t i = 0; i < o->attempt_count; i++) {
         const struct oc_attempt *b = o->attempts[i];
-        if (b->decided && b->epoch > a->epoch)
-            check_continues(o, b, a);
-        else if (b != a && b->bound && b->epoch == a->epoch && !oc_excuse(o, 0))
+        if (b != a && b->bound && b->epoch == a->epoch && !oc_excuse(o, 0))
             hx_sim_broken(o->s, "I3", "epoch %llu was opened by two", (oc_ull)a->epoch);
     }
     if (!o->bound || o->bound->epoch < a->epoch)

@@ -60,8 +60,10 @@ struct oc_attempt {
     bool decided, bound, told; /* told: H' was sent to be kept */
     uint64_t hash;             /* of the bytes of its H' */
     struct hx_history h;       /* H' */
-    uint64_t adopted;          /* servers that answered ADOPT(H') in PG 0 */
-    uint64_t *complete;        /* [pg * OC_SERVERS + server]: 1 + the SCL that REPAIR was answered with */
+    uint64_t *fenced;          /* by PG: servers that answered FENCE */
+    size_t fenced_count, fenced_cap;
+    uint64_t adopted;   /* servers that answered ADOPT(H') in PG 0 */
+    uint64_t *complete; /* [pg * OC_SERVERS + server]: 1 + the SCL that REPAIR was answered with */
     size_t pg_count, pg_cap;
     struct hx_geometry g; /* that it sent with GEOMETRY */
 };
@@ -168,9 +170,9 @@ struct oc_server *oc_server_get(struct hx_oracle *o, uint32_t server);
 struct oc_seg *oc_seg_get(struct hx_oracle *o, uint32_t server, uint32_t pg);
 /* Slot of the server of that incarnation in PG; -1: none. */
 int oc_slot(const struct hx_geometry *g, uint32_t pg, const uint8_t incarnation[16]);
-/* Has a member of PG lied? */
-bool oc_doubt(const struct hx_oracle *o, uint32_t pg);
-/* A breach that is excused where there is doubt about PG.  True: excused. */
+bool oc_gone(const struct hx_oracle *o, uint32_t server);  /* wiped: nobody hears of it any more */
+unsigned oc_liars(const struct hx_oracle *o, uint32_t pg); /* members that have lied and still answer */
+/* A breach of what two quorums of four share, two members of PG.  True: two have lied, it is excused. */
 bool oc_excuse(struct hx_oracle *o, uint32_t pg);
 
 /* ---- oracle_log.c ---- */
@@ -191,6 +193,7 @@ void oc_attempt_sent(struct hx_oracle *o, uint32_t client, unsigned type, uint64
                      const uint8_t owner[16], const uint8_t *body, size_t len);
 void oc_attempt_repaired(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, uint32_t server,
                          uint64_t through);
+void oc_attempt_fenced(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, uint32_t server);
 void oc_attempt_adopted(struct hx_oracle *o, struct oc_attempt *a, uint32_t server, uint64_t top);
 void oc_attempt_stored(struct hx_oracle *o, uint32_t server, const uint8_t *body, size_t len);
 

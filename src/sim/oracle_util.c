@@ -4,6 +4,7 @@
  * Without memory nothing can be judged: the harness is told, and the oracle goes blind.
  */
 #include "oracle_int.h"
+#include "server.h"
 
 #include <stdlib.h>
 
@@ -201,17 +202,22 @@ int oc_slot(const struct hx_geometry *g, uint32_t pg, const uint8_t incarnation[
     return -1;
 }
 
-bool oc_doubt(const struct hx_oracle *o, uint32_t pg)
+bool oc_gone(const struct hx_oracle *o, uint32_t server)
 {
-    for (size_t i = 0; i < o->server_count; i++)
-        if (pg < o->servers[i].seg_count && o->servers[i].segs[pg].lied)
-            return true;
-    return false;
+    return o->s->servers && o->s->servers[server].gone;
+}
+
+unsigned oc_liars(const struct hx_oracle *o, uint32_t pg)
+{
+    unsigned n = 0;
+    for (uint32_t k = 0; k < o->server_count; k++)
+        n += pg < o->servers[k].seg_count && o->servers[k].segs[pg].lied && !oc_gone(o, k);
+    return n;
 }
 
 bool oc_excuse(struct hx_oracle *o, uint32_t pg)
 {
-    if (!oc_doubt(o, pg))
+    if (oc_liars(o, pg) < 2)
         return false;
     o->excused++;
     return true;

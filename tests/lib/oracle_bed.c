@@ -11,7 +11,7 @@ static void bed_init(struct bed *b, uint32_t pgs)
     b->o = hx_oracle_new(&b->s);
     assert_non_null(b->o);
     assert_int_equal(hx_history_copy(&b->h, &b->r.history), 0);
-    b->repairs = b->stores = b->adopts = 4;
+    b->fences = b->repairs = b->stores = b->adopts = 4;
     b->epoch = 1;
 }
 
@@ -97,8 +97,26 @@ static size_t put_geometry(uint8_t *p, const struct hx_geometry *g)
     return e.len;
 }
 
+/* Four members of every PG promise, and say that all they hold may be damaged: which no checker can hold
+ * against them. */
+void bed_fence(struct bed *b, uint64_t epoch, unsigned owner)
+{
+    struct hx_inv_unknown all = {HX_LSN(1), HX_LSN_MAX};
+    struct hx_inventory v = {.scl = HX_LSN_MAX, .hydrated = true, .unknown_count = 1, .unknowns = &all};
+    uint8_t a[4096];
+    assert_int_equal(hx_history_copy(&v.history, &b->h), 0);
+    struct hx_enc e = hx_enc_init(a, sizeof a);
+    hx_inventory_encode(&v, &e);
+    assert_int_equal(e.err, 0);
+    hx_history_fini(&v.history);
+    for (uint32_t pg = 0; pg < b->r.geometry.pg_count; pg++)
+        for (unsigned i = 0; i < b->fences; i++)
+            bed_answer(b, i, (struct msg){HX_MSG_FENCE, pg, epoch, owner}, NULL, 0, 0, a, e.len);
+}
+
 void bed_repair(struct bed *b, struct msg m, const struct hx_history *h, const uint8_t *frame, size_t len)
 {
+    bed_fence(b, m.epoch, m.owner);
     m.type = HX_MSG_REPAIR;
     size_t n = put_history(b->body, h);
     memcpy(b->body + n, frame, len);

@@ -30,7 +30,7 @@ struct bed {
     uint64_t epoch;
     uint8_t q[HX_MSG_HEAD + HX_BED_BODY], a[HX_REPLY_HEAD + HX_BED_BODY], body[HX_BED_BODY];
     /* An opening as the script wants it. */
-    unsigned repairs, stores, adopts;
+    unsigned fences, repairs, stores, adopts;
     uint64_t through; /* what REPAIR is answered with, every PG */
 };
 struct msg {
@@ -47,6 +47,7 @@ void bed_send(struct bed *b, struct msg m, const uint8_t *body, size_t len);
 void bed_answer(struct bed *b, unsigned server, struct msg m, const uint8_t *q, size_t q_len, int status,
                 const uint8_t *a, size_t a_len);
 /* ---- an opening ---- */
+void bed_fence(struct bed *b, uint64_t epoch, unsigned owner);
 void bed_repair(struct bed *b, struct msg m, const struct hx_history *h, const uint8_t *frame, size_t len);
 void bed_store(struct bed *b, struct msg m, const struct hx_geometry *g);
 void bed_adopt(struct bed *b, struct msg m, const struct hx_history *h, uint64_t scl);
