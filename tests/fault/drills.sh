@@ -9,6 +9,7 @@
 #   D4 A fault leaves nothing for the next drill: fault_X_off undoes all, also after a drill that failed.
 #   D5 A fault that did not come proves nothing: each shows that it bit (packets were lost, a flush was late, ...).
 #   D6 When the faults have ended and nobody writes, all six members of each group come to the same end of the log.
+#   D7 No process of hexad ends by itself, but a server whose disk is bad.
 # A fault X is fault_X_on and fault_X_off; hits[X] says how many servers it hits (they are drawn: $hit), "client", or "wait":
 # so many that commits must wait.  promise[X] is what a user may expect.
 # Times are measured and printed, never judged.
@@ -19,6 +20,7 @@ workload_said=1    # line of workload.log at which the present one begins
 workload_pid=      # of history.py run
 histories=$work/histories
 client_lost=0      # the first mount of this drill is dead, or must die
+client_killed=     # the client whose mount a fault has killed
 client_old=        # the client that it was on, when another one takes over
 may_progress=1     # D1 asks for progress in this drill
 all_hit=           # servers that a fault of this drill hits
@@ -177,8 +179,7 @@ fault_rolling_on() {
     local n then
     for n in "${SERVERS[@]}"; do
         [[ " $all_hit " != *" $n "* ]] || continue # another fault has it
-        server_signal TERM "$n"
-        wait_for ended "${server_pid[$n]}" || return 1
+        server_end "$n" || { say "$n ended with $?"; return 1; }
         server_start "$n" || return 1
         [ $may_progress = 1 ] || continue
         then=$(marks)
@@ -197,7 +198,7 @@ promise[stop_mount]="the mount is frozen and wakes up: nobody has seen an error"
 fault_stop_mount_on() { mount_signal STOP "$client"; }
 fault_stop_mount_off() { mount_signal CONT "$client"; }
 mount_signal() { # mount_signal SIGNAL CLIENT
-    kill "-$1" "${mount_pid_of[$2]}" 2>/dev/null
+    [ -z "${mount_pid_of[$2]:-}" ] || kill "-$1" "${mount_pid_of[$2]}" 2>/dev/null
     return 0
 }
 
@@ -205,13 +206,17 @@ hits[kill_mount]=client
 promise[kill_mount]="the mount is killed: a new one has everything that was acknowledged"
 fault_kill_mount_on() {
     client_lost=1
-    mount_kill "$client"
+    fault_kills_mount
     local since
     since=$(now_ms)
     workload_reap
     [ $quorum = 1 ] || return 0
     mount_start "$client" "$mount_options" || { say "the volume cannot be mounted"; return 1; }
     writable_after "$since"
+}
+fault_kills_mount() {
+    client_killed=$client
+    mount_kill "$client"
 }
 writable_after() { # writable_after MS: says how long it took until something new was durable
     dd if=/dev/zero of="$(mnt)/probe" bs=512 count=1 conv=fsync 2>/dev/null || { say "not writable"; return 1; }
@@ -224,7 +229,7 @@ promise[kill_opening]="mounts are killed one after the other while they open: no
 fault_kill_opening_on() {
     local i lines
     client_lost=1
-    mount_kill "$client"
+    fault_kills_mount
     workload_reap
     [ $quorum = 1 ] || return 0
     for ((i = 0; i < 8; i++)); do
@@ -243,7 +248,7 @@ promise[race]="two hosts take over at the same time: one of them has the volume,
 fault_race_on() {
     local c won=
     client_lost=1
-    mount_kill "$client"
+    fault_kills_mount
     workload_reap
     [ $quorum = 1 ] || return 0
     for c in m1 m2; do mount_spawn $c takeover; done
@@ -356,7 +361,7 @@ fault_clock_on() {
     for n in $hit; do
         clock_set "$n" +0
         server_env[$n]=$(clock_env "$n" "$work/shim.so:")
-        server_renew "$n" || return 1
+        server_renew "$n" || common "$n" "$disk_hit" || return 1
         clock_set "$n" +1d
     done
     [ $may_progress = 0 ] || progress "with two clocks a day ahead" || return 1
@@ -374,7 +379,7 @@ hits[clock_mount]=client
 promise[clock_mount]="the client's clock jumps a day ahead and an hour back: nobody has seen an error"
 fault_clock_mount_on() {
     client_lost=1
-    mount_kill "$client"
+    fault_kills_mount
     workload_reap
     [ $quorum = 1 ] || return 0
     clock_set "$client" +0
@@ -408,7 +413,7 @@ fault_power_cut_on() {
     server_signal STOP "${SERVERS[@]}"
     disk_break "${SERVERS[@]}"
     server_kill "${SERVERS[@]}"
-    mount_kill "$client"
+    fault_kills_mount
 }
 fault_power_cut_off() { for n in "${SERVERS[@]}"; do disk_replace "$n"; done; }
 
@@ -464,8 +469,8 @@ common() { # common "A B" "B C": they have one in common
     return 1
 }
 drill_draw() { # drill_draw FAULT...: fills drawn, order and what follows from them
-    local f on_disks= calm= last=
-    all_hit= may_progress=1 client_lost=0 client_old= bulk_pid=
+    local f on_disks= calm= last= very_last=
+    all_hit= disk_hit= may_progress=1 client_lost=0 client_old= client_killed= bulk_pid=
     for f in "$@"; do
         hit_draw "$f"
         if [[ $disk_faults = *" $f "* ]]; then
@@ -474,12 +479,34 @@ drill_draw() { # drill_draw FAULT...: fills drawn, order and what follows from t
         fi
         drawn[$f]=$hit
         all_hit="$all_hit $hit"
+        case $f in
+        disk_* | flush_fails) disk_hit="$disk_hit $hit" ;;
+        power_cut) disk_hit="${SERVERS[*]}" all_hit="${SERVERS[*]}" ;;
+        esac
         # What takes the client away comes last: the others need it to begin.
-        if [ "${hits[$f]}" = client ]; then last="$last $f" may_progress=0; else calm="$calm $f"; fi
+        case ${hits[$f]},$f in
+        client,takeover) very_last=$f may_progress=0 ;; # that leaves programs on a mount that is cut off
+        client,*) last="$last $f" may_progress=0 ;;
+        *) calm="$calm $f" ;;
+        esac
     done
-    read -ra order <<<"$calm $last"
+    read -ra order <<<"$calm $last $very_last"
     quorum=1
     [ "$(tr ' ' '\n' <<<"$all_hit" | grep . | sort -u | wc -l)" -le 2 ] || quorum=0 may_progress=0
+}
+drill_crashes() { # D7, while the faults last: who has a bad disk may end with an error, nobody may abort
+    local n code bad=0
+    for n in "${SERVERS[@]}"; do
+        server_crashed "$n" || continue
+        server_reap "$n"
+        code=$?
+        [ $code -lt 128 ] && common "$n" "$disk_hit" && continue
+        say "$n has ended by itself with $code (D7)"
+        tail -n 3 "$work/log/$n.log"
+        bad=1
+    done
+    if grep -hE 'Sanitizer|runtime error|broken invariant' "$work"/log/*.log; then bad=1; fi
+    return $bad
 }
 drill_settle() { # the faults have ended: every server runs, or can be started
     local n
@@ -493,10 +520,12 @@ drill_second_life() { # the first mount is lost: its programs end, a new mount i
         # It was only cut off, or frozen: it must find out by itself that it is fenced, and say so to its programs.
         mount_lives "$client" || mount_start "$client" takeover || { say "no takeover"; return 1; }
         mount_signal CONT "$client_old"
-        if mount_lives "$client_old" && ! wait_for ended "$workload_pid"; then
+        if mount_lives "$client_old" && [ -n "$workload_pid" ] && ! wait_for ended "$workload_pid"; then
             say "the programs of the fenced mount wait for ever"
             return 1
         fi
+        mount_lives "$client_old" || [ "$client_killed" = "$client_old" ] ||
+            { say "the fenced mount has ended by itself (D7)"; tail -n 5 "$work/log/$client_old.log"; return 1; }
         mount_kill "$client_old"
     fi
     workload_reap
@@ -556,7 +585,7 @@ drill() { # drill FAULT...: 0 when all promises held; what it says explains a fa
         progress "during the fault (D1)" || return 1
         say "longest while it lasted: $(history stall "$histories" "$since" "$(now_ms)")"
     fi
-    drill_bites "$@" || return 1
+    drill_bites "$@" && drill_crashes || return 1
     if [ "${hits[$1]}" = wait ] && [ $# = 1 ]; then must_wait || return 1; fi
     for ((i = ${#order[@]} - 1; i >= 0; i--)); do
         f=${order[i]} hit=${drawn[${order[i]}]}
@@ -567,6 +596,7 @@ drill() { # drill FAULT...: 0 when all promises held; what it says explains a fa
     progress "after it" || return 1
     bulk_end || return 1
     workload_stop || { say "a program has seen an error (D2)"; return 1; }
+    drill_crashes || return 1
     wait_for converged || { say "the six do not meet (D6)"; hosts_status "False" | tail -n 40; return 1; }
     crash_and_compare || return 1
     say "done after $((($(now_ms) - since) / 1000)) s"

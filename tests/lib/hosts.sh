@@ -43,6 +43,9 @@ fi
 trap 'kit_planned=0 kit_failed=0; exit 143' TERM INT HUP
 needs_fuse
 
+# The shim is loaded before the sanitizers' own library; it replaces nothing that they need.
+export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0"
+
 SERVERS=(a1 a2 b1 b2 c1 c2)
 CLIENTS=(m1 m2)
 declare -A ip_of=([a1]=10.77.0.1 [a2]=10.77.0.2 [b1]=10.77.0.3 [b2]=10.77.0.4 [c1]=10.77.0.5 [c2]=10.77.0.6
@@ -171,19 +174,34 @@ server_start() { # server_start NAME: returns when it listens, or did already; 1
     p=$!
     server_pid[$n]=$p
     wait_for server_decided "$n" "$p"
-    ! ended "$p"
+    ended "$p" || return 0
+    server_reap "$n"
+    return 1
 }
 server_decided() { [ -s "$ram/$1.ready" ] || ended "$2"; }
-server_kill() { # server_kill NAMES...
+server_kill() { # server_kill NAMES...: those that run
     local n
-    for n in "$@"; do kill -KILL "${server_pid[$n]}" 2>/dev/null; done
-    for n in "$@"; do wait "${server_pid[$n]}" 2>/dev/null; done
-    return 0
+    for n in "$@"; do server_signal KILL "$n"; done
+    for n in "$@"; do server_reap "$n" || true; done
+}
+server_reap() { # waits for its end, of which the code is returned, and forgets it
+    local p=${server_pid[$1]:-}
+    [ -n "$p" ] || return 0
+    server_pid[$1]=
+    wait "$p" 2>/dev/null
+}
+server_end() { # in order; returns its exit code
+    server_signal TERM "$1"
+    wait_for ended "${server_pid[$1]}" || server_signal KILL "$1"
+    server_reap "$1"
+}
+server_crashed() { # it has ended, and nobody here ended it
+    [ -n "${server_pid[$1]:-}" ] && ended "${server_pid[$1]}"
 }
 server_signal() { # server_signal SIGNAL NAMES...
     local n s=$1
     shift
-    for n in "$@"; do kill "-$s" "${server_pid[$n]}" 2>/dev/null; done
+    for n in "$@"; do [ -z "${server_pid[$n]:-}" ] || kill "-$s" "${server_pid[$n]}" 2>/dev/null; done
     return 0
 }
 mount_spawn() { # mount_spawn CLIENT OPTIONS: begins to open the volume
@@ -194,16 +212,18 @@ mount_spawn() { # mount_spawn CLIENT OPTIONS: begins to open the volume
 }
 mount_start() { # mount_start CLIENT [OPTIONS]: returns when its status can be read; 1 when it ended instead
     mount_spawn "$1" "${2:-takeover}"
-    wait_for mount_decided "$work/mnt/$1" "${mount_pid_of[$1]}"
-    mount_lives "$1"
+    wait_for mount_decided "$work/mnt/$1" "${mount_pid_of[$1]}" && mount_lives "$1"
 }
-mount_answers() { mountpoint -q "$1" && timeout 5 grep -q . "$1/.hexad/status"; }
+mount_answers() { timeout 5 grep -q . "$1/.hexad/status"; }
 mount_decided() { ended "$2" || mount_answers "$1"; }
 mount_lives() { [ -n "${mount_pid_of[$1]:-}" ] && ! ended "${mount_pid_of[$1]}"; }
 mount_kill() { # mount_kill CLIENT: with whatever it had not sent
-    kill -KILL "${mount_pid_of[$1]}" 2>/dev/null
-    wait "${mount_pid_of[$1]}" 2>/dev/null
-    umount -l "$work/mnt/$1" 2>/dev/null
+    local p=${mount_pid_of[$1]:-}
+    [ -n "$p" ] || return 0
+    mount_pid_of[$1]=
+    kill -KILL "$p" 2>/dev/null
+    wait "$p" 2>/dev/null
+    [ "$(stat -f -c %T "$work/mnt/$1" 2>/dev/null)" = tmpfs ] || umount -l "$work/mnt/$1"
     return 0
 }
 hosts_status() { # as status of kit.sh, asked from the second client
@@ -215,6 +235,8 @@ hosts_files() {
     local n c=("$HEXAD" cert)
     mkdir -p "$work/tls" "$work/conf" "$work/log" "$work/mnt/m1" "$work/mnt/m2" "$ram"
     mount -t tmpfs -o mode=755 ram "$ram"
+    # Where nothing is mounted nothing can be written: what a program does there would seem to be acknowledged.
+    for n in "${CLIENTS[@]}"; do mount -t tmpfs -o ro none "$work/mnt/$n"; done
     "${c[@]}" create-ca --out "$work/tls/ca" || return 1
     "${c[@]}" create-client client --ca "$work/tls/ca" --out "$work/tls/client" || return 1
     printf '[tls]\nca = %s\ncert = %s\nkey = %s\n[servers]\n' "$work/tls/ca.crt" "$work/tls/client.crt" \
@@ -244,7 +266,8 @@ hosts_up() { # hosts_up [OPTIONS OF hexad create]: hosts, servers, the volume vo
 hosts_down() { # in order, so that the kernel has little to undo
     local n c
     for c in "${!mount_pid_of[@]}"; do mount_kill "$c"; done
-    server_kill "${!server_pid[@]}"
+    server_kill "${SERVERS[@]}"
     for n in "${SERVERS[@]}"; do umount "$ram/$n" || umount -l "$ram/$n"; done
     umount "$ram" || umount -l "$ram"
+    for c in "${CLIENTS[@]}"; do umount -l "$work/mnt/$c"; done
 }
