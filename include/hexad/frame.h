@@ -82,6 +82,12 @@ static inline size_t hx_frame_bytes(const struct hx_frame_head *h)
  * HX_FRAME_RAW_MAX; untouched for raw).  *ret_raw: raw_len bytes, borrowed from BODY or BUF.
  * HX_E_CORRUPT (crc), HX_E_BADMSG, HX_E_NOMEM (zstd's, for a moment). */
 int hx_frame_body(const struct hx_frame_head *h, const uint8_t *body, uint8_t *buf, const uint8_t **ret_raw);
+/* The same for whoever opens many: zstd's state is kept, and making it costs more than a small body does. */
+struct hx_frame_opener;
+int hx_frame_opener_new(struct hx_frame_opener **ret); /* HX_E_NOMEM */
+void hx_frame_opener_free(struct hx_frame_opener *o);
+int hx_frame_open(struct hx_frame_opener *o, const struct hx_frame_head *h, const uint8_t *body, uint8_t *buf,
+                  const uint8_t **ret_raw);
 
 /* Walks the records of a decompressed body.  Zeroed .index starts; the walk checks every length. */
 struct hx_frame_walk {

@@ -10,6 +10,7 @@
 #include "hexad/crc.h"
 #include "hexad/mutant.h"
 
+#include <stdlib.h>
 #include <zstd.h>
 #include <zstd_errors.h>
 
@@ -85,7 +86,34 @@ int hx_frame_head_decode(const uint8_t *p, size_t len, struct hx_frame_head *ret
     return 0;
 }
 
-int hx_frame_body(const struct hx_frame_head *h, const uint8_t *body, uint8_t *buf, const uint8_t **ret_raw)
+struct hx_frame_opener {
+    ZSTD_DCtx *zstd;
+};
+
+int hx_frame_opener_new(struct hx_frame_opener **ret)
+{
+    struct hx_frame_opener *o = malloc(sizeof *o);
+    ZSTD_DCtx *zstd = o ? ZSTD_createDCtx() : NULL;
+    if (!zstd) {
+        free(o);
+        return HX_E_NOMEM;
+    }
+    o->zstd = zstd;
+    *ret = o;
+    return 0;
+}
+
+void hx_frame_opener_free(struct hx_frame_opener *o)
+{
+    if (!o)
+        return;
+    ZSTD_freeDCtx(o->zstd);
+    free(o);
+}
+
+/* O NULL: a state for this one. */
+static int open_with(struct hx_frame_opener *o, const struct hx_frame_head *h, const uint8_t *body, uint8_t *buf,
+                     const uint8_t **ret_raw)
 {
     if (hx_crc32c(0, body, h->body_len) != h->body_crc && !HX_MUTANT(CHECKSUM_IGNORED))
         return HX_E_CORRUPT;
@@ -93,13 +121,25 @@ int hx_frame_body(const struct hx_frame_head *h, const uint8_t *body, uint8_t *b
         *ret_raw = body;
         return 0;
     }
-    size_t n = ZSTD_decompress(buf, h->raw_len, body, h->body_len);
+    size_t n = o ? ZSTD_decompressDCtx(o->zstd, buf, h->raw_len, body, h->body_len)
+                 : ZSTD_decompress(buf, h->raw_len, body, h->body_len);
     if (ZSTD_isError(n) && ZSTD_getErrorCode(n) == ZSTD_error_memory_allocation)
         return HX_E_NOMEM; /* says nothing about the bytes */
     if (ZSTD_isError(n) || n != h->raw_len)
         return HX_E_BADMSG;
     *ret_raw = buf;
     return 0;
+}
+
+int hx_frame_open(struct hx_frame_opener *o, const struct hx_frame_head *h, const uint8_t *body, uint8_t *buf,
+                  const uint8_t **ret_raw)
+{
+    return open_with(o, h, body, buf, ret_raw);
+}
+
+int hx_frame_body(const struct hx_frame_head *h, const uint8_t *body, uint8_t *buf, const uint8_t **ret_raw)
+{
+    return open_with(NULL, h, body, buf, ret_raw);
 }
 
 void hx_frame_walk_init(struct hx_frame_walk *w, const struct hx_frame_head *h, const uint8_t *raw)

@@ -17,7 +17,7 @@ struct hx_oracle *hx_oracle_new(struct hx_sim *s)
     o->s = s;
     o->raw = malloc(HX_FRAME_RAW_MAX);
     o->page = malloc(HX_PAGE_SIZE);
-    if (!o->raw || !o->page) {
+    if (!o->raw || !o->page || hx_frame_opener_new(&o->opener)) {
         hx_oracle_free(o);
         return NULL;
     }
@@ -70,6 +70,7 @@ void hx_oracle_free(struct hx_oracle *o)
     free(o->pgs);
     free(o->servers);
     free(o->clients);
+    hx_frame_opener_free(o->opener);
     free(o->raw);
     free(o->page);
     free(o);

@@ -144,6 +144,7 @@ struct hx_oracle {
     uint32_t behind_pg, behind_server; /* who was not settled when last asked */
     bool blind;                        /* a lie went so deep that nothing can be judged any more */
     uint8_t *raw, *page;               /* scratch: a body, a page */
+    struct hx_frame_opener *opener;
 };
 
 /* ---- oracle_util.c ---- */

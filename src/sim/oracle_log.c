@@ -84,7 +84,7 @@ static bool open_frame(struct hx_oracle *o, const uint8_t *p, size_t len, struct
 {
     const uint8_t *raw;
     if (hx_frame_head_decode(p, len, h) || hx_frame_bytes(h) > len ||
-        hx_frame_body(h, p + HX_FRAME_HEAD, o->raw, &raw))
+        hx_frame_open(o->opener, h, p + HX_FRAME_HEAD, o->raw, &raw))
         return false;
     hx_frame_walk_init(w, h, raw);
     return true;

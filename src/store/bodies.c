@@ -41,7 +41,7 @@ static int fill(struct hx_bodies *b, struct hx_seg *s, const struct hx_frame_ref
         return HX_E_CORRUPT; /* a sidecar's word */
     int err = hx_log_read(s, f->file, f->off + HX_LOG_ENV + HX_FRAME_HEAD, b->frame, f->body_len);
     if (!err)
-        err = hx_frame_body(&h, b->frame, to, &raw);
+        err = hx_frame_open(s->env->opener, &h, b->frame, to, &raw);
     if (err)
         return err == HX_E_BADMSG ? HX_E_CORRUPT : err;
     if (raw != to)

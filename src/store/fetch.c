@@ -69,7 +69,7 @@ static int reframe(struct fetch *f, const struct hx_frame_head *h, const uint8_t
 {
     struct hx_seg *s = f->s;
     const uint8_t *raw;
-    int err = hx_frame_body(h, body, s->env->raw, &raw);
+    int err = hx_frame_open(s->env->opener, h, body, s->env->raw, &raw);
     if (err)
         return err;
     struct hx_frame_builder *b = s->env->builder;

@@ -163,7 +163,7 @@ int hx_log_describe(struct hx_seg *s, const struct hx_frame_head *h, const uint8
     uint64_t pages = hx_geometry_pg_pages(&s->meta.geometry);
     if (!hx_uuid_eq(&h->volume, &s->at.volume) || h->pg != s->at.pg)
         return HX_E_BADMSG;
-    int err = hx_frame_body(h, body, s->env->raw, &raw);
+    int err = hx_frame_open(s->env->opener, h, body, s->env->raw, &raw);
     uint8_t *p = err ? NULL : hx_buf_add(side, HX_LOG_SIDE_FRAME + (size_t)h->count * HX_LOG_SIDE_REC);
     if (!p)
         return err ? err : HX_E_NOMEM;

@@ -21,7 +21,8 @@ int hx_seg_env_init(struct hx_seg_env *e, const struct hx_uuid *server, const ch
     e->scratch = malloc(HX_FRAME_MAX);
     e->raw = malloc(HX_FRAME_RAW_MAX);
     e->page = malloc(4 * HX_PAGE_SIZE);
-    if (!e->scratch || !e->raw || !e->page || hx_frame_builder_new(&e->builder) || hx_bodies_init(&e->bodies)) {
+    if (!e->scratch || !e->raw || !e->page || hx_frame_builder_new(&e->builder) ||
+        hx_frame_opener_new(&e->opener) || hx_bodies_init(&e->bodies)) {
         hx_seg_env_fini(e);
         return HX_E_NOMEM;
     }
@@ -34,6 +35,7 @@ void hx_seg_env_fini(struct hx_seg_env *e)
     free(e->raw);
     free(e->page);
     hx_frame_builder_free(e->builder);
+    hx_frame_opener_free(e->opener);
     hx_bodies_fini(&e->bodies);
     hx_buf_fini(&e->spare);
     *e = (struct hx_seg_env){0};

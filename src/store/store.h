@@ -268,6 +268,7 @@ struct hx_seg_env { /* what the segments of a node share */
     uint32_t log_file_bytes; /* 0: default */
     struct hx_bodies bodies;
     struct hx_frame_builder *builder;
+    struct hx_frame_opener *opener;
     struct hx_buf spare; /* a large batch buffer that nobody uses now */
     uint8_t *scratch; /* HX_FRAME_MAX bytes: a frame being made */
     uint8_t *raw;     /* HX_FRAME_RAW_MAX bytes: a body being checked */
