@@ -45,6 +45,7 @@ void hx_oracle_free(struct hx_oracle *o)
         hx_geometry_fini(&o->attempts[i]->g);
         free(o->attempts[i]->complete);
         free(o->attempts[i]->fenced);
+        free(o->attempts[i]->tops);
         free(o->attempts[i]);
     }
     for (size_t i = 0; i < o->growth_count; i++) {

@@ -179,6 +179,15 @@ static void check_complete(struct hx_oracle *o, const struct ask *q, const struc
     }
 }
 
+/* In PG 0 an epoch is granted to one owner. */
+static void check_grant(struct hx_oracle *o, const struct ask *q, struct oc_seg *s)
+{
+    if (q->pg == 0 && s->fence_epoch == q->epoch && memcmp(s->fence_owner.b, q->owner, 16))
+        hx_sim_broken(o->s, "I3", "server %u grants epoch %llu to two", q->server, (oc_ull)q->epoch);
+    s->fence_epoch = q->epoch;
+    memcpy(s->fence_owner.b, q->owner, 16);
+}
+
 static void on_fence(struct hx_oracle *o, const struct ask *q)
 {
     struct oc_seg *s = answered(o, q, q->pg);
@@ -187,12 +196,13 @@ static void on_fence(struct hx_oracle *o, const struct ask *q)
     struct oc_attempt *a = s ? oc_attempt_get(o, q->epoch, q->owner) : NULL;
     if (!a)
         return;
-    oc_attempt_fenced(o, a, q->pg, q->server);
     if (hx_inventory_decode(&v, &d)) {
         hx_sim_broken(o->s, "I11", "server %u answers FENCE with what is no inventory", q->server);
         return;
     }
     uint64_t top = oc_top(&v.history);
+    oc_attempt_fenced(o, a, q->pg, q->server, top);
+    check_grant(o, q, s);
     if (top < s->answered_top)
         hx_sim_broken(o->s, "I5", "server %u answers with history %llu, but it has had %llu", q->server,
                       (oc_ull)top, (oc_ull)s->answered_top);

@@ -68,8 +68,24 @@ static void check_fenced(struct hx_oracle *o, const struct oc_attempt *a, uint32
     }
 }
 
-void oc_attempt_fenced(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, uint32_t server)
+/* The parent is the highest history among four grants: at most two of six were not heard. */
+static void check_parent(struct hx_oracle *o, const struct oc_attempt *a)
 {
+    uint64_t parent = a->h.count > 1 ? a->h.e[a->h.count - 2].epoch.v : 0;
+    unsigned higher = 0;
+    for (uint32_t k = 0; a->tops && k < OC_SERVERS; k++)
+        higher += a->tops[k] > parent + 1;
+    if (higher > HX_COPIES - HX_WRITE_QUORUM)
+        hx_sim_broken(o->s, "I3", "epoch %llu continues epoch %llu, but %u grants told of a newer one",
+                      (oc_ull)a->epoch, (oc_ull)parent, higher);
+}
+
+void oc_attempt_fenced(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, uint32_t server, uint64_t top)
+{
+    if (pg == 0 && !a->tops)
+        a->tops = oc_zalloc(o, OC_SERVERS * sizeof *a->tops);
+    if (pg == 0 && a->tops && !a->tops[server])
+        a->tops[server] = top + 1;
     uint64_t *p = pg < 1u << 20 ? oc_grow(o, a->fenced, &a->fenced_cap, pg + (size_t)1, sizeof *p) : NULL;
     if (!p)
         return;
@@ -121,6 +137,7 @@ static bool decide(struct hx_oracle *o, struct oc_attempt *a, const uint8_t *bod
         }
         if (best)
             check_continues(o, a, best);
+        check_parent(o, a);
     }
     return a->decided;
 }

@@ -60,6 +60,7 @@ struct oc_attempt {
     bool decided, bound, told; /* told: H' was sent to be kept */
     uint64_t hash;             /* of the bytes of its H' */
     struct hx_history h;       /* H' */
+    uint64_t *tops;            /* by server: 1 + the top of the history in its grant, PG 0 */
     uint64_t *fenced;          /* by PG: servers that answered FENCE */
     size_t fenced_count, fenced_cap;
     uint64_t adopted;   /* servers that answered ADOPT(H') in PG 0 */
@@ -98,6 +99,8 @@ struct oc_seg {       /* of one server */
     bool seen, fresh; /* fresh: not looked at since the restart */
     bool exists, failed, lied;
     uint64_t answered_promise, answered_top, acked; /* what it must keep */
+    uint64_t fence_epoch;                           /* of its newest grant, and to whom */
+    struct hx_uuid fence_owner;
     uint64_t repaired; /* it said that it is complete to here, under a history that it need not have */
     uint64_t g_epoch;  /* its geometry: version */
     uint32_t g, m;
@@ -194,7 +197,7 @@ void oc_attempt_sent(struct hx_oracle *o, uint32_t client, unsigned type, uint64
                      const uint8_t owner[16], const uint8_t *body, size_t len);
 void oc_attempt_repaired(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, uint32_t server,
                          uint64_t through);
-void oc_attempt_fenced(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, uint32_t server);
+void oc_attempt_fenced(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, uint32_t server, uint64_t top);
 void oc_attempt_adopted(struct hx_oracle *o, struct oc_attempt *a, uint32_t server, uint64_t top);
 void oc_attempt_stored(struct hx_oracle *o, uint32_t server, const uint8_t *body, size_t len);
 

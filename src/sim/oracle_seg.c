@@ -40,7 +40,7 @@ void hx_oracle_restarted(struct hx_oracle *o, uint32_t server, bool kept_promise
             continue;
         s->lied = s->lied || s->exists;
         s->exists = false;
-        s->answered_promise = s->answered_top = s->acked = s->repaired = 0;
+        s->answered_promise = s->answered_top = s->acked = s->repaired = s->fence_epoch = 0;
         s->g_epoch = s->g = s->m = 0;
     }
 }

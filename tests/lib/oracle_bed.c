@@ -166,6 +166,7 @@ void bed_steps(struct bed *b, uint64_t epoch, unsigned owner, const struct hx_hi
 
 void bed_open_at(struct bed *b, uint32_t client, uint64_t epoch, uint64_t vdl)
 {
+    bed_fence(b, epoch, (unsigned)epoch * 10 + client); /* who tell of the parent */
     const struct hx_history_entry *p = hx_history_top_entry(&b->h);
     uint64_t most = vdl > p->end.v ? vdl : p->end.v;
     assert_int_equal(hx_history_push(&b->h, (struct hx_history_entry){HX_EPOCH(epoch), HX_LSN(vdl),

@@ -45,6 +45,7 @@ static void an_opening_that_hears_of_its_end_late_is_silent(void **state)
     struct bed *b = bed_new(1);
     const struct hx_history_entry *p = hx_history_top_entry(&b->h);
     struct hx_history late = {0};
+    bed_fence(b, 2, 20);
     assert_int_equal(hx_history_push(&b->h, (struct hx_history_entry){HX_EPOCH(2), HX_LSN(0),
                                                                       HX_LSN(p->end.v + p->lal), p->lal}),
                      0);
@@ -251,6 +252,34 @@ static void I3_claimed_by_three(void **state)
     b->fences = 3;
     bed_open_at(b, 0, 2, 0);
     bed_judge(b, "I3", "only 3 members of PG 0 were fenced");
+}
+
+static void I3_an_epoch_is_granted_to_two(void **state)
+{
+    (void)state;
+    struct bed *b = bed_new(1);
+    bed_fence(b, 2, 20);
+    bed_fence(b, 2, 20); /* the same once more is none */
+    assert_int_equal(b->s.verdict.exit, HX_SIM_OK);
+    bed_fence(b, 2, 21);
+    bed_judge(b, "I3", "to two");
+}
+
+/* Epoch 2 was adopted by three of group 0 only, so it is not bound; but who hears four hears of it. */
+static void I3_the_newest_history_that_was_heard_is_not_continued(void **state)
+{
+    (void)state;
+    struct bed *b = bed_new(1);
+    struct hx_history two = bed_child(b, 2, 0), three = bed_child(b, 3, 0);
+    b->adopts = 3;
+    bed_steps(b, 2, 20, &two);
+    assert_int_equal(b->s.verdict.exit, HX_SIM_OK);
+    hx_history_fini(&b->h);
+    b->h = two;
+    bed_fence(b, 3, 31);
+    bed_repair(b, (struct msg){0, 0, 3, 31}, &three, NULL, 0);
+    hx_history_fini(&three);
+    bed_judge(b, "I3", "told of a newer one");
 }
 
 /* A group that was published later is as much to be fenced as group 0. */
@@ -508,6 +537,8 @@ int main(void)
         cmocka_unit_test(I3_a_bound_history_is_left_out),
         cmocka_unit_test(I3_claimed_by_three),
         cmocka_unit_test(I1_a_group_is_not_fenced),
+        cmocka_unit_test(I3_an_epoch_is_granted_to_two),
+        cmocka_unit_test(I3_the_newest_history_that_was_heard_is_not_continued),
         cmocka_unit_test(I3_opened_by_three),
         cmocka_unit_test(I3_records_without_an_opening),
         cmocka_unit_test(I3_an_lsn_of_the_epoch_before),
