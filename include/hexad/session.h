@@ -119,8 +119,8 @@ enum hx_session_effect_kind {
     HX_SESSION_NOT_GREW,    /* err: the volume could not grow; tried again when somebody needs it */
     HX_SESSION_BAD_PAGE,    /* page, err: cannot be read, on any copy */
     HX_SESSION_SUCCESSOR,   /* after FENCED: it is known now who took over (hx_session_lookup) */
-    HX_SESSION_IDLE         /* OPEN, and nothing is left to do just now: background work may run an operation.  The last
-                             * effect of a drain, at most once after each tick */
+    HX_SESSION_IDLE         /* OPEN, and nothing is left to do just now: background work may run an operation.  At most
+                             * once after each tick, when nothing else is left of the drain */
 };
 struct hx_session_effect {
     enum hx_session_effect_kind kind;
