@@ -151,7 +151,7 @@ void hx_apply_hint(struct hx_seg *s, uint64_t vdl)
         if (!u->gone_at || u->gone_at > vdl)
             continue;
         /* It only gets its upper end: where the PG is idle no hole in the chain tells of the loss. */
-        u->to = u->gone_at;
+        u->to = u->gone_at > u->from ? u->gone_at : u->from;
         u->gone_at = 0;
     }
 }

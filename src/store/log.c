@@ -80,6 +80,9 @@ int hx_env_decode(const uint8_t *p, struct hx_env *ret)
     if (ret->kind < HX_ENV_FRAME || ret->kind > HX_ENV_END || ret->body_len > HX_FRAME_MAX ||
         whole != (ret->body_len > 0))
         return HX_E_BADMSG;
+    /* What damage may have held is taken from here: a range the wrong way round would be in no inventory. */
+    if (ret->last < ret->first || ret->prev_last < ret->prev_first || ret->stable == UINT64_MAX)
+        return HX_E_BADMSG;
     return 0;
 }
 

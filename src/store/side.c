@@ -155,6 +155,43 @@ int hx_side_head(struct hx_seg *s, struct hx_logfile *f, uint64_t *ret_stable)
     return 0;
 }
 
+/* The records of a frame keep the rules of a frame's walk (core/frame.c), from which a list is made. */
+static bool records_sane(const struct hx_side_frame *f, const uint8_t *recs, uint64_t pages)
+{
+    uint64_t off = 0, bytes = (uint64_t)f->count * HX_REC_HEAD;
+    for (uint32_t i = 0; i < f->count; i++, recs += HX_LOG_SIDE_REC) {
+        struct hx_side_rec r;
+        hx_side_rec_decode(recs, &r);
+        if (i ? r.lsn_off <= off : r.lsn_off != 0)
+            return false;
+        if (r.page >= pages || r.len > HX_PAGE_SIZE || r.flags & ~HX_REC_CPL)
+            return false;
+        if (r.kind < HX_REC_PATCH || r.kind > HX_REC_SPARSE)
+            return false;
+        off = r.lsn_off;
+        bytes += r.len;
+    }
+    return bytes == f->raw_len && f->last - f->first == off;
+}
+
+/* A checksum tells what was written, not that it made sense: what follows from a list (inventories, pages) must. */
+static bool list_sane(const struct hx_seg *s, const uint8_t *p, size_t len)
+{
+    uint64_t pages = hx_geometry_pg_pages(&s->meta.geometry);
+    size_t off = 0;
+    struct hx_side_frame f;
+    const uint8_t *recs;
+    int got;
+    while ((got = hx_side_next(p, len, &off, &f, &recs)) > 0) {
+        bool damaged = f.flags & HX_ENV_DAMAGED;
+        if (f.last < f.first || damaged != (f.count == 0))
+            return false;
+        if (!damaged && (f.first <= f.prev || !records_sane(&f, recs, pages)))
+            return false;
+    }
+    return got == 0;
+}
+
 int hx_side_load(struct hx_seg *s, struct hx_logfile *f, struct hx_buf *ret)
 {
     struct hx_logfile t = *f;
@@ -172,7 +209,8 @@ int hx_side_load(struct hx_seg *s, struct hx_logfile *f, struct hx_buf *ret)
         return HX_E_NOMEM;
     ret->len = len;
     err = s->disk->ops->read(s->disk, f->id | HX_LOG_SIDE_BIT, HX_LOG_SIDE_HEAD, p, len, &got);
-    if (!err && (got != len || (hx_crc32c(0, p, len) != crc && !HX_MUTANT(SIDECAR_UNCHECKED))))
+    bool good = !err && got == len && hx_crc32c(0, p, len) == crc && list_sane(s, p, len);
+    if (!err && (got != len || (!good && !HX_MUTANT(SIDECAR_UNCHECKED))))
         err = HX_E_CORRUPT;
     return err;
 }

@@ -21,6 +21,7 @@ static void envelope(const uint8_t *p, size_t len)
     uint8_t again[HX_LOG_ENV];
     if (len < HX_LOG_ENV || hx_env_decode(p, &e))
         return;
+    fuzz_check(e.last >= e.first && e.prev_last >= e.prev_first);
     fuzz_check(e.body_len <= HX_FRAME_MAX && hx_env_bytes(e.body_len) >= HX_LOG_ENV + e.body_len);
     hx_env_encode(&e, again);
     if (hx_get_u16(p + 6) == 0 && hx_get_u32(p + 88) == 0)
