@@ -284,10 +284,12 @@ void hx_sim_client_answer(struct hx_sim *s, uint32_t i, uint64_t call, int err, 
     struct hx_sim_client *c = at(s, i);
     if (!c->session)
         return;
-    if (err)
+    if (err) {
         hx_session_failed(c->session, hx_sim_ms(s), call, err);
-    else
+    } else {
+        hx_oracle_heard(s->oracle, i, body.p, body.len);
         hx_session_answer(c->session, hx_sim_ms(s), s->now_us, call, body);
+    }
     pump(c);
 }
 

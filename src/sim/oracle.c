@@ -44,8 +44,8 @@ void hx_oracle_free(struct hx_oracle *o)
         hx_history_fini(&o->attempts[i]->h);
         hx_geometry_fini(&o->attempts[i]->g);
         free(o->attempts[i]->complete);
-        free(o->attempts[i]->fenced);
-        free(o->attempts[i]->tops);
+        free(o->attempts[i]->asked);
+        free(o->attempts[i]->heard);
         free(o->attempts[i]);
     }
     for (size_t i = 0; i < o->growth_count; i++) {
@@ -114,8 +114,8 @@ void hx_oracle_sent(struct hx_oracle *o, uint32_t client, const uint8_t *msg, si
     const uint8_t *body = msg + HX_MSG_HEAD;
     if (type == HX_MSG_APPEND)
         oc_log_append(o, client, epoch, body, len - HX_MSG_HEAD);
-    else if (type == HX_MSG_REPAIR || type == HX_MSG_ADOPT || type == HX_MSG_GEOMETRY)
-        oc_attempt_sent(o, client, type, epoch, msg + Q_OWNER, body, len - HX_MSG_HEAD);
+    else if (type == HX_MSG_REPAIR || type == HX_MSG_ADOPT || type == HX_MSG_GEOMETRY || type == HX_MSG_FENCE)
+        oc_attempt_sent(o, client, type, msg, len);
     else if (type == HX_MSG_READ && len >= HX_MSG_HEAD + 8)
         check_point(o, client, epoch, hx_get_u32(msg + Q_PG), hx_get_u64(body));
 }

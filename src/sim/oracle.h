@@ -47,6 +47,8 @@ void hx_oracle_sent(struct hx_oracle *o, uint32_t client, const uint8_t *msg, si
 /* A session has opened: its history and geometry.  Before its first APPEND is sent. */
 void hx_oracle_opened(struct hx_oracle *o, uint32_t client, const struct hx_history *h,
                       const struct hx_geometry *g);
+/* CLIENT gets an answer that is meant for it, and is not dead or frozen: before its session does. */
+void hx_oracle_heard(struct hx_oracle *o, uint32_t client, const uint8_t *answer, size_t len);
 /* The session's VDL, VCL and last allocated LSN after an event (I5). */
 void hx_oracle_writer(struct hx_oracle *o, uint32_t client, struct hx_epoch epoch, struct hx_lsn vdl,
                       struct hx_lsn vcl, struct hx_lsn last);

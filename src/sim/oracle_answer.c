@@ -193,15 +193,13 @@ static void on_fence(struct hx_oracle *o, const struct ask *q)
     struct oc_seg *s = answered(o, q, q->pg);
     struct hx_inventory v = {0};
     struct hx_dec d = hx_dec_init(q->a, q->a_len);
-    struct oc_attempt *a = s ? oc_attempt_get(o, q->epoch, q->owner) : NULL;
-    if (!a)
+    if (!s)
         return;
     if (hx_inventory_decode(&v, &d)) {
         hx_sim_broken(o->s, "I11", "server %u answers FENCE with what is no inventory", q->server);
         return;
     }
     uint64_t top = oc_top(&v.history);
-    oc_attempt_fenced(o, a, q->pg, q->server, top);
     check_grant(o, q, s);
     if (top < s->answered_top)
         hx_sim_broken(o->s, "I5", "server %u answers with history %llu, but it has had %llu", q->server,

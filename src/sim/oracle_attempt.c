@@ -55,43 +55,92 @@ static void check_entry(struct hx_oracle *o, const struct oc_attempt *a)
                       (oc_ull)a->epoch, (oc_ull)e->vdl.v);
 }
 
+/* ---- what it has heard ---- */
+enum {
+    Q_REQ = 8,
+    Q_EPOCH = 48,
+    Q_OWNER = 56,
+    Q_PG = 72,
+    P_TYPE = 6,
+    P_REQ = 8,
+    P_STATUS = 16,
+    P_SERVER = 24
+};
+
+static void asked(struct hx_oracle *o, struct oc_attempt *a, uint32_t client, const uint8_t *msg)
+{
+    struct oc_fence *p = oc_grow(o, a->asked, &a->asked_cap, a->asked_count + 1, sizeof *p);
+    if (!p)
+        return;
+    a->client = client;
+    a->asked = p;
+    p[a->asked_count++] = (struct oc_fence){hx_get_u64(msg + Q_REQ), hx_get_u32(msg + Q_PG)};
+}
+
+/* The attempt of CLIENT that sent this FENCE: the newest, for numbers begin anew in each life. */
+static struct oc_attempt *asker(struct hx_oracle *o, uint32_t client, uint64_t req_id, uint32_t *ret_pg)
+{
+    for (size_t i = o->attempt_count; i-- > 0;) {
+        struct oc_attempt *a = o->attempts[i];
+        for (size_t k = a->client == client ? a->asked_count : 0; k-- > 0;) {
+            if (a->asked[k].req_id != req_id)
+                continue;
+            *ret_pg = a->asked[k].pg;
+            return a;
+        }
+    }
+    return NULL;
+}
+
+static void heard_grant(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, uint64_t server, uint64_t top)
+{
+    uint64_t *p = pg < 1u << 20 ? oc_grow(o, a->heard, &a->heard_cap, pg + (size_t)1, sizeof *p) : NULL;
+    if (!p)
+        return;
+    a->heard = p;
+    a->heard_count = pg + (size_t)1 > a->heard_count ? pg + (size_t)1 : a->heard_count;
+    if (pg == 0 && !(p[0] & server) && oc_count(p[0]) < HX_WRITE_QUORUM && top > a->parent)
+        a->parent = top;
+    p[pg] |= server;
+}
+
+void hx_oracle_heard(struct hx_oracle *o, uint32_t client, const uint8_t *answer, size_t len)
+{
+    if (o->blind || hx_sim_over(o->s) || len < HX_REPLY_HEAD || hx_get_u16(answer + P_TYPE) != HX_MSG_FENCE ||
+        hx_get_u32(answer + P_STATUS))
+        return;
+    uint32_t pg = 0;
+    struct oc_attempt *a = asker(o, client, hx_get_u64(answer + P_REQ), &pg);
+    struct hx_inventory v = {0};
+    struct hx_dec d = hx_dec_init(answer + HX_REPLY_HEAD, len - HX_REPLY_HEAD);
+    if (!a || hx_inventory_decode(&v, &d))
+        return;
+    for (uint32_t k = 0; k < o->server_count; k++)
+        if (!memcmp(o->servers[k].incarnation, answer + P_SERVER, 16))
+            heard_grant(o, a, pg, UINT64_C(1) << k, oc_top(&v.history));
+    hx_inventory_fini(&v);
+}
+
 /* Nobody decides before four members of every group that is published have promised, and said what they hold.
  */
-static void check_fenced(struct hx_oracle *o, const struct oc_attempt *a, uint32_t pgs)
+static void check_heard(struct hx_oracle *o, const struct oc_attempt *a, uint32_t pgs)
 {
     for (uint32_t pg = 0; pg < pgs; pg++) {
-        unsigned n = pg < a->fenced_count ? oc_count(a->fenced[pg]) : 0;
+        unsigned n = pg < a->heard_count ? oc_count(a->heard[pg]) : 0;
         if (n < HX_WRITE_QUORUM)
             hx_sim_broken(o->s, pg ? "I1" : "I3",
-                          "epoch %llu was decided when only %u members of PG %u were fenced",
-                          (oc_ull)a->epoch, n, pg);
+                          "epoch %llu was decided when only %u members of PG %u were heard", (oc_ull)a->epoch,
+                          n, pg);
     }
 }
 
-/* The parent is the highest history among four grants: at most two of six were not heard. */
+/* The parent is the highest history among the four grants that won the claim. */
 static void check_parent(struct hx_oracle *o, const struct oc_attempt *a)
 {
     uint64_t parent = a->h.count > 1 ? a->h.e[a->h.count - 2].epoch.v : 0;
-    unsigned higher = 0;
-    for (uint32_t k = 0; a->tops && k < OC_SERVERS; k++)
-        higher += a->tops[k] > parent + 1;
-    if (higher > HX_COPIES - HX_WRITE_QUORUM)
-        hx_sim_broken(o->s, "I3", "epoch %llu continues epoch %llu, but %u grants told of a newer one",
-                      (oc_ull)a->epoch, (oc_ull)parent, higher);
-}
-
-void oc_attempt_fenced(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, uint32_t server, uint64_t top)
-{
-    if (pg == 0 && !a->tops)
-        a->tops = oc_zalloc(o, OC_SERVERS * sizeof *a->tops);
-    if (pg == 0 && a->tops && !a->tops[server])
-        a->tops[server] = top + 1;
-    uint64_t *p = pg < 1u << 20 ? oc_grow(o, a->fenced, &a->fenced_cap, pg + (size_t)1, sizeof *p) : NULL;
-    if (!p)
-        return;
-    a->fenced = p;
-    a->fenced_count = pg + 1 > a->fenced_count ? pg + 1 : a->fenced_count;
-    p[pg] |= UINT64_C(1) << server;
+    if (parent != a->parent)
+        hx_sim_broken(o->s, "I3", "epoch %llu continues epoch %llu, but its grants told of epoch %llu",
+                      (oc_ull)a->epoch, (oc_ull)parent, (oc_ull)a->parent);
 }
 
 static void check_continues(struct hx_oracle *o, const struct oc_attempt *a, const struct oc_attempt *bound)
@@ -128,7 +177,7 @@ static bool decide(struct hx_oracle *o, struct oc_attempt *a, const uint8_t *bod
         a->decided = true;
         a->hash = hash;
         check_entry(o, a);
-        check_fenced(o, a, o->published ? o->published : 1);
+        check_heard(o, a, o->published ? o->published : 1);
         const struct oc_attempt *best = NULL;
         for (size_t i = 0; i < o->attempt_count; i++) {
             const struct oc_attempt *b = o->attempts[i];
@@ -181,7 +230,7 @@ static unsigned complete(const struct hx_oracle *o, const struct oc_attempt *a, 
 static void check_write_back(struct hx_oracle *o, const struct oc_attempt *a)
 {
     uint64_t vdl = a->h.e[a->h.count - 1].vdl.v;
-    check_fenced(o, a, a->g.pg_count);
+    check_heard(o, a, a->g.pg_count);
     if (!a->g.pg_count)
         hx_sim_broken(o->s, "I9", "epoch %llu is to be adopted before its geometry is stored",
                       (oc_ull)a->epoch);
@@ -295,27 +344,31 @@ static void sent_geometry(struct hx_oracle *o, struct oc_attempt *a, const uint8
     a->g = g;
 }
 
-void oc_attempt_sent(struct hx_oracle *o, uint32_t client, unsigned type, uint64_t epoch,
-                     const uint8_t owner[16], const uint8_t *body, size_t len)
+static void sent_repair(struct hx_oracle *o, struct oc_attempt *a, uint32_t client, const uint8_t *body,
+                        size_t len)
 {
-    struct oc_attempt *a = oc_attempt_get(o, epoch, owner);
-    size_t used = 0;
+    if (!decide(o, a, body, len))
+        return;
+    size_t used = 4 + 32 * (size_t)hx_get_u32(body);
+    oc_log_copies(o, "a repair by client", client, body + used, len - used, &a->h,
+                  a->h.e[a->h.count - 1].vdl.v);
+}
+
+void oc_attempt_sent(struct hx_oracle *o, uint32_t client, unsigned type, const uint8_t *msg, size_t len)
+{
+    struct oc_attempt *a = oc_attempt_get(o, hx_get_u64(msg + Q_EPOCH), msg + Q_OWNER);
+    const uint8_t *body = msg + HX_MSG_HEAD;
+    len -= HX_MSG_HEAD;
     if (!a)
         return;
-    if (type == HX_MSG_GEOMETRY) {
+    if (type == HX_MSG_FENCE) {
+        asked(o, a, client, msg);
+    } else if (type == HX_MSG_GEOMETRY) {
         sent_geometry(o, a, body, len);
-    } else if (type == HX_MSG_ADOPT) {
-        if (decide(o, a, body, len) && !a->told) {
-            a->told = true;
-            check_write_back(o, a);
-        }
     } else if (type == HX_MSG_REPAIR) {
-        decide(o, a, body, len);
-        if (!a->decided || len < 4)
-            return;
-        used = 4 + 32 * (size_t)hx_get_u32(body);
-        if (used <= len)
-            oc_log_copies(o, "a repair by client", client, body + used, len - used, &a->h,
-                          a->h.e[a->h.count - 1].vdl.v);
+        sent_repair(o, a, client, body, len);
+    } else if (decide(o, a, body, len) && !a->told) { /* ADOPT of H' */
+        a->told = true;
+        check_write_back(o, a);
     }
 }

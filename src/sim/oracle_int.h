@@ -54,15 +54,22 @@ struct oc_epoch { /* an opened one */
     uint64_t cut, ceiling; /* vdl and end of the next opened epoch; UINT64_MAX: none yet */
     uint64_t told, floor;  /* highest VDL and floor that it announced */
 };
+struct oc_fence {
+    uint64_t req_id;
+    uint32_t pg;
+};
 struct oc_attempt {
     uint64_t epoch;
     struct hx_uuid owner;
     bool decided, bound, told; /* told: H' was sent to be kept */
     uint64_t hash;             /* of the bytes of its H' */
     struct hx_history h;       /* H' */
-    uint64_t *tops;            /* by server: 1 + the top of the history in its grant, PG 0 */
-    uint64_t *fenced;          /* by PG: servers that answered FENCE */
-    size_t fenced_count, fenced_cap;
+    uint32_t client;
+    struct oc_fence *asked; /* FENCE requests that it sent */
+    size_t asked_count, asked_cap;
+    uint64_t *heard; /* by PG: servers whose FENCE answers its client has got */
+    size_t heard_count, heard_cap;
+    uint64_t parent;    /* highest top among the first four of PG 0 */
     uint64_t adopted;   /* servers that answered ADOPT(H') in PG 0 */
     uint64_t *complete; /* [pg * OC_SERVERS + server]: 1 + the SCL that REPAIR was answered with */
     size_t pg_count, pg_cap;
@@ -193,11 +200,9 @@ void oc_log_cut(struct hx_oracle *o, const struct oc_epoch *e);
 
 /* ---- oracle_attempt.c ---- */
 struct oc_attempt *oc_attempt_get(struct hx_oracle *o, uint64_t epoch, const uint8_t owner[16]);
-void oc_attempt_sent(struct hx_oracle *o, uint32_t client, unsigned type, uint64_t epoch,
-                     const uint8_t owner[16], const uint8_t *body, size_t len);
+void oc_attempt_sent(struct hx_oracle *o, uint32_t client, unsigned type, const uint8_t *msg, size_t len);
 void oc_attempt_repaired(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, uint32_t server,
                          uint64_t through);
-void oc_attempt_fenced(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, uint32_t server, uint64_t top);
 void oc_attempt_adopted(struct hx_oracle *o, struct oc_attempt *a, uint32_t server, uint64_t top);
 void oc_attempt_stored(struct hx_oracle *o, uint32_t server, const uint8_t *body, size_t len);
 

@@ -45,7 +45,7 @@ void bed_judge(struct bed *b, const char *invariant, const char *words)
 static size_t request(struct bed *b, struct msg m, unsigned server, const uint8_t *body, size_t len)
 {
     struct hx_msg_head h = {.type = (uint16_t)m.type,
-                            .req_id = 1,
+                            .req_id = m.owner * 1000u + m.pg,
                             .volume = b->s.volume,
                             .pg = m.pg,
                             .epoch = HX_EPOCH(m.epoch),
@@ -70,7 +70,7 @@ void bed_answer(struct bed *b, unsigned server, struct msg m, const uint8_t *q, 
 {
     size_t n = request(b, m, server, q, q_len);
     struct hx_reply_head h = {.type = (uint16_t)m.type,
-                              .req_id = 1,
+                              .req_id = m.owner * 1000u + m.pg,
                               .status = status,
                               .server = hx_rig_uuid(100 + server),
                               .promised = HX_EPOCH(m.epoch)};
@@ -109,9 +109,14 @@ void bed_fence(struct bed *b, uint64_t epoch, unsigned owner)
     hx_inventory_encode(&v, &e);
     assert_int_equal(e.err, 0);
     hx_history_fini(&v.history);
-    for (uint32_t pg = 0; pg < b->r.geometry.pg_count; pg++)
-        for (unsigned i = 0; i < b->fences; i++)
-            bed_answer(b, i, (struct msg){HX_MSG_FENCE, pg, epoch, owner}, NULL, 0, 0, a, e.len);
+    for (uint32_t pg = 0; pg < b->r.geometry.pg_count; pg++) {
+        struct msg m = {HX_MSG_FENCE, pg, epoch, owner};
+        bed_send(b, m, NULL, 0);
+        for (unsigned i = 0; i < b->fences; i++) {
+            bed_answer(b, i, m, NULL, 0, 0, a, e.len);
+            hx_oracle_heard(b->o, b->client, b->a, HX_REPLY_HEAD + e.len);
+        }
+    }
 }
 
 void bed_repair(struct bed *b, struct msg m, const struct hx_history *h, const uint8_t *frame, size_t len)
@@ -166,6 +171,7 @@ void bed_steps(struct bed *b, uint64_t epoch, unsigned owner, const struct hx_hi
 
 void bed_open_at(struct bed *b, uint32_t client, uint64_t epoch, uint64_t vdl)
 {
+    b->client = client;
     bed_fence(b, epoch, (unsigned)epoch * 10 + client); /* who tell of the parent */
     const struct hx_history_entry *p = hx_history_top_entry(&b->h);
     uint64_t most = vdl > p->end.v ? vdl : p->end.v;

@@ -251,7 +251,7 @@ static void I3_claimed_by_three(void **state)
     struct bed *b = bed_new(1);
     b->fences = 3;
     bed_open_at(b, 0, 2, 0);
-    bed_judge(b, "I3", "only 3 members of PG 0 were fenced");
+    bed_judge(b, "I3", "only 3 members of PG 0 were heard");
 }
 
 static void I3_an_epoch_is_granted_to_two(void **state)
@@ -279,7 +279,7 @@ static void I3_the_newest_history_that_was_heard_is_not_continued(void **state)
     bed_fence(b, 3, 31);
     bed_repair(b, (struct msg){0, 0, 3, 31}, &three, NULL, 0);
     hx_history_fini(&three);
-    bed_judge(b, "I3", "told of a newer one");
+    bed_judge(b, "I3", "told of epoch 2");
 }
 
 /* A group that was published later is as much to be fenced as group 0. */
@@ -293,7 +293,7 @@ static void I1_a_group_is_not_fenced(void **state)
     bed_repair(b, (struct msg){0, 0, 3, 31}, &h, NULL, 0);
     b->r.geometry.pg_count = 2;
     hx_history_fini(&h);
-    bed_judge(b, "I1", "only 0 members of PG 1 were fenced");
+    bed_judge(b, "I1", "only 0 members of PG 1 were heard");
 }
 
 static void I3_opened_by_three(void **state)
