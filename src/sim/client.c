@@ -8,6 +8,7 @@
  */
 #include "client.h"
 
+#include "faults.h"
 #include "net.h"
 #include "oracle.h"
 #include "server.h"
@@ -202,6 +203,7 @@ static void carry_out(struct hx_sim_client *c, const struct hx_session_effect *e
     struct hx_sim *s = c->s;
     switch (e->kind) {
     case HX_SESSION_SEND:
+        hx_sim_faults_sent(s, hx_call_part(e->net.call));
         hx_sim_net_request(s, c->i, e->net.call, server_of(s, e->net.server), e->net.iov, e->net.iovcnt,
                            e->net.timeout_ms);
         break;

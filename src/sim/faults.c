@@ -16,7 +16,8 @@
 
 #include <stdlib.h>
 
-#define STEP_US 10000u
+#define STEP_US 100000u
+#define OP_US 3000u /* a fault that an operation brings comes within this */
 #define WIPES_MAX 2u
 
 enum kind {
@@ -36,7 +37,7 @@ enum kind {
     KINDS
 };
 struct hx_sim_faults {
-    struct hx_rng rng[KINDS];
+    struct hx_rng rng[KINDS], when;
     uint32_t wipes;
     bool on;
 };
@@ -48,6 +49,7 @@ struct hx_sim_faults *hx_sim_faults_new(struct hx_sim *s)
         return NULL;
     for (unsigned k = 0; k < KINDS; k++)
         f->rng[k] = hx_rng_fork(s->opts.seed, "fault", k);
+    f->when = hx_rng_fork(s->opts.seed, "fault", KINDS);
     struct hx_rng r = hx_rng_fork(s->opts.seed, "victims", 0);
     for (uint64_t n = HX_OPT(s, victims), tries = 0; n > 0 && tries < 1000; tries++) {
         struct hx_sim_server *v = &s->servers[hx_rng_below(&r, s->server_count)];
@@ -196,15 +198,26 @@ static void wipe(struct hx_sim *s, struct hx_sim_faults *f, struct hx_rng *r)
 }
 
 /* ---- clients ---- */
+/* All at the same moment: they claim the same epoch. */
+static void everybody(struct hx_sim *s)
+{
+    for (uint32_t i = 0; i < s->client_count; i++)
+        hx_sim_client_start(s, i, true);
+}
+
 static void client_fault(struct hx_sim *s, enum kind kind, struct hx_rng *r)
 {
     uint32_t i = (uint32_t)hx_rng_below(r, s->client_count);
     bool alive = hx_sim_client_alive(s, i);
     if (kind == RIVAL) {
-        if (!alive)
+        if (hx_rng_below(r, 2))
+            everybody(s);
+        else if (!alive)
             hx_sim_client_start(s, i, true);
     } else if (alive && kind == CLIENT_CRASH) {
         hx_sim_client_crash(s, i);
+        if (hx_rng_below(r, 3) == 0)
+            everybody(s);
     } else if (alive && hx_sim_client_frozen_until(s, i) <= s->now_us) {
         hx_sim_client_freeze(s, i, s->now_us + hx_rng_range(r, 1000000, 60000000));
         if (s->client_count > 1 && hx_rng_below(r, 2))
@@ -272,7 +285,15 @@ static void happen(struct hx_sim *s, struct hx_sim_faults *f, enum kind kind)
     }
 }
 
-static void step(struct hx_sim *s, void *ctx, uint64_t arg)
+static void rival_event(struct hx_sim *s, void *ctx, uint64_t arg)
+{
+    (void)ctx;
+    (void)arg;
+    if (s->faults->on)
+        everybody(s);
+}
+
+static void draw_all(struct hx_sim *s, struct hx_sim_faults *f)
 {
     static const enum hx_sim_opt rate[KINDS] = {[PART] = HX_OPT_part_ppm,
                                                 [CRASH] = HX_OPT_crash_ppm,
@@ -287,14 +308,40 @@ static void step(struct hx_sim *s, void *ctx, uint64_t arg)
                                                 [ROLLBACK] = HX_OPT_rollback_ppm,
                                                 [FULL] = HX_OPT_full_ppm,
                                                 [SAVE] = HX_OPT_rollback_ppm};
-    struct hx_sim_faults *f = ctx;
-    (void)arg;
-    if (!f->on)
-        return;
-    for (unsigned k = 0; k < KINDS; k++)
+    for (unsigned k = 0; f->on && k < KINDS; k++)
         if (hx_rng_ppm(&f->rng[k], s->opts.v[rate[k]]))
             happen(s, f, (enum kind)k);
-    hx_sim_at(s, s->now_us + STEP_US, step, f, 0);
+}
+
+static void step(struct hx_sim *s, void *ctx, uint64_t arg)
+{
+    (void)arg;
+    draw_all(s, ctx);
+    if (s->faults->on)
+        hx_sim_at(s, s->now_us + STEP_US, step, ctx, 0);
+}
+
+static void op_step(struct hx_sim *s, void *ctx, uint64_t arg)
+{
+    (void)arg;
+    draw_all(s, ctx);
+}
+
+void hx_sim_faults_op(struct hx_sim *s)
+{
+    if (s->faults && s->faults->on)
+        hx_sim_at(s, s->now_us + hx_rng_below(&s->faults->when, OP_US), op_step, s->faults, 0);
+}
+
+void hx_sim_faults_sent(struct hx_sim *s, enum hx_part part)
+{
+    if (!s->faults || !s->faults->on)
+        return;
+    if (part == HX_PART_RECOVERY && hx_rng_below(&s->faults->when, 6) == 0)
+        hx_sim_faults_op(s);
+    /* Who takes over while the volume grows must still find every group. */
+    if (part == HX_PART_GROWTH && HX_OPT(s, rival_ppm) && hx_rng_below(&s->faults->when, 8) == 0)
+        hx_sim_at(s, s->now_us + hx_rng_below(&s->faults->when, OP_US), rival_event, s->faults, 0);
 }
 
 void hx_sim_faults_begin(struct hx_sim *s)

@@ -66,7 +66,7 @@ bool hx_rng_ppm(struct hx_rng *r, uint64_t ppm);                 /* true in ppm 
     X(net_dup_ppm, "request delivered twice")                                                                        \
     X(net_replay_ppm, "request delivered again seconds to minutes later")                                            \
     X(net_cut_ppm, "body cut short")                                                                                 \
-    /* processes, partitions; ppm is per 10 ms of virtual time */                                                    \
+    /* processes, partitions; ppm is per 100 ms of virtual time, and per operation */                                \
     X(part_ppm, "a server, a direction, or a zone is cut off for a while")                                           \
     X(crash_ppm, "a server loses power and comes back")                                                              \
     X(crash_call_ppm, "a server loses power at one of its next writes or flushes, also while it starts")             \
@@ -83,7 +83,7 @@ bool hx_rng_ppm(struct hx_rng *r, uint64_t ppm);                 /* true in ppm 
     X(eio_read_ppm, "read fails")                                                                                    \
     X(eio_write_ppm, "write fails, some of it may be there")                                                         \
     X(eio_flush_ppm, "flush fails; what was written since may be gone although it can still be read")                \
-    X(full_ppm, "per 10 ms: a server's disk is full for a while")                                                    \
+    X(full_ppm, "as those above: a server's disk is full for a while")                                               \
     X(torn_pct, "of power losses that keep unflushed 512 byte sectors at random (else: all or none)")                \
     X(lie_flush_ppm, "flush says yes and does nothing")                                                              \
     X(lie_rot_ppm, "a bit of a written block flips")                                                                 \

@@ -10,6 +10,8 @@
  */
 #include "work_private.h"
 
+#include "faults.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -204,6 +206,7 @@ void hx_work_begin(struct hx_prog *p)
     p->op = (struct hx_op){.calls = &calls, .changes = is_change(&p->act)};
     w->stats.begun++;
     w->s->ops_begun += p->kind < HX_PROG_KINDS;
+    hx_sim_faults_op(w->s);
     hx_tree_pin(w->tree, p->act.ino);
     hx_tree_pin(w->tree, p->act.ino2);
     carry_out_drops(p);

@@ -144,7 +144,9 @@ static void some_write(struct hx_prog *p, uint64_t ino, uint64_t size)
 static void some_space(struct hx_prog *p, uint64_t ino, uint64_t size)
 {
     struct hx_work *w = p->w;
-    uint64_t len = 1 + draw(p, pct(p, 20) ? w->write_max : 5 * HX_PAGE_SIZE), off = draw(p, size + HX_PAGE_SIZE);
+    /* Large ones fill a protection group without writing it, so that what follows lies in the next. */
+    uint64_t most = pct(p, 25) ? w->file_pages_max / 2 * HX_PAGE_SIZE : 5 * HX_PAGE_SIZE;
+    uint64_t len = 1 + draw(p, most), off = draw(p, size + HX_PAGE_SIZE);
     bool punch = pct(p, 60) || w->tree->data_pages + len / HX_PAGE_SIZE + 2 > w->pages_max;
     const struct hx_node *n = hx_tree_node(w->tree, ino);
     if (n && n->pages.total + len / HX_PAGE_SIZE + 2 > w->file_pages_max)
