@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""Proves that the simulator's checkers see: each mutant (include/hexad/mutant.h) must be killed by some seed.
+
+  mutants.py search [--seeds N] [--jobs J] [--only NAME ...] [--write]
+      the first of seeds 1..N (default 2000) that kills each mutant, as a table; exit 1 when one lives.  --write puts
+      the table into tests/sim/mutants.txt.
+  mutants.py recorded
+      TAP: each mutant once more with its recorded seed, and that seed without a mutant, which must be clean.
+
+Killed: the run ends with safety broken (or no progress, where progress is what the mutant breaks), or the code under
+test stops itself, and the same seed without the mutant is clean.  A change of the pure layers changes what a seed does, so a recorded seed that no longer
+kills is a pass with a diagnostic when one of the first NEAR seeds does.
+HEXAD_BUILD and HEXAD_SOURCE say where programs and table are."""
+import argparse
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+
+NEAR = 60
+BLOCK = 50
+build = os.environ.get("HEXAD_BUILD", "build")
+source = os.environ.get("HEXAD_SOURCE", ".")
+with_mutants = os.path.join(build, "hexad-sim-mutants")
+table_path = os.path.join(source, "tests/sim/mutants.txt")
+
+
+def mutants():
+    """Name, pitfall, expected invariant and text of each, from the program itself."""
+    out = subprocess.run([with_mutants, "--list-mutants"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return [line.split("\t") for line in out.splitlines()]
+
+
+def run(first, last, *more):
+    """The verdicts of seeds first..last that are not clean."""
+    args = [with_mutants, "--json", "--jobs", "1", "--seeds", "%d..%d" % (first, last), *more]
+    out = subprocess.run(args, stdout=subprocess.PIPE, text=True).stdout
+    return [v for v in map(json.loads, out.splitlines()) if v.get("result", "ok") != "ok"]
+
+
+class Clean:
+    """Which seeds are clean without a mutant: only there does a failure speak of the mutant."""
+
+    def __init__(self):
+        self.lock, self.upto, self.dirty = Lock(), 0, set()
+
+    def ranges(self, first, last):
+        while first <= last:
+            with self.lock:
+                while self.upto < min(last, first + BLOCK):
+                    self.dirty |= {v["seed"] for v in run(self.upto + 1, self.upto + BLOCK, "--keep-going")}
+                    self.upto += BLOCK
+                end = next((s for s in range(first, min(last, self.upto) + 1) if s in self.dirty), None)
+                stop = min(last, self.upto) if end is None else end - 1
+            if stop >= first:
+                yield first, stop
+            first = stop + (1 if end is None else 2)
+
+
+clean = Clean()
+
+
+def kills(v, expected):
+    """Does this verdict speak against a mutant of which EXPECTED is broken?  A run without progress only where that
+    is what is broken: it may be another trajectory's bad luck."""
+    return v["result"] == "safety broken" or (v["result"] == "no progress" and expected == "I15")
+
+
+def first_kill(mutant, expected, first, last):
+    """The verdict that kills, or None."""
+    for lo, hi in clean.ranges(first, last):
+        while lo <= hi:
+            bad = run(lo, hi, "--mutant", mutant)
+            if not bad:
+                break
+            if kills(bad[0], expected):
+                return bad[0]
+            lo = bad[0]["seed"] + 1
+    return None
+
+
+def recorded():
+    """Name -> line of the table."""
+    rows = {}
+    with open(table_path) as f:
+        for line in f:
+            if line.strip() and not line.startswith("#"):
+                name, pitfall, expected, caught, seed, text = line.rstrip("\n").split(None, 5)
+                rows[name] = {"caught": caught, "seed": int(seed)}
+    return rows
+
+
+def search(a):
+    wanted = [m for m in mutants() if not a.only or m[0] in a.only]
+    rows, alive = [], []
+
+    def one(m):
+        v = first_kill(m[0], m[2], 1, a.seeds)
+        print("%-24s %s" % (m[0], "seed %d: %s: %s" % (v["seed"], v["invariant"] or "I15", v["text"]) if v else "LIVES"),
+              file=sys.stderr, flush=True)
+        return m, v
+
+    with ThreadPoolExecutor(a.jobs) as pool:
+        for (name, pitfall, expected, text), v in pool.map(one, wanted):
+            rows.append("%-24s %3s  %-4s %-6s %4s  %s\n" % (name, pitfall, expected, (v["invariant"] or "I15") if v else "-",
+                                                            v["seed"] if v else "-", text))
+            if not v:
+                alive.append(name)
+    head = ("# Made by `make check-mutants WRITE=1`.  Each mutant, the pitfall that it is, the invariant that is "
+            "expected to\n# catch it, the one that did, and the first seed that kills it.\n"
+            "# name                  pit  want got    seed  what is broken\n")
+    print(head + "".join(rows), end="")
+    print("%d mutants, %d killed within %d seeds" % (len(rows), len(rows) - len(alive), a.seeds))
+    if a.write and not alive:
+        with open(table_path, "w") as f:
+            f.write(head + "".join(rows))
+    for name in alive:
+        print("%s lives: a hole in workload or checker" % name, file=sys.stderr)
+    return 1 if alive else 0
+
+
+def check_recorded():
+    rows, n = recorded(), 0
+    known = mutants()
+    names = [m[0] for m in known]
+    print("%s 1 - the table lists every mutant" % ("ok" if sorted(names) == sorted(rows) else "not ok"))
+
+    def one(m):
+        name, row = m[0], rows.get(m[0])
+        bad = run(row["seed"], row["seed"], "--mutant", name) if row else []
+        if bad and kills(bad[0], m[2]) and not run(row["seed"], row["seed"]):
+            return name, row["seed"], True
+        v = first_kill(name, m[2], 1, NEAR)
+        return name, v["seed"] if v else None, False
+
+    with ThreadPoolExecutor(2) as pool:
+        for n, (name, seed, as_recorded) in enumerate(pool.map(one, known), 2):
+            if seed and not as_recorded:
+                print("# %s: another seed than recorded kills it now: make check-mutants WRITE=1" % name)
+            print("%s %d - %s is killed%s" % ("ok" if seed else "not ok", n, name, " by seed %d" % seed if seed else ""),
+                  flush=True)
+    print("1..%d" % (len(names) + 1))
+    return 0
+
+
+parser = argparse.ArgumentParser()
+commands = parser.add_subparsers(dest="command", required=True)
+s = commands.add_parser("search")
+s.add_argument("--seeds", type=int, default=2000)
+s.add_argument("--jobs", type=int, default=os.cpu_count())
+s.add_argument("--only", nargs="*")
+s.add_argument("--write", action="store_true")
+commands.add_parser("recorded")
+a = parser.parse_args()
+sys.exit(search(a) if a.command == "search" else check_recorded())
