@@ -10,6 +10,7 @@
 #   D5 A fault that did not come proves nothing: each shows that it bit (packets were lost, a flush was late, ...).
 #   D6 When the faults have ended and nobody writes, all six members of each group come to the same end of the log.
 #   D7 No process of hexad ends by itself, but a server whose disk is bad.
+#   D8 With three servers silenced nothing is acknowledged, the mount says what it waits for, and nobody sees an error.
 # A fault X is fault_X_on and fault_X_off; hits[X] says how many servers it hits (they are drawn: $hit), "client", or "wait":
 # so many that commits must wait.  promise[X] is what a user may expect.
 # Times are measured and printed, never judged.
@@ -86,12 +87,13 @@ progress() { # progress WHAT [N]: every worker gets N (3) more acknowledgements
     tail -n 4 "$work/workload.log"
     return 1
 }
-must_wait() { # without a write quorum: nothing is acknowledged, the mount says what is missing, and nobody sees an error
-    local then
+must_wait() { # D8; must_wait FAULTS: of one alone that cuts servers off for everybody, hexad status says so, too
+    local then expected=True
+    [ $1 -gt 1 ] || expected="code == 4"
     wait_for quorum_missing || { say "the mount does not say that the quorum is missing"; cat "$(mnt)/.hexad/status"; return 1; }
-    wait_for hosts_status "code == 4" || { say "hexad status does not say so"; hosts_status "code == 4"; return 1; }
+    wait_for hosts_status "$expected" || { say "hexad status does not say so"; hosts_status False; return 1; }
     then=$(marks)
-    hosts_status "code == 4" && hosts_status "code == 4" || return 1 # other events, instead of a time
+    hosts_status "$expected" && hosts_status "$expected" || return 1 # other events, instead of a time
     [ "$then" = "$(marks)" ] && return
     say "acknowledged without a quorum: $(tr '\n' ' ' <<<"$then"), then $(marks | tr '\n' ' ')"
     return 1
@@ -438,6 +440,8 @@ faults=(az_cut oneway_in oneway_out gossip_cut ring_cut loss throttle az_plus_on
     clock_mount grow kill_opening race power_cut)
 
 # ---- one drill ----
+# A server that is hit by one of these acknowledges nothing to the mount; a full one may, while it has room in a file.
+silencing=" az_cut oneway_in oneway_out az_plus_one kill_server kill_zone stop_zone disk_full3 disk_hang flush_fails disk_dies empty "
 converged() { hosts_status "code == 0 and all(len(scls(p)) == 6 and len(set(scls(p))) == 1 for p in range(pgs))"; }
 disk_faults=" disk_full disk_full3 disk_dies empty rollback " # two of them on one disk would be one fault of another kind
 hit_draw() { # hit_draw FAULT: sets $hit, the servers that it hits
@@ -469,7 +473,7 @@ common() { # common "A B" "B C": they have one in common
     return 1
 }
 drill_draw() { # drill_draw FAULT...: fills drawn, order and what follows from them
-    local f on_disks= calm= last= very_last=
+    local f on_disks= calm= last= very_last= silent=
     all_hit= disk_hit= may_progress=1 client_lost=0 client_old= client_killed= bulk_pid=
     for f in "$@"; do
         hit_draw "$f"
@@ -479,6 +483,7 @@ drill_draw() { # drill_draw FAULT...: fills drawn, order and what follows from t
         fi
         drawn[$f]=$hit
         all_hit="$all_hit $hit"
+        [[ $silencing != *" $f "* ]] || silent="$silent $hit"
         case $f in
         disk_* | flush_fails) disk_hit="$disk_hit $hit" ;;
         power_cut) disk_hit="${SERVERS[*]}" all_hit="${SERVERS[*]}" ;;
@@ -491,6 +496,7 @@ drill_draw() { # drill_draw FAULT...: fills drawn, order and what follows from t
         esac
     done
     read -ra order <<<"$calm $last $very_last"
+    silenced=$(tr ' ' '\n' <<<"$silent" | grep . | sort -u | wc -l)
     quorum=1
     [ "$(tr ' ' '\n' <<<"$all_hit" | grep . | sort -u | wc -l)" -le 2 ] || quorum=0 may_progress=0
 }
@@ -570,7 +576,7 @@ drill_bites() { # D5; of two faults at once one may hide the other
     return 1
 }
 drill() { # drill FAULT...: 0 when all promises held; what it says explains a failure
-    local f i quorum hit since order
+    local f i quorum silenced hit since order
     declare -A drawn=()
     drill_draw "$@"
     say "drill: $(for f in "${order[@]}"; do printf '%s(%s) ' "$f" "${drawn[$f]}"; done)"
@@ -586,7 +592,7 @@ drill() { # drill FAULT...: 0 when all promises held; what it says explains a fa
         say "longest while it lasted: $(history stall "$histories" "$since" "$(now_ms)")"
     fi
     drill_bites "$@" && drill_crashes || return 1
-    if [ "${hits[$1]}" = wait ] && [ $# = 1 ]; then must_wait || return 1; fi
+    if [ $silenced -ge 3 ] && [ $client_lost = 0 ]; then must_wait $# || return 1; fi
     for ((i = ${#order[@]} - 1; i >= 0; i--)); do
         f=${order[i]} hit=${drawn[${order[i]}]}
         "fault_${f}_off"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Each fault once, with real processes on hosts of their own (network namespaces; skipped with the reason where they cannot
-# be made): see drills.sh for the faults and for what must hold (D1..D7), and tests/lib/history.py for the checkers.
+# be made): see drills.sh for the faults and for what must hold (D1..D8), and tests/lib/history.py for the checkers.
 # The last case is there so that all the others can fail: disks that lie about their flushes, and a power cut; the checkers must
 # see that acknowledged work is gone.  DRILLS="az_cut loss+kill_zone" runs only those (+: at once); DRILLS_CONTROL=0 no last case.
 . "${HEXAD_SOURCE:?}/tests/fault/drills.sh" || exit 99
