@@ -72,9 +72,14 @@ static void asked(struct hx_oracle *o, struct oc_attempt *a, uint32_t client, co
     struct oc_fence *p = oc_grow(o, a->asked, &a->asked_cap, a->asked_count + 1, sizeof *p);
     if (!p)
         return;
+    uint32_t pg = hx_get_u32(msg + Q_PG);
+    unsigned n = a->heard_count ? oc_count(a->heard[0]) : 0;
+    if (pg && n < HX_WRITE_QUORUM)
+        hx_sim_broken(o->s, "I3", "client %u fences PG %u for epoch %llu with %u grants of PG 0", client, pg,
+                      (oc_ull)a->epoch, n);
     a->client = client;
     a->asked = p;
-    p[a->asked_count++] = (struct oc_fence){hx_get_u64(msg + Q_REQ), hx_get_u32(msg + Q_PG)};
+    p[a->asked_count++] = (struct oc_fence){hx_get_u64(msg + Q_REQ), pg};
 }
 
 /* The attempt of CLIENT that sent this FENCE: the newest, for numbers begin anew in each life. */

@@ -254,6 +254,15 @@ static void I3_claimed_by_three(void **state)
     bed_judge(b, "I3", "only 3 members of PG 0 were heard");
 }
 
+static void I3_other_groups_are_fenced_before_the_claim_is_won(void **state)
+{
+    (void)state;
+    struct bed *b = bed_new(2);
+    b->fences = 3;
+    bed_fence(b, 2, 20);
+    bed_judge(b, "I3", "with 3 grants of PG 0");
+}
+
 static void I3_an_epoch_is_granted_to_two(void **state)
 {
     (void)state;
@@ -538,6 +547,7 @@ int main(void)
         cmocka_unit_test(I3_claimed_by_three),
         cmocka_unit_test(I1_a_group_is_not_fenced),
         cmocka_unit_test(I3_an_epoch_is_granted_to_two),
+        cmocka_unit_test(I3_other_groups_are_fenced_before_the_claim_is_won),
         cmocka_unit_test(I3_the_newest_history_that_was_heard_is_not_continued),
         cmocka_unit_test(I3_opened_by_three),
         cmocka_unit_test(I3_records_without_an_opening),
