@@ -26,8 +26,15 @@ bool hx_session_growth_step(struct hx_session *s)
     int err = s->growth ? hx_growth_state(s->growth) : HX_E_AGAIN;
     if (err == HX_E_AGAIN)
         return false;
-    if (err == 0)
+    if (err == 0) {
+        if (s->now_ms < s->grow_again_ms)
+            return false;
         err = hx_writer_add_pg(s->writer, hx_growth_geometry(s->growth));
+        if (err) { /* published, and so to be used: a growth of the same number might be placed elsewhere */
+            s->grow_again_ms = s->now_ms + HX_SESSION_GROW_PAUSE_MS;
+            return false;
+        }
+    }
     s->grow_err = err;
     if (err == 0) {
         s->news |= HX_NEWS_GREW;
@@ -62,9 +69,11 @@ void hx_session_take_pages(struct hx_session *s)
     struct hx_reader_done d;
     while (hx_reader_take(s->reader, &d)) {
         if (d.err) {
-            s->bad_page = d.want.page;
-            s->bad_err = d.err;
-            s->news |= HX_NEWS_BAD_PAGE;
+            if (d.err != HX_E_FENCED) { /* that says nothing about the page, and is told by itself */
+                s->bad_page = d.want.page;
+                s->bad_err = d.err;
+                s->news |= HX_NEWS_BAD_PAGE;
+            }
             hx_cache_fill_failed(s->cache, d.want, d.err);
         } else {
             hx_cache_fill(s->cache, d.want, d.data);

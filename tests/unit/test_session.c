@@ -536,6 +536,52 @@ static void old_answers_do_not_hide_a_writer(void **state)
         stopped_while_a_writer_came(seed);
 }
 
+/* Promise: where every server refuses the certificate, waiting would not help: it fails at once, and says so.  Where
+ * two of six do, or answers are garbage, it waits. */
+static void refused_certificates_end_the_opening(void **state)
+{
+    (void)state;
+    static const uint8_t garbage[64] = "not an answer";
+    for (unsigned refusing = 2; refusing <= 6; refusing += 4) {
+        struct world w = {.rng = 5};
+        struct hx_server servers[6] = {{.name = "s"}, {.name = "s"}, {.name = "s"}, {.name = "s"}, {.name = "s"}};
+        struct hx_session_cfg cfg = config(&w);
+        struct hx_session_effect e;
+        struct hx_session *s;
+        uint64_t calls_made[6];
+        unsigned n = 0;
+        enum hx_session_state last = 0;
+        cfg.servers = servers;
+        cfg.now_ms = 1000;
+        assert_int_equal(hx_session_new(&cfg, &s), 0);
+        while (hx_session_next(s, &e)) {
+            assert_int_equal(e.kind, HX_SESSION_SEND);
+            assert_true(n < 6);
+            calls_made[n++] = e.net.call;
+        }
+        for (unsigned i = 0; i < n; i++)
+            if (i < refusing)
+                hx_session_failed(s, 2000, calls_made[i], HX_E_TLS);
+            else
+                hx_session_answer(s, 2000, 2000000, calls_made[i], (struct hx_bytes){garbage, sizeof garbage});
+        while (hx_session_next(s, &e))
+            last = e.kind == HX_SESSION_STATE ? e.state : last;
+        assert_int_equal(last, refusing == 6 ? HX_SESSION_FAILED : 0);
+        assert_int_equal(hx_session_error(s), refusing == 6 ? HX_E_TLS : 0);
+        assert_non_null(strstr(refusing == 6 ? hx_session_why(s) : hx_session_waiting(s), hx_err_text(HX_E_TLS)));
+        hx_session_answer(s, 3000, 3000000, calls_made[0], (struct hx_bytes){garbage, sizeof garbage}); /* S4 */
+        while (hx_session_next(s, &e))
+            ;
+        hx_session_free(s);
+    }
+    struct world w = {.rng = 5};
+    struct hx_session_cfg cfg = config(&w);
+    struct hx_session *s = NULL;
+    cfg.server_count = 0;
+    assert_int_equal(hx_session_new(&cfg, &s), HX_E_INVAL);
+    hx_session_free(s);
+}
+
 /* ---- operations ---- */
 
 /* Promise: reads of pages that are not cached wait for exactly these, many at once, and give the right bytes. */
@@ -562,6 +608,35 @@ static void reads_wait_for_their_pages(void **state)
         assert_int_equal(t[i].kept, t[i].runs - 1);
     }
     close_now(&c);
+    free_world(w);
+}
+
+/* Promise: what is fetched at once is bounded by a quarter of the cache (K4): others wait, and all come. */
+static void fetching_is_bounded(void **state)
+{
+    (void)state;
+    struct world *w = new_world(16, true);
+    struct client c;
+    enum { N = 3 * PG_PAGES };
+    struct todo *t = calloc(N, sizeof *t);
+    open_now(&c, w, false);
+    write_now(&c, 0, 1);
+    write_now(&c, PG_PAGES, 1); /* grows */
+    write_now(&c, N - 1, 4242); /* grows again; no group is blank, for blank ones are not asked for */
+    close_now(&c);
+    open_now(&c, w, false);
+    for (uint64_t i = 0; i < N; i++)
+        start(&c, &t[i], READ, i, 0, false);
+    unsigned waits = 0;
+    for (uint64_t i = 0; i < N; i++)
+        waits += t[i].op.park.place == HX_PARK_BUDGET;
+    assert_int_equal(waits, N - CACHE / 4 / HX_PAGE_SIZE);
+    UNTIL(w, c.under_way == 0);
+    for (uint64_t i = 0; i < N; i++)
+        assert_int_equal(t[i].err, 0);
+    assert_int_equal(t[N - 1].value, 4242);
+    close_now(&c);
+    free(t);
     free_world(w);
 }
 
@@ -813,6 +888,33 @@ static void a_newer_writer_fences_the_older(void **state)
     free_world(w);
 }
 
+/* Promise: growth or a read that meets the fence first ends as everything else does; no page is called bad for it. */
+static void growth_and_reads_meet_the_fence(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 40; seed < 56; seed++) {
+        struct world *w = new_world(seed, true);
+        struct client a, b;
+        struct todo grow, read;
+        open_now(&a, w, false);
+        write_now(&a, 5, 1); /* reads of a blank group would not be asked for */
+        UNTIL(w, world_under_way(w, &a, 0) == 0);
+        world_leave(w, &a);
+        open_now(&b, w, true);
+        write_now(&b, 2, 22);
+        world_join(w, (struct world_part){&a, part_next, part_answer, part_failed, part_tick});
+        start(&a, &grow, WRITE, PG_PAGES, 1, false);
+        start(&a, &read, READ, 2, 0, false);
+        UNTIL(w, a.last == HX_SESSION_FENCED && a.under_way == 0);
+        assert_int_equal(grow.err, HX_E_FENCED);
+        assert_true(read.err == HX_E_FENCED || (read.err == 0 && read.value == 0)); /* from before the fence */
+        vanish(&a);
+        assert_int_equal(hx_pager_pages(hx_session_pager(b.s)), PG_PAGES);
+        close_now(&b);
+        free_world(w);
+    }
+}
+
 /* Promise: close makes everything durable before CLOSED, sends home what waits; nothing new is taken meanwhile. */
 static void closing_makes_everything_durable(void **state)
 {
@@ -1010,13 +1112,16 @@ int main(void)
         cmocka_unit_test(an_unknown_volume_is_said_to_be_none),
         cmocka_unit_test(opening_waits_for_a_quorum),
         cmocka_unit_test(old_answers_do_not_hide_a_writer),
+        cmocka_unit_test(refused_certificates_end_the_opening),
         cmocka_unit_test(reads_wait_for_their_pages),
+        cmocka_unit_test(fetching_is_bounded),
         cmocka_unit_test(changes_wait_for_room_in_order),
         cmocka_unit_test(durable_answers_wait_for_the_quorum),
         cmocka_unit_test(a_full_volume_grows),
         cmocka_unit_test(deleted_files_make_room_before_growth),
         cmocka_unit_test(growth_without_a_quorum_waits),
         cmocka_unit_test(a_newer_writer_fences_the_older),
+        cmocka_unit_test(growth_and_reads_meet_the_fence),
         cmocka_unit_test(closing_makes_everything_durable),
         cmocka_unit_test(ending_without_a_quorum_tells),
         cmocka_unit_test(can_be_given_up_at_any_moment),
