@@ -112,8 +112,11 @@ int hx_apply_side(struct hx_seg *s, uint32_t slot, const uint8_t *side, size_t l
         if (!(f.flags & HX_ENV_DAMAGED)) {
             err = apply_frame(s, slot, &f, recs);
         } else {
+            uint64_t later = s->log.files[slot]->later, last = f.last;
+            if (last == UINT64_MAX && later)
+                last = later > f.first ? later : f.first;
             s->log.files[slot]->damaged = true;
-            err = f.first ? hx_seg_unknown(s, f.first, f.last, HX_NONE, f.flags & HX_ENV_BLIND) : 0;
+            err = f.first ? hx_seg_unknown(s, f.first, last, HX_NONE, f.flags & HX_ENV_BLIND) : 0;
         }
     }
     s->loading = false;
@@ -146,14 +149,6 @@ void hx_apply_hint(struct hx_seg *s, uint64_t vdl)
         c->held = NULL;
         c->held_at = c->held_cap = 0;
     }
-    for (size_t i = s->unknown_count; i-- > 0;) {
-        struct hx_unknown *u = &s->unknowns[i];
-        if (!u->gone_at || u->gone_at > vdl)
-            continue;
-        /* It only gets its upper end: where the PG is idle no hole in the chain tells of the loss. */
-        u->to = u->gone_at > u->from ? u->gone_at : u->from;
-        u->gone_at = 0;
-    }
 }
 
 void hx_apply_floor(struct hx_seg *s, uint64_t floor, uint64_t gc)
@@ -164,6 +159,27 @@ void hx_apply_floor(struct hx_seg *s, uint64_t floor, uint64_t gc)
         hx_seg_touch(s);
     s->floor = floor > s->floor ? floor : s->floor;
     s->gc = gc > s->gc ? gc : s->gc;
+}
+
+/*
+ * Everything that was lost had been taken before the restart that found it missing, so under an older epoch than the
+ * one that is adopted now: where this one cut the volume, all of it ends.
+ */
+static void bound_unknowns(struct hx_seg *s)
+{
+    const struct hx_history_entry *top = hx_history_top_entry(&s->meta.history);
+    for (size_t i = s->unknown_count; top && i-- > 0;) {
+        struct hx_unknown *u = &s->unknowns[i];
+        if (u->to != UINT64_MAX)
+            continue;
+        if (u->from > top->vdl.v)
+            *u = s->unknowns[--s->unknown_count];
+        else
+            u->to = top->vdl.v;
+    }
+    if (s->log.endless && top && top->vdl.v > s->log.highest)
+        s->log.highest = top->vdl.v;
+    s->log.endless = false;
 }
 
 int hx_apply_history(struct hx_seg *s)
@@ -181,6 +197,7 @@ int hx_apply_history(struct hx_seg *s)
         }
         r->valid = valid;
     }
+    bound_unknowns(s);
     c->scl = hx_chain_walk(c, &s->meta.history); /* C4 */
     hx_chain_advance(c);
     return 0;

@@ -7,6 +7,8 @@
  *   R1 The highest file is flushed before anything is answered, also when it ends with END: a process may have
  *      died between write and flush, and what the system has in memory is not yet on the disk.
  *   R2 Damage that no restart can repair is remembered (hx_seg_unknown); it never passes for "not there".
+ *   R3 Where damage ends is known when anything that was written later is left: every entry and every sidecar names
+ *      the highest LSN before it.  Else the log is endless, and what is written from now on names none.
  */
 #include "store.h"
 
@@ -123,23 +125,30 @@ static int second_pass(struct hx_seg *s)
 /*
  * What the chain reaches over is there after all (it was refilled by a peer, or sent again): only blind damage
  * stays in doubt.  At or below BASE, where the chain began, it reaches over everything and says nothing: damage
- * there is blind, too.  Damage of unknown extent is given up when no writer can have been that far when it happened.
+ * there is blind, too.
  */
-static void settle_unknowns(struct hx_seg *s, uint64_t base, uint64_t highest)
+static void settle_unknowns(struct hx_seg *s, uint64_t base)
 {
     for (size_t i = 0; i < s->unknown_count; i++)
         s->unknowns[i].blind |= s->unknowns[i].from <= base;
-    const struct hx_history_entry *top = hx_history_top_entry(&s->meta.history);
-    uint64_t far = highest > s->chain.hint ? highest : s->chain.hint;
-    if (top && top->end.v > far)
-        far = top->end.v;
-    uint64_t lal = top ? top->lal : 0;
-    for (size_t i = s->unknown_count; i-- > 0;) {
+    for (size_t i = s->unknown_count; i-- > 0;)
         if (!s->unknowns[i].blind && s->unknowns[i].to <= s->chain.scl)
             s->unknowns[i] = s->unknowns[--s->unknown_count];
-        else if (s->unknowns[i].to == UINT64_MAX)
-            s->unknowns[i].gone_at = lal < (UINT64_MAX - far) / 2 ? far + 2 * lal : UINT64_MAX;
+    for (size_t i = 0; i < s->unknown_count; i++)
+        s->log.endless = s->log.endless || s->unknowns[i].to == UINT64_MAX;
+}
+
+/* R3: each file learns from the later ones how far the log went when they were written. */
+static void look_back(struct hx_seg *s, const struct pass *p)
+{
+    struct hx_log *l = &s->log;
+    uint64_t later = 0;
+    for (size_t i = l->slot_count; i-- > 0;) {
+        l->files[i]->later = later;
+        later = l->files[i]->highest > later ? l->files[i]->highest : later;
     }
+    l->highest = p->highest > later ? p->highest : later;
+    l->highest = s->meta.base.v > l->highest ? s->meta.base.v : l->highest;
 }
 
 int hx_load(struct hx_seg *s)
@@ -159,10 +168,11 @@ int hx_load(struct hx_seg *s)
     s->chain.hint = p.vdl > base ? p.vdl : base;
     s->oldest = s->meta.oldest.v;
     hx_apply_floor(s, p.floor, p.gc);
+    look_back(s, &p);
     err = second_pass(s);
     if (err)
         return err;
-    settle_unknowns(s, base, p.highest);
+    settle_unknowns(s, base);
     for (size_t i = 0; i < s->log.slot_count; i++) {
         struct hx_logfile *f = s->log.files[i];
         if (f->sealed && !f->sided && hx_side_save(s, f) && s->error)

@@ -45,6 +45,8 @@ static void env_get(const uint8_t *p, struct hx_env *e)
     e->last = hx_dec_u64(&d);
     e->prev_first = hx_dec_u64(&d);
     e->prev_last = hx_dec_u64(&d);
+    uint32_t reach = hx_dec_u32(&d); /* above stable, plus 1 */
+    e->highest = reach && reach - 1 <= UINT64_MAX - e->stable ? e->stable + reach - 1 : 0;
 }
 
 void hx_env_encode(const struct hx_env *v, uint8_t out[HX_LOG_ENV])
@@ -66,7 +68,8 @@ void hx_env_encode(const struct hx_env *v, uint8_t out[HX_LOG_ENV])
     hx_enc_u64(&e, v->last);
     hx_enc_u64(&e, v->prev_first);
     hx_enc_u64(&e, v->prev_last);
-    hx_enc_u32(&e, 0); /* unused */
+    bool reach = v->highest && v->highest >= v->stable && v->highest - v->stable < UINT32_MAX;
+    hx_enc_u32(&e, reach ? (uint32_t)(v->highest - v->stable) + 1 : 0);
     hx_enc_u32(&e, hx_crc32c(0, out, HX_LOG_ENV - 4));
     hx_assert(!e.err && e.len == HX_LOG_ENV);
 }
@@ -77,6 +80,8 @@ int hx_env_decode(const uint8_t *p, struct hx_env *ret)
         return HX_E_BADMSG;
     env_get(p, ret);
     bool whole = ret->kind == HX_ENV_FRAME || ret->kind == HX_ENV_LOCAL;
+    if (hx_get_u32(p + HX_LOG_ENV - 8) && !ret->highest)
+        return HX_E_BADMSG; /* no entry reaches beyond the last LSN */
     if (ret->kind < HX_ENV_FRAME || ret->kind > HX_ENV_END || ret->body_len > HX_FRAME_MAX ||
         whole != (ret->body_len > 0))
         return HX_E_BADMSG;
@@ -244,6 +249,7 @@ static int put_bare(struct hx_seg *s, enum hx_env_kind kind)
 static void place(struct hx_seg *s, struct hx_logfile *f, uint8_t *p, size_t len, uint64_t off)
 {
     uint32_t salt = hx_log_salt(&s->at, &s->env->server);
+    struct hx_log *l = &s->log;
     for (size_t at = 0; at < len;) {
         struct hx_env e;
         env_get(p + at, &e);
@@ -254,6 +260,9 @@ static void place(struct hx_seg *s, struct hx_logfile *f, uint8_t *p, size_t len
         e.off = off + at;
         e.durable = f->durable;
         e.stable = s->chain.anchor;
+        l->highest = e.stable > l->highest ? e.stable : l->highest;
+        e.highest = l->endless ? 0 : l->highest;
+        l->highest = e.last > l->highest ? e.last : l->highest;
         e.prev_first = f->prev_first;
         e.prev_last = f->prev_last;
         hx_env_encode(&e, p + at);

@@ -232,6 +232,15 @@ int hx_rules_fetch(const struct hx_seg *s, struct hx_epoch e, bool raw)
     return raw || hx_seg_top(s).v == e.v ? 0 : HX_E_NEED_HISTORY;
 }
 
+/* Damage without an end is not about this record: it was read whole at the restart, or has come since. */
+static bool in_doubt(const struct hx_seg *s, uint64_t lsn)
+{
+    for (size_t i = 0; i < s->unknown_count; i++)
+        if (lsn >= s->unknowns[i].from && lsn <= s->unknowns[i].to && s->unknowns[i].to != UINT64_MAX)
+            return true;
+    return false;
+}
+
 int hx_rules_inventory(struct hx_seg *s, struct hx_inventory *ret)
 {
     const struct hx_chain *c = &s->chain;
@@ -250,7 +259,7 @@ int hx_rules_inventory(struct hx_seg *s, struct hx_inventory *ret)
     }
     for (size_t i = 0; i < c->held_count; i++) {
         const struct hx_held *r = &c->held[c->held_at + i];
-        if (s->unknown_count && hx_seg_lost(s, r->lsn))
+        if (s->unknown_count && in_doubt(s, r->lsn))
             continue; /* UNKNOWN, not held */
         v.entries[v.entry_count++] = (struct hx_inv_entry){
             HX_LSN(r->lsn), HX_LSN(r->prev), HX_EPOCH(r->epoch), r->flags & HX_REC_CPL ? HX_INV_CPL : 0, r->sum};

@@ -12,7 +12,8 @@
  * either, and are cut off with it.  Stale bytes behind the end do not follow the chain of envelopes.
  *
  * Damage is remembered with the LSNs that it may have held: from the entry's own envelope, else (one entry
- * lost) from the next one's memory of it, else from the last stable LSN upwards without bound.
+ * lost) from the next one's memory of it, else up to the highest LSN that the next one knows to stand before it.
+ * Nothing behind it: without bound, unless a later file knows (load.c).
  * Memory: a window of 1 MiB.
  */
 #include "store.h"
@@ -184,10 +185,20 @@ static int take_entry(struct scan *c, const struct hx_env *e)
     f->chain = hx_get_u32(p + HX_LOG_ENV - 4);
     f->prev_first = e->first;
     f->prev_last = e->last;
+    f->highest = e->highest > f->highest ? e->highest : f->highest;
     c->stable = e->stable > c->stable ? e->stable : c->stable;
     c->pos += hx_env_bytes(e->body_len);
     f->sealed = e->kind == HX_ENV_END;
     return 0;
+}
+
+/*
+ * Where what is lost may begin, when nothing tells.  In the newest file new records come above what is stable; in
+ * an older one copies of older ones may have been lost, too, and the places they came from may be gone.
+ */
+static uint64_t lowest_lost(const struct scan *c)
+{
+    return c->highest ? c->stable + 1 : 1;
 }
 
 /* No good entry at pos: is there one further on that proves damage?  1: moved there; 0: this is the end. */
@@ -204,7 +215,9 @@ static int resync(struct scan *c)
         if (c->highest && e.durable <= c->pos)
             continue;
         bool one = e.seq == c->f->seq + 2;
-        uint64_t first = one ? e.prev_first : c->stable + 1, last = one ? e.prev_last : UINT64_MAX;
+        uint64_t first = one ? e.prev_first : lowest_lost(c), last = one ? e.prev_last : UINT64_MAX;
+        if (!one && e.highest)
+            last = e.highest > first ? e.highest : first;
         err = note_hole(c, first, last, HX_ENV_FRAME);
         c->pos = off;
         c->fresh = true;
@@ -261,7 +274,7 @@ static int scan_entries(struct scan *c)
     uint64_t end = c->hole_count ? c->holes[0].pos : c->pos;
     bool closed = !c->highest || (c->bad_end > end && !c->f->sealed), more_may_be = !c->highest || c->bad_end > c->pos;
     if (!err && more_may_be && !c->f->sealed && c->pos < c->bytes) /* S2: its END is missing; S4 */
-        err = note_hole(c, c->stable + 1, UINT64_MAX, HX_ENV_FRAME);
+        err = note_hole(c, lowest_lost(c), UINT64_MAX, HX_ENV_FRAME);
     if (!err && closed) {
         err = prove(c, UINT64_MAX);
         c->f->sealed = true; /* there is, or will be, a later file: nothing is ever appended here again (L3) */
@@ -277,7 +290,7 @@ int hx_scan_file(struct hx_seg *s, struct hx_logfile *f, bool highest, uint64_t 
         return HX_E_NOMEM;
     f->side.len = 0;
     f->seq = f->chain = 0;
-    f->vdl = f->floor = f->gc = f->prev_first = f->prev_last = 0;
+    f->vdl = f->floor = f->gc = f->prev_first = f->prev_last = f->highest = 0;
     f->min_lsn = UINT64_MAX;
     f->max_lsn = 0;
     f->sealed = f->sided = false;

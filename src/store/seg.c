@@ -165,7 +165,7 @@ int hx_seg_unknown(struct hx_seg *s, uint64_t from, uint64_t to, uint32_t page, 
     int err = hx_buf_grow(&s->unknowns, &s->unknown_cap, s->unknown_count, sizeof *s->unknowns);
     if (err)
         return err;
-    s->unknowns[s->unknown_count++] = (struct hx_unknown){from, to, page, 0, blind};
+    s->unknowns[s->unknown_count++] = (struct hx_unknown){from, to, page, blind};
     s->damaged++;
     hx_seg_touch(s);
     return 0;

@@ -160,6 +160,7 @@ struct hx_env {
     uint8_t kind, flags;
     uint32_t body_len, seq, chain, salt;
     uint64_t file, off, durable, stable, first, last, prev_first, prev_last;
+    uint64_t highest; /* no entry before this one, in any file, holds an LSN above it; 0: not known */
 };
 void hx_env_encode(const struct hx_env *e, uint8_t out[HX_LOG_ENV]);
 int hx_env_decode(const uint8_t *p, struct hx_env *ret); /* HX_E_BADMSG */
@@ -192,6 +193,7 @@ struct hx_logfile {
     uint64_t vdl, floor, gc;   /* highest believed */
     uint64_t live;             /* bytes of payload that the index points to */
     uint64_t prev_first, prev_last;
+    uint64_t highest, later; /* highest that its entries name; that later files name, at a restart; 0: not known */
     uint32_t seq, chain, refs; /* of the last entry; refs: frames in the frame table */
     uint64_t dead_id, dead_oldest; /* when it was found dead: newest file, oldest read point (space.c) */
     bool sealed, sided, damaged;
@@ -202,6 +204,8 @@ struct hx_log {
     size_t slot_count, slot_cap;
     uint32_t tail; /* slot, or HX_NONE */
     uint64_t next_id;
+    uint64_t highest; /* LSN that was ever put into it */
+    bool endless;     /* but for damage of which nobody knows how far it went (load.c): nothing bounds the log */
     struct hx_buf batch, side; /* what waits for the next flush */
     uint64_t batch_vdl, batch_floor, batch_gc; /* highest believed in it */
 };
@@ -256,9 +260,8 @@ int hx_bodies_get(struct hx_bodies *b, struct hx_seg *s, const struct hx_frame_r
 
 /* ---- seg.c: a segment ---- */
 struct hx_unknown { /* a damaged record or run of them */
-    uint64_t from, to;
+    uint64_t from, to; /* to UINT64_MAX: not known, until the next epoch's history is adopted (README, "Damage") */
     uint32_t page;    /* the one damaged page, or HX_NONE: not known */
-    uint64_t gone_at; /* to is not known: given up, or bounded, when the hint gets here (README, "Damage"); else 0 */
     bool blind;       /* its pages are not known, and no hole in the chain tells: reads must assume the worst */
 };
 struct hx_seg_env { /* what the segments of a node share */

@@ -519,6 +519,78 @@ static void a_read_that_fails_once_costs_nothing(void **state)
     hx_rig_fini(&r);
 }
 
+/* Promise (I11): what an idle group lost stays UNKNOWN however far above all that is left it was, and whatever VDL is
+ * named later: one of before the loss proves nothing.  Method: three old batches, then, a million LSNs of other groups
+ * later, two more whose envelopes are lost; a mark stands behind them. */
+static void damage_far_above_is_not_outrun(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_inventory v = {0};
+    const uint64_t far = 1000000;
+    three_batches(&r);
+    assert_int_equal(hx_rig_append(&r, 0, 1, far, 0, NULL, 0, NULL), 0);
+    for (uint64_t i = 1; i <= 2; i++) {
+        size_t n = hx_rig_run(&r, HX_MODEL_PG, 1, i == 1 ? 9 : far + 1, far + i, 1, 0);
+        assert_int_equal(hx_rig_append(&r, 0, 1, far, 0, r.frame, n, NULL), 0);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        hx_rig_step(&r, 500);
+    hx_rig_stop(&r, 0);
+    memset(frame_in_log(&r, 3) - 96, 0, 96);
+    memset(frame_in_log(&r, 4) - 96, 0, 96);
+    for (unsigned pass = 0; pass < 2; pass++) {
+        assert_int_equal(hx_rig_start(&r, 0), 0);
+        assert_int_equal(hx_rig_append(&r, 0, 1, far, 0, NULL, 0, NULL), 0);
+        assert_int_equal(hx_rig_fence(&r, 0, HX_MODEL_PG, 1, 1, &v), 0);
+        assert_int_equal(v.vdl_hint.v, far);
+        assert_int_equal(v.entry_count, 0);
+        assert_int_equal(v.unknown_count, 1);
+        assert_true(v.unknowns[0].from.v <= far + 1 && v.unknowns[0].to.v == far + 2);
+        hx_inventory_fini(&v);
+        hx_rig_stop(&r, 0);
+    }
+    hx_rig_fini(&r);
+}
+
+/* Promise: when nothing is left that tells where the damage ends, no VDL ends it, but the next epoch's history does;
+ * what has come since is held all the same, also when it was found again by a further restart.  Method: the end of the
+ * log cannot be read; records and VDLs far above; ADOPT of epoch 2. */
+static void damage_without_an_end_ends_with_the_epoch(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_inventory v = {0};
+    struct hx_history h = {0};
+    const uint64_t far = 1000000;
+    images_in_log(&r);
+    hx_mem_bad_sector(r.farm[0], 16, envelope_of(&r, 2) + 95);
+    assert_int_equal(hx_rig_start(&r, 0), 0);
+    size_t n = hx_rig_run(&r, HX_MODEL_PG, 1, 3, far + 1, 1, 0);
+    assert_int_equal(hx_rig_append(&r, 0, 1, far, 0, r.frame, n, NULL), 0);
+    for (unsigned pass = 0; pass < 2; pass++) {
+        assert_int_equal(hx_rig_append(&r, 0, 1, far, 0, NULL, 0, NULL), 0);
+        assert_int_equal(hx_rig_fence(&r, 0, HX_MODEL_PG, 1, 1, &v), 0);
+        assert_int_equal(v.entry_count, 1);
+        assert_int_equal(v.entries[0].lsn.v, far + 1);
+        assert_true(v.unknown_count >= 1 && v.unknowns[v.unknown_count - 1].to.v == UINT64_MAX);
+        hx_inventory_fini(&v);
+        hx_model_restart(&r);
+    }
+    struct hx_history_entry first = {HX_EPOCH(1), HX_LSN(0), HX_LSN(0), HX_RIG_LAL};
+    struct hx_history_entry second = {HX_EPOCH(2), HX_LSN(far + 1), HX_LSN(far + 9), HX_RIG_LAL};
+    assert_int_equal(hx_history_push(&h, first), 0);
+    assert_int_equal(hx_history_push(&h, second), 0);
+    assert_int_equal(hx_rig_fence(&r, 0, HX_MODEL_PG, 2, 1, NULL), 0);
+    assert_int_equal(hx_rig_adopt(&r, 0, HX_MODEL_PG, 2, &h, NULL, NULL), 0);
+    assert_int_equal(hx_rig_fence(&r, 0, HX_MODEL_PG, 2, 1, &v), 0);
+    for (unsigned i = 0; i < v.unknown_count; i++)
+        assert_true(v.unknowns[i].to.v <= far + 1);
+    hx_inventory_fini(&v);
+    hx_history_fini(&h);
+    hx_rig_fini(&r);
+}
+
 /* Promise: sidecars are a shortcut: without them, or with damaged ones, a restart gives the same segment. */
 static void sidecars_are_only_a_shortcut(void **state)
 {
@@ -575,6 +647,8 @@ int main(void)
         cmocka_unit_test(an_unreadable_sector_is_damage),
         cmocka_unit_test(an_unreadable_end_is_not_written_over),
         cmocka_unit_test(a_read_that_fails_once_costs_nothing),
+        cmocka_unit_test(damage_far_above_is_not_outrun),
+        cmocka_unit_test(damage_without_an_end_ends_with_the_epoch),
         cmocka_unit_test(sidecars_are_only_a_shortcut),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

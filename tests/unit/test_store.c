@@ -448,6 +448,7 @@ static void the_bytes_on_disk_are_the_documented_ones(void **state)
     const uint64_t want[] = {16, second, second, 0, 4, 6, 1, 3};
     for (unsigned i = 0; i < 8; i++)
         assert_int_equal(hx_get_u64(e + 24 + 8 * i), want[i]);
+    assert_int_equal(hx_get_u32(e + 88), 4); /* 3 - 0 + 1 */
     assert_int_equal(hx_get_u32(e + 92), hx_crc32c(0, e, 92));
     assert_memory_equal(e + 96, r.frame, n[1]); /* verbatim */
     while (!hx_mem_file(r.farm[0], &at, 16 | UINT64_C(1) << 32, &len)) {
