@@ -1,5 +1,5 @@
 /*
- * history.h - the epoch history: which (epoch, LSN) pairs exist (protocol.md section 1).
+ * history.h - the epoch history: which (epoch, LSN) pairs exist (doc/PROTOCOL.md).
  *
  * An entry (epoch, vdl, end, lal) says: this epoch was opened with the volume cut at vdl; its own
  * LSNs begin at end + 1; its writer may allocate up to max(VDL, end) + lal.  Ascending by epoch.  The

@@ -3,7 +3,7 @@
  *
  * Every request starts with a head (HX_MSG_HEAD bytes), every answer with HX_REPLY_HEAD bytes, both
  * versioned, length-prefixed and checksummed; little-endian.  The rules of who accepts what are
- * protocol.md's; the table of bodies is here and, byte by byte, in doc/PROTOCOL.md.
+ * doc/PROTOCOL.md's; the table of bodies is here and, byte by byte, in doc/PROTOCOL.md.
  *
  * Request head:                                  Reply head:
  *    0 u32 magic "HXQ1"                             0 u32 magic "HXP1"

@@ -9,7 +9,7 @@
  *     while (hx_node_next(...))  carry out: answers, requests to peers
  *
  * An answer that depends on durability comes out only after the flush that covers it returned 0 (N1).
- * Rule 0 of protocol.md, promise and effect in the same durable step, holds for each segment (N2).
+ * Rule 0 of doc/PROTOCOL.md, promise and effect in the same durable step, holds for each segment (N2).
  * An answer is given exactly once per request (N3).
  */
 #ifndef HEXAD_NODE_H

@@ -1,7 +1,7 @@
 /*
  * recovery.h - opening a volume (fence, inventory, decide, write back, adopt), making one, growing one.
  *
- * The steps and refusals are protocol.md's section 1, numbered there and cited in the code.  A recovery is
+ * The steps and refusals are doc/PROTOCOL.md's, numbered there and cited in the code.  A recovery is
  * one attempt with a fresh owner; when it is refused or meets a higher epoch it starts over by itself
  * with a higher one (hx_recovery_next_owner gives it randomness), backing off at random.
  * Pure; these parts may allocate in a step (they run once per opening): HX_E_NOMEM ends the attempt.

@@ -38,7 +38,7 @@
  *      ignored.
  *   S5 RUN gives an operation at most once for each time that it was parked.
  *
- * A crash of the client is hx_session_free: nothing here is stored, the log holds what it holds (protocol.md).
+ * A crash of the client is hx_session_free: nothing here is stored, the log holds what it holds (doc/PROTOCOL.md).
  * A late or repeated answer changes nothing.  Memory: that of the parts, bounded by the configuration.
  */
 #ifndef HEXAD_SESSION_H

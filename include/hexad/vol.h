@@ -21,7 +21,7 @@
  *      hx_vol_abandon.
  *   V3 after FENCED or CLOSED no parked operation is left: each came back through run.
  *
- * A crash leaves what the log holds (protocol.md); nothing here is stored.  Threads: one.
+ * A crash leaves what the log holds (doc/PROTOCOL.md); nothing here is stored.  Threads: one.
  */
 #ifndef HEXAD_VOL_H
 #define HEXAD_VOL_H

@@ -1,7 +1,7 @@
 /*
  * writer.h - the one writer of an open epoch: LSNs, frames, acknowledgements, VCL and VDL.
  *
- * Invariants (reliability.md I2, I5):
+ * Invariants (doc/PROTOCOL.md I2, I5):
  *   W1 allocated <= max(VDL, end of this epoch) + lal; at most window_bytes of frames are unreleased.
  *   W2 an acknowledgement is (member, SCL) under this epoch; PGCL = 4th largest; VCL = highest LSN below
  *      which every PG is complete; VDL = highest CPL <= VCL; all three only rise.

@@ -1,5 +1,5 @@
 /*
- * growth.c - one more protection group: place it, make it on six servers, publish it (reliability.md I9).
+ * growth.c - one more protection group: place it, make it on six servers, publish it (doc/PROTOCOL.md I9).
  *
  * Does not decide when (the volume client does, when pages run short) and tells the writer nothing: whoever
  * drives this gives the published geometry to hx_writer_add_pg.

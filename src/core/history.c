@@ -1,5 +1,5 @@
 /*
- * history.c - the epoch history and the validity of records under it (protocol.md section 1).
+ * history.c - the epoch history and the validity of records under it (doc/PROTOCOL.md).
  *
  * Invariants, kept by push and checked by decode:
  *   H1 epochs ascend strictly;

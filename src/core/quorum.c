@@ -1,5 +1,5 @@
 /*
- * quorum.c - counts over sets of members (hexad/quorum.h).  Pure; compared with a dumb twin over all
+ * quorum.c - counts over sets of members (hexad/quorum.h; I8).  Pure; compared with a dumb twin over all
  * 64 sets and all pairs in tests/unit/test_quorum.c.
  */
 #include "hexad/quorum.h"

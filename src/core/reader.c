@@ -4,9 +4,9 @@
  * Does not judge answers (reader_answer.c), holds no pages (the cache), builds none (the segments).
  *
  *   R1 one member is asked, as of R = min(VDL, PGCL) fixed in the request; it refuses when it has not got
- *      everything up to there, so whoever answers first is right, and answers need not be compared.
+ *      everything up to there, so whoever answers first is right, and answers need not be compared (I6).
  *   R2 a page is delivered once; what arrives for it later is ignored.
- *   R3 the read floor is never above the VDL at which a request under way was sent.
+ *   R3 the read floor is never above the VDL at which a request under way was sent (I10).
  *   R4 a member is asked once per round; between rounds there is a pause.  A read waits, it never guesses.
  *
  * That pages of one answer may be as of another R than those of the next does no harm: what is not in the cache has

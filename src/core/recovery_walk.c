@@ -7,9 +7,9 @@
  * Invariants:
  *   K1 above the start only H's top epoch has valid records, so an LSN names one record.
  *   K2 the walk ends only at an LSN that, in every PG, three hydrated answers exclude (rec_denied): with
- *      three of six outside no write quorum can have held it.
+ *      three of six outside no write quorum can have held it (I1, I11).
  *   K3 VDL' is the start or a CPL of the walk above it; the chain is exactly the records in (start, VDL'],
- *      and its links inside a PG name their predecessors.
+ *      and its links inside a PG name their predecessors (I7).
  * Does no requests; recovery.c asks those with damaged records again.  Run again after every answer while
  * it says HX_E_AGAIN; nothing is kept in between.  Memory: the union, 48 bytes an entry held.
  */

@@ -5,7 +5,7 @@
  * The protocol is in lookup.c and recovery.c; here is who is asked, when to give up, and what is said to people.
  * Giving up: a living writer (BUSY) unless takeover; nobody knows the volume (NO_VOLUME); certificates (TLS);
  * the bound soft_ms.  Otherwise it waits, and says for what.
- * A crash in the middle leaves an epoch that never opened: no trace (protocol.md).  Memory: what the parts own.
+ * A crash in the middle leaves an epoch that never opened: no trace (doc/PROTOCOL.md).  Memory: what the parts own.
  */
 #include "session_int.h"
 

@@ -2,7 +2,7 @@
  * ops_inode.c - requests about inodes: attributes, open and close, forget, fsync, statfs, space and holes.
  *
  * fsync of whatever (files, directories, read-only descriptors, data only or not) means the same: everything logged
- * when it arrived is durable (total order: reliability.md I7), so it is answered at VDL >= last LSN.
+ * when it arrived is durable (total order: doc/PROTOCOL.md I7), so it is answered at VDL >= last LSN.
  *
  * Opening counts nothing in the filesystem: the kernel keeps its lookup reference as long as anything is open, and
  * that keeps an unlinked inode alive.

@@ -1,5 +1,5 @@
 /*
- * faults.h - when which fault happens, within what is promised (reliability.md section 1).
+ * faults.h - when which fault happens, within what is promised (doc/TESTING.md).
  */
 #ifndef HX_SIM_FAULTS_H
 #define HX_SIM_FAULTS_H

@@ -3,9 +3,9 @@
  *
  * The one place where chain and index change.  It runs after the bytes are durable (log.c), or when a restart
  * reads them back (load.c), and both give the same state:
- *   A1 a record above the hint is held; it is indexed iff it is valid under the own history;
+ *   A1 a record above the hint is held; it is indexed iff it is valid under the own history (I4);
  *   A2 a record at or below the hint that is not valid is ignored for ever (the hint cannot be annulled);
- *   A3 the same (lsn, epoch) twice changes nothing, unless the first copy is known to be damaged.
+ *   A3 the same (lsn, epoch) twice changes nothing, unless the first copy is known to be damaged (I14).
  * Running out of memory here leaves chain and index behind the disk: the segment stops (its error is NOMEM)
  * and a restart reads everything again.
  */

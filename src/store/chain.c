@@ -11,7 +11,7 @@
  *   C1 held is ascending by (lsn, epoch), without doubles, and everything in it is above the hint.
  *   C2 spans are ascending and disjoint; none begins at or below the SCL (it would be part of it).
  *   C3 SCL = end of the chain from the anchor over the spans and the valid ones of held.
- *   C4 the SCL only sinks when the own history changes (hx_apply_history), never below the anchor.
+ *   C4 the SCL only sinks when the own history changes (hx_apply_history), never below the anchor (I5).
  *
  * A record r extends a chain that is complete to x iff prev(r) <= x < lsn(r): everything of the PG up to x is
  * there, and nothing lies between prev(r) and r.

@@ -2,7 +2,7 @@
  * fetch.c - FETCH: stored frames of records in (after, to], for a peer that lacks them or for a recovery.
  *
  *   F1 Frames go out in the order of their first LSN, so that whoever asks moves its SCL with every answer.
- *   F2 A frame goes out as it is stored when everything in it may be sent; else what may is framed anew.
+ *   F2 A frame goes out as it is stored when everything in it may be sent; else what may is framed anew (I4).
  *   F3 A frame that is damaged here is left out and remembered; the peer finds a hole and asks another one.
  * Positions come from the files' sidecars (the last one read is kept), so nothing is kept in memory per frame.
  * Records that were materialised or moved by compaction are not served: every member has them (README, "Space").

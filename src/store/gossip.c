@@ -9,7 +9,7 @@
  * page as the peer has it (READ at a point that cannot be annulled), stored as a local image.
  *   E1 One call of its own per segment at a time; E2 a FETCH's records count after the flush that makes them durable,
  *      and only if the own top is still the one under which they were asked for.
- *   E3 Gossip obeys the history, not the promise: a fenced laggard is filled, too.
+ *   E3 Gossip obeys the history, not the promise: a fenced laggard is filled, too (I15).
  * A peer that does not answer is left alone for a while that doubles, up to BACKOFF_MAX_MS.
  */
 #include "node_private.h"

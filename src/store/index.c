@@ -7,7 +7,7 @@
  *      records) and leaves the table with the last one.  A log file counts its frames the same way: a file that
  *      nobody points into is dead.
  *   X3 Only records that are valid under the own history are here (apply.c).
- *   X4 Pruning drops only what no read point at or above the floor needs, and raises s->oldest to the base
+ *   X4 Pruning (I10) drops only what no read point at or above the floor needs, and raises s->oldest to the base
  *      that it stopped at: a read below that is TOO_OLD.
  *
  * A page that was freed keeps its FREE record as a tombstone, for an older version may still lie in an older

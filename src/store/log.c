@@ -1,7 +1,7 @@
 /*
  * log.c - the log of a segment: batches in, one write and one flush out (bytes: doc/FORMAT.md).
  *
- *   L1 Nothing of a batch counts (chain, index, answers) before the flush that covers it has returned 0.
+ *   L1 Nothing of a batch counts (chain, index, answers) before the flush that covers it has returned 0 (I1).
  *   L2 Every entry says where it stands (file, offset, number in the file), which entry it follows (the crc
  *      of that one's envelope), and how much of its file was durable when it was written: so a restart can
  *      tell a torn end from damage, and stale bytes behind the end from entries.

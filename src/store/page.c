@@ -2,7 +2,7 @@
  * page.c - a page as of a read point, made from its newest base and the later patches.
  *
  *   P1 Every payload is compared with the sum taken when it was received; what does not match is never used:
- *      the page is CORRUPT, the record is remembered as unknown, and gossip fetches it again.
+ *      the page is CORRUPT, the record is remembered as unknown, and gossip fetches it again (I11).
  *   P2 While there is blind damage (struct hx_unknown), a page is CORRUPT unless its base is newer than it.
  * Refusals by read point (too old, lagging) are the caller's.  Memory: one array per segment, as long as the
  * longest chain read.

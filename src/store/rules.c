@@ -1,5 +1,5 @@
 /*
- * rules.c - who may do what to a segment: protocol.md section 1, one function for each row of its table.
+ * rules.c - who may do what to a segment: doc/PROTOCOL.md, one function for each row of its table.
  *
  *   Rule 0  A message of epoch e < promised is FENCED.  An accepted one raises the promise to e, in the same
  *           durable step as its effect.
@@ -7,7 +7,8 @@
  *   Q2 Nothing here writes: effects are durable, and may be answered, after hx_seg_flush returned 0.  The caller
  *      looks at the promise again before it answers: an epoch that was fenced meanwhile gets FENCED.
  *   Q3 On any error nothing has changed, but that an accepted epoch's promise may have been raised.
- * A duplicate of any message leaves the same state.  Late ones fall to Rule 0.
+ * A duplicate of any message leaves the same state (I14).  Late ones fall to Rule 0 (I2).
+ * I1 to I16: doc/PROTOCOL.md, "The invariants".
  */
 #include "store.h"
 

@@ -3,7 +3,7 @@
  *
  * What a message may do is in rules.c; this file only keeps the parts together.
  *   G1 After a failed flush nothing is acknowledged any more (poisoned) until the process has started again and
- *      read what is on the disk.
+ *      read what is on the disk (I12).
  *   G2 A flush makes the meta slots durable before the log: a record never outlives the promise or history
  *      under which it was taken.
  */

@@ -344,7 +344,7 @@ uint32_t hx_seg_file_bytes(const struct hx_seg *s);
 /* One durable step: meta first, then the log.  The error is kept in round_error, too. */
 int hx_seg_flush(struct hx_seg *s);
 
-/* ---- rules.c: the table of protocol.md, one function a row.  All are volatile until hx_seg_flush. ---- */
+/* ---- rules.c: the table of doc/PROTOCOL.md, one function a row.  All are volatile until hx_seg_flush. ---- */
 int hx_rules_format(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geometry *g,
                     struct hx_history *h, bool fresh);
 int hx_rules_fence(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *owner);

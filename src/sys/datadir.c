@@ -2,10 +2,10 @@
  * datadir.c - the directory of one segment server: lock and identity.
  *
  * Does not look into segments/ (farm.c).
- *   I1 The identity is written once, before the first segment, and never changed: an incarnation names this
+ *   T1 The identity is written once, before the first segment, and never changed: an incarnation names this
  *      directory's content for ever; an emptied directory gets another one, so it is another server.
- *   I2 Nobody writes below DATA but the holder of DATA/lock.
- *   I3 The names of DATA, identity and segments/ are durable when open returns, also when the process that made
+ *   T2 Nobody writes below DATA but the holder of DATA/lock.
+ *   T3 The names of DATA, identity and segments/ are durable when open returns, also when the process that made
  *      them was killed before it synced them.
  * identity, text, one "key value" a line:
  *     hexad-data 1
@@ -191,7 +191,7 @@ static int read_identity(struct hx_datadir *d, const char *server, const char *z
     return err;
 }
 
-/* I3.  The parent may be one that we may not sync: the content is safe then, its name may be lost. */
+/* T3.  The parent may be one that we may not sync: the content is safe then, its name may be lost. */
 static int sync_names(const struct hx_datadir *d, char why[HX_WHY_MAX])
 {
     int up = openat(d->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

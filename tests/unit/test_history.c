@@ -18,7 +18,7 @@ static void make(struct hx_history *h)
         assert_int_equal(hx_history_push(h, e[i]), 0);
 }
 
-/* The dumb twin: the definition in protocol.md, word for word. */
+/* The dumb twin: the definition in doc/PROTOCOL.md, word for word. */
 static bool twin_valid(const struct hx_history *h, uint64_t lsn, uint64_t epoch)
 {
     for (size_t i = 0; i < h->count; i++) {

@@ -2,7 +2,7 @@
  * test_recovery_random.c - many openings of one volume in random order: lost and late messages, dead servers,
  * openings that die, two at a time, writers that wake up later, damaged copies.  Fixed seeds.
  *
- * Oracle, after each opening and at each acknowledgement (reliability.md's I1 to I4):
+ * Oracle, after each opening and at each acknowledgement (doc/PROTOCOL.md's I1 to I4):
  *   O1 every LSN that any writer ever counted as durable is valid under the newest opened history, and not
  *      above its cut if it is of an older epoch;
  *   O2 the entries of opened epochs never change, and no LSN is allocated twice;
@@ -80,7 +80,7 @@ static struct rec *find(struct world *w, uint64_t lsn, uint64_t epoch)
     return NULL;
 }
 
-/* VCL and VDL from the SCLs that this writer was told, as design.md 4. */
+/* VCL and VDL from the SCLs that this writer was told, as doc/PROTOCOL.md step 9. */
 static void advance(struct world *w, struct writer *x)
 {
     uint64_t vdl = x->vdl;

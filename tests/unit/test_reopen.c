@@ -4,7 +4,7 @@
  * A life: a volume is created; then, six times, it is opened (by one client, or by one that dies and another,
  * while the former writer may still be at work) and written to, while servers lose power and come back, messages
  * are lost, late and out of order, and the volume grows.
- * Oracle, at each opening (reliability.md's I1 to I4, I6, I7):
+ * Oracle, at each opening (doc/PROTOCOL.md's I1 to I4, I6, I7):
  *   O1 every LSN that any writer ever gave as durable is in the volume;
  *   O2 opened epochs stay in the history as they were, LSNs are never allocated twice;
  *   O3 the log up to the cut is whole: each LSN once, ending with a transaction's last record, so the

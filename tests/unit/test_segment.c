@@ -1,5 +1,5 @@
 /*
- * test_segment.c - the table of messages of protocol.md, row by row, with each refusal.
+ * test_segment.c - the table of messages of doc/PROTOCOL.md, row by row, with each refusal.
  * Method: one server over a disk in memory; messages as bytes, so that decoding is part of what is tested.
  */
 #include <setjmp.h>

@@ -257,7 +257,7 @@ static void late_ack_of_an_old_epoch_is_ignored(void **state)
     rig_close(&old);
 }
 
-/* Promise (W3, protocol.md step 10): after one FENCED nothing goes out and nothing is acknowledged, for
+/* Promise (W3, doc/PROTOCOL.md step 10): after one FENCED nothing goes out and nothing is acknowledged, for
  * ever; not even answers that were given before the fence.  Three answers, the fenced one, then the three
  * others. */
 static void fenced_is_for_ever(void **state)
