@@ -129,6 +129,11 @@ int hx_volume_lookup(struct hx_node *n, const struct hx_req *r, const char *name
         if (s && !strcmp(s->meta.geometry.name, name))
             return answer_lookup(n, r, n->volumes[k], s);
     }
+    /* A segment that cannot be used may be of this volume: "no such volume" would be a guess, and ends an opening. */
+    for (size_t i = 0; i < n->seg_count; i++)
+        if (n->segs[i]->error &&
+            (!n->segs[i]->meta.geometry.name[0] || !strcmp(n->segs[i]->meta.geometry.name, name)))
+            return n->segs[i]->error;
     return HX_E_NO_VOLUME;
 }
 

@@ -177,6 +177,30 @@ static void a_failed_flush_poisons_until_restart(void **state)
 
 /* Promise: what a restart reports is durable, also when the process before it died between write and flush.
  * Method: a flush fails, so its batch is only in the system's memory; restart; then the power goes. */
+/* Promise: a server whose disk has failed never says that a volume does not exist: it cannot know, and the answer
+ * would end an opening that only has to wait.  A name that only a sound segment could have is still unknown. */
+static void a_failed_disk_is_no_proof_that_there_is_no_volume(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    uint8_t b[16];
+    hx_model_start(&r, 0);
+    struct hx_enc e = hx_enc_init(b, sizeof b);
+    hx_enc_str(&e, r.geometry.name);
+    struct hx_rig_ask q = {.type = HX_MSG_LOOKUP, .body = {b, e.len}};
+    assert_int_equal(hx_rig_call(&r, 0, &q, NULL), 0);
+    hx_mem_fail(r.farm[0], HX_MEM_FLUSH, 1, HX_E_IO, false);
+    size_t n = hx_rig_run(&r, HX_MODEL_PG, 1, 0, 1, 3, 0);
+    assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, n, NULL), HX_E_POISONED);
+    assert_int_equal(hx_rig_call(&r, 0, &q, NULL), HX_E_POISONED);
+    b[2] ^= 1;
+    assert_int_equal(hx_rig_call(&r, 0, &q, NULL), HX_E_NO_VOLUME);
+    b[2] ^= 1;
+    hx_model_restart(&r);
+    assert_int_equal(hx_rig_call(&r, 0, &q, NULL), 0);
+    hx_rig_fini(&r);
+}
+
 static void a_restart_flushes_what_it_found(void **state)
 {
     (void)state;
@@ -512,6 +536,7 @@ int main(void)
         cmocka_unit_test(power_loss_at_any_call_loses_nothing_acknowledged),
         cmocka_unit_test(promises_survive_power_loss),
         cmocka_unit_test(a_failed_flush_poisons_until_restart),
+        cmocka_unit_test(a_failed_disk_is_no_proof_that_there_is_no_volume),
         cmocka_unit_test(a_restart_flushes_what_it_found),
         cmocka_unit_test(a_restart_flushes_a_closed_file_too),
         cmocka_unit_test(a_failed_write_poisons_too),
