@@ -29,6 +29,7 @@ struct hx_sim_client {
     struct hx_work *work;       /* owned; from OPEN on */
     struct hx_rng rng;
     uint64_t frozen_until, timer_serial;
+    uint64_t pumps, dies_at, stops_at; /* counted in drains, so that it happens when much is under way; 0: never */
     bool pumping, dying;
 };
 
@@ -262,6 +263,33 @@ static void timer(struct hx_sim *s, void *ctx, uint64_t serial)
     pump(c);
 }
 
+/* How long this life may be, in drains: most deaths and stops should come while something is under way. */
+static void draw_fate(struct hx_sim_client *c)
+{
+    struct hx_sim *s = c->s;
+    struct hx_rng r = hx_rng_fork(s->opts.seed, "fate", (uint64_t)c->i << 32 | c->life);
+    bool dies = HX_OPT(s, client_crash_ppm) && hx_rng_below(&r, 3) == 0;
+    bool stops = HX_OPT(s, freeze_ppm) && hx_rng_below(&r, 3) == 0;
+    c->pumps = 0;
+    c->dies_at = dies ? hx_rng_below(&r, UINT64_C(8) << hx_rng_below(&r, 8)) + 1 : 0;
+    c->stops_at = stops ? hx_rng_below(&r, UINT64_C(8) << hx_rng_below(&r, 8)) + 1 : 0;
+}
+
+/* True: it is dead. */
+static bool meets_its_fate(struct hx_sim_client *c)
+{
+    struct hx_sim *s = c->s;
+    c->pumps++;
+    if (s->phase != HX_PHASE_SAFETY || hx_sim_over(s))
+        return false;
+    if (c->pumps == c->stops_at)
+        hx_sim_client_freeze(s, c->i, s->now_us + hx_rng_range(&c->rng, 1000, 10000000));
+    if (c->pumps != c->dies_at)
+        return false;
+    hx_sim_client_crash(s, c->i);
+    return true;
+}
+
 /* As src/vol's: until nothing is left to do, then a timer. */
 static void pump(struct hx_sim_client *c)
 {
@@ -277,6 +305,8 @@ static void pump(struct hx_sim_client *c)
     drain(c);
     tell_oracle(c);
     c->pumping = false;
+    if (meets_its_fate(c))
+        return;
     uint64_t due = s->now_us + (ms ? ms : 1) * 1000;
     hx_sim_at(s, due < next ? due : next, timer, c, ++c->timer_serial);
 }
@@ -304,6 +334,7 @@ void hx_sim_client_start(struct hx_sim *s, uint32_t i, bool takeover)
     c->rng = hx_rng_fork(s->opts.seed, "client", (uint64_t)i << 32 | c->life);
     c->frozen_until = 0;
     c->dying = false;
+    draw_fate(c);
     struct hx_session_cfg cfg = {.name = HX_SIM_VOLUME,
                                  .servers = s->servers_of.servers,
                                  .server_count = s->server_count,

@@ -111,6 +111,8 @@ static inline uint64_t word(uint64_t tag, uint64_t number)
 {
     if (tag & HX_TAG_FLAT)
         return (tag & 0xff) * UINT64_C(0x0101010101010101);
+    if (tag & 3)
+        number >>= 5; /* runs of 256 bytes: most tags are cheap to compress, as most data is */
     uint64_t w = (tag * UINT64_C(0x9e3779b97f4a7c15) ^ number) * UINT64_C(0xbf58476d1ce4e5b9);
     return w ^ w >> 29;
 }

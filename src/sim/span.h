@@ -26,7 +26,7 @@ void hx_spans_set(struct hx_spans *s, uint64_t from, uint64_t to, uint64_t tag);
 /* The tag at X; *ret_end: where that ends (UINT64_MAX: nothing follows). */
 uint64_t hx_spans_at(const struct hx_spans *s, uint64_t x, uint64_t *ret_end);
 
-/* Bytes for a tag: all different, or (HX_TAG_FLAT) all the same, zeros too. */
+/* Bytes for a tag: of every fourth all different, of others in runs, of HX_TAG_FLAT all the same, zeros too. */
 #define HX_TAG_FLAT (UINT64_C(1) << 63)
 void hx_pattern_fill(uint64_t tag, uint64_t off, uint8_t *buf, size_t len);
 /* LEN, or the first byte that is not what TAG says; tag 0: zeros. */

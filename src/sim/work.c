@@ -81,6 +81,23 @@ static bool takes_hold(enum hx_act_kind kind)
            kind == HX_ACT_LINK;
 }
 
+/*
+ * Programs are busy together and idle together: in a burst there is much under way that faults can hit, and between two
+ * bursts there is time for what faults bring about.  On average an operation takes its program think_us.
+ */
+static void pause(struct hx_prog *p)
+{
+    struct hx_work *w = p->w;
+    uint64_t think = HX_OPT(w->s, think_us);
+    if (w->burst == 0) {
+        w->burst = UINT64_C(4) << hx_rng_below(&w->rng, 6);
+        w->calm_until_us = w->s->now_us + hx_rng_below(&w->rng, 2 * think * w->burst / w->count + 1);
+    }
+    w->burst--;
+    uint64_t from = w->calm_until_us > w->s->now_us ? w->calm_until_us : w->s->now_us;
+    p->next_us = from + hx_rng_below(&p->rng, think / 16 + 1);
+}
+
 static void mount_answered(struct hx_work *w, int rc)
 {
     w->mounted = rc == 0;
@@ -109,8 +126,7 @@ static void answered(struct hx_prog *p, int rc)
         p->got = p->attr.ino;
     give_back(w, p->act.ino, hx_tree_unpin(w->tree, p->act.ino));
     give_back(w, p->act.ino2, hx_tree_unpin(w->tree, p->act.ino2));
-    uint64_t think = HX_OPT(w->s, think_us);
-    p->next_us = w->s->now_us + hx_rng_below(&p->rng, 2 * think + 1);
+    pause(p);
     if (p->kind == HX_PROG_MOUNT)
         mount_answered(w, rc);
     if (p->kind == HX_PROG_WALKER && rc) { /* the mount ends: the next one is compared */
