@@ -27,7 +27,8 @@ struct hx_sim_packet {
     struct hx_sim_packet *next, *prev; /* in its bucket, while open */
     uint64_t call;
     struct hx_sim_host from;
-    uint32_t to, refs, from_life, served_life; /* served: life of the server that has processed a copy of it */
+    uint32_t to, refs, from_life, served_life; /* served: life of the server that has answered a copy of it */
+    uint64_t served_changes; /* what the server had changed by then */
     bool open;
     size_t len;
     uint8_t bytes[];
@@ -379,11 +380,15 @@ struct hx_sim_host hx_sim_packet_from(const struct hx_sim_packet *p)
     return p->from;
 }
 
-bool hx_sim_packet_again(struct hx_sim_packet *p, uint32_t life)
+void hx_sim_packet_served(struct hx_sim_packet *p, uint32_t life, uint64_t changes)
 {
-    bool again = p->served_life == life;
     p->served_life = life;
-    return again;
+    p->served_changes = changes;
+}
+
+bool hx_sim_packet_again(const struct hx_sim_packet *p, uint32_t life, uint64_t changes)
+{
+    return p->served_life == life && p->served_changes == changes;
 }
 
 uint64_t hx_sim_net_conn(struct hx_sim_host from, uint32_t life)
