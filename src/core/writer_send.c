@@ -289,7 +289,9 @@ static int next_control(struct hx_writer *w, struct hx_writer_server *s, struct 
 /*
  * With each announcement to a server that has nothing under way: frames above the VDL that it was given and does
  * not count are given again, and one PG of which it seems to lack records is asked how far it is (gossip may
- * have filled it): the answer to ADOPT says so, and the same history again changes nothing.
+ * have filled it): the answer to ADOPT says so, and the same history again changes nothing.  So is one that has not
+ * been told this epoch's history yet: a PG in which nobody writes or reads must know it, too, or else a member that
+ * has missed an epoch stays behind for ever (its peers, fenced, have no history that it may take from them).
  */
 static void upkeep(struct hx_writer *w, struct hx_writer_server *s)
 {
@@ -303,7 +305,9 @@ static void upkeep(struct hx_writer *w, struct hx_writer_server *s)
     for (uint32_t i = 0; i < w->pg_count && i < HX_WRITER_PROBE_SCAN; i++) {
         uint32_t pg = s->probe_pg++ % w->pg_count;
         int slot = hx_writer_slot(w, pg, s->index);
-        if (slot < 0 || w->pg[pg].scl[slot].v >= w->pg[pg].pgcl.v)
+        if (slot < 0)
+            continue;
+        if (w->pg[pg].scl[slot].v >= w->pg[pg].pgcl.v && w->pg[pg].seat[slot].state != HX_SEAT_ASK)
             continue;
         hx_writer_member_lacks(w, pg, (unsigned)slot, HX_E_NEED_HISTORY);
         return;

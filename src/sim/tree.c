@@ -56,17 +56,17 @@ void hx_symlink_text(uint64_t tag, size_t len, char *text)
 }
 
 /* ---- nodes ---- */
-struct hx_node *hx_tree_node(const struct hx_tree *t, uint64_t ino)
+struct hx_tree_inode *hx_tree_node(const struct hx_tree *t, uint64_t ino)
 {
-    struct hx_node *n = t->bucket_count ? t->buckets[mix(ino) & (t->bucket_count - 1)] : NULL;
+    struct hx_tree_inode *n = t->bucket_count ? t->buckets[mix(ino) & (t->bucket_count - 1)] : NULL;
     while (n && n->a.ino != ino)
         n = n->next;
     return n;
 }
 
-static void link_node(struct hx_tree *t, struct hx_node *n)
+static void link_node(struct hx_tree *t, struct hx_tree_inode *n)
 {
-    struct hx_node **b = &t->buckets[mix(n->a.ino) & (t->bucket_count - 1)];
+    struct hx_tree_inode **b = &t->buckets[mix(n->a.ino) & (t->bucket_count - 1)];
     n->next = *b;
     *b = n;
 }
@@ -75,19 +75,19 @@ static void more_buckets(struct hx_tree *t)
 {
     free(t->buckets);
     t->bucket_count = t->bucket_count ? 2 * t->bucket_count : 64;
-    t->buckets = calloc(t->bucket_count, sizeof(struct hx_node *));
+    t->buckets = calloc(t->bucket_count, sizeof(struct hx_tree_inode *));
     hx_assert(t->buckets);
     for (size_t i = 0; i < t->count; i++)
         link_node(t, t->all[i]);
 }
 
-struct hx_node *hx_tree_add_node(struct hx_tree *t, const struct hx_fs_attr *a)
+struct hx_tree_inode *hx_tree_add_node(struct hx_tree *t, const struct hx_fs_attr *a)
 {
-    struct hx_node *n = calloc(1, sizeof *n);
+    struct hx_tree_inode *n = calloc(1, sizeof *n);
     hx_assert(n);
     if (t->count == t->cap) {
         t->cap = t->cap ? 2 * t->cap : 64;
-        t->all = realloc(t->all, t->cap * sizeof(struct hx_node *));
+        t->all = realloc(t->all, t->cap * sizeof(struct hx_tree_inode *));
         hx_assert(t->all);
     }
     if (t->count >= t->bucket_count)
@@ -101,7 +101,7 @@ struct hx_node *hx_tree_add_node(struct hx_tree *t, const struct hx_fs_attr *a)
     return n;
 }
 
-static void free_node(struct hx_node *n)
+static void free_node(struct hx_tree_inode *n)
 {
     hx_spans_fini(&n->data);
     hx_spans_fini(&n->pages);
@@ -109,11 +109,11 @@ static void free_node(struct hx_node *n)
 }
 
 /* A node without link, holder and operation goes. */
-void hx_tree_settle(struct hx_tree *t, struct hx_node *n)
+void hx_tree_settle(struct hx_tree *t, struct hx_tree_inode *n)
 {
     if (t->keep || n->a.nlink > 0 || n->held > 0 || n->owed > 0 || n->pins > 0)
         return;
-    struct hx_node **b = &t->buckets[mix(n->a.ino) & (t->bucket_count - 1)];
+    struct hx_tree_inode **b = &t->buckets[mix(n->a.ino) & (t->bucket_count - 1)];
     while (*b != n)
         b = &(*b)->next;
     *b = n->next;
@@ -125,13 +125,13 @@ void hx_tree_settle(struct hx_tree *t, struct hx_node *n)
 
 void hx_tree_hold(struct hx_tree *t, uint64_t ino)
 {
-    struct hx_node *n = hx_tree_node(t, ino);
+    struct hx_tree_inode *n = hx_tree_node(t, ino);
     if (n)
         n->held++;
 }
 
 /* What is owed when no operation is under way. */
-static uint64_t pay(struct hx_tree *t, struct hx_node *n)
+static uint64_t pay(struct hx_tree *t, struct hx_tree_inode *n)
 {
     if (n->pins > 0)
         return 0;
@@ -143,7 +143,7 @@ static uint64_t pay(struct hx_tree *t, struct hx_node *n)
 
 uint64_t hx_tree_let_go(struct hx_tree *t, uint64_t ino)
 {
-    struct hx_node *n = hx_tree_node(t, ino);
+    struct hx_tree_inode *n = hx_tree_node(t, ino);
     if (!n || n->held == 0)
         return 0;
     n->held--;
@@ -153,14 +153,14 @@ uint64_t hx_tree_let_go(struct hx_tree *t, uint64_t ino)
 
 void hx_tree_pin(struct hx_tree *t, uint64_t ino)
 {
-    struct hx_node *n = hx_tree_node(t, ino);
+    struct hx_tree_inode *n = hx_tree_node(t, ino);
     if (n)
         n->pins++;
 }
 
 uint64_t hx_tree_unpin(struct hx_tree *t, uint64_t ino)
 {
-    struct hx_node *n = hx_tree_node(t, ino);
+    struct hx_tree_inode *n = hx_tree_node(t, ino);
     if (!n || n->pins == 0)
         return 0;
     n->pins--;
@@ -172,7 +172,7 @@ void hx_tree_forget_all(struct hx_tree *t)
     bool keep = t->keep;
     t->keep = false;
     for (size_t i = t->count; i-- > 0;) {
-        struct hx_node *n = t->all[i];
+        struct hx_tree_inode *n = t->all[i];
         n->held = n->owed = 0;
         n->pins = 0;
         hx_tree_settle(t, n);
@@ -194,7 +194,7 @@ struct hx_entry *hx_tree_entry(const struct hx_tree *t, uint64_t dir, uint32_t n
     return i ? &t->entries[i - 1] : NULL;
 }
 
-struct hx_entry *hx_tree_first(const struct hx_tree *t, const struct hx_node *dir)
+struct hx_entry *hx_tree_first(const struct hx_tree *t, const struct hx_tree_inode *dir)
 {
     return dir->first ? &t->entries[dir->first - 1] : NULL;
 }
@@ -222,7 +222,7 @@ static void more_entries(struct hx_tree *t)
     }
 }
 
-void hx_tree_add_entry(struct hx_tree *t, struct hx_node *dir, uint32_t name, uint64_t ino)
+void hx_tree_add_entry(struct hx_tree *t, struct hx_tree_inode *dir, uint32_t name, uint64_t ino)
 {
     uint32_t i = t->free_entry;
     if (i) {
@@ -242,7 +242,7 @@ void hx_tree_add_entry(struct hx_tree *t, struct hx_node *dir, uint32_t name, ui
     dir->first = i;
 }
 
-void hx_tree_drop_entry(struct hx_tree *t, struct hx_node *dir, struct hx_entry *e)
+void hx_tree_drop_entry(struct hx_tree *t, struct hx_tree_inode *dir, struct hx_entry *e)
 {
     uint32_t i = (uint32_t)(e - t->entries) + 1, *b = entry_bucket(t, e->dir, e->name);
     while (*b != i)
@@ -261,7 +261,7 @@ void hx_tree_drop_entry(struct hx_tree *t, struct hx_node *dir, struct hx_entry 
 bool hx_tree_is_below(const struct hx_tree *t, uint64_t dir, uint64_t ino)
 {
     while (dir != ino && dir != HX_FS_ROOT) {
-        const struct hx_node *n = hx_tree_node(t, dir);
+        const struct hx_tree_inode *n = hx_tree_node(t, dir);
         hx_assert(n);
         dir = n->parent;
     }
@@ -294,8 +294,8 @@ struct hx_tree *hx_tree_clone(const struct hx_tree *t)
     struct hx_tree *c = hx_tree_new();
     c->formatted = t->formatted;
     for (size_t i = 0; i < t->count; i++) {
-        const struct hx_node *from = t->all[i];
-        struct hx_node *n = hx_tree_add_node(c, &from->a), links = *n;
+        const struct hx_tree_inode *from = t->all[i];
+        struct hx_tree_inode *n = hx_tree_add_node(c, &from->a), links = *n;
         *n = *from;
         n->next = links.next;
         n->place = links.place;

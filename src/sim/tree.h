@@ -50,8 +50,8 @@ struct hx_act {
     uint64_t done, done_to; /* FALLOC: this part is [done, done_to) of len */
 };
 
-struct hx_node {
-    struct hx_node *next;   /* of its bucket */
+struct hx_tree_inode {
+    struct hx_tree_inode *next;   /* of its bucket */
     size_t place;           /* in all */
     struct hx_fs_attr a;    /* what getattr must say */
     struct hx_spans data;   /* bytes to tags */
@@ -71,7 +71,7 @@ struct hx_entry {
 struct hx_tree {
     bool formatted;
     bool keep;               /* nodes without a link stay until hx_tree_forget_all: later acts may be about them */
-    struct hx_node **all, **buckets; /* owned */
+    struct hx_tree_inode **all, **buckets; /* owned */
     size_t count, cap, bucket_count;
     struct hx_entry *entries; /* owned */
     uint32_t *entry_buckets;
@@ -85,9 +85,9 @@ struct hx_tree *hx_tree_clone(const struct hx_tree *t);
 /* Nobody holds anything: what has no link goes. */
 void hx_tree_forget_all(struct hx_tree *t);
 
-struct hx_node *hx_tree_node(const struct hx_tree *t, uint64_t ino); /* NULL: none */
+struct hx_tree_inode *hx_tree_node(const struct hx_tree *t, uint64_t ino); /* NULL: none */
 struct hx_entry *hx_tree_entry(const struct hx_tree *t, uint64_t dir, uint32_t name); /* NULL: none */
-struct hx_entry *hx_tree_first(const struct hx_tree *t, const struct hx_node *dir);
+struct hx_entry *hx_tree_first(const struct hx_tree *t, const struct hx_tree_inode *dir);
 struct hx_entry *hx_tree_next(const struct hx_tree *t, const struct hx_entry *e);
 /* Lookup counts of the mount: MORE; gives back how many may be told to the filesystem now. */
 void hx_tree_hold(struct hx_tree *t, uint64_t ino);
@@ -100,9 +100,9 @@ int hx_tree_predict(const struct hx_tree *t, const struct hx_act *a);
 /* Of a call that was predicted to give 0, and did. */
 void hx_tree_apply(struct hx_tree *t, const struct hx_act *a);
 /* What SEEK must give; HX_E_EOF. */
-int hx_tree_seek(const struct hx_node *n, uint64_t off, bool data, uint64_t *ret_off);
+int hx_tree_seek(const struct hx_tree_inode *n, uint64_t off, bool data, uint64_t *ret_off);
 /* NULL, or the word for what differs. */
-const char *hx_tree_differs(const struct hx_node *n, const struct hx_fs_attr *a, bool blocks);
+const char *hx_tree_differs(const struct hx_tree_inode *n, const struct hx_fs_attr *a, bool blocks);
 /* Does DIR lie at or below INO? */
 bool hx_tree_is_below(const struct hx_tree *t, uint64_t dir, uint64_t ino);
 

@@ -15,9 +15,9 @@
 #define STEP_PAGES 64u /* a cut of fewer pages frees them at once: then blocks are exact */
 
 /* ---- what must be answered ---- */
-static int file_of(const struct hx_tree *t, uint64_t ino, const struct hx_node **ret)
+static int file_of(const struct hx_tree *t, uint64_t ino, const struct hx_tree_inode **ret)
 {
-    const struct hx_node *n = *ret = hx_tree_node(t, ino);
+    const struct hx_tree_inode *n = *ret = hx_tree_node(t, ino);
     if (!n)
         return HX_E_STALE;
     return S_ISREG(n->a.mode) ? 0 : S_ISDIR(n->a.mode) ? HX_E_ISDIR : HX_E_INVAL;
@@ -25,13 +25,13 @@ static int file_of(const struct hx_tree *t, uint64_t ino, const struct hx_node *
 
 static int dir_of(const struct hx_tree *t, uint64_t ino)
 {
-    const struct hx_node *n = hx_tree_node(t, ino);
+    const struct hx_tree_inode *n = hx_tree_node(t, ino);
     if (!n)
         return HX_E_STALE;
     return !S_ISDIR(n->a.mode) ? HX_E_NOTDIR : n->a.nlink == 0 ? HX_E_NOENT : 0;
 }
 
-static int find(const struct hx_tree *t, uint64_t dir, uint32_t name, const struct hx_node **ret)
+static int find(const struct hx_tree *t, uint64_t dir, uint32_t name, const struct hx_tree_inode **ret)
 {
     *ret = NULL;
     if (name == HX_NAME_TOO_LONG)
@@ -46,14 +46,14 @@ static int find(const struct hx_tree *t, uint64_t dir, uint32_t name, const stru
 
 static int vacant(const struct hx_tree *t, uint64_t dir, uint32_t name)
 {
-    const struct hx_node *n;
+    const struct hx_tree_inode *n;
     int rc = find(t, dir, name, &n);
     return rc == 0 ? HX_E_EXIST : rc == HX_E_NOENT && dir_of(t, dir) == 0 ? 0 : rc;
 }
 
 static int predict_link(const struct hx_tree *t, const struct hx_act *a)
 {
-    const struct hx_node *n = hx_tree_node(t, a->ino);
+    const struct hx_tree_inode *n = hx_tree_node(t, a->ino);
     int rc = vacant(t, a->ino2, a->name);
     if (rc)
         return rc;
@@ -62,7 +62,7 @@ static int predict_link(const struct hx_tree *t, const struct hx_act *a)
 
 static int predict_remove(const struct hx_tree *t, const struct hx_act *a)
 {
-    const struct hx_node *n;
+    const struct hx_tree_inode *n;
     int rc = find(t, a->ino, a->name, &n);
     if (rc)
         return rc;
@@ -73,7 +73,7 @@ static int predict_remove(const struct hx_tree *t, const struct hx_act *a)
 
 static int predict_rename(const struct hx_tree *t, const struct hx_act *a)
 {
-    const struct hx_node *from, *to;
+    const struct hx_tree_inode *from, *to;
     bool swap = a->mask & HX_FS_RENAME_EXCHANGE;
     if (a->mask & ~(HX_FS_RENAME_NOREPLACE | HX_FS_RENAME_EXCHANGE) || (swap && a->mask & HX_FS_RENAME_NOREPLACE))
         return HX_E_INVAL;
@@ -106,7 +106,7 @@ static int predict_rename(const struct hx_tree *t, const struct hx_act *a)
 
 static int predict_setattr(const struct hx_tree *t, const struct hx_act *a)
 {
-    const struct hx_node *n = hx_tree_node(t, a->ino);
+    const struct hx_tree_inode *n = hx_tree_node(t, a->ino);
     if (!n)
         return HX_E_STALE;
     if (!(a->mask & HX_FS_SET_SIZE))
@@ -117,7 +117,7 @@ static int predict_setattr(const struct hx_tree *t, const struct hx_act *a)
 
 static int predict_data(const struct hx_tree *t, const struct hx_act *a)
 {
-    const struct hx_node *n;
+    const struct hx_tree_inode *n;
     uint64_t at;
     bool punch = a->mask & HX_FS_FALLOC_PUNCH;
     if (a->kind == HX_ACT_FALLOC && a->mask & ~(HX_FS_FALLOC_KEEP_SIZE | HX_FS_FALLOC_PUNCH))
@@ -135,7 +135,7 @@ static int predict_data(const struct hx_tree *t, const struct hx_act *a)
 
 int hx_tree_predict(const struct hx_tree *t, const struct hx_act *a)
 {
-    const struct hx_node *n;
+    const struct hx_tree_inode *n;
     switch (a->kind) {
     case HX_ACT_LOOKUP:
         return find(t, a->ino, a->name, &n);
@@ -175,7 +175,7 @@ int hx_tree_predict(const struct hx_tree *t, const struct hx_act *a)
     }
 }
 
-int hx_tree_seek(const struct hx_node *n, uint64_t off, bool data, uint64_t *ret_off)
+int hx_tree_seek(const struct hx_tree_inode *n, uint64_t off, bool data, uint64_t *ret_off)
 {
     while (off < n->a.size) {
         uint64_t end;
@@ -195,7 +195,7 @@ int hx_tree_seek(const struct hx_node *n, uint64_t off, bool data, uint64_t *ret
 }
 
 /* ---- what it does ---- */
-static void set_pages(struct hx_tree *t, struct hx_node *n, uint64_t from, uint64_t to, uint64_t tag)
+static void set_pages(struct hx_tree *t, struct hx_tree_inode *n, uint64_t from, uint64_t to, uint64_t tag)
 {
     t->data_pages -= n->pages.total;
     hx_spans_set(&n->pages, from, to, tag);
@@ -203,14 +203,15 @@ static void set_pages(struct hx_tree *t, struct hx_node *n, uint64_t from, uint6
     n->a.blocks = n->pages.total * (HX_PAGE_SIZE / 512);
 }
 
-static void changed(struct hx_node *n, const struct hx_act *a, bool content)
+static void changed(struct hx_tree_inode *n, const struct hx_act *a, bool content)
 {
     n->a.ctime = a->who.now;
     if (content)
         n->a.mtime = a->who.now;
 }
 
-static void set_entry(struct hx_tree *t, struct hx_node *dir, uint32_t name, struct hx_node *n, const struct hx_act *a)
+static void set_entry(struct hx_tree *t, struct hx_tree_inode *dir, uint32_t name, struct hx_tree_inode *n,
+                      const struct hx_act *a)
 {
     struct hx_entry *e = hx_tree_entry(t, dir->a.ino, name);
     if (e && n)
@@ -226,7 +227,7 @@ static void set_entry(struct hx_tree *t, struct hx_node *dir, uint32_t name, str
     changed(dir, a, true);
 }
 
-static void lose_link(struct hx_node *n, struct hx_node *dir, const struct hx_act *a)
+static void lose_link(struct hx_tree_inode *n, struct hx_tree_inode *dir, const struct hx_act *a)
 {
     changed(n, a, false);
     if (S_ISDIR(n->a.mode)) {
@@ -239,7 +240,7 @@ static void lose_link(struct hx_node *n, struct hx_node *dir, const struct hx_ac
 
 static void apply_make(struct hx_tree *t, const struct hx_act *a)
 {
-    struct hx_node *d = hx_tree_node(t, a->ino);
+    struct hx_tree_inode *d = hx_tree_node(t, a->ino);
     struct hx_fs_attr in = {.ino = a->made, .generation = 1, .nlink = 1, .uid = a->who.uid};
     in.gid = d->a.mode & S_ISGID ? d->a.gid : a->who.gid;
     in.atime = in.mtime = in.ctime = a->who.now;
@@ -254,17 +255,17 @@ static void apply_make(struct hx_tree *t, const struct hx_act *a)
         in.mode = a->mode & (S_IFMT | 07777);
         in.rdev = S_ISCHR(in.mode) || S_ISBLK(in.mode) ? a->rdev : 0;
     }
-    struct hx_node *n = hx_tree_add_node(t, &in);
+    struct hx_tree_inode *n = hx_tree_add_node(t, &in);
     n->text = a->tag;
     set_entry(t, d, a->name, n, a);
 }
 
 static void apply_rename(struct hx_tree *t, const struct hx_act *a)
 {
-    struct hx_node *d = hx_tree_node(t, a->ino), *e = hx_tree_node(t, a->ino2);
+    struct hx_tree_inode *d = hx_tree_node(t, a->ino), *e = hx_tree_node(t, a->ino2);
     struct hx_entry *to_entry = hx_tree_entry(t, a->ino2, a->name2);
-    struct hx_node *from = hx_tree_node(t, hx_tree_entry(t, a->ino, a->name)->ino);
-    struct hx_node *to = to_entry ? hx_tree_node(t, to_entry->ino) : NULL;
+    struct hx_tree_inode *from = hx_tree_node(t, hx_tree_entry(t, a->ino, a->name)->ino);
+    struct hx_tree_inode *to = to_entry ? hx_tree_node(t, to_entry->ino) : NULL;
     bool swap = a->mask & HX_FS_RENAME_EXCHANGE;
     if (from == to)
         return;
@@ -285,13 +286,13 @@ static void apply_rename(struct hx_tree *t, const struct hx_act *a)
 
 static void apply_remove(struct hx_tree *t, const struct hx_act *a)
 {
-    struct hx_node *d = hx_tree_node(t, a->ino), *n = hx_tree_node(t, hx_tree_entry(t, a->ino, a->name)->ino);
+    struct hx_tree_inode *d = hx_tree_node(t, a->ino), *n = hx_tree_node(t, hx_tree_entry(t, a->ino, a->name)->ino);
     lose_link(n, d, a);
     set_entry(t, d, a->name, NULL, a);
     hx_tree_settle(t, n);
 }
 
-static void apply_size(struct hx_tree *t, struct hx_node *n, uint64_t size)
+static void apply_size(struct hx_tree *t, struct hx_tree_inode *n, uint64_t size)
 {
     if (size < n->a.size) {
         uint64_t cut = (size + HX_PAGE_SIZE - 1) >> HX_PAGE_SHIFT, before = n->pages.total;
@@ -304,7 +305,7 @@ static void apply_size(struct hx_tree *t, struct hx_node *n, uint64_t size)
 
 static void apply_setattr(struct hx_tree *t, const struct hx_act *a)
 {
-    struct hx_node *n = hx_tree_node(t, a->ino);
+    struct hx_tree_inode *n = hx_tree_node(t, a->ino);
     if (a->mask & HX_FS_SET_MODE)
         n->a.mode = (n->a.mode & S_IFMT) | (a->mode & 07777);
     if (a->mask & HX_FS_SET_UID)
@@ -322,7 +323,7 @@ static void apply_setattr(struct hx_tree *t, const struct hx_act *a)
 
 static void apply_write(struct hx_tree *t, const struct hx_act *a)
 {
-    struct hx_node *n = hx_tree_node(t, a->ino);
+    struct hx_tree_inode *n = hx_tree_node(t, a->ino);
     uint64_t off = a->append ? n->a.size : a->off, end = off + a->len;
     if (a->len == 0)
         return;
@@ -340,7 +341,7 @@ static void apply_write(struct hx_tree *t, const struct hx_act *a)
 
 static void apply_falloc(struct hx_tree *t, const struct hx_act *a)
 {
-    struct hx_node *n = hx_tree_node(t, a->ino);
+    struct hx_tree_inode *n = hx_tree_node(t, a->ino);
     uint64_t from = a->off + a->done, to = a->off + a->done_to, end = a->off + a->len;
     changed(n, a, true);
     if (a->mask & HX_FS_FALLOC_PUNCH) {
@@ -365,7 +366,7 @@ static void apply_format(struct hx_tree *t, const struct hx_act *a)
 
 void hx_tree_apply(struct hx_tree *t, const struct hx_act *a)
 {
-    struct hx_node *n;
+    struct hx_tree_inode *n;
     t->changes++;
     switch (a->kind) {
     case HX_ACT_FORMAT:
@@ -412,7 +413,7 @@ static bool same_time(struct hx_fs_time a, struct hx_fs_time b)
     return a.s == b.s && a.ns == b.ns;
 }
 
-const char *hx_tree_differs(const struct hx_node *n, const struct hx_fs_attr *a, bool blocks)
+const char *hx_tree_differs(const struct hx_tree_inode *n, const struct hx_fs_attr *a, bool blocks)
 {
     const struct hx_fs_attr *m = &n->a;
     if (a->ino != m->ino || a->generation != m->generation)

@@ -6,9 +6,9 @@
 
 #include "tree.h"
 
-struct hx_node *hx_tree_add_node(struct hx_tree *t, const struct hx_fs_attr *a);
-void hx_tree_add_entry(struct hx_tree *t, struct hx_node *dir, uint32_t name, uint64_t ino);
-void hx_tree_drop_entry(struct hx_tree *t, struct hx_node *dir, struct hx_entry *e);
-void hx_tree_settle(struct hx_tree *t, struct hx_node *n); /* goes when it has no link, holder and operation */
+struct hx_tree_inode *hx_tree_add_node(struct hx_tree *t, const struct hx_fs_attr *a);
+void hx_tree_add_entry(struct hx_tree *t, struct hx_tree_inode *dir, uint32_t name, uint64_t ino);
+void hx_tree_drop_entry(struct hx_tree *t, struct hx_tree_inode *dir, struct hx_entry *e);
+void hx_tree_settle(struct hx_tree *t, struct hx_tree_inode *n); /* goes when it has no link, holder and operation */
 
 #endif

@@ -26,7 +26,7 @@ static void restart(struct hx_prog *p)
 
 static uint64_t size_of(const struct hx_prog *p, uint64_t ino)
 {
-    const struct hx_node *n = hx_tree_node(p->w->tree, ino);
+    const struct hx_tree_inode *n = hx_tree_node(p->w->tree, ino);
     return n ? n->a.size : 0;
 }
 

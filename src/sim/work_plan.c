@@ -46,7 +46,7 @@ void hx_plan_fsync(struct hx_prog *p)
 void hx_plan_write(struct hx_prog *p, uint64_t ino, uint64_t off, uint64_t len)
 {
     struct hx_work *w = p->w;
-    const struct hx_node *n = hx_tree_node(w->tree, ino);
+    const struct hx_tree_inode *n = hx_tree_node(w->tree, ino);
     uint64_t pages = len / HX_PAGE_SIZE + 2;
     if (n && (n->pages.total + pages > w->file_pages_max || w->tree->data_pages + pages > w->pages_max)) {
         hx_plan_act(p, HX_ACT_SETATTR, ino);
@@ -105,7 +105,7 @@ static bool at_home(struct hx_prog *p)
     return false;
 }
 
-static const struct hx_node *any_node(struct hx_prog *p)
+static const struct hx_tree_inode *any_node(struct hx_prog *p)
 {
     const struct hx_tree *t = p->w->tree;
     return t->all[draw(p, t->count)];
@@ -114,7 +114,7 @@ static const struct hx_node *any_node(struct hx_prog *p)
 static uint64_t any_dir(struct hx_prog *p)
 {
     for (unsigned i = 0; i < 8; i++) {
-        const struct hx_node *n = any_node(p);
+        const struct hx_tree_inode *n = any_node(p);
         if (S_ISDIR(n->a.mode) && n->a.nlink > 0 && n->a.ino != HX_FS_ROOT)
             return n->a.ino;
     }
@@ -148,7 +148,7 @@ static void some_space(struct hx_prog *p, uint64_t ino, uint64_t size)
     uint64_t most = pct(p, 25) ? w->file_pages_max / 2 * HX_PAGE_SIZE : 5 * HX_PAGE_SIZE;
     uint64_t len = 1 + draw(p, most), off = draw(p, size + HX_PAGE_SIZE);
     bool punch = pct(p, 60) || w->tree->data_pages + len / HX_PAGE_SIZE + 2 > w->pages_max;
-    const struct hx_node *n = hx_tree_node(w->tree, ino);
+    const struct hx_tree_inode *n = hx_tree_node(w->tree, ino);
     if (n && n->pages.total + len / HX_PAGE_SIZE + 2 > w->file_pages_max)
         punch = true;
     if (pct(p, 50))
@@ -196,7 +196,7 @@ static void some_look(struct hx_prog *p, uint64_t ino, uint64_t size)
 /* Anything about one inode. */
 static void some_data(struct hx_prog *p, uint64_t ino)
 {
-    const struct hx_node *n = hx_tree_node(p->w->tree, ino);
+    const struct hx_tree_inode *n = hx_tree_node(p->w->tree, ino);
     uint64_t size = n && n->a.size < UINT64_C(1) << 43 ? n->a.size : 0, x = draw(p, 100);
     if (pct(p, HX_OPT(p->w->s, fsync_pct)))
         hx_plan_fsync(p);
@@ -240,7 +240,7 @@ static void plan_reader(struct hx_prog *p)
         p->n = 1 + (unsigned)draw(p, 6);
     }
     if (p->h[0] && p->n > 0) {
-        const struct hx_node *n = hx_tree_node(t, p->h[0]);
+        const struct hx_tree_inode *n = hx_tree_node(t, p->h[0]);
         p->n--;
         if (pct(p, 70))
             some_read(p, p->h[0], n ? n->a.size % (UINT64_C(1) << 43) : 0);
@@ -249,7 +249,7 @@ static void plan_reader(struct hx_prog *p)
         return;
     }
     hx_work_drop(p, 0);
-    const struct hx_node *dir = hx_tree_node(t, pct(p, 20) ? HX_FS_ROOT : any_dir(p));
+    const struct hx_tree_inode *dir = hx_tree_node(t, pct(p, 20) ? HX_FS_ROOT : any_dir(p));
     const struct hx_entry *e = hx_tree_first(t, dir);
     for (uint64_t skip = draw(p, dir->a.size); e && skip > 0; skip--)
         e = hx_tree_next(t, e);
@@ -349,7 +349,7 @@ static void plan_lister(struct hx_prog *p)
         hx_plan_act(p, HX_ACT_GETATTR, p->dir);
     } else if (p->i < p->n) {
         const struct hx_entry *e = hx_tree_entry(p->w->tree, p->dir, 1000 + p->i);
-        const struct hx_node *n = e ? hx_tree_node(p->w->tree, e->ino) : NULL;
+        const struct hx_tree_inode *n = e ? hx_tree_node(p->w->tree, e->ino) : NULL;
         bool dir = n && S_ISDIR(n->a.mode);
         hx_plan_name(p, dir ? HX_ACT_RMDIR : HX_ACT_UNLINK, p->dir, 1000 + p->i++);
     } else {
@@ -361,7 +361,7 @@ static void plan_lister(struct hx_prog *p)
 /* Anything to any inode that somebody holds. */
 static void plan_stirrer(struct hx_prog *p)
 {
-    const struct hx_node *n = NULL;
+    const struct hx_tree_inode *n = NULL;
     for (unsigned i = 0; i < 8 && !(n && n->held > 0 && n->a.ino != HX_FS_ROOT); i++)
         n = any_node(p);
     if (p->got)

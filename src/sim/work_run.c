@@ -42,7 +42,7 @@ static void accept(struct hx_prog *p)
 
 static void check_attr(struct hx_prog *p, uint64_t ino, const struct hx_fs_attr *a)
 {
-    const struct hx_node *n = hx_tree_node(p->w->tree, ino);
+    const struct hx_tree_inode *n = hx_tree_node(p->w->tree, ino);
     const char *what = n ? hx_tree_differs(n, a, !n->loose_blocks) : "no such inode";
     if (what)
         hx_work_wrong(p, "wrong %s (inode %llu, size %llu, links %u, blocks %llu)", what, (unsigned long long)ino,
@@ -139,7 +139,7 @@ static int run_change(struct hx_prog *p)
     struct hx_work *w = p->w;
     struct hx_fs_attr a = {.ino = 0};
     uint64_t at = 0;
-    const struct hx_node *n = hx_tree_node(w->tree, p->act.ino);
+    const struct hx_tree_inode *n = hx_tree_node(w->tree, p->act.ino);
     if (p->act.append) /* the bytes are those of where it will be */
         p->act.off = n ? n->a.size : 0;
     int rc = call_change(p, &a, &at);
@@ -180,7 +180,7 @@ static int run_falloc(struct hx_prog *p)
 }
 
 /* ---- looking ---- */
-static void check_bytes(struct hx_prog *p, const struct hx_node *n, uint64_t off, const uint8_t *bytes, size_t len)
+static void check_bytes(struct hx_prog *p, const struct hx_tree_inode *n, uint64_t off, const uint8_t *bytes, size_t len)
 {
     while (len > 0) {
         uint64_t end, tag = hx_spans_at(&n->data, off, &end);
@@ -206,7 +206,7 @@ int hx_work_read(struct hx_prog *p)
     int rc = hx_fs_read(p->w->fs, ino, off, len, iov, len / HX_PAGE_SIZE + 2, &count, &got);
     if (hx_work_must_wait(rc) || !judge(p, rc))
         return rc;
-    const struct hx_node *n = hx_tree_node(p->w->tree, ino);
+    const struct hx_tree_inode *n = hx_tree_node(p->w->tree, ino);
     uint64_t want = off >= n->a.size ? 0 : n->a.size - off < len ? n->a.size - off : len, sum = 0;
     for (size_t i = 0; i < count; i++) {
         if (sum + iov[i].iov_len <= want)
@@ -227,7 +227,7 @@ static bool not_after(struct hx_fs_time a, struct hx_fs_time b)
 static void touch_atime(struct hx_prog *p)
 {
     struct hx_work *w = p->w;
-    const struct hx_node *n = hx_tree_node(w->tree, p->act.ino);
+    const struct hx_tree_inode *n = hx_tree_node(w->tree, p->act.ino);
     struct hx_act read = p->act;
     if (!n || w->host.gated(w->host.ctx) || !w->host.open(w->host.ctx))
         return;
@@ -260,7 +260,7 @@ int hx_work_readlink(struct hx_prog *p)
     int rc = hx_fs_readlink(p->w->fs, ino, got, sizeof got);
     if (hx_work_must_wait(rc) || !judge(p, rc))
         return rc;
-    const struct hx_node *n = hx_tree_node(p->w->tree, ino);
+    const struct hx_tree_inode *n = hx_tree_node(p->w->tree, ino);
     hx_symlink_text(n->text, (size_t)n->a.size, want);
     if (strcmp(got, want) != 0)
         hx_work_wrong(p, "wrong text of symbolic link %llu", (unsigned long long)ino);
@@ -302,7 +302,7 @@ int hx_work_getattr(struct hx_prog *p)
 static void check_entry(struct hx_prog *p, const struct hx_fs_dirent *d)
 {
     const struct hx_tree *t = p->w->tree;
-    const struct hx_node *dir = hx_tree_node(t, p->act.ino), *n;
+    const struct hx_tree_inode *dir = hx_tree_node(t, p->act.ino), *n;
     if (strcmp(d->name, ".") == 0 || strcmp(d->name, "..") == 0) {
         if (d->ino != (d->name[1] ? dir->parent : dir->a.ino))
             hx_work_wrong(p, "%s is %llu", d->name, (unsigned long long)d->ino);
@@ -324,7 +324,7 @@ static void check_entry(struct hx_prog *p, const struct hx_fs_dirent *d)
 static void check_listed(struct hx_prog *p)
 {
     const struct hx_tree *t = p->w->tree;
-    const struct hx_node *dir = hx_tree_node(t, p->act.ino);
+    const struct hx_tree_inode *dir = hx_tree_node(t, p->act.ino);
     if (!dir || dir->a.nlink == 0)
         return;
     for (const struct hx_entry *e = hx_tree_first(t, dir); e; e = hx_tree_next(t, e))

@@ -39,7 +39,7 @@ static int part(struct hx_prog *p, enum hx_act_kind kind, uint64_t ino, uint64_t
 }
 
 /* Where to read next: all that is written, the first and the last page of what is not.  False: the end. */
-static bool next_range(const struct hx_node *n, uint64_t off, uint64_t *ret_len)
+static bool next_range(const struct hx_tree_inode *n, uint64_t off, uint64_t *ret_len)
 {
     uint64_t end;
     if (off >= n->a.size)
@@ -50,7 +50,7 @@ static bool next_range(const struct hx_node *n, uint64_t off, uint64_t *ret_len)
     return true;
 }
 
-static int walk_bytes(struct hx_prog *p, struct hx_walk *k, const struct hx_node *n)
+static int walk_bytes(struct hx_prog *p, struct hx_walk *k, const struct hx_tree_inode *n)
 {
     uint64_t len, end;
     while (next_range(n, k->off, &len)) {
@@ -67,7 +67,7 @@ static int walk_bytes(struct hx_prog *p, struct hx_walk *k, const struct hx_node
     return 0;
 }
 
-static int walk_holes(struct hx_prog *p, struct hx_walk *k, const struct hx_node *n)
+static int walk_holes(struct hx_prog *p, struct hx_walk *k, const struct hx_tree_inode *n)
 {
     while (k->off < n->a.size) {
         uint64_t data = n->a.size, hole = n->a.size;
@@ -86,7 +86,7 @@ static int walk_holes(struct hx_prog *p, struct hx_walk *k, const struct hx_node
     return 0;
 }
 
-static int walk_list(struct hx_prog *p, struct hx_walk *k, const struct hx_node *n)
+static int walk_list(struct hx_prog *p, struct hx_walk *k, const struct hx_tree_inode *n)
 {
     do {
         if (k->cookie == 0) {
@@ -101,7 +101,7 @@ static int walk_list(struct hx_prog *p, struct hx_walk *k, const struct hx_node 
     return 0;
 }
 
-static int walk_names(struct hx_prog *p, struct hx_walk *k, const struct hx_node *n)
+static int walk_names(struct hx_prog *p, struct hx_walk *k, const struct hx_tree_inode *n)
 {
     const struct hx_tree *t = p->w->tree;
     uint32_t at = 0;
@@ -120,14 +120,14 @@ static int walk_names(struct hx_prog *p, struct hx_walk *k, const struct hx_node
     return 0;
 }
 
-static int walk_attr(struct hx_prog *p, struct hx_node *n)
+static int walk_attr(struct hx_prog *p, struct hx_tree_inode *n)
 {
     if (!p->w->reap_all && !hx_fs_has_work(p->w->fs))
         n->loose_blocks = false; /* everything that is to be freed has been */
     return part(p, HX_ACT_GETATTR, n->a.ino, 0, 0, hx_work_getattr);
 }
 
-static int stage(struct hx_prog *p, struct hx_walk *k, struct hx_node *n)
+static int stage(struct hx_prog *p, struct hx_walk *k, struct hx_tree_inode *n)
 {
     uint32_t type = n->a.mode & S_IFMT;
     switch (k->stage) {
@@ -146,7 +146,7 @@ static int stage(struct hx_prog *p, struct hx_walk *k, struct hx_node *n)
     }
 }
 
-static int walk_node(struct hx_prog *p, struct hx_walk *k, struct hx_node *n)
+static int walk_node(struct hx_prog *p, struct hx_walk *k, struct hx_tree_inode *n)
 {
     for (; k->stage < NEXT; k->stage++) {
         int rc = stage(p, k, n);

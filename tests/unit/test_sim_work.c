@@ -302,11 +302,11 @@ static void a_right_filesystem_is_found_right(void **state)
 }
 
 /* ---- wrong in one thing ---- */
-static struct hx_node *some_node(struct rig *r, uint32_t type)
+static struct hx_tree_inode *some_node(struct rig *r, uint32_t type)
 {
     struct hx_tree *t = r->w->tree;
     for (size_t i = 0; i < t->count; i++) {
-        struct hx_node *n = t->all[i];
+        struct hx_tree_inode *n = t->all[i];
         if ((n->a.mode & S_IFMT) == type && n->a.nlink > 0 && (type != S_IFREG || n->data.count > 0) &&
             (type != S_IFDIR || n->first))
             return n;
@@ -317,7 +317,7 @@ static struct hx_node *some_node(struct rig *r, uint32_t type)
 /* Does it behind the model's back. */
 static void spoil(struct rig *r)
 {
-    struct hx_node *f = some_node(r, S_IFREG), *d = some_node(r, S_IFDIR);
+    struct hx_tree_inode *f = some_node(r, S_IFREG), *d = some_node(r, S_IFDIR);
     const struct hx_fs_who who = {1, 1, {1, 1}};
     struct hx_fs_attr a = {.mode = 0};
     uint64_t at;

@@ -493,6 +493,27 @@ static void servers_hear_of_an_idle_writer_and_its_last_vdl(void **state)
     rig_close(&r);
 }
 
+/* Promise (I15): members of a PG in which nobody writes or reads hear of the newest history, too, one PG a server and
+ * announcement; once each.  (Fenced and without it, none of them could fill another.) */
+static void an_idle_pg_hears_the_history(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r, &(struct rig_opts){.pgs = 3});
+    for (uint32_t pg = 1; pg < 3; pg++)
+        for (unsigned k = 0; k < FAKE_SERVERS; k++)
+            r.f.server[k].seg[pg].no_history = true;
+    rig_wait(&r, 5000, 0);
+    for (uint32_t pg = 1; pg < 3; pg++)
+        for (unsigned k = 0; k < FAKE_SERVERS; k++)
+            assert_false(r.f.server[k].seg[pg].no_history);
+    unsigned told = r.f.server[0].adopts;
+    assert_int_equal(told, 2);
+    rig_wait(&r, 5000, 0);
+    assert_int_equal(r.f.server[0].adopts, told);
+    rig_close(&r);
+}
+
 /* ---- limits ---- */
 
 /* Promise (W1, I5): no LSN above max(VDL, end) + lal; the refused mini-transaction changes nothing, and the
@@ -940,6 +961,7 @@ int main(void)
         cmocka_unit_test(commits_gather_while_a_small_request_is_under_way),
         cmocka_unit_test(bulk_data_uses_several_requests_in_any_order),
         cmocka_unit_test(servers_hear_of_an_idle_writer_and_its_last_vdl),
+        cmocka_unit_test(an_idle_pg_hears_the_history),
         cmocka_unit_test(lsns_are_bounded_by_lal),
         cmocka_unit_test(ring_goes_round_and_every_record_arrives_everywhere),
         cmocka_unit_test(a_stopped_server_never_blocks_the_ring),
