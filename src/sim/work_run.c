@@ -180,7 +180,8 @@ static int run_falloc(struct hx_prog *p)
 }
 
 /* ---- looking ---- */
-static void check_bytes(struct hx_prog *p, const struct hx_tree_inode *n, uint64_t off, const uint8_t *bytes, size_t len)
+static void check_bytes(struct hx_prog *p, const struct hx_tree_inode *n, uint64_t off, const uint8_t *bytes,
+                        size_t len)
 {
     while (len > 0) {
         uint64_t end, tag = hx_spans_at(&n->data, off, &end);
