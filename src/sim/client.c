@@ -108,8 +108,9 @@ static void op_durable(void *ctx, struct hx_lsn lsn)
 static void op_note_free(void *ctx, uint64_t pages)
 {
     struct hx_sim_client *c = ctx;
+    /* At times before there is need, so that growth meets everything else. */
     if (hx_writer_geometry(hx_session_writer(c->session))->pg_count < HX_OPT(c->s, pgs_max))
-        hx_session_note_free(c->session, hx_sim_ms(c->s), pages);
+        hx_session_note_free(c->session, hx_sim_ms(c->s), hx_rng_below(&c->rng, 8) ? pages : 0);
 }
 
 /* ---- life ---- */
@@ -229,6 +230,9 @@ static void carry_out(struct hx_sim_client *c, const struct hx_session_effect *e
     case HX_SESSION_IDLE:
         if (c->work)
             hx_work_background(c->work);
+        /* As when memory is short: what is read from then on comes from the servers. */
+        if (hx_session_state(c->session) == HX_SESSION_OPEN && hx_rng_below(&c->rng, 16) == 0)
+            hx_cache_drop_clean(hx_session_cache(c->session));
         break;
     default:
         break;

@@ -184,12 +184,17 @@ void hx_oracle_server(struct hx_oracle *o, uint32_t server)
 }
 
 /* ---- duplicates ---- */
+/* A is B, but for marks that have risen: an APPEND tells VDL and floor to segments without a frame in it only now and
+ * then, so its repetition may be the first that they hear. */
 static bool same_look(const struct hx_segment_look *a, const struct hx_segment_look *b)
 {
-    return a->promised.v == b->promised.v && hx_uuid_eq(&a->owner, &b->owner) && a->scl.v == b->scl.v &&
-           a->highest.v == b->highest.v && a->hint.v == b->hint.v && a->base.v == b->base.v &&
-           a->floor.v == b->floor.v && a->gc.v == b->gc.v && a->oldest.v == b->oldest.v &&
-           a->held == b->held && a->unknowns == b->unknowns && a->error == b->error;
+    bool same = a->promised.v == b->promised.v && hx_uuid_eq(&a->owner, &b->owner) && a->scl.v == b->scl.v &&
+                a->highest.v == b->highest.v && a->error == b->error && a->base.v == b->base.v;
+    bool told = a->hint.v > b->hint.v || a->floor.v > b->floor.v;
+    if (told)
+        return same && a->floor.v >= b->floor.v && a->hint.v >= b->hint.v && a->gc.v >= b->gc.v;
+    return same && a->hint.v == b->hint.v && a->floor.v == b->floor.v && a->gc.v == b->gc.v &&
+           a->oldest.v == b->oldest.v && a->held == b->held && a->unknowns == b->unknowns;
 }
 
 void hx_oracle_again(struct hx_oracle *o, uint32_t server, bool after)
