@@ -87,6 +87,9 @@ int hx_dir_decode(const struct hx_item *it, struct hx_dirent *ret, const char **
     *ret = (struct hx_dirent){it->key.k, hx_get_u64(it->val), (uint32_t)it->val[8] << 12};
     *ret_name = (const char *)it->val + DIRENT_HEAD;
     *ret_len = it->len - DIRENT_HEAD;
+    /* The kernel refuses the whole directory for one such name, and a caller's string would end early. */
+    if (memchr(*ret_name, '\0', *ret_len) || memchr(*ret_name, '/', *ret_len))
+        return HX_E_CORRUPT;
     return 0;
 }
 

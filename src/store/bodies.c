@@ -37,8 +37,7 @@ static int fill(struct hx_bodies *b, struct hx_seg *s, const struct hx_frame_ref
     const uint8_t *raw;
     struct hx_frame_head h = {
         .codec = f->codec, .raw_len = f->raw_len, .body_len = f->body_len, .body_crc = f->body_crc};
-    if (f->raw_len > HX_FRAME_RAW_MAX || f->body_len > HX_FRAME_MAX - HX_FRAME_HEAD)
-        return HX_E_CORRUPT; /* a sidecar's word */
+    hx_assert(f->raw_len <= HX_FRAME_RAW_MAX && f->body_len <= HX_FRAME_MAX - HX_FRAME_HEAD); /* side.c, log.c */
     int err = hx_log_read(s, f->file, f->off + HX_LOG_ENV + HX_FRAME_HEAD, b->frame, f->body_len);
     if (!err)
         err = hx_frame_open(s->env->opener, &h, b->frame, to, &raw);

@@ -102,8 +102,7 @@ static int emit(struct fetch *f, const struct candidate *c, struct hx_buf *out)
     const struct hx_history *own = &s->meta.history;
     struct hx_frame_head h;
     uint8_t *p = s->env->scratch;
-    if (c->len > HX_FRAME_MAX)
-        return 0;
+    hx_assert(c->len <= HX_FRAME_MAX); /* side.c, log.c */
     int err = hx_log_read(s, c->slot, (uint64_t)c->off + HX_LOG_ENV, p, c->len);
     if (!err && (hx_frame_head_decode(p, c->len, &h) || hx_frame_bytes(&h) != c->len ||
                  hx_crc32c(0, p + HX_FRAME_HEAD, h.body_len) != h.body_crc))

@@ -157,7 +157,15 @@ int hx_side_head(struct hx_seg *s, struct hx_logfile *f, uint64_t *ret_stable)
     return 0;
 }
 
-/* The records of a frame keep the rules of a frame's walk (core/frame.c), from which a list is made. */
+/* Lengths of a frame as its head's check allows them (core/frame.c). */
+static bool lengths_sane(const struct hx_side_frame *f)
+{
+    if (f->raw_len > HX_FRAME_RAW_MAX || f->body_len > HX_FRAME_MAX - HX_FRAME_HEAD || f->codec > 1)
+        return false;
+    return f->len == HX_FRAME_HEAD + f->body_len && (f->codec || f->body_len == f->raw_len);
+}
+
+/* The records of a frame keep the rules of a frame's walk, from which a list is made. */
 static bool records_sane(const struct hx_side_frame *f, const uint8_t *recs, uint64_t pages)
 {
     uint64_t off = 0, bytes = (uint64_t)f->count * HX_REC_HEAD;
@@ -188,7 +196,7 @@ static bool list_sane(const struct hx_seg *s, const uint8_t *p, size_t len)
         bool damaged = f.flags & HX_ENV_DAMAGED;
         if (f.last < f.first || damaged != (f.count == 0))
             return false;
-        if (!damaged && (f.first <= f.prev || !records_sane(&f, recs, pages)))
+        if (!damaged && (f.first <= f.prev || !lengths_sane(&f) || !records_sane(&f, recs, pages)))
             return false;
     }
     return got == 0;

@@ -17,6 +17,8 @@ static const char *const names[] = {"frame-head", "frame", "frame-walk", "record
 #define LEN_MAX 12288u
 static uint8_t page[HX_PAGE_SIZE], before[HX_PAGE_SIZE], payload[HX_PAGE_SIZE], buf[HX_FRAME_RAW_MAX];
 
+static struct hx_frame_opener *opener;
+
 static int head(const uint8_t *p, size_t len, struct hx_frame_head *ret)
 {
     uint8_t again[HX_FRAME_HEAD];
@@ -68,7 +70,9 @@ static void frame(const uint8_t *p, size_t len)
     const uint8_t *raw;
     if (head(p, len, &h) || hx_frame_bytes(&h) > len)
         return;
-    if (hx_frame_body(&h, p + HX_FRAME_HEAD, buf, &raw) == 0)
+    if (!opener)
+        fuzz_check(hx_frame_opener_new(&opener) == 0);
+    if (hx_frame_open(opener, &h, p + HX_FRAME_HEAD, buf, &raw) == 0)
         walk(&h, raw);
 }
 

@@ -16,6 +16,7 @@ void *__real_reallocarray(void *p, size_t n, size_t size);
 void *__real_aligned_alloc(size_t align, size_t n);
 char *__real_strdup(const char *s);
 ZSTD_CCtx *__real_ZSTD_createCCtx(void);
+ZSTD_DCtx *__real_ZSTD_createDCtx(void);
 size_t __real_ZSTD_decompress(void *to, size_t cap, const void *from, size_t len);
 void *__wrap_malloc(size_t n);
 void *__wrap_calloc(size_t n, size_t size);
@@ -24,6 +25,7 @@ void *__wrap_reallocarray(void *p, size_t n, size_t size);
 void *__wrap_aligned_alloc(size_t align, size_t n);
 char *__wrap_strdup(const char *s);
 ZSTD_CCtx *__wrap_ZSTD_createCCtx(void);
+ZSTD_DCtx *__wrap_ZSTD_createDCtx(void);
 size_t __wrap_ZSTD_decompress(void *to, size_t cap, const void *from, size_t len);
 
 void *__wrap_malloc(size_t n)
@@ -59,6 +61,11 @@ char *__wrap_strdup(const char *s)
 ZSTD_CCtx *__wrap_ZSTD_createCCtx(void)
 {
     return alloc_fault_strikes() ? NULL : __real_ZSTD_createCCtx();
+}
+
+ZSTD_DCtx *__wrap_ZSTD_createDCtx(void)
+{
+    return alloc_fault_strikes() ? NULL : __real_ZSTD_createDCtx();
 }
 
 /* It allocates its context. */

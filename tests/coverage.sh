@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Branch coverage of src/core and src/store (gcov): `make coverage`, COVERAGE_ARGS="--list" names what is not reached.
+#   --list          every branch that is not reached, with its line
+#   --seeds A..B    of the simulator (default 1..40)
+#   --no-build      only count what an earlier run left
+#   --only unit     without the simulator and the fuzz corpora
+# In its own build directory, BUILD/coverage: no optimisation, --coverage.  A program that fails ends the run.
+set -euo pipefail
+: "${HEXAD_BUILD:?run it as: make coverage}" "${HEXAD_SOURCE:?}"
+list=() seeds=1..40 build=1 only=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --list) list=(--list) ;;
+    --seeds) seeds=$2 && shift ;;
+    --only) only=$2 && shift ;;
+    --no-build) build= ;;
+    *) echo "coverage: unknown option $1" >&2 && exit 2 ;;
+    esac
+    shift
+done
+dir=$HEXAD_BUILD/coverage
+if [ -n "$build" ]; then
+    bash "$HEXAD_SOURCE/contrib/setup" --build "$dir" --enable-coverage
+    programs=()
+    for f in "$HEXAD_SOURCE"/tests/unit/test_*.c "$HEXAD_SOURCE"/tests/fuzz/fuzz_*.c; do
+        f=${f#"$HEXAD_SOURCE"/}
+        [ "$only" = unit ] && case $f in tests/fuzz/*) continue ;; esac
+        programs+=("${f%.c}")
+    done
+    make -s -C "$dir" "${programs[@]}"
+    find "$dir" -name '*.gcda' -delete
+    cd "$dir"
+    export HEXAD_SOURCE HEXAD_BUILD=$dir
+    for p in "${programs[@]}"; do
+        "./$p" >"$p.log" 2>&1 || { tail -n 5 "$p.log" && echo "coverage: $p fails" >&2 && exit 1; }
+    done
+    if [ -x hexad-sim ] && [ "$only" != unit ]; then
+        ./hexad-sim --seeds "$seeds" >hexad-sim.log 2>&1 || { tail -n 5 hexad-sim.log && echo "coverage: hexad-sim fails" >&2 && exit 1; }
+    fi
+fi
+cd "$dir"
+rm -rf gcov && mkdir gcov
+for layer in core store; do
+    find "src/$layer" -name '*.gcda' ! -name '*mutants*' | sort >gcov/list
+    (cd gcov && sed "s|^|$dir/|" list | xargs gcov --branch-probabilities --branch-counts --json-format --stdout \
+        2>/dev/null) >"gcov/$layer.json"
+done
+python3 "$HEXAD_SOURCE/tests/coverage.py" "${list[@]}" "$HEXAD_SOURCE" gcov/core.json gcov/store.json
