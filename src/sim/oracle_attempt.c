@@ -211,8 +211,10 @@ void oc_attempt_repaired(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg,
     uint64_t *at = &p[pg * (size_t)OC_SERVERS + server];
     *at = through + 1 > *at ? through + 1 : *at;
     struct oc_seg *s = oc_seg_get(o, server, pg);
-    if (s && through > s->repaired)
+    if (s && (through > s->repaired || a->epoch > s->repaired_epoch)) {
         s->repaired = through;
+        s->repaired_epoch = a->epoch;
+    }
 }
 
 /* Was SERVER a member of PG?  One that was wiped has another incarnation now. */

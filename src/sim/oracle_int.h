@@ -108,7 +108,7 @@ struct oc_seg {       /* of one server */
     uint64_t answered_promise, answered_top, acked; /* what it must keep */
     uint64_t fence_epoch;                           /* of its newest grant, and to whom */
     struct hx_uuid fence_owner;
-    uint64_t repaired; /* it said that it is complete to here, under a history that it need not have */
+    uint64_t repaired, repaired_epoch; /* it said that it is complete to here, under the history of that opening */
     uint64_t g_epoch;  /* its geometry: version */
     uint32_t g, m;
     struct hx_segment_look was;

@@ -40,7 +40,7 @@ void hx_oracle_restarted(struct hx_oracle *o, uint32_t server, bool kept_promise
             continue;
         s->lied = s->lied || s->exists;
         s->exists = false;
-        s->answered_promise = s->answered_top = s->acked = s->repaired = s->fence_epoch = 0;
+        s->answered_promise = s->answered_top = s->acked = s->repaired = s->repaired_epoch = s->fence_epoch = 0;
         s->g_epoch = s->g = s->m = 0;
     }
 }
@@ -70,7 +70,11 @@ static void history_changed(struct hx_oracle *o, uint32_t server, uint32_t pg, s
         hx_sim_broken(o->s, "I3", "server %u, PG %u: history %llu was replaced by the lower %llu", server, pg,
                       (oc_ull)oc_top(&s->h), (oc_ull)top);
     s->acked = after_cut(o, pg, s->acked, cut);
-    s->repaired = after_cut(o, pg, s->repaired, cut);
+    /* What REPAIR completed was judged under the history in the message: only later epochs cut it. */
+    uint64_t later = UINT64_MAX;
+    for (size_t i = l->history->count; i-- > 0 && l->history->e[i].epoch.v > s->repaired_epoch;)
+        later = l->history->e[i].vdl.v < later ? l->history->e[i].vdl.v : later;
+    s->repaired = after_cut(o, pg, s->repaired, later);
     s->was.scl.v = after_cut(o, pg, s->was.scl.v, cut);
     if (hx_history_copy(&s->h, l->history))
         hx_sim_harness(o->s, "the oracle has no memory left");
