@@ -26,7 +26,7 @@ client_old=        # the client that it was on, when another one takes over
 may_progress=1     # D1 asks for progress in this drill
 all_hit=           # servers that a fault of this drill hits
 bulk_pid=          # of history.py bulk
-mount_options=takeover
+mount_options=takeover,cache=8MiB,window=8MiB
 faketime_lib=$(ls /usr/lib/*/faketime/libfaketimeMT.so.1 2>/dev/null | head -n 1)
 
 mnt() { echo "$work/mnt/$client"; }
@@ -88,8 +88,9 @@ progress() { # progress WHAT [N]: every worker gets N (3) more acknowledgements
     return 1
 }
 must_wait() { # D8; must_wait FAULTS: of one alone that cuts servers off for everybody, hexad status says so, too
-    local then expected=True
-    [ $1 -gt 1 ] || expected="code == 4"
+    local then expected="code == 4"
+    [ $1 -gt 1 ] && expected=True
+    [ $silenced -lt 6 ] || expected="code == 5"
     wait_for quorum_missing || { say "the mount does not say that the quorum is missing"; cat "$(mnt)/.hexad/status"; return 1; }
     wait_for hosts_status "$expected" || { say "hexad status does not say so"; hosts_status False; return 1; }
     then=$(marks)
@@ -157,6 +158,14 @@ hits[az_plus_one]=wait
 promise[az_plus_one]="a zone and one server more are cut off: commits wait, nobody sees an error, then they go on"
 fault_az_plus_one_on() { net_part "$hit"; }
 fault_az_plus_one_off() { net_calm; }
+
+hits[long_cut]=zone
+promise[long_cut]="a zone is cut off while more is written than the mount can keep for it: it catches up from its peers"
+fault_long_cut_on() {
+    net_part "$hit"
+    [ $quorum = 0 ] || history bulk "$(mnt)" "$histories" 40 || { say "the files cannot be written"; return 1; }
+}
+fault_long_cut_off() { net_calm; }
 
 # ---- faults: processes ----
 for_hit() { # for_hit COMMAND [ARGUMENTS]: COMMAND SERVER ARGUMENTS for each; 0 when all were
@@ -279,7 +288,7 @@ fault_takeover_on() {
     since=$(now_ms)
     [ $client = m1 ] && client=m2 || client=m1
     [ $quorum = 1 ] || return 0 # then it is taken over when the other fault has ended
-    mount_start "$client" takeover || { say "no takeover"; tail -n 5 "$work/log/$client.log"; return 1; }
+    mount_start "$client" "$mount_options" || { say "no takeover"; tail -n 5 "$work/log/$client.log"; return 1; }
     writable_after "$since"
 }
 fault_takeover_off() { net_calm; }
@@ -388,6 +397,7 @@ fault_clock_mount_on() {
     mount_env=$(clock_env "$client")
     mount_start "$client" "$mount_options" || { say "the volume cannot be mounted"; return 1; }
     mount_env=
+    history check "$(mnt)" "$histories" || return 1
     workload_start
     for offset in +1d -1h +0; do
         clock_set "$client" $offset
@@ -407,17 +417,23 @@ fault_grow_on() {
 }
 fault_grow_off() { :; }
 
-hits[power_cut]=client
-promise[power_cut]="all six servers and the client lose power: what was acknowledged was flushed"
-fault_power_cut_on() {
-    local n
-    client_lost=1
+hits[power_servers]=all
+promise[power_servers]="all six servers lose power, the mount lives: commits wait, nobody sees an error, then they go on"
+fault_power_servers_on() {
     server_signal STOP "${SERVERS[@]}"
     disk_break "${SERVERS[@]}"
     server_kill "${SERVERS[@]}"
+}
+fault_power_servers_off() { for n in "${SERVERS[@]}"; do disk_replace "$n"; done; }
+
+hits[power_cut]=client
+promise[power_cut]="all six servers and the client lose power: what was acknowledged was flushed"
+fault_power_cut_on() {
+    client_lost=1
+    fault_power_servers_on
     fault_kills_mount
 }
-fault_power_cut_off() { for n in "${SERVERS[@]}"; do disk_replace "$n"; done; }
+fault_power_cut_off() { fault_power_servers_off; }
 
 # D5: what shows that a fault came; asked before it ends.
 declare -A bites=(
@@ -435,13 +451,14 @@ clock_jumped() { # the process believes it, not only its host
     d=$(env ${server_env[$1]} LD_PRELOAD="$faketime_lib" date +%s) && [ $(($(date +%s) - d)) -gt 3000 ]
 }
 
-faults=(az_cut oneway_in oneway_out gossip_cut ring_cut loss throttle az_plus_one kill_server kill_zone rolling stop_zone
+faults=(az_cut long_cut oneway_in oneway_out gossip_cut ring_cut loss throttle az_plus_one kill_server kill_zone rolling stop_zone
     stop_mount kill_mount takeover disk_full disk_full3 disk_slow disk_hang flush_fails disk_dies empty rollback clock
-    clock_mount grow kill_opening race power_cut)
+    clock_mount grow kill_opening race power_servers
+    power_cut)
 
 # ---- one drill ----
 # A server that is hit by one of these acknowledges nothing to the mount; a full one may, while it has room in a file.
-silencing=" az_cut oneway_in oneway_out az_plus_one kill_server kill_zone stop_zone disk_full3 disk_hang flush_fails disk_dies empty "
+silencing=" power_servers long_cut az_cut oneway_in oneway_out az_plus_one kill_server kill_zone stop_zone disk_full3 disk_hang flush_fails disk_dies empty "
 converged() { hosts_status "code == 0 and all(len(scls(p)) == 6 and len(set(scls(p))) == 1 for p in range(pgs))"; }
 disk_faults=" disk_full disk_full3 disk_dies empty rollback " # two of them on one disk would be one fault of another kind
 hit_draw() { # hit_draw FAULT: sets $hit, the servers that it hits
@@ -449,6 +466,7 @@ hit_draw() { # hit_draw FAULT: sets $hit, the servers that it hits
     hit=
     case ${hits[$1]} in
     client | 0) ;;
+    all) hit="${SERVERS[*]}" ;;
     zone)
         rand 0 2
         hit="${SERVERS[2 * random]} ${SERVERS[2 * random + 1]}"
@@ -486,7 +504,7 @@ drill_draw() { # drill_draw FAULT...: fills drawn, order and what follows from t
         [[ $silencing != *" $f "* ]] || silent="$silent $hit"
         case $f in
         disk_* | flush_fails) disk_hit="$disk_hit $hit" ;;
-        power_cut) disk_hit="${SERVERS[*]}" all_hit="${SERVERS[*]}" ;;
+        power_*) disk_hit="${SERVERS[*]}" all_hit="${SERVERS[*]}" ;;
         esac
         # What takes the client away comes last: the others need it to begin.
         case ${hits[$f]},$f in
@@ -524,7 +542,7 @@ drill_second_life() { # the first mount is lost: its programs end, a new mount i
     local n
     if [ -n "$client_old" ]; then
         # It was only cut off, or frozen: it must find out by itself that it is fenced, and say so to its programs.
-        mount_lives "$client" || mount_start "$client" takeover || { say "no takeover"; return 1; }
+        mount_lives "$client" || mount_start "$client" "$mount_options" || { say "no takeover"; return 1; }
         mount_signal CONT "$client_old"
         if mount_lives "$client_old" && [ -n "$workload_pid" ] && ! wait_for ended "$workload_pid"; then
             say "the programs of the fenced mount wait for ever"

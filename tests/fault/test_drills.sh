@@ -9,7 +9,7 @@ note "seed $SEED"
 control=${DRILLS_CONTROL:-1}
 plan $((${#list[@]} + control))
 hosts_up --pg-size 1MiB
-mount_start m1 || die "the volume is mounted" "$(cat "$work/log/m1.log")"
+mount_start m1 "$mount_options" || die "the volume is mounted" "$(cat "$work/log/m1.log")"
 # Room for what follows, so that the stalls that are printed are not those of growth, which is a drill of its own.
 dd if=/dev/zero of="$(mnt)/room" bs=1M count=4 conv=fsync 2>/dev/null && rm "$(mnt)/room"
 for f in "${list[@]}"; do
@@ -23,7 +23,7 @@ for f in "${list[@]}"; do
         fail "$name" "$(cat "$work/drill.$f")"
         note "again: HEXAD_SEED=$SEED DRILLS=$f make check TESTS=tests/fault/test_drills.sh"
         undo >>"$work/undo.log" 2>&1
-        mount_start "$client" || exit 1
+        mount_start "$client" "$mount_options" || exit 1
     fi
 done
 [ "$control" = 1 ] || exit 0
