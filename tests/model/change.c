@@ -81,24 +81,47 @@ static uint64_t wiped(const struct md_ctx *c, uint64_t m)
     return MD_MUT(c, WIPED_VOTES) ? m : md_lost_set(m, 1);
 }
 
+/* An older image of the disk: without its newest records, perhaps without the last promise, perhaps without
+ * history. */
+static void roll_back(struct md_ctx *c, const struct md_state *s, unsigned pg, unsigned slot)
+{
+    uint64_t m = s->m[slot];
+    for (unsigned place = md_top(md_held(m)) + 1; place > 0; place--) {
+        unsigned held = md_held(m) & md_below(place - 1);
+        if (place <= md_top(md_held(m)) && !(md_held(m) >> (place - 1) & 1))
+            continue;
+        for (unsigned how = 0; how < 3; how++) {
+            struct md_state t = *s;
+            uint64_t old = md_rolled_set(md_held_set(m, held), 1);
+            old = md_hint_set(old, md_hint(m) < place ? md_hint(m) : place - 1);
+            if (how > 0)
+                old = md_promise_set(old, how == 1 ? md_hist(m) : 0);
+            if (how > 1)
+                old = md_hist_set(old, 0);
+            t.world = md_wipes_set(t.world, md_wipes(t.world) - 1);
+            t.m[slot] = old;
+            md_emit(c, &t, step_of(MD_S_ROLLBACK, 0, pg, slot, 0), (int)slot);
+        }
+    }
+}
+
 static void faults(struct md_ctx *c, const struct md_state *s, unsigned pg, unsigned slot)
 {
     uint64_t m = s->m[slot];
     struct md_state t = *s;
-    if (!md_wipes(s->world) || !md_active(m))
+    if (!md_wipes(s->world) || !md_active(m) || md_rolled(m))
         return;
+    if (c->cfg->flags & MD_ROLLS) {
+        roll_back(c, s, pg, slot);
+        return;
+    }
     t.world = md_wipes_set(t.world, md_wipes(t.world) - 1);
-    struct md_state u = t;
-    if (MD_MUT(c, ROLLED_BACK)) { /* an older image of its disk: without the newest record */
-        t.m[slot] = md_held_set(m, md_held(m) & md_below(md_top(md_held(m)) ? md_top(md_held(m)) - 1 : 0));
-        t.m[slot] = md_promise_set(t.m[slot], md_hist(m));
-        md_emit(c, &t, step_of(MD_S_ROLLBACK, 0, pg, slot, 0), (int)slot);
-    } else if (MD_MUT(c, LATE_PROMISE)) {
+    if (MD_MUT(c, LATE_PROMISE)) {
         t.m[slot] = md_promise_set(m, md_hist(m));
         md_emit(c, &t, step_of(MD_S_CRASH, 0, pg, slot, 0), (int)slot);
-    } else if (!(c->cfg->flags & MD_LOSSY)) {
-        u.m[slot] = wiped(c, m);
-        md_emit(c, &u, step_of(MD_S_WIPE, 0, pg, slot, 0), (int)slot);
+    } else if (!MD_MUT(c, LATE_FLUSH)) {
+        t.m[slot] = wiped(c, m);
+        md_emit(c, &t, step_of(MD_S_WIPE, 0, pg, slot, 0), (int)slot);
     }
 }
 

@@ -194,20 +194,21 @@ static const char *choose(const struct md_ctx *c, const struct md_state *s, unsi
 {
     const uint64_t *m = &s->m[c->first[pg]];
     const unsigned *class = &c->class_of[c->first[pg]];
-    unsigned all = 0, most = c->versions > 1 ? c->cfg->w + 1 : c->cfg->r, twins = 0;
+    unsigned all = 0, rolled = 0, most = c->versions > 1 ? c->cfg->w + 1 : c->cfg->r, twins = 0;
     for (unsigned i = 0; i < c->slots[pg]; i++) {
         all |= (unsigned)md_active(m[i]) << i;
+        rolled |= (unsigned)md_rolled(m[i]) << i; /* lost, if it came to that: but it answers */
         twins |= (unsigned)(i > 0 && m[i] == m[i - 1] && class[i] == class[i - 1]) << i;
     }
     for (unsigned set = 1; set <= all; set++) {
         struct md_answers v = *sofar;
-        unsigned by = 0, got = bytes, size_of = (unsigned)__builtin_popcount(set);
+        unsigned by = 0, got = bytes, size_of = (unsigned)__builtin_popcount(set & ~rolled);
         if (set & ~all || size_of < c->cfg->r || size_of > most || twins & set & ~(set << 1))
             continue;
         for (unsigned i = 0; i < c->slots[pg]; i++)
             if (set >> i & 1)
                 add_survivor(c, m[i], pg, i, &v, &by, &got);
-        if (!enough(c, s, pg, v.ver, set))
+        if (!enough(c, s, pg, v.ver, set & ~rolled))
             continue;
         const char *bad = pg + 1 < c->view[v.ver].pgs ? choose(c, s, pg + 1, &v, got, why, size)
                                                       : judge(c, s, &v, got, why, size);

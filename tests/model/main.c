@@ -24,7 +24,7 @@ struct options {
     const char *config, *mutant;
     uint64_t walks, seed;
     struct md_limits limits;
-    bool list, json, quorums, check;
+    bool list, json, quorums, check, plain;
     double budget;
 };
 
@@ -46,14 +46,21 @@ static void tap(bool good, const char *format, ...)
 
 static void list(void)
 {
-    printf("configurations (searched whole by: * make check, + make check-model; - in part by the latter; w "
-           "walks):\n");
+    printf("configurations (* whole in make check, + in make check-model, - in part there; w: for walks):\n");
     for (const struct md_cfg *c = md_configs; c->name; c++)
         printf("  %c %-20s %s\n", "*+-w"[c->weight - 1], c -> name, c -> about);
-    printf("mutants (configuration, depth, invariant):\n");
-    for (const struct md_mutant *m = md_mutants; m->name; m++)
-        printf("  %-50s %-18s %2u %-8s %s\n", m->name, m->config, m->depth, m->caught ? m->caught : "-",
-               m->about);
+    printf("mutants (configuration, depth and invariant of the shortest counterexample; first walk that sees "
+           "it):\n");
+    for (const struct md_mutant *m = md_mutants; m->name; m++) {
+        printf("  %-48s %-18s ", m->name, m->config);
+        if (m->caught)
+            printf("%2u %-9s", m->depth, m->caught);
+        else
+            printf("harmless    ");
+        if (m->walk)
+            printf(" %s %u", m->walk, m->walks);
+        printf("\n    %s\n", m->about);
+    }
 }
 
 static void print(const struct options *o, const struct md_result *r)
@@ -61,19 +68,19 @@ static void print(const struct options *o, const struct md_result *r)
     if (o->json) {
         printf("{\"config\": \"%s\", \"mutant\": \"%s\", \"broken\": \"%s\", \"why\": \"%s\", \"states\": "
                "%" PRIu64 ", \"steps\": %" PRIu64 ", \"depth\": %u, \"whole\": %s, \"walks\": %" PRIu64
-               ", \"seconds\": %.2f, \"bytes\": %" PRIu64 "}\n",
+               ", \"cpu\": %.2f, \"bytes\": %" PRIu64 "}\n",
                o->config, o->mutant ? o->mutant : "", r->broken ? r->broken : "", r->why, r->states, r->steps,
-               r->depth, r->whole ? "true" : "false", r->walks, r->seconds, r->bytes);
+               r->depth, r->whole ? "true" : "false", r->walks, r->cpu, r->bytes);
         return;
     }
     printf("%s%s%s: ", o->config, o->mutant ? " --mutant " : "", o->mutant ? o->mutant : "");
     if (o->walks)
-        printf("%s; %" PRIu64 " walks from seed %" PRIu64 ", %" PRIu64 " steps, %.1f s\n",
-               r->broken ? r->broken : "no violation", r->walks, o->seed, r->steps, r->seconds);
+        printf("%s; %" PRIu64 " walks from seed %" PRIu64 ", %" PRIu64 " steps, %.1f s of CPU\n",
+               r->broken ? r->broken : "no violation", r->walks, o->seed, r->steps, r->cpu);
     else
-        printf("%s; %s, %" PRIu64 " states, %" PRIu64 " steps, depth %u, %.1f s, %" PRIu64 " MiB\n",
+        printf("%s; %s, %" PRIu64 " states, %" PRIu64 " steps, depth %u, %.1f s of CPU, %" PRIu64 " MiB\n",
                r->broken ? r->broken : "no violation", r->whole ? "whole" : "not whole", r->states, r->steps,
-               r->depth, r->seconds, r->bytes >> 20);
+               r->depth, r->cpu, r->bytes >> 20);
     if (r->broken && o->walks)
         printf("replay: hexad-model --config %s%s%s --walks 1 --seed %" PRIu64 "\n", o->config,
                o->mutant ? " --mutant " : "", o->mutant ? o->mutant : "", o->seed + r->walks - 1);
@@ -87,6 +94,7 @@ static int run(const struct options *o, struct md_result *r)
         fprintf(stderr, "hexad-model: unknown %s: see --list\n", cfg ? "mutant" : "configuration");
         return 2;
     }
+    ctx.plain = o->plain;
     if (o->walks)
         md_walks(&ctx, o->walks, o->seed, &o->limits, r);
     else if (md_search(&ctx, &o->limits, r)) {
@@ -107,27 +115,44 @@ static bool among(const char *name, const char *names)
     return false;
 }
 
-static int check_mutants(struct options *o)
+static int check_mutant(struct options *o, const struct md_mutant *m)
+{
+    struct md_result r = {0};
+    o->config = m->config;
+    o->mutant = strcmp(m->name, "none") ? m->name : NULL;
+    o->walks = 0;
+    int rc = run(o, &r);
+    if (rc)
+        return rc;
+    if (m->caught)
+        tap(r.broken && among(r.broken, m->caught) && r.depth == m->depth,
+            "mutant %s in %s: %s at depth %u (expected %s at %u), %" PRIu64 " states", m->name, m->config,
+            r.broken ? r.broken : "not caught", r.depth, m->caught, m->depth, r.states);
+    else
+        tap(!r.broken && (r.whole || o->limits.states),
+            "mutant %s in %s is harmless alone: %s, %" PRIu64 " states", m->name, m->config,
+            r.broken  ? r.broken
+            : r.whole ? "no violation"
+                      : "not whole",
+            r.states);
+    if (!m->walk)
+        return 0;
+    o->config = m->walk;
+    o->walks = m->walks;
+    o->seed = 1;
+    rc = run(o, &r);
+    if (!rc)
+        tap(r.broken && r.walks == m->walks, "mutant %s in %s: %s in walk %" PRIu64 " (expected %u)", m->name,
+            m->walk, r.broken ? r.broken : "not caught", r.walks, m->walks);
+    return rc;
+}
+
+static int check_mutants(struct options *o, bool heavy)
 {
     for (const struct md_mutant *m = md_mutants; m->name; m++) {
-        struct md_result r = {0};
-        o->config = m->config;
-        o->mutant = m->name;
-        o->walks = 0;
-        int rc = run(o, &r);
+        int rc = m->heavy == heavy ? check_mutant(o, m) : 0;
         if (rc)
             return rc;
-        if (m->caught)
-            tap(r.broken && among(r.broken, m->caught) && r.depth == m->depth,
-                "mutant %s in %s: %s at depth %u (expected %s at %u), %" PRIu64 " states", m->name, m->config,
-                r.broken ? r.broken : "not caught", r.depth, m->caught, m->depth, r.states);
-        else
-            tap(!r.broken && r.whole, "mutant %s in %s is harmless alone: %s, %" PRIu64 " states", m->name,
-                m->config,
-                r.broken  ? r.broken
-                : r.whole ? "no violation"
-                          : "not whole",
-                r.states);
     }
     return 0;
 }
@@ -145,9 +170,9 @@ static int check_configs(struct options *o, unsigned from, unsigned to)
         if (rc)
             return rc;
         tap(!r.broken && (r.whole || c->weight > 2 || o->limits.states),
-            "%s: %s%s, %" PRIu64 " states, depth %u, %.1f s, %" PRIu64 " MiB", c->name,
+            "%s: %s%s, %" PRIu64 " states, depth %u, %.1f s of CPU, %" PRIu64 " MiB", c->name,
             r.broken ? r.broken : "no violation", r.whole ? ", whole" : ", not whole", r.states, r.depth,
-            r.seconds, r.bytes >> 20);
+            r.cpu, r.bytes >> 20);
     }
     return 0;
 }
@@ -185,9 +210,9 @@ static int suite(struct options *o)
     if (!rc)
         rc = check_configs(o, 1, 1);
     if (!rc)
-        rc = check_mutants(o);
+        rc = check_mutants(o, false);
     if (!rc)
-        rc = check_walks(o, 400, 1);
+        rc = check_walks(o, o->limits.states ? 300 : 3000, 1);
     printf("1..%u\n", tap_count);
     return rc ? rc : tap_failed ? 1 : 0;
 }
@@ -200,8 +225,10 @@ static int suite_budget(struct options *o)
     for (const struct md_cfg *c = md_configs; c->name; c++)
         n += c->weight == 2 || c->weight == 3;
     o->limits.quiet = true;
+    int rc = check_mutants(o, true);
     o->limits.seconds = share / (n ? n : 1);
-    int rc = check_configs(o, 2, 3);
+    if (!rc)
+        rc = check_configs(o, 2, 3);
     o->limits.seconds = o->budget * 0.05;
     if (!rc)
         rc = check_walks(o, UINT64_MAX, (uint64_t)time(NULL));
@@ -215,17 +242,18 @@ static int usage(void)
         stderr,
         "usage: hexad-model --list | --quorums | --check | --budget SECONDS\n"
         "       hexad-model --config NAME [--mutant NAME] [--max-states N] [--max-seconds S] [--max-mib M]\n"
-        "                   [--walks N [--seed S]] [--json] [--quiet]\n");
+        "                   [--walks N [--seed S]] [--json] [--quiet] [--plain]\n");
     return 2;
 }
 
 static int parse(struct options *o, int argc, char **argv)
 {
     static const struct option known[] = {
-        {"config", 1, 0, 'c'},  {"mutant", 1, 0, 'm'}, {"max-states", 1, 0, 'n'}, {"max-seconds", 1, 0, 't'},
-        {"max-mib", 1, 0, 'b'}, {"walks", 1, 0, 'w'},  {"seed", 1, 0, 's'},       {"json", 0, 0, 'j'},
-        {"quiet", 0, 0, 'q'},   {"list", 0, 0, 'l'},   {"quorums", 0, 0, 'Q'},    {"check", 0, 0, 'C'},
-        {"budget", 1, 0, 'B'},  {0, 0, 0, 0}};
+        {"config", 1, 0, 'c'},      {"mutant", 1, 0, 'm'},  {"max-states", 1, 0, 'n'},
+        {"max-seconds", 1, 0, 't'}, {"max-mib", 1, 0, 'b'}, {"walks", 1, 0, 'w'},
+        {"seed", 1, 0, 's'},        {"json", 0, 0, 'j'},    {"quiet", 0, 0, 'q'},
+        {"plain", 0, 0, 'p'},       {"list", 0, 0, 'l'},    {"quorums", 0, 0, 'Q'},
+        {"check", 0, 0, 'C'},       {"budget", 1, 0, 'B'},  {0, 0, 0, 0}};
     int opt;
     while ((opt = getopt_long(argc, argv, "", known, NULL)) >= 0) {
         switch (opt) {
@@ -255,6 +283,9 @@ static int parse(struct options *o, int argc, char **argv)
             break;
         case 'q':
             o->limits.quiet = true;
+            break;
+        case 'p':
+            o->plain = true;
             break;
         case 'l':
             o->list = true;

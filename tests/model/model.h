@@ -51,8 +51,8 @@ enum md_flag {
     MD_PARENT_ADOPT = 1 << 2, /* an opening gives laggards its parent history (step 6) */
     MD_HINTS = 1 << 3,        /* inventories begin at the highest VDL that was announced to the member */
     MD_PURGE = 1 << 4,   /* void records are removed once the epoch that voids them is known to be open */
-    MD_LOSSY = 1 << 5,   /* a crash loses what was not flushed; only mutants have such things */
     MD_DECLARE = 1 << 6, /* attempt 1 is an operator's "declare lost": it binds version 1 */
+    MD_ROLLS = 1 << 8,   /* instead of being wiped, a disk comes back as an older image, under its old name */
     MD_RIVAL_DECLARE = 1 << 7 /* attempt 2, too, the other half: version 3 */
 };
 
@@ -117,7 +117,7 @@ const struct md_cfg *md_config_find(const char *name);
     X(HINT_EARLY, "hint-above-vdl")                                                                          \
     X(HINT_NO_START, "walk-from-parent-cut")                                                                 \
     X(IDLE_DAMAGE, "damage-counts-in-idle-pg")                                                               \
-    X(ROLLED_BACK, "rolled-back-member-votes")                                                               \
+    X(FENCE_READ, "fence-by-read-quorum")                                                                    \
     X(GROW_EARLY, "use-pg-before-published")                                                                 \
     X(SWAP_LITERAL, "swap-either-list-reads")                                                                \
     X(SWAP_UNHYDRATED, "swap-unhydrated")                                                                    \
@@ -142,13 +142,17 @@ enum md_mutant_bit {
 };
 #define MD_MUT(c, id) (((c)->mut >> MD_BIT_##id & 1) != 0)
 
-/* Broken on purpose, where it must be seen, and by what; SAFE: known to do no harm by itself there. */
+/* Broken on purpose, where it must be seen, and by what.  Without an invariant: known to do no harm there by
+ * itself. */
 struct md_mutant {
-    const char *name; /* a rule's, or several joined by '+' */
+    const char *name; /* a rule's, or several joined by '+'; "none": the configuration itself must fail */
     const char *config;
     const char
         *caught; /* names of invariants of which one must be broken; NULL: none, the search must end clean */
-    unsigned depth; /* of the shortest counterexample */
+    unsigned depth;   /* of the shortest counterexample */
+    bool heavy;       /* left to make check-model */
+    const char *walk; /* walks with six members that see it, too; NULL: not tried */
+    unsigned walks;   /* the first one, of those from seed 1 on */
     const char *about;
 };
 extern const struct md_mutant md_mutants[];
@@ -176,6 +180,7 @@ MD_FIELD(uint64_t, md_hint, 22, 4)    /* place: highest VDL announced */
 MD_FIELD(uint64_t, md_geo_by, 51, 3)  /* PG 0: attempt that wrote the geometry it has */
 MD_FIELD(uint64_t, md_geo, 54, 2)     /* PG 0: its version */
 MD_FIELD(uint64_t, md_absent, 56, 1)  /* not made yet */
+MD_FIELD(uint64_t, md_rolled, 58, 1)  /* its disk came back as an older image */
 MD_FIELD(uint64_t, md_lost, 57, 1)    /* wiped: its incarnation never answers again */
 
 /* Per attempt: 4 bits of what it knows of the member (CLAIM: the damage in its inventory; REPAIR: the SCL
@@ -272,6 +277,7 @@ struct md_ctx {
     struct md_facts f; /* of the state being expanded or checked */
     uint32_t facts_of[MD_ATTEMPTS];
     bool facts_known;
+    bool plain; /* without reduction N2, to see that it changes nothing but numbers */
     struct md_state succ[MD_SUCC];
     struct md_step step[MD_SUCC];
     unsigned succ_count;
@@ -351,7 +357,7 @@ struct md_result {
     uint64_t states, steps;
     unsigned depth; /* of the search, or of the counterexample */
     bool whole;     /* every state that can be reached was seen */
-    double seconds;
+    double seconds, cpu;
     uint64_t bytes, walks;
 };
 int md_search(struct md_ctx *c, const struct md_limits *limits,

@@ -22,10 +22,10 @@ struct search {
     uint64_t count, cap, slots;
 };
 
-static double now(void)
+static double now(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
@@ -195,7 +195,7 @@ int md_search(struct md_ctx *c, const struct md_limits *limits, struct md_result
 {
     struct search s;
     struct md_state first;
-    double start = now();
+    double start = now(CLOCK_MONOTONIC), cpu = now(CLOCK_PROCESS_CPUTIME_ID);
     *ret = (struct md_result){0};
     if (search_new(&s, c, limits)) {
         search_free(&s);
@@ -212,7 +212,7 @@ int md_search(struct md_ctx *c, const struct md_limits *limits, struct md_result
             level_end = s.count;
         }
         rc = expand(&s, i, ret);
-        if (!rc && limits->seconds > 0 && (i & 4095) == 0 && now() - start > limits->seconds)
+        if (!rc && limits->seconds > 0 && (i & 4095) == 0 && now(CLOCK_MONOTONIC) - start > limits->seconds)
             rc = -2;
     }
     ret->whole = rc == 0;
@@ -223,7 +223,8 @@ int md_search(struct md_ctx *c, const struct md_limits *limits, struct md_result
         if (!limits->quiet)
             explain(&s, s.count - 1, ret);
     }
-    ret->seconds = now() - start;
+    ret->cpu = now(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    ret->seconds = now(CLOCK_MONOTONIC) - start;
     search_free(&s);
     return rc == -1 ? -1 : 0;
 }

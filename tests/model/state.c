@@ -4,8 +4,8 @@
  * Takes no steps.  Two reductions, both exact:
  *   N1 members of a PG that play the same part in every membership are interchangeable: they are sorted.
  *   N2 what an attempt knows is forgotten as soon as it cannot matter: answers of one that can no longer
- * reach its quorum (too many members promised more), acknowledgements that the VDL has passed.  Not under
- * mutants and not with changing memberships, where "can no longer" would have to be thought through again.
+ *      reach its quorum (too many members promised more), acknowledgements that the VDL has passed.  Not
+ * under mutants, where "can no longer" would have to be thought through again (--plain leaves it away, too).
  * Acknowledgements count at the earliest instant (whatever a member could report, the writer knows at once):
  * an invariant that holds of everything ever acknowledged holds of whatever a slower network lets through.
  */
@@ -264,12 +264,33 @@ static bool reports(const struct md_ctx *c, uint64_t m, unsigned a)
     return md_active(m) && (c->num[md_promise(m)] == c->num[a] || MD_MUT(c, APPEND_PROMISE));
 }
 
+/* A member that takes records without the history (a mutant) answers the SCL of its own history, a bare
+ * number. */
+static int report_blindly(const struct md_ctx *c, const struct md_facts *f, struct md_state *s, unsigned pg,
+                          unsigned slot)
+{
+    uint64_t *m = &s->m[slot];
+    unsigned a = md_promise(*m), last = 0;
+    if (!md_active(*m) || a == md_hist(*m) || md_status(s->a[a]) != MD_OPEN || !(md_held(*m) & c->recs[a]))
+        return -1;
+    unsigned scl = f->lsn[md_scl(c, f, md_hist(*m), md_held(*m), pg)];
+    for (unsigned rest = f->valid[a] & c->pg_mask[pg]; rest; rest &= rest - 1)
+        if (f->lsn[__builtin_ctz(rest) + 1] <= scl)
+            last = (unsigned)__builtin_ctz(rest) + 1;
+    if (last <= md_rep(*m, a))
+        return -1;
+    *m = md_rep_set(*m, a, last);
+    return (int)a;
+}
+
 /* What the writer of M's top epoch learns from it now; the attempt, or -1. */
 static int report(const struct md_ctx *c, const struct md_facts *f, struct md_state *s, unsigned pg,
                   unsigned slot)
 {
     uint64_t *m = &s->m[slot];
     unsigned a = md_hist(*m);
+    if (MD_MUT(c, NO_NEED_HISTORY) && md_promise(*m) != a)
+        return report_blindly(c, f, s, pg, slot);
     if (md_status(s->a[a]) != MD_OPEN || !reports(c, *m, a))
         return -1;
     unsigned scl = md_scl(c, f, a, md_held(*m), pg), passed = c->base[a] + md_acked(s->a[a]);
@@ -326,58 +347,87 @@ static unsigned possible(const struct md_ctx *c, const struct md_state *s, unsig
         uint64_t m = s->m[c->first[pg] + i];
         unsigned promise = md_promise(m);
         bool may = claim ? c->num[promise] < c->num[a] || promise == a : c->num[promise] <= c->num[a];
-        if (md_done(m, a) || (may && md_active(m)))
+        if (md_done(m, a) || md_absent(m) || (may && md_active(m)))
             set |= 1u << i;
     }
     return set;
 }
 
+static bool may_claim(const struct md_ctx *c, const struct md_state *s, unsigned a, unsigned ver)
+{
+    for (unsigned p = 1; p < c->view[ver].pgs; p++)
+        if (count(possible(c, s, a, p, false) & c->view[ver].list[p][0]) < c->cfg->w)
+            return false;
+    return md_claim_quorum(c, ver, possible(c, s, a, 0, true), a);
+}
+
 static bool hopeless(const struct md_ctx *c, const struct md_state *s, unsigned a)
 {
+    unsigned ver = md_ver(s->a[a]);
     switch (md_status(s->a[a])) {
     case MD_CLAIM:
-        for (unsigned p = 1; p < c->cfg->pgs; p++)
-            if (!md_read_quorum(c, p, 0, possible(c, s, a, p, false)))
-                return true;
-        return !md_claim_quorum(c, 0, possible(c, s, a, 0, true), a);
+        for (unsigned v = 0; v < c->versions; v++)
+            if ((v == ver || !md_flag(s->a[a])) && may_claim(c, s, a, v))
+                return false;
+        return true;
     case MD_REPAIR:
-        for (unsigned p = 1; p < c->cfg->pgs; p++)
-            if (!md_write_quorum(c, p, 0, possible(c, s, a, p, false)))
+        for (unsigned p = 0; p < c->view[ver].pgs; p++)
+            if (!md_write_quorum(c, p, ver, possible(c, s, a, p, false)))
                 return true;
-        return !md_write_quorum(c, 0, 0, possible(c, s, a, 0, false));
+        return false;
+    case MD_GEOMETRY:
+        return !md_store_quorum(c, ver, possible(c, s, a, 0, false));
     case MD_ADOPT:
-        return !md_write_quorum(c, 0, 0, possible(c, s, a, 0, false));
+        return !md_write_quorum(c, 0, ver, possible(c, s, a, 0, false));
     default:
         return false;
     }
 }
 
-/* Can the VDL of the open attempt still pass its next record? */
+/* Can the VDL of the open attempt not pass its next record any more, by this version or a later one? */
 static bool finished(const struct md_ctx *c, const struct md_state *s, unsigned a)
 {
     unsigned k = md_acked(s->a[a]);
     if (k == c->count[a])
         return true;
-    unsigned r = c->base[a] + k, pg = c->rec_pg[r], set = acking(c, s, a, k, pg);
-    for (unsigned i = 0; i < c->slots[pg]; i++) {
-        uint64_t m = s->m[c->first[pg] + i];
-        if (md_active(m) && c->num[md_promise(m)] <= c->num[a])
-            set |= 1u << i;
+    unsigned r = c->base[a] + k, pg = c->rec_pg[r];
+    unsigned set = acking(c, s, a, k, pg) | possible(c, s, a, pg, false);
+    for (unsigned v = md_ver(s->a[a]); v < c->versions; v++)
+        if (md_write_quorum(c, pg, v, set))
+            return false;
+    return true;
+}
+
+/* Can the open attempt not publish its next version any more? */
+static bool stuck(const struct md_ctx *c, const struct md_state *s, unsigned a)
+{
+    unsigned ver = md_ver(s->a[a]), set = possible(c, s, a, 0, false);
+    return ver + 1 >= c->versions || !md_store_quorum(c, ver, set) || !md_store_quorum(c, ver + 1, set);
+}
+
+static void drop(const struct md_ctx *c, struct md_state *s, unsigned a, bool done, bool rep)
+{
+    for (unsigned i = 0; i < c->slot_count; i++) {
+        s->m[i] = done ? md_done_set(s->m[i], a, 0) : s->m[i];
+        s->m[i] = rep ? md_rep_set(s->m[i], a, 0) : s->m[i];
     }
-    return !md_write_quorum(c, pg, 0, set);
 }
 
 static void forget(const struct md_ctx *c, struct md_state *s)
 {
+    if (c->cfg->flags & MD_ROLLS && md_wipes(s->world))
+        return; /* a promise may yet be forgotten */
     for (unsigned a = 0; a < c->cfg->attempts; a++) {
-        unsigned status = md_status(s->a[a]);
-        bool drop = status == MD_OPEN ? finished(c, s, a) : hopeless(c, s, a);
-        if (!drop)
-            continue;
-        for (unsigned i = 0; i < c->slot_count; i++)
-            s->m[i] = md_rep_set(md_done_set(s->m[i], a, 0), a, 0);
-        if (status == MD_CLAIM)
-            s->a[a] = 0;
+        if (md_status(s->a[a]) == MD_OPEN) {
+            if (finished(c, s, a))
+                drop(c, s, a, false, true);
+            if (stuck(c, s, a))
+                drop(c, s, a, true, false);
+        } else if (hopeless(c, s, a)) {
+            drop(c, s, a, true, true);
+            if (md_status(s->a[a]) == MD_CLAIM)
+                s->a[a] = 0;
+        }
     }
 }
 
@@ -401,7 +451,7 @@ void md_settle(struct md_ctx *c, struct md_state *s, int slot)
         for (unsigned a = 0; a < c->cfg->attempts; a++)
             if (md_status(s->a[a]) == MD_OPEN)
                 advance(c, s, a);
-    if (!c->mut && c->versions == 1)
+    if (!c->mut && !c->plain)
         forget(c, s);
 }
 

@@ -5,8 +5,8 @@
  * arrive at any time, often; so each function asks only whether it was ever sent (from the attempt's status),
  * and whether the member accepts it.  Steps that change nothing are not taken. M1 Rule 0: a message of an
  * epoch below the promise is refused; an accepted one raises the promise. M2 A write back, an APPEND and an
- * adoption are atomic and durable; mutants with MD_LOSSY excepted (change.c). Branches with MD_MUT are the
- * rules broken on purpose (mutants.c).
+ * adoption are atomic and durable; the mutants ack-before-flush and promise-not-flushed excepted (change.c).
+ * Branches with MD_MUT are the rules broken on purpose (mutants.c).
  */
 #include "model.h"
 
@@ -203,7 +203,11 @@ static bool answered(const struct md_ctx *c, const struct md_state *s, unsigned 
     }
     if (MD_MUT(c, SHORT_FENCE) && pg + 1 == c->cfg->pgs)
         return (unsigned)__builtin_popcount(set) + 1 >= c->cfg->r;
-    return md_read_quorum(c, pg, ver, set);
+    if (MD_MUT(c, FENCE_READ))
+        return md_read_quorum(c, pg, ver, set);
+    /* A write quorum's worth: it meets every write quorum in two members, so one may have forgotten. */
+    return (unsigned)__builtin_popcount(set & c->view[ver].list[pg][0]) >=
+           (c->cfg->claim ? c->cfg->claim : c->cfg->w) - (MD_MUT(c, SHORT_CLAIM) ? 1 : 0);
 }
 
 static void step_decide(struct md_ctx *c, const struct md_state *s, unsigned a)

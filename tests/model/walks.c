@@ -22,24 +22,60 @@ static uint64_t draw(uint64_t *rng)
     return x ^ x >> 31;
 }
 
-static unsigned pick(struct md_ctx *c, uint64_t *rng)
+/* How a walk goes: one opening after the other begins; most steps are those of the newest, the rest are old
+ * messages, gossip and faults.  Drawn for each walk: how long an opening has for itself, and how much of the
+ * time. */
+struct course {
+    uint64_t rng;
+    unsigned newest, left, spell, focus;
+};
+
+static struct course course_of(uint64_t seed)
 {
-    unsigned kinds[MD_S_END] = {0}, n = 0, of[MD_S_END];
-    for (unsigned k = 0; k < c->succ_count; k++)
-        kinds[c->step[k].kind]++;
-    for (unsigned k = 0; k < MD_S_END; k++)
-        if (kinds[k])
-            of[n++] = k;
-    unsigned kind = of[draw(rng) % n], left = (unsigned)(draw(rng) % kinds[kind]);
-    for (unsigned k = 0;; k++)
-        if (c->step[k].kind == kind && left-- == 0)
-            return k;
+    static const uint8_t focus[] = {0, 8, 12, 14, 15};
+    struct course w = {.rng = seed * 0x2545f4914f6cdd1du};
+    w.spell = 8 + (unsigned)(draw(&w.rng) % 56);
+    w.left = 1 + (unsigned)(draw(&w.rng) % w.spell);
+    w.focus = focus[draw(&w.rng) % sizeof focus];
+    return w;
 }
 
-static double now(void)
+/* Which kinds of a step may be drawn now: of the newest opening alone, or of all that have begun. */
+static bool open_to(const struct md_step *s, const struct course *w, bool focused)
+{
+    bool gossip = s->kind == MD_S_RECORD || s->kind == MD_S_HISTORY || s->kind == MD_S_FENCE_LATE;
+    return focused ? s->a == w->newest && !gossip : s->a <= w->newest;
+}
+
+static unsigned pick(struct md_ctx *c, struct course *w)
+{
+    bool focused = draw(&w->rng) % 16 < w->focus;
+    if (w->left-- == 0) {
+        w->newest += w->newest + 1 < c->cfg->attempts;
+        w->left = 1 + (unsigned)(draw(&w->rng) % w->spell);
+    }
+    for (;; focused = false) {
+        unsigned kinds[MD_S_END] = {0}, n = 0, of[MD_S_END];
+        for (unsigned k = 0; k < c->succ_count; k++)
+            kinds[c->step[k].kind] += open_to(&c->step[k], w, focused);
+        for (unsigned k = 0; k < MD_S_END; k++)
+            if (kinds[k])
+                of[n++] = k;
+        if (n == 0 && !focused)
+            w->newest++; /* nothing left of those that have begun */
+        if (n == 0)
+            continue;
+        unsigned kind = of[draw(&w->rng) % n], left = (unsigned)(draw(&w->rng) % kinds[kind]);
+        for (unsigned k = 0; k < c->succ_count; k++)
+            if (c->step[k].kind == kind && open_to(&c->step[k], w, focused) && left-- == 0)
+                return k;
+    }
+}
+
+static double now(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
@@ -47,7 +83,7 @@ static double now(void)
 static bool walk(struct md_ctx *c, uint64_t seed, bool tell, struct md_result *ret)
 {
     struct md_state s;
-    uint64_t rng = seed * 0x2545f4914f6cdd1du;
+    struct course w = course_of(seed);
     md_state_first(c, &s);
     for (unsigned i = 0; i < c->slot_count; i++)
         c->names[i] = (char)('A' + i);
@@ -55,7 +91,7 @@ static bool walk(struct md_ctx *c, uint64_t seed, bool tell, struct md_result *r
         md_expand_raw(c, &s);
         if (c->succ_count == 0)
             return false;
-        unsigned k = pick(c, &rng);
+        unsigned k = pick(c, &w);
         struct md_state t = c->succ[k];
         if (tell) {
             char words[600];
@@ -86,7 +122,7 @@ static bool walk(struct md_ctx *c, uint64_t seed, bool tell, struct md_result *r
 void md_walks(struct md_ctx *c, uint64_t walks, uint64_t seed, const struct md_limits *limits,
               struct md_result *ret)
 {
-    double start = now();
+    double start = now(CLOCK_MONOTONIC), cpu = now(CLOCK_PROCESS_CPUTIME_ID);
     *ret = (struct md_result){0};
     for (uint64_t k = 0; k < walks; k++) {
         ret->walks++;
@@ -96,8 +132,9 @@ void md_walks(struct md_ctx *c, uint64_t walks, uint64_t seed, const struct md_l
                 walk(c, seed + k, true, &again);
             break;
         }
-        if (limits->seconds > 0 && now() - start > limits->seconds)
+        if (limits->seconds > 0 && now(CLOCK_MONOTONIC) - start > limits->seconds)
             break;
     }
-    ret->seconds = now() - start;
+    ret->cpu = now(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    ret->seconds = now(CLOCK_MONOTONIC) - start;
 }
