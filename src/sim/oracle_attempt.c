@@ -334,15 +334,28 @@ void oc_attempt_stored(struct hx_oracle *o, uint32_t server, const uint8_t *body
         publish(o, w);
 }
 
+/* Groups published under epochs below EPOCH: what a claim of EPOCH cannot miss.  (An attempt that was overtaken
+ * repeats what it had decided before its successor grew; nobody stores that.) */
+static uint32_t published_before(const struct hx_oracle *o, uint64_t epoch)
+{
+    uint32_t most = 0;
+    for (size_t i = 0; i < o->growth_count; i++) {
+        const struct oc_growth *w = o->growths[i];
+        if (w->published && w->g.epoch.v < epoch && w->g.pg_count > most)
+            most = w->g.pg_count;
+    }
+    return most;
+}
+
 static void sent_geometry(struct hx_oracle *o, struct oc_attempt *a, const uint8_t *body, size_t len)
 {
     struct hx_geometry g = {0};
     struct hx_dec d = hx_dec_init(body, len);
     if (hx_geometry_decode(&g, &d))
         return;
-    if (g.pg_count < o->published && !oc_excuse(o, 0))
+    if (g.pg_count < published_before(o, a->epoch) && !oc_excuse(o, 0))
         hx_sim_broken(o->s, "I9", "epoch %llu stores a geometry of %u PGs, but %u were published",
-                      (oc_ull)a->epoch, g.pg_count, o->published);
+                      (oc_ull)a->epoch, g.pg_count, published_before(o, a->epoch));
     if (!growth_of(o, &g)) {
         hx_geometry_fini(&g);
         return;
