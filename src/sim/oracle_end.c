@@ -98,11 +98,26 @@ static uint64_t pages_used(const struct hx_oracle *o, uint32_t pg)
     return n < o->pg_pages ? n : o->pg_pages;
 }
 
+/* A copy whose disk forgot what all six had had: its peers may have let the records go, and it waits to be built anew.
+ * Until then it must refuse, not lie: what it answers is judged as ever. */
+static bool beyond_gossip(const struct hx_oracle *o, uint32_t pg, uint32_t server)
+{
+    const struct oc_server *v = &o->servers[server];
+    struct hx_segment_look mine, l;
+    if (pg >= v->seg_count || !v->segs[pg].lied || !oc_look(o, server, pg, &mine))
+        return false;
+    for (uint32_t k = 0; k < o->server_count; k++)
+        if (k != server && oc_look(o, k, pg, &l) && (l.gc.v > mine.scl.v || l.base.v > mine.scl.v))
+            return true;
+    return false;
+}
+
 /* Is SERVER a member of PG that must be there? */
 static bool counts(const struct hx_oracle *o, const struct oc_epoch *e, uint32_t pg, uint32_t server,
                    uint64_t skip)
 {
-    return !(skip >> server & 1) && oc_slot(&e->g, pg, o->servers[server].incarnation) >= 0;
+    return !(skip >> server & 1) && oc_slot(&e->g, pg, o->servers[server].incarnation) >= 0 &&
+           !beyond_gossip(o, pg, server);
 }
 
 /* Complete?  An idle PG may not have heard of the newest epoch: then its members only must be equal (FIRST:
