@@ -328,7 +328,7 @@ void hx_node_answer(struct hx_node *n, uint64_t now_ms, uint64_t call, int err, 
     n->calls[i] = n->calls[--n->call_count];
     if (c.seg)
         c.seg->gossip.busy = false;
-    struct hx_reply_head h;
+    struct hx_reply_head h = {0};
     struct hx_bytes b;
     if (!err)
         err = hx_reply_decode(body.p, body.len, &h, &b);

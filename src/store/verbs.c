@@ -79,8 +79,6 @@ static int verb_format(struct hx_node *n, struct hx_req *r)
         err = hx_history_decode(&h, &r->body);
     if (!err)
         err = hx_dec_end(&r->body);
-    if (!err && hx_geometry_check(&g))
-        err = HX_E_INVAL;
     if (!err)
         err = r->seg ? hx_rules_format(r->seg, &r->head, &g, &h, false) : make_segment(n, r, &g, &h);
     hx_geometry_fini(&g);
@@ -204,8 +202,6 @@ static int verb_geometry(struct hx_node *n, struct hx_req *r)
     int err = hx_geometry_decode(&g, &r->body);
     if (!err)
         err = hx_dec_end(&r->body);
-    if (!err && hx_geometry_check(&g))
-        err = HX_E_INVAL;
     if (!err)
         err = r->seg ? hx_rules_geometry(r->seg, r->head.epoch, &r->head.owner, &g) : HX_E_NO_SEGMENT;
     hx_geometry_fini(&g);

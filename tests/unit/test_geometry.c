@@ -123,9 +123,81 @@ static void versions_order_by_epoch_first(void **state)
     assert_true(hx_geometry_compare(&a, &b) == 0);
 }
 
+/* Promise: geometries are equal only when everything is: one version has one content (I9). */
+static void every_field_tells_two_geometries_apart(void **state)
+{
+    (void)state;
+    struct hx_geometry a, b = {0};
+    struct hx_pg_members m;
+    make(&a, 3, 2);
+    assert_int_equal(hx_geometry_place(&a, &m), 0);
+    assert_int_equal(hx_geometry_add_pg(&a, &m), 0);
+#define DIFFERS(change)                                 \
+    do {                                                \
+        assert_int_equal(hx_geometry_copy(&b, &a), 0);  \
+        assert_true(hx_geometry_equal(&a, &b));         \
+        change;                                         \
+        assert_false(hx_geometry_equal(&a, &b));        \
+    } while (0)
+    DIFFERS(b.epoch.v++);
+    DIFFERS(b.g++);
+    DIFFERS(b.m++);
+    DIFFERS(b.volume.b[3]++);
+    DIFFERS(b.name[0]++);
+    DIFFERS(b.pg_bytes++);
+    DIFFERS(b.lal++);
+    DIFFERS(b.created_us++);
+    DIFFERS(b.server_count--);
+    DIFFERS(b.pg_count--);
+    DIFFERS(b.servers[2].name[0]++);
+    DIFFERS(b.servers[2].zone[0]++);
+    DIFFERS(b.servers[2].url[0]++);
+    DIFFERS(b.servers[2].incarnation.b[0]++);
+    DIFFERS(b.pgs[0].server[5]--);
+    hx_geometry_fini(&a);
+    hx_geometry_fini(&b);
+}
+
+/* Promise: limits and members are checked before anything is allocated or read. */
+static void what_does_not_fit_is_refused(void **state)
+{
+    (void)state;
+    struct hx_geometry g;
+    struct hx_pg_members m;
+    struct hx_server s = {.name = "x", .zone = "z", .url = "u"};
+    make(&g, 3, 2);
+    assert_int_equal(hx_geometry_place(&g, &m), 0);
+    m.server[1] = m.server[0];
+    assert_int_equal(hx_geometry_add_pg(&g, &m), HX_E_INVAL);
+    m.server[1] = 6;
+    assert_int_equal(hx_geometry_add_pg(&g, &m), HX_E_INVAL);
+    assert_int_equal(hx_geometry_place(&g, &m), 0);
+    struct hx_geometry full = g;
+    full.server_count = HX_SERVERS_MAX;
+    assert_int_equal(hx_geometry_add_server(&full, &s), HX_E_TOOBIG);
+    full.server_count = HX_SERVERS_MAX + 1;
+    assert_int_equal(hx_geometry_check(&full), HX_E_INVAL);
+    full = g;
+    full.pg_count = full.g = UINT32_C(1) << 28;
+    assert_int_equal(hx_geometry_add_pg(&full, &m), HX_E_TOOBIG);
+    full.pg_count = full.g = (UINT32_C(1) << 28) + 1;
+    assert_int_equal(hx_geometry_check(&full), HX_E_INVAL);
+    full = g;
+    full.g = 1;
+    assert_int_equal(hx_geometry_check(&full), HX_E_INVAL);
+    assert_int_equal(hx_geometry_check(&g), 0);
+    full = g;
+    assert_int_equal(hx_geometry_copy(&full, &full), 0); /* a shallow copy gets lists of its own */
+    hx_geometry_fini(&g);
+    assert_int_equal(hx_geometry_check(&full), 0);
+    hx_geometry_fini(&full);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_field_tells_two_geometries_apart),
+        cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(placement_is_two_by_three_and_even),
         cmocka_unit_test(too_few_zones_are_refused),
         cmocka_unit_test(encoding_round_trip),

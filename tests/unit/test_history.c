@@ -141,9 +141,33 @@ static void encoding_round_trip(void **state)
     hx_history_fini(&g);
 }
 
+/* Promise: histories are equal only when every entry is; an empty one has no top, and starts with nothing. */
+static void every_field_tells_two_histories_apart(void **state)
+{
+    (void)state;
+    struct hx_history a = {0}, b = {0};
+    assert_int_equal(hx_history_top(&a).v, 0);
+    assert_null(hx_history_top_entry(&a));
+    assert_int_equal(hx_history_copy(&b, &a), 0);
+    assert_true(hx_history_equal(&a, &b));
+    assert_int_equal(hx_history_successor(&a, HX_LSN(7)).v, 8);
+    make(&a);
+    assert_false(hx_history_equal(&a, &b));
+    for (unsigned what = 0; what < 4; what++) {
+        assert_int_equal(hx_history_copy(&b, &a), 0);
+        assert_true(hx_history_equal(&a, &b));
+        struct hx_history_entry *e = &b.e[b.count - 1];
+        *(what == 0 ? &e->epoch.v : what == 1 ? &e->vdl.v : what == 2 ? &e->end.v : &e->lal) += 1;
+        assert_false(hx_history_equal(&a, &b));
+    }
+    hx_history_fini(&a);
+    hx_history_fini(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_field_tells_two_histories_apart),
         cmocka_unit_test(validity_is_the_definition), cmocka_unit_test(the_walk_visits_all_valid_lsns),
         cmocka_unit_test(successor_at_the_edges),     cmocka_unit_test(disorder_is_refused),
         cmocka_unit_test(encoding_round_trip),

@@ -1,0 +1,546 @@
+/*
+ * test_refusals.c - what a segment server refuses, case by case: requests that are well-formed and wrong, answers of
+ * peers that are not what was asked, files that are not its own.
+ *
+ * Method: one server (node_rig.h) with two groups; each case differs from one that is accepted in one thing, and is
+ * answered with the error that names it; then the accepted one is tried, so that the refusal has changed nothing.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "hexad/crc.h"
+#include "node_rig.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void start(struct hx_rig *r)
+{
+    hx_rig_init(r, 1, 1u << 20, 2, 16u << 10);
+    for (uint32_t pg = 0; pg < 2; pg++)
+        assert_int_equal(hx_rig_format(r, 0, pg), 0);
+    size_t n = hx_rig_run(r, 1, 1, 0, 1, 6, 0);
+    assert_int_equal(hx_rig_append(r, 0, 1, 0, 0, r->frame, n, NULL), 0);
+}
+
+/* A message with this head (server, volume and owner are filled in where they are zero). */
+static int call(struct hx_rig *r, struct hx_msg_head h, unsigned role, const char *name, const void *p, size_t len)
+{
+    struct hx_rig_reply a = {0};
+    uint8_t *m = malloc(HX_MSG_HEAD + len);
+    struct hx_bytes body = {p, len};
+    assert_non_null(m);
+    if (hx_uuid_is_zero(&h.volume))
+        h.volume = r->geometry.volume;
+    if (hx_uuid_is_zero(&h.server))
+        h.server = hx_rig_uuid(100);
+    h.owner = r->owner;
+    hx_msg_head_encode(&h, &body, 1, m);
+    if (len)
+        memcpy(m + HX_MSG_HEAD, p, len);
+    hx_node_request(r->node[0], r->now_ms, 1, ++r->token, 5, role, name, (struct hx_bytes){m, HX_MSG_HEAD + len});
+    hx_node_flush(r->node[0]);
+    hx_rig_take(r, 0, r->token, &a);
+    assert_true(a.came);
+    int status = a.head.status;
+    hx_rig_reply_fini(&a);
+    free(m);
+    return status;
+}
+
+static int writer_says(struct hx_rig *r, unsigned type, uint32_t pg, uint64_t epoch, const void *p, size_t len)
+{
+    struct hx_msg_head h = {.type = (uint16_t)type, .pg = pg, .epoch = {epoch}};
+    return call(r, h, HX_NODE_ROLE_WRITER, "w", p, len);
+}
+
+static int peer_says(struct hx_rig *r, unsigned type, const char *name, const void *p, size_t len)
+{
+    struct hx_msg_head h = {.type = (uint16_t)type, .pg = 1, .epoch = {1}};
+    return call(r, h, HX_NODE_ROLE_SEGMENT, name, p, len);
+}
+
+/* ---- FORMAT, ADOPT, GEOMETRY ---- */
+static size_t put(uint8_t *b, size_t cap, const struct hx_geometry *g, const struct hx_history *h)
+{
+    struct hx_enc e = hx_enc_init(b, cap);
+    if (g)
+        hx_geometry_encode(g, &e);
+    if (h)
+        hx_history_encode(h, &e);
+    assert_int_equal(e.err, 0);
+    return e.len;
+}
+
+/* Promise: a FORMAT that is not about this server and volume, or whose history is not its epoch's, makes nothing. */
+static void format_must_be_about_this_segment(void **state)
+{
+    struct hx_rig r;
+    struct hx_geometry g = {0};
+    struct hx_history none = {0};
+    uint8_t b[8192];
+    (void)state;
+    hx_rig_init(&r, 1, 1u << 20, 3, 0);
+    assert_int_equal(hx_geometry_copy(&g, &r.geometry), 0);
+    size_t n = put(b, sizeof b, &g, &none);
+    assert_int_equal(writer_says(&r, HX_MSG_FORMAT, 2, 1, b, n), HX_E_INVAL); /* no history */
+    n = put(b, sizeof b, &g, &r.history);
+    assert_int_equal(writer_says(&r, HX_MSG_FORMAT, 2, 0, b, n), HX_E_INVAL); /* older than its history; no epoch */
+    assert_int_equal(writer_says(&r, HX_MSG_FORMAT, 3, 1, b, n), HX_E_WRONG_MEMBER); /* no such group in it */
+    assert_int_equal(writer_says(&r, HX_MSG_FORMAT, 2, 1, b, n - 1), HX_E_BADMSG);
+    assert_int_equal(writer_says(&r, HX_MSG_FORMAT, 2, 1, b, 20), HX_E_BADMSG);
+    g.volume = hx_rig_uuid(777);
+    n = put(b, sizeof b, &g, &r.history);
+    assert_int_equal(writer_says(&r, HX_MSG_FORMAT, 2, 1, b, n), HX_E_INVAL); /* of another volume */
+    g.volume = r.geometry.volume;
+    g.servers[0].incarnation = hx_rig_uuid(555); /* this server's name over another directory */
+    n = put(b, sizeof b, &g, &r.history);
+    assert_int_equal(writer_says(&r, HX_MSG_FORMAT, 2, 1, b, n), HX_E_WRONG_MEMBER);
+    assert_int_equal(hx_rig_fence(&r, 0, 2, 5, 1, NULL), HX_E_NO_SEGMENT);
+    assert_int_equal(hx_rig_format(&r, 0, 2), 0);
+    hx_geometry_fini(&g);
+    hx_rig_fini(&r);
+}
+
+/* Promise: ADOPT takes no empty history and none above its epoch; GEOMETRY is for PG 0, this volume, this size, and not
+ * above its epoch. */
+static void histories_and_geometries_must_fit_their_epoch(void **state)
+{
+    struct hx_rig r;
+    struct hx_geometry g = {0};
+    struct hx_history h = {0};
+    uint8_t b[8192];
+    (void)state;
+    start(&r);
+    assert_int_equal(writer_says(&r, HX_MSG_ADOPT, 1, 1, b, put(b, sizeof b, NULL, &h)), HX_E_INVAL);
+    assert_int_equal(hx_history_copy(&h, &r.history), 0);
+    assert_int_equal(hx_history_push(&h, (struct hx_history_entry){{3}, {6}, {1006}, HX_RIG_LAL}), 0);
+    size_t n = put(b, sizeof b, NULL, &h);
+    assert_int_equal(writer_says(&r, HX_MSG_ADOPT, 1, 2, b, n), HX_E_INVAL);
+    assert_int_equal(writer_says(&r, HX_MSG_ADOPT, 7, 3, b, n), HX_E_NO_SEGMENT);
+    assert_int_equal(writer_says(&r, HX_MSG_ADOPT, 1, 3, b, n - 1), HX_E_BADMSG);
+    assert_int_equal(hx_geometry_copy(&g, &r.geometry), 0);
+    g.epoch = HX_EPOCH(3);
+    n = put(b, sizeof b, &g, NULL);
+    assert_int_equal(writer_says(&r, HX_MSG_GEOMETRY, 1, 3, b, n), HX_E_INVAL);
+    assert_int_equal(writer_says(&r, HX_MSG_GEOMETRY, 0, 2, b, n), HX_E_INVAL);
+    assert_int_equal(writer_says(&r, HX_MSG_GEOMETRY, 9, 3, b, n), HX_E_NO_SEGMENT);
+    g.volume = hx_rig_uuid(777);
+    n = put(b, sizeof b, &g, NULL);
+    assert_int_equal(writer_says(&r, HX_MSG_GEOMETRY, 0, 3, b, n), HX_E_INVAL);
+    g.volume = r.geometry.volume;
+    g.pg_bytes = 2u << 20;
+    n = put(b, sizeof b, &g, NULL);
+    assert_int_equal(writer_says(&r, HX_MSG_GEOMETRY, 0, 3, b, n), HX_E_INVAL);
+    g.pg_bytes = r.geometry.pg_bytes;
+    n = put(b, sizeof b, &g, NULL);
+    assert_int_equal(writer_says(&r, HX_MSG_GEOMETRY, 0, 3, b, n), 0);
+    g.lal++; /* another content under the same version (I9) */
+    n = put(b, sizeof b, &g, NULL);
+    assert_int_equal(writer_says(&r, HX_MSG_GEOMETRY, 0, 3, b, n), HX_E_INVAL);
+    n = put(b, sizeof b, NULL, &h);
+    assert_int_equal(writer_says(&r, HX_MSG_ADOPT, 1, 3, b, n), 0);
+    hx_geometry_fini(&g);
+    hx_history_fini(&h);
+    hx_rig_fini(&r);
+}
+
+/* ---- who asks ---- */
+static const uint8_t fetch_all[21] = {[8] = 100, [18] = 1};
+static const uint8_t read_one[16] = {[0] = 3, [8] = 1, [12] = 3};
+
+/* Promise: records, pages and histories go to members of the group only. */
+static void strangers_get_no_records(void **state)
+{
+    struct hx_rig r;
+    (void)state;
+    start(&r);
+    assert_int_equal(peer_says(&r, HX_MSG_FETCH, "x9", fetch_all, sizeof fetch_all), HX_E_WRONG_MEMBER);
+    assert_int_equal(peer_says(&r, HX_MSG_READ, "x9", read_one, sizeof read_one), HX_E_WRONG_MEMBER);
+    assert_int_equal(peer_says(&r, HX_MSG_HISTORY, "x9", NULL, 0), HX_E_WRONG_MEMBER);
+    assert_int_equal(peer_says(&r, HX_MSG_FETCH, "b1", fetch_all, sizeof fetch_all), 0);
+    assert_int_equal(peer_says(&r, HX_MSG_READ, "b1", read_one, sizeof read_one), 0);
+    assert_int_equal(peer_says(&r, HX_MSG_HISTORY, "b1", NULL, 0), 0);
+    assert_int_equal(peer_says(&r, HX_MSG_HISTORY, "b1", "x", 1), HX_E_BADMSG);
+    assert_int_equal(peer_says(&r, HX_MSG_GOSSIP, "b1", "\2\0\0\0", 4), HX_E_BADMSG);
+    assert_int_equal(peer_says(&r, HX_MSG_READ, "b1", read_one, 12), HX_E_BADMSG);
+    uint8_t beyond[16];
+    memcpy(beyond, read_one, sizeof beyond);
+    hx_put_u32(beyond + 12, 256); /* the group has 256 pages */
+    assert_int_equal(peer_says(&r, HX_MSG_READ, "b1", beyond, sizeof beyond), HX_E_INVAL);
+    hx_rig_fini(&r);
+}
+
+/* Promise: a client that knows an older membership than the segment is told so, in reads and in acknowledgements. */
+static void an_older_membership_is_refused(void **state)
+{
+    struct hx_rig r;
+    uint8_t b[4096];
+    (void)state;
+    hx_rig_init(&r, 1, 1u << 20, 1, 0);
+    r.geometry.m = 2;
+    assert_int_equal(hx_rig_format(&r, 0, 0), 0);
+    struct hx_append_head a = {.frame_count = 1};
+    struct hx_enc e = hx_enc_init(b, sizeof b);
+    hx_append_head_encode(&a, &e);
+    hx_enc_bytes(&e, r.frame, hx_rig_run(&r, 0, 1, 0, 1, 2, 0));
+    struct hx_msg_head append = {.type = HX_MSG_APPEND, .epoch = {1}, .m = 1};
+    assert_int_equal(call(&r, append, HX_NODE_ROLE_WRITER, "w", b, e.len), 0); /* the ack says it */
+    struct hx_segment_status s;
+    assert_int_equal(hx_rig_status(&r, 0, 0, &s), 0);
+    assert_int_equal(s.scl.v, 0);
+    append.m = 2;
+    assert_int_equal(call(&r, append, HX_NODE_ROLE_WRITER, "w", b, e.len), 0);
+    assert_int_equal(hx_rig_status(&r, 0, 0, &s), 0);
+    assert_int_equal(s.scl.v, 2);
+    uint8_t one[16] = {[0] = 2, [8] = 1, [12] = 1};
+    struct hx_msg_head read = {.type = HX_MSG_READ, .epoch = {1}, .m = 1};
+    assert_int_equal(call(&r, read, HX_NODE_ROLE_WRITER, "w", one, sizeof one), HX_E_WRONG_MEMBER);
+    read.m = 2;
+    assert_int_equal(call(&r, read, HX_NODE_ROLE_WRITER, "w", one, sizeof one), 0);
+    hx_rig_fini(&r);
+}
+
+/* Promise: a segment that could not be opened says why to everybody, and the others of the server work. */
+static void a_segment_that_cannot_be_opened_says_why(void **state)
+{
+    struct hx_rig r;
+    struct hx_disk_place at;
+    size_t len;
+    uint8_t b[8192];
+    (void)state;
+    start(&r);
+    at = hx_rig_place(&r, 1);
+    hx_rig_stop(&r, 0);
+    for (uint64_t slot = 1; slot <= 2; slot++)
+        hx_mem_file(r.farm[0], &at, slot, &len)[70] ^= 1;
+    assert_int_equal(hx_rig_start(&r, 0), 0);
+    assert_int_equal(hx_rig_fence(&r, 0, 1, 9, 1, NULL), HX_E_CORRUPT);
+    size_t n = put(b, sizeof b, &r.geometry, &r.history);
+    assert_int_equal(writer_says(&r, HX_MSG_FORMAT, 1, 1, b, n), HX_E_CORRUPT);
+    n = put(b, sizeof b, NULL, &r.history);
+    assert_int_equal(writer_says(&r, HX_MSG_ADOPT, 1, 1, b, n), HX_E_CORRUPT);
+    assert_int_equal(writer_says(&r, HX_MSG_REPAIR, 1, 1, b, n), HX_E_CORRUPT);
+    assert_int_equal(writer_says(&r, HX_MSG_READ, 1, 1, read_one, sizeof read_one), HX_E_CORRUPT);
+    assert_int_equal(peer_says(&r, HX_MSG_FETCH, "b1", fetch_all, sizeof fetch_all), HX_E_CORRUPT);
+    assert_int_equal(peer_says(&r, HX_MSG_HISTORY, "b1", NULL, 0), HX_E_CORRUPT);
+    n = hx_rig_run(&r, 1, 1, 6, 7, 1, 0);
+    assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, n, NULL), HX_E_CORRUPT);
+    n = hx_rig_run(&r, 0, 1, 0, 1, 1, 0);
+    assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, n, NULL), 0);
+    struct hx_segment_status s;
+    assert_int_equal(hx_rig_status(&r, 0, 1, &s), 0);
+    assert_int_equal(s.state, HX_E_CORRUPT);
+    for (unsigned i = 0; i < 10; i++)
+        hx_rig_step(&r, 300);
+    hx_rig_fini(&r);
+}
+
+/* ---- answers of peers ---- */
+struct question {
+    uint64_t call, req_id;
+    uint16_t type;
+    struct hx_uuid peer;
+};
+
+static unsigned server_at(const struct hx_rig *r, const char *url)
+{
+    unsigned i = 0;
+    while (strcmp(r->geometry.servers[i].url, url))
+        i++;
+    return i;
+}
+
+/* The next question of TYPE to a peer, letting time pass; others time out. */
+static struct question wait_question(struct hx_rig *r, unsigned type)
+{
+    for (unsigned i = 0; i < 400; i++) {
+        struct hx_node_effect e;
+        struct question all[8];
+        unsigned n = 0;
+        r->now_ms += 150;
+        hx_node_tick(r->node[0], r->now_ms);
+        while (hx_node_next(r->node[0], &e) && n < HX_ARRAY_LEN(all))
+            if (e.kind == HX_NODE_SEND)
+                all[n++] = (struct question){e.call, hx_get_u64(e.body.p + 8), hx_get_u16(e.body.p + 6),
+                                             r->geometry.servers[server_at(r, e.url)].incarnation};
+        for (unsigned k = 0; k < n; k++)
+            if (all[k].type == type)
+                return all[k];
+        for (unsigned k = 0; k < n; k++) {
+            uint8_t empty[HX_REPLY_HEAD + 4] = {0}; /* a gossip list without entries: the peer is alive */
+            struct hx_reply_head h = {.type = all[k].type, .req_id = all[k].req_id, .server = all[k].peer};
+            struct hx_bytes b = {empty + HX_REPLY_HEAD, 4};
+            hx_reply_head_encode(&h, &b, 1, empty);
+            hx_node_answer(r->node[0], r->now_ms, all[k].call, 0, (struct hx_bytes){empty, sizeof empty});
+        }
+    }
+    fail_msg("the server never asked for %s", hx_msg_type_name(type));
+    return (struct question){0};
+}
+
+static void answer(struct hx_rig *r, const struct question *q, struct hx_reply_head h, const void *p, size_t len)
+{
+    uint8_t *m = malloc(HX_REPLY_HEAD + len);
+    struct hx_bytes body = {p, len};
+    assert_non_null(m);
+    h.type = h.type ? h.type : q->type;
+    h.req_id += q->req_id;
+    h.server = hx_uuid_is_zero(&h.server) ? q->peer : h.server;
+    hx_reply_head_encode(&h, &body, 1, m);
+    if (len)
+        memcpy(m + HX_REPLY_HEAD, p, len);
+    hx_node_answer(r->node[0], r->now_ms, q->call, 0, (struct hx_bytes){m, HX_REPLY_HEAD + len});
+    hx_node_flush(r->node[0]);
+    free(m);
+}
+
+static uint64_t scl_of(struct hx_rig *r)
+{
+    struct hx_segment_status s;
+    assert_int_equal(hx_rig_status(r, 0, 1, &s), 0);
+    return s.scl.v;
+}
+
+/* What the server asks next of TYPE after it has heard that a peer has EPOCH, SCL. */
+static struct question provoke(struct hx_rig *r, unsigned type, uint64_t epoch, uint64_t scl)
+{
+    for (unsigned i = 0; i < 40; i++) {
+        struct question q = wait_question(r, HX_MSG_GOSSIP);
+        uint8_t b[4 + HX_GOSSIP_ENTRY];
+        struct hx_node_effect e;
+        struct hx_enc enc = hx_enc_init(b, sizeof b);
+        hx_enc_u32(&enc, 1);
+        hx_gossip_entry_encode(&(struct hx_gossip_entry){1, {epoch}, {scl}}, &enc);
+        answer(r, &q, (struct hx_reply_head){0}, b, enc.len);
+        while (hx_node_next(r->node[0], &e))
+            if (e.kind == HX_NODE_SEND && hx_get_u16(e.body.p + 6) == type)
+                return (struct question){e.call, hx_get_u64(e.body.p + 8), (uint16_t)type,
+                                         r->geometry.servers[server_at(r, e.url)].incarnation};
+    }
+    fail_msg("the server never asked for %s", hx_msg_type_name(type));
+    return (struct question){0};
+}
+
+/* Promise: an answer that is not to this question, not from this server, or not well-formed brings no record. */
+static void records_come_from_the_peer_that_was_asked(void **state)
+{
+    struct hx_rig r;
+    (void)state;
+    start(&r);
+    for (unsigned what = 0; what < 8; what++) {
+        struct question q = provoke(&r, HX_MSG_FETCH, 1, 8);
+        size_t n = hx_rig_run(&r, 1, 1, 6, 7, 2, 0);
+        struct hx_reply_head h = {0};
+        if (what == 0)
+            h.type = HX_MSG_HISTORY;
+        else if (what == 1)
+            h.req_id = 1;
+        else if (what == 2)
+            h.server = hx_rig_uuid(999);
+        else if (what == 3)
+            h.status = HX_E_STRANGER;
+        else if (what == 4)
+            n--;
+        else if (what == 5)
+            r.frame[3] ^= 1;
+        else if (what == 6)
+            n = hx_rig_run(&r, 1, 9, 6, 7, 2, 0); /* of an epoch that is not in the history */
+        else
+            n = 50;
+        answer(&r, &q, h, r.frame, n);
+        assert_int_equal(scl_of(&r), 6);
+    }
+    struct question q = provoke(&r, HX_MSG_FETCH, 1, 8);
+    size_t n = hx_rig_run(&r, 1, 1, 6, 7, 2, 0);
+    answer(&r, &q, (struct hx_reply_head){0}, r.frame, n);
+    assert_int_equal(scl_of(&r), 8);
+    answer(&r, &q, (struct hx_reply_head){0}, r.frame, n); /* once more: nobody asks any longer */
+    assert_int_equal(scl_of(&r), 8);
+    hx_rig_fini(&r);
+}
+
+/* Promise: a history from a peer counts when it is whole and newer. */
+static void histories_of_peers_are_taken_whole(void **state)
+{
+    struct hx_rig r;
+    struct hx_history h = {0};
+    struct hx_segment_status s;
+    uint8_t b[256];
+    (void)state;
+    start(&r);
+    assert_int_equal(hx_history_copy(&h, &r.history), 0);
+    size_t old = put(b, sizeof b, NULL, &h);
+    struct question q = provoke(&r, HX_MSG_HISTORY, 4, 6);
+    answer(&r, &q, (struct hx_reply_head){0}, b, old); /* no newer one */
+    assert_int_equal(hx_history_push(&h, (struct hx_history_entry){{4}, {6}, {1006}, HX_RIG_LAL}), 0);
+    size_t n = put(b, sizeof b, NULL, &h);
+    q = provoke(&r, HX_MSG_HISTORY, 4, 6);
+    answer(&r, &q, (struct hx_reply_head){0}, b, n - 1);
+    q = provoke(&r, HX_MSG_HISTORY, 4, 6);
+    memset(b + n, 0, 1);
+    answer(&r, &q, (struct hx_reply_head){0}, b, n + 1);
+    assert_int_equal(hx_rig_status(&r, 0, 1, &s), 0);
+    assert_int_equal(s.top.v, 1);
+    q = provoke(&r, HX_MSG_HISTORY, 4, 6);
+    answer(&r, &q, (struct hx_reply_head){0}, b, n);
+    assert_int_equal(hx_rig_status(&r, 0, 1, &s), 0);
+    assert_int_equal(s.top.v, 4);
+    assert_int_equal(s.promised.v, 4);
+    hx_history_fini(&h);
+    hx_rig_fini(&r);
+}
+
+/* The page head and page that a peer would answer. */
+static size_t put_page(uint8_t *b, uint8_t state, uint32_t crc_off, uint64_t lsn, uint8_t byte)
+{
+    struct hx_enc e = hx_enc_init(b, HX_READ_PAGE_BYTES);
+    memset(b + HX_READ_PAGE_BYTES, 0, HX_PAGE_SIZE);
+    memset(b + HX_READ_PAGE_BYTES, byte, 8);
+    struct hx_read_page p = {state, hx_crc32c(0, b + HX_READ_PAGE_BYTES, HX_PAGE_SIZE) + crc_off, {lsn}};
+    hx_read_page_encode(&p, &e);
+    return HX_READ_PAGE_BYTES + (state == HX_READ_RAW ? HX_PAGE_SIZE : 0);
+}
+
+/* Promise: a damaged page is mended with a peer's page only if that is whole, right, and of a point that stays. */
+static void a_damaged_page_is_mended_with_a_whole_one(void **state)
+{
+    struct hx_rig r;
+    struct hx_read_page p;
+    struct hx_disk_place at;
+    uint8_t b[HX_READ_PAGE_BYTES + HX_PAGE_SIZE + 1], data[HX_PAGE_SIZE];
+    size_t len;
+    (void)state;
+    start(&r);
+    at = hx_rig_place(&r, 1);
+    assert_int_equal(hx_rig_append(&r, 0, 1, 6, 0, NULL, 0, NULL), 0); /* all of it is below the hint */
+    uint8_t *log = hx_mem_file(r.farm[0], &at, 16, &len);
+    for (size_t i = 96 + HX_FRAME_HEAD; i < 96 + HX_FRAME_HEAD + 6 * (HX_REC_HEAD + 12); i++)
+        log[i] ^= 0x55;
+    assert_int_equal(hx_rig_read(&r, 0, 1, 1, 6, 4, data, &p), 0);
+    assert_int_equal(p.state, HX_READ_CORRUPT);
+    for (unsigned what = 0; what < 6; what++) {
+        struct question q = provoke(&r, HX_MSG_READ, 1, 6);
+        uint64_t lsn = what == 2 ? 0 : what == 3 ? 99 : 4;
+        size_t n = put_page(b, what == 0 ? HX_READ_CORRUPT : HX_READ_RAW, what == 1, lsn, 7);
+        n = what == 4 ? n - 1 : what == 5 ? n + 1 : n;
+        answer(&r, &q, (struct hx_reply_head){0}, b, n);
+        assert_int_equal(hx_rig_read(&r, 0, 1, 1, 6, 4, data, &p), 0);
+        assert_int_equal(p.state, HX_READ_CORRUPT);
+    }
+    struct question q = provoke(&r, HX_MSG_READ, 1, 6);
+    answer(&r, &q, (struct hx_reply_head){0}, b, put_page(b, HX_READ_RAW, 0, 4, 7));
+    assert_int_equal(hx_rig_read(&r, 0, 1, 1, 6, 4, data, &p), 0);
+    assert_int_equal(p.state, HX_READ_RAW);
+    assert_int_equal(data[0], 7);
+    hx_rig_fini(&r);
+}
+
+/* ---- files that are not its own ---- */
+static void copy_file(struct hx_rig *r, uint32_t from_pg, uint64_t from, uint32_t to_pg, uint64_t to)
+{
+    struct hx_disk_place a = hx_rig_place(r, from_pg), b = hx_rig_place(r, to_pg);
+    size_t len, have;
+    uint8_t *p = hx_mem_file(r->farm[0], &a, from, &len), *q = hx_mem_file(r->farm[0], &b, to, &have);
+    assert_true(p && q && have >= len);
+    memcpy(q, p, len);
+}
+
+/* Promise: meta slots of another segment are damage, those of another server a stranger's; of two good ones the newer
+ * counts, whichever it is; and a directory in which a FORMAT never ended is none. */
+static void meta_slots_of_others_are_not_believed(void **state)
+{
+    struct hx_rig r;
+    struct hx_node *other;
+    struct hx_disk_place at;
+    (void)state;
+    start(&r);
+    at = hx_rig_place(&r, 1);
+    hx_rig_stop(&r, 0);
+    struct hx_node_cfg cfg = {
+        .name = "a1", .zone = "z", .incarnation = hx_rig_uuid(4711), .farm = hx_mem_farm(r.farm[0])};
+    assert_int_equal(hx_node_new(&cfg, 1, &other), 0);
+    hx_node_free(other);
+    assert_int_equal(hx_rig_start(&r, 0), 0);
+    assert_int_equal(hx_rig_fence(&r, 0, 1, 5, 1, NULL), 0);
+    hx_rig_stop(&r, 0);
+    copy_file(&r, 0, 1, 1, 1); /* misplaced: slot 2 is left */
+    assert_int_equal(hx_rig_start(&r, 0), 0);
+    assert_int_equal(hx_rig_fence(&r, 0, 1, 4, 1, NULL), HX_E_FENCED);
+    hx_rig_stop(&r, 0);
+    copy_file(&r, 0, 1, 1, 1);
+    copy_file(&r, 0, 1, 1, 2);
+    assert_int_equal(hx_rig_start(&r, 0), 0);
+    assert_int_equal(hx_rig_fence(&r, 0, 1, 9, 1, NULL), HX_E_CORRUPT);
+    hx_rig_stop(&r, 0);
+    for (uint64_t id = 1; id <= 2; id++)
+        hx_mem_remove_file(r.farm[0], &at, id);
+    hx_mem_remove_file(r.farm[0], &at, 16);
+    assert_int_equal(hx_rig_start(&r, 0), 0);
+    assert_int_equal(hx_rig_fence(&r, 0, 1, 9, 1, NULL), HX_E_NO_SEGMENT);
+    assert_int_equal(hx_rig_format(&r, 0, 1), 0);
+    hx_rig_fini(&r);
+}
+
+/* Promise: a server without a proper name, zone or incarnation does not start; it serves several volumes side by side. */
+static void a_server_has_a_name_and_any_number_of_volumes(void **state)
+{
+    struct hx_rig r;
+    struct hx_node *n;
+    char name[80];
+    uint8_t b[8192];
+    (void)state;
+    start(&r);
+    memset(name, 'x', sizeof name);
+    name[79] = '\0';
+    struct hx_node_cfg cfg = {
+        .name = name, .zone = "z", .incarnation = hx_rig_uuid(1), .farm = hx_mem_farm(r.farm[0])};
+    assert_int_equal(hx_node_new(&cfg, 1, &n), HX_E_INVAL);
+    cfg.name = "a1";
+    cfg.zone = name;
+    assert_int_equal(hx_node_new(&cfg, 1, &n), HX_E_INVAL);
+    cfg.zone = "z";
+    cfg.incarnation = (struct hx_uuid){{0}};
+    assert_int_equal(hx_node_new(&cfg, 1, &n), HX_E_INVAL);
+    for (unsigned i = 0; i < 6; i++) { /* before, between and behind */
+        struct hx_geometry g = {0};
+        assert_int_equal(hx_geometry_copy(&g, &r.geometry), 0);
+        g.volume = hx_rig_uuid(400 + 60 * (i % 3 * 2 + i / 3));
+        struct hx_msg_head h = {.type = HX_MSG_FORMAT, .volume = g.volume, .pg = 1 - i % 2, .epoch = {1}};
+        size_t len = put(b, sizeof b, &g, &r.history);
+        assert_int_equal(call(&r, h, HX_NODE_ROLE_WRITER, "w", b, len), 0);
+        h.pg = i % 2;
+        assert_int_equal(call(&r, h, HX_NODE_ROLE_WRITER, "w", b, len), 0);
+        hx_geometry_fini(&g);
+    }
+    for (unsigned pass = 0; pass < 2; pass++) {
+        struct hx_node_stats st;
+        hx_node_stats(r.node[0], &st);
+        assert_int_equal(st.segments, 14);
+        assert_int_equal(scl_of(&r), 6);
+        hx_rig_stop(&r, 0);
+        assert_int_equal(hx_rig_start(&r, 0), 0);
+    }
+    hx_rig_fini(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(format_must_be_about_this_segment),
+        cmocka_unit_test(histories_and_geometries_must_fit_their_epoch),
+        cmocka_unit_test(strangers_get_no_records),
+        cmocka_unit_test(an_older_membership_is_refused),
+        cmocka_unit_test(a_segment_that_cannot_be_opened_says_why),
+        cmocka_unit_test(records_come_from_the_peer_that_was_asked),
+        cmocka_unit_test(histories_of_peers_are_taken_whole),
+        cmocka_unit_test(a_damaged_page_is_mended_with_a_whole_one),
+        cmocka_unit_test(meta_slots_of_others_are_not_believed),
+        cmocka_unit_test(a_server_has_a_name_and_any_number_of_volumes),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("refusals", tests, NULL, NULL);
+}
