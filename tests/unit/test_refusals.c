@@ -485,7 +485,7 @@ static void meta_slots_of_others_are_not_believed(void **state)
     hx_rig_fini(&r);
 }
 
-/* Promise: a server without a proper name, zone or incarnation does not start; it serves several volumes side by side. */
+/* Promise: a server without a proper name, zone or incarnation does not start; it serves several volumes. */
 static void a_server_has_a_name_and_any_number_of_volumes(void **state)
 {
     struct hx_rig r;
