@@ -74,6 +74,20 @@ bool hx_chain_covers(const struct hx_chain *c, uint64_t lsn)
     return i < c->span_count && c->spans[i].prev < lsn;
 }
 
+bool hx_chain_has_run(const struct hx_chain *c, uint64_t first, uint64_t last, uint64_t epoch, uint32_t count)
+{
+    if (last <= c->hint) { /* a span has no hole inside */
+        size_t i = span_lower(c, last);
+        return i < c->span_count && c->spans[i].prev < first;
+    }
+    if (first <= c->hint)
+        return false;
+    uint32_t n = 0;
+    for (size_t i = lower(c, first, 0); i < c->held_count && c->held[c->held_at + i].lsn <= last; i++)
+        n += c->held[c->held_at + i].epoch == epoch;
+    return n == count;
+}
+
 int hx_chain_hold(struct hx_chain *c, const struct hx_held *r)
 {
     hx_assert(r->lsn > c->hint); /* C1 */

@@ -6,7 +6,9 @@
  *   same top, higher SCL     FETCH (own SCL, theirs], in steps of FETCH_BYTES, until there is no progress
  *   higher top               HISTORY; adopted iff above the own top and not below the promise; then records
  * Damage is mended the same way, when there is nothing to catch up: records above the hint by FETCH, below it the
- * page as the peer has it (READ at a point that cannot be annulled), stored as a local image.
+ * page as the peer has it (READ at a point that cannot be annulled), stored as a local image.  Blind damage: all pages
+ * that it makes CORRUPT, some at a time; they are good from that point on, until the next restart, which sees the
+ * damage again and asks again.
  *   E1 One call of its own per segment at a time; E2 a FETCH's records count after the flush that makes them durable,
  *      and only if the own top is still the one under which they were asked for.
  *   E3 Gossip obeys the history, not the promise: a fenced laggard is filled, too (I15).
@@ -131,20 +133,56 @@ static void ask_records(struct hx_node *n, struct hx_seg *s, const struct hx_ser
     post(n, m, call_of(s, HX_MSG_FETCH), s->at.pg, &b);
 }
 
-static void ask_page(struct hx_node *n, struct hx_seg *s, const struct hx_server *m, uint32_t page, uint64_t point)
+/* C names the pages and the point. */
+static void ask_pages(struct hx_node *n, struct hx_seg *s, const struct hx_server *m, const struct hx_call *c)
 {
     struct hx_buf b = {0};
-    uint8_t *p = hx_buf_add(&b, 16);
+    uint8_t *p = hx_buf_add(&b, 12 + 4 * (size_t)c->page_count);
     if (!p)
         return;
     struct hx_enc e = hx_enc_init(p, b.len);
-    hx_enc_u64(&e, point);
-    hx_enc_u32(&e, 1);
-    hx_enc_u32(&e, page);
+    hx_enc_u64(&e, c->point);
+    hx_enc_u32(&e, c->page_count);
+    for (uint32_t i = 0; i < c->page_count; i++)
+        hx_enc_u32(&e, c->pages[i]);
+    post(n, m, *c, s->at.pg, &b);
+}
+
+/*
+ * Blind damage that ends at or below POINT, which M is complete to: the next pages that it makes CORRUPT.  All of a
+ * sweep are asked for at the point where it began; a peer that no longer has that makes it begin anew.
+ */
+static void ask_blind(struct hx_node *n, struct hx_seg *s, const struct hx_server *m, const struct hx_unknown *u,
+                      uint64_t point)
+{
+    struct hx_seg_sound *o = &s->sound;
+    uint64_t pages = hx_geometry_pg_pages(&s->meta.geometry);
+    if (!o->bits || o->to < u->to) {
+        hx_seg_sound_forget(s);
+        o->bits = calloc(1, (size_t)(pages + 7) / 8);
+        o->at = point;
+        o->to = point;
+    }
+    if (!o->bits || o->whole)
+        return;
     struct hx_call c = call_of(s, HX_MSG_READ);
-    c.page = page;
-    c.point = point;
-    post(n, m, c, s->at.pg, &b);
+    c.point = o->at;
+    uint32_t from = o->next;
+    for (; o->next < pages && c.page_count < HX_MEND_PAGES; o->next++)
+        if (hx_page_blind(s, o->next, o->at))
+            c.pages[c.page_count++] = o->next;
+    o->whole = from == 0 && c.page_count == 0;
+    o->next = o->next < pages ? o->next : 0;
+    if (c.page_count)
+        ask_pages(n, s, m, &c);
+}
+
+static uint64_t doubt(const struct hx_seg *s)
+{
+    uint64_t sum = s->unknown_count + s->sound.next;
+    for (size_t i = 0; i < s->unknown_count; i++)
+        sum += s->unknowns[i].to - s->unknowns[i].from;
+    return sum;
 }
 
 /* Damage, one piece after the other; the peer is known to be complete to THEIRS. */
@@ -153,9 +191,14 @@ static void mend(struct hx_node *n, struct hx_seg *s, const struct hx_server *m,
     const struct hx_unknown *u = &s->unknowns[s->gossip.turn++ % s->unknown_count];
     uint64_t point = s->chain.hint < s->chain.scl ? s->chain.hint : s->chain.scl;
     s->gossip.mending = true;
-    if (u->page != HX_NONE && u->to <= point && point <= theirs)
-        ask_page(n, s, m, u->page, point);
-    else if (u->from <= theirs && u->to != UINT64_MAX)
+    if (u->page != HX_NONE && u->to <= point && point <= theirs) {
+        struct hx_call c = call_of(s, HX_MSG_READ);
+        c.pages[c.page_count++] = u->page;
+        c.point = point;
+        ask_pages(n, s, m, &c);
+    } else if (u->blind && u->to <= point && point <= theirs) {
+        ask_blind(n, s, m, u, point);
+    } else if (u->from <= theirs && u->to != UINT64_MAX)
         ask_records(n, s, m, u->from - 1, u->to);
 }
 
@@ -167,6 +210,7 @@ static void compare(struct hx_node *n, struct hx_seg *s, const struct hx_server 
     if (!may_call(n, s))
         return;
     s->gossip.mending = false;
+    s->gossip.doubt = doubt(s);
     if (e->top.v > top.v && e->top.v >= s->meta.promised.v) {
         post(n, m, call_of(s, HX_MSG_HISTORY), s->at.pg, &none);
     } else if (e->top.v == top.v && e->scl.v > s->chain.scl) {
@@ -292,28 +336,47 @@ static void on_records(struct hx_node *n, const struct hx_call *c, struct hx_dec
 }
 
 /* A page as a peer has it at a point that nothing can annul: a local image, in place of what is damaged here. */
-static void on_page(struct hx_node *n, const struct hx_call *c, struct hx_dec *d)
+static void put_page(struct hx_node *n, struct hx_seg *s, uint32_t page, uint64_t lsn, const uint8_t *data)
 {
-    struct hx_seg *s = c->seg;
-    struct hx_read_page r;
-    static const uint8_t zeros[1];
-    hx_read_page_decode(&r, d);
-    const uint8_t *data = r.state == HX_READ_RAW ? hx_dec_bytes(d, HX_PAGE_SIZE) : zeros;
-    if (hx_dec_end(d) || r.state == HX_READ_CORRUPT || r.lsn.v == 0 || r.lsn.v > c->point || c->point > s->chain.hint ||
-        hx_seg_top(s).v != c->top.v)
-        return;
-    if (r.state == HX_READ_RAW && hx_crc32c(0, data, HX_PAGE_SIZE) != r.crc)
-        return;
     struct hx_frame_builder *b = s->env->builder;
-    size_t len = r.state == HX_READ_RAW ? HX_PAGE_SIZE : 0;
+    size_t len = data ? HX_PAGE_SIZE : 0;
     while (len && !data[len - 1])
         len--;
-    hx_frame_builder_reset(b, &s->at.volume, s->at.pg, c->top, HX_LSN(0));
-    hx_frame_builder_add(b, r.lsn, c->page, len ? HX_REC_IMAGE : HX_REC_ZERO, 0, (struct hx_bytes){data, len},
+    hx_frame_builder_reset(b, &s->at.volume, s->at.pg, hx_seg_top(s), HX_LSN(0));
+    hx_frame_builder_add(b, HX_LSN(lsn), page, len ? HX_REC_IMAGE : HX_REC_ZERO, 0, (struct hx_bytes){data, len},
                          (struct hx_bytes){NULL, 0});
     size_t bytes = hx_frame_builder_seal(b, HX_LSN(0), HX_LSN(0), HX_LSN(0), 0, s->env->scratch);
     if (!hx_log_put(s, HX_ENV_LOCAL, 0, s->env->scratch, bytes))
         hx_node_dirty(n, s);
+}
+
+static void on_pages(struct hx_node *n, const struct hx_call *c, struct hx_dec *d)
+{
+    struct hx_seg *s = c->seg;
+    struct hx_read_page r[HX_MEND_PAGES];
+    for (uint32_t i = 0; i < c->page_count; i++)
+        hx_read_page_decode(&r[i], d);
+    if (d->err || c->point > s->chain.hint || hx_seg_top(s).v != c->top.v)
+        return;
+    struct hx_seg_sound *o = &s->sound;
+    bool sweep = o->bits && o->at == c->point;
+    o->want_count = 0;
+    s->gossip.arrived = true;
+    for (uint32_t i = 0; i < c->page_count; i++) {
+        const uint8_t *data = r[i].state == HX_READ_RAW ? hx_dec_bytes(d, HX_PAGE_SIZE) : NULL;
+        if (d->err || r[i].state == HX_READ_CORRUPT || r[i].lsn.v > c->point ||
+            (data && hx_crc32c(0, data, HX_PAGE_SIZE) != r[i].crc))
+            continue;
+        if (r[i].lsn.v == 0) { /* never written, and nothing else is here */
+            if (sweep && hx_index_head(&s->index, c->pages[i]) == HX_NONE)
+                hx_seg_set_sound(s, c->pages[i]);
+            continue;
+        }
+        if (sweep) /* counts when the image is durable (apply.c) */
+            o->want[o->want_count++] = (struct hx_sound_page){c->pages[i], r[i].lsn.v};
+        put_page(n, s, c->pages[i], r[i].lsn.v, data);
+    }
+    hx_node_dirty(n, s);
 }
 
 void hx_node_answer(struct hx_node *n, uint64_t now_ms, uint64_t call, int err, struct hx_bytes body)
@@ -339,6 +402,8 @@ void hx_node_answer(struct hx_node *n, uint64_t now_ms, uint64_t call, int err, 
     if (err || h.status) {
         if (c.seg)
             c.seg->gossip.not_before_ms = n->now_ms + n->gossip_ms;
+        if (c.seg && c.type == HX_MSG_READ && !err && h.status == HX_E_TOO_OLD)
+            hx_seg_sound_forget(c.seg);
         return;
     }
     struct hx_dec d = hx_dec_init(b.p, b.len);
@@ -349,7 +414,7 @@ void hx_node_answer(struct hx_node *n, uint64_t now_ms, uint64_t call, int err, 
     else if (c.type == HX_MSG_FETCH)
         on_records(n, &c, &d);
     else if (c.type == HX_MSG_READ)
-        on_page(n, &c, &d);
+        on_pages(n, &c, &d);
 }
 
 /* The records of a FETCH are durable: on with the next piece, or a pause when they did not help. */
@@ -360,9 +425,13 @@ void hx_gossip_flushed(struct hx_node *n, struct hx_seg *s)
         return;
     g->arrived = false;
     bool moved = !g->mending && s->chain.scl > g->after;
+    /* A hole that no peer can fill is asked about more and more rarely: each answer may be a mebibyte. */
+    g->stalls = moved || doubt(s) != g->doubt ? 0 : g->stalls < 8 ? g->stalls + 1 : g->stalls;
     const struct hx_server *m = member_by(n, s, NULL, &g->peer);
     if (moved && m && s->chain.scl < g->target && may_call(n, s))
         ask_records(n, s, m, s->chain.scl, g->target);
-    else if (!moved)
-        g->not_before_ms = n->now_ms + (s->nospace ? BACKOFF_MAX_MS : n->gossip_ms);
+    else if (!moved) {
+        uint64_t pause = (uint64_t)n->gossip_ms << g->stalls;
+        g->not_before_ms = n->now_ms + (s->nospace || pause > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : pause);
+    }
 }

@@ -73,7 +73,7 @@ struct hx_call {
     struct hx_seg *seg; /* NULL for GOSSIP */
     struct hx_epoch top;
     uint64_t point;
-    uint32_t page; /* READ */
+    uint32_t pages[HX_MEND_PAGES], page_count; /* READ */
 };
 
 struct hx_node {

@@ -3,7 +3,8 @@
  *
  *   P1 Every payload is compared with the sum taken when it was received; what does not match is never used:
  *      the page is CORRUPT, the record is remembered as unknown, and gossip fetches it again (I11).
- *   P2 While there is blind damage (struct hx_unknown), a page is CORRUPT unless its base is newer than it.
+ *   P2 While there is blind damage (struct hx_unknown), a page is CORRUPT unless its base is newer than it, or a
+ *      peer confirmed the page and the read point is not below that (gossip.c).
  * Refusals by read point (too old, lagging) are the caller's.  Memory: one array per segment, as long as the
  * longest chain read.
  */
@@ -44,11 +45,11 @@ int hx_page_payload(struct hx_seg *s, uint32_t page, const struct hx_node_rec *n
     return err;
 }
 
-static bool blind_at(const struct hx_seg *s, uint64_t base, uint64_t point)
+static bool blind_at(const struct hx_seg *s, uint32_t page, uint64_t base, uint64_t point)
 {
     for (size_t i = 0; i < s->unknown_count; i++) {
         const struct hx_unknown *u = &s->unknowns[i];
-        if (u->blind && point >= u->from && base < u->to)
+        if (u->blind && point >= u->from && base < u->to && !hx_seg_is_sound(s, u, page, point))
             return true;
     }
     return false;
@@ -73,6 +74,15 @@ static int collect(struct hx_seg *s, uint32_t page, uint64_t point, size_t *ret_
     return 0;
 }
 
+bool hx_page_blind(struct hx_seg *s, uint32_t page, uint64_t point)
+{
+    size_t n;
+    if (collect(s, page, point, &n))
+        return false; /* no memory: another time */
+    const struct hx_node_rec *last = n ? hx_index_node(&s->index, s->path[n - 1]) : NULL;
+    return blind_at(s, page, last && hx_rec_is_base(hx_index_kind(last)) ? hx_index_lsn(&s->index, last) : 0, point);
+}
+
 int hx_page_read(struct hx_seg *s, uint32_t page, uint64_t point, bool whole, uint8_t data[HX_PAGE_SIZE],
                  struct hx_read_page *ret)
 {
@@ -83,7 +93,7 @@ int hx_page_read(struct hx_seg *s, uint32_t page, uint64_t point, bool whole, ui
     *ret = (struct hx_read_page){.state = HX_READ_ZEROS};
     const struct hx_node_rec *base = n ? hx_index_node(&s->index, s->path[n - 1]) : NULL;
     bool has_base = base && hx_rec_is_base(hx_index_kind(base));
-    if (s->unknown_count && blind_at(s, has_base ? hx_index_lsn(&s->index, base) : 0, point)) { /* P2 */
+    if (s->unknown_count && blind_at(s, page, has_base ? hx_index_lsn(&s->index, base) : 0, point)) { /* P2 */
         ret->state = HX_READ_CORRUPT;
         return 0;
     }

@@ -139,14 +139,12 @@ int hx_rules_geometry(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid 
 static bool have_all(const struct hx_seg *s, const struct hx_frame_head *h)
 {
     const struct hx_chain *c = &s->chain;
-    if (s->unknown_count || !hx_history_valid(&s->meta.history, h->first, h->epoch) ||
+    if (!hx_history_valid(&s->meta.history, h->first, h->epoch) ||
         !hx_history_valid(&s->meta.history, h->last, h->epoch))
         return false;
-    if (h->last.v <= c->scl)
-        return true;
-    if (h->count != 1)
-        return false; /* above the SCL a frame may be there in part; storing it again does no harm */
-    return h->first.v > c->hint ? hx_chain_find(c, h->first.v, h->epoch.v) != NULL : hx_chain_covers(c, h->first.v);
+    if (s->unknown_count && hx_seg_lost_within(s, h->first.v, h->last.v))
+        return false;
+    return h->last.v <= c->scl || hx_chain_has_run(c, h->first.v, h->last.v, h->epoch.v, h->count);
 }
 
 static int store(struct hx_seg *s, const uint8_t *frame, const struct hx_frame_head *h, uint8_t flags)

@@ -67,6 +67,7 @@ void hx_seg_free(struct hx_seg *s)
     hx_meta_fini(&s->meta);
     hx_buf_fini(&s->fetch_side);
     hx_buf_fini(&s->work.side);
+    hx_seg_sound_forget(s);
     free(s->unknowns);
     free(s->path);
     free(s);
@@ -184,8 +185,28 @@ void hx_seg_known(struct hx_seg *s, uint64_t prev, uint64_t lsn)
     }
 }
 
+bool hx_seg_is_sound(const struct hx_seg *s, const struct hx_unknown *u, uint32_t page, uint64_t point)
+{
+    const struct hx_seg_sound *o = &s->sound;
+    return o->bits && u->to <= o->to && point >= o->at && (o->bits[page / 8] >> page % 8 & 1);
+}
+
+void hx_seg_set_sound(struct hx_seg *s, uint32_t page)
+{
+    s->sound.bits[page / 8] = (uint8_t)(s->sound.bits[page / 8] | 1u << page % 8);
+}
+
+void hx_seg_sound_forget(struct hx_seg *s)
+{
+    free(s->sound.bits);
+    s->sound = (struct hx_seg_sound){0};
+}
+
 void hx_seg_mended(struct hx_seg *s, uint32_t page, uint64_t lsn)
 {
+    for (uint32_t i = 0; i < s->sound.want_count; i++)
+        if (s->sound.want[i].page == page && s->sound.want[i].lsn == lsn)
+            hx_seg_set_sound(s, page);
     for (size_t i = s->unknown_count; i-- > 0;)
         if (s->unknowns[i].page == page && s->unknowns[i].to <= lsn)
             s->unknowns[i] = s->unknowns[--s->unknown_count];

@@ -71,6 +71,8 @@ void hx_chain_fini(struct hx_chain *c);
 /* The held record (lsn, epoch), or NULL. */
 struct hx_held *hx_chain_find(const struct hx_chain *c, uint64_t lsn, uint64_t epoch);
 bool hx_chain_covers(const struct hx_chain *c, uint64_t lsn); /* at or below the hint: is it there already? */
+/* Are all COUNT records of EPOCH from FIRST to LAST there?  No for a run that lies on both sides of the hint. */
+bool hx_chain_has_run(const struct hx_chain *c, uint64_t first, uint64_t last, uint64_t epoch, uint32_t count);
 int hx_chain_hold(struct hx_chain *c, const struct hx_held *r); /* above the hint, not held yet */
 int hx_chain_span(struct hx_chain *c, uint64_t prev, uint64_t lsn); /* valid, at or below the hint, not covered */
 void hx_chain_advance(struct hx_chain *c);
@@ -290,13 +292,26 @@ struct hx_seg_work { /* space.c */
     size_t side_off;
     uint64_t idle_end, marked_end; /* tail's end at the last tick; when it was last marked */
 };
+#define HX_MEND_PAGES 128u /* asked for at once */
+struct hx_seg_sound { /* gossip.c: pages that a peer confirmed in spite of blind damage */
+    uint8_t *bits;    /* a bit per page; NULL: none */
+    uint64_t at, to;  /* read point at which it was complete; damage up to TO does not matter for them from AT on */
+    uint32_t next;    /* page to ask for next */
+    bool whole;       /* all are sound */
+    struct hx_sound_page {
+        uint32_t page;
+        uint64_t lsn;
+    } want[HX_MEND_PAGES]; /* images that wait for the flush */
+    uint32_t want_count;
+};
 struct hx_seg_gossip { /* gossip.c */
     bool busy, arrived;     /* a call of its own is under way; its records wait for the flush */
     bool mending;           /* it was for damage, not for catching up */
     uint64_t target, after; /* SCL that a peer has under the same top; where the last FETCH began */
     struct hx_uuid peer;
     uint64_t not_before_ms;
-    uint32_t turn;
+    uint32_t turn, stalls;  /* stalls: answers in a row that did not help */
+    uint64_t doubt;         /* how much was UNKNOWN when it was asked */
 };
 struct hx_seg {
     struct hx_disk *disk;
@@ -323,6 +338,7 @@ struct hx_seg {
     uint64_t fetch_file;
     struct hx_seg_work work;
     struct hx_seg_gossip gossip;
+    struct hx_seg_sound sound;
 };
 int hx_seg_new(struct hx_seg_env *env, struct hx_disk *d, struct hx_disk_place at, struct hx_seg **ret);
 void hx_seg_free(struct hx_seg *s);
@@ -339,6 +355,9 @@ bool hx_seg_lost(const struct hx_seg *s, uint64_t lsn); /* is that record (or ma
 bool hx_seg_lost_within(const struct hx_seg *s, uint64_t from, uint64_t to);
 int hx_seg_unknown(struct hx_seg *s, uint64_t from, uint64_t to, uint32_t page, bool blind);
 void hx_seg_mended(struct hx_seg *s, uint32_t page, uint64_t lsn); /* PAGE has a good base at LSN again */
+bool hx_seg_is_sound(const struct hx_seg *s, const struct hx_unknown *u, uint32_t page, uint64_t point);
+void hx_seg_set_sound(struct hx_seg *s, uint32_t page);
+void hx_seg_sound_forget(struct hx_seg *s);
 void hx_seg_known(struct hx_seg *s, uint64_t prev, uint64_t lsn); /* a record came back */
 uint32_t hx_seg_file_bytes(const struct hx_seg *s);
 /* One durable step: meta first, then the log.  The error is kept in round_error, too. */
@@ -365,6 +384,8 @@ int hx_rules_fetch(const struct hx_seg *s, struct hx_epoch e, bool raw);
 /* DATA is written for HX_READ_RAW only.  WHOLE: read whole bodies, many pages follow. */
 int hx_page_read(struct hx_seg *s, uint32_t page, uint64_t point, bool whole, uint8_t data[HX_PAGE_SIZE],
                  struct hx_read_page *ret);
+/* Is PAGE CORRUPT at POINT because of blind damage? */
+bool hx_page_blind(struct hx_seg *s, uint32_t page, uint64_t point);
 /* The payload of a version, checked against its sum; BUF of a page. */
 int hx_page_payload(struct hx_seg *s, uint32_t page, const struct hx_node_rec *n, bool whole, uint8_t *buf,
                     const uint8_t **ret);
