@@ -215,6 +215,8 @@ void oc_pages_free(struct oc_pg *p);
 
 /* ---- oracle_answer.c, oracle_seg.c ---- */
 void oc_committed(struct hx_oracle *o, struct oc_epoch *e); /* acknowledgements have come: VCL and VDL move */
+/* What is left of SCL in PG when records above CUT are void (oracle_seg.c). */
+uint64_t oc_after_cut(const struct hx_oracle *o, uint32_t pg, uint64_t scl, uint64_t cut);
 bool oc_look(const struct hx_oracle *o, uint32_t server, uint32_t pg, struct hx_segment_look *ret);
 /* Judges a READ's answer. */
 void oc_read_check(struct hx_oracle *o, uint32_t server, uint64_t epoch, uint32_t pg, const uint8_t *ask,

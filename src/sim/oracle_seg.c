@@ -55,7 +55,7 @@ void hx_oracle_disk_failed(struct hx_oracle *o, uint32_t server, uint32_t pg)
 /* ---- histories ---- */
 /* The history has changed from s->h to what L shows: the SCL may sink to what is not cut off, and what was
  * acknowledged above it is void. */
-static uint64_t after_cut(const struct hx_oracle *o, uint32_t pg, uint64_t scl, uint64_t cut)
+uint64_t oc_after_cut(const struct hx_oracle *o, uint32_t pg, uint64_t scl, uint64_t cut)
 {
     if (scl <= cut)
         return scl;
@@ -69,13 +69,13 @@ static void history_changed(struct hx_oracle *o, uint32_t server, uint32_t pg, s
     if (!s->fresh && top < oc_top(&s->h))
         hx_sim_broken(o->s, "I3", "server %u, PG %u: history %llu was replaced by the lower %llu", server, pg,
                       (oc_ull)oc_top(&s->h), (oc_ull)top);
-    s->acked = after_cut(o, pg, s->acked, cut);
+    s->acked = oc_after_cut(o, pg, s->acked, cut);
     /* What REPAIR completed was judged under the history in the message: only later epochs cut it. */
     uint64_t later = UINT64_MAX;
     for (size_t i = l->history->count; i-- > 0 && l->history->e[i].epoch.v > s->repaired_epoch;)
         later = l->history->e[i].vdl.v < later ? l->history->e[i].vdl.v : later;
-    s->repaired = after_cut(o, pg, s->repaired, later);
-    s->was.scl.v = after_cut(o, pg, s->was.scl.v, cut);
+    s->repaired = oc_after_cut(o, pg, s->repaired, later);
+    s->was.scl.v = oc_after_cut(o, pg, s->was.scl.v, cut);
     if (hx_history_copy(&s->h, l->history))
         hx_sim_harness(o->s, "the oracle has no memory left");
 }
