@@ -209,7 +209,8 @@ static void on_fence(struct hx_oracle *o, const struct ask *q)
     if (!s->lied)
         check_complete(o, q, &v, s);
     /* An ADOPT in the same batch may have made void what it had acknowledged. */
-    uint64_t cut = s->seen ? oc_cut_between(&s->h, &v.history) : UINT64_MAX, acked = oc_after_cut(o, q->pg, s->acked, cut);
+    uint64_t cut = s->seen ? oc_cut_between(&s->h, &v.history) : UINT64_MAX;
+    uint64_t acked = oc_after_cut(o, q->pg, s->acked, cut);
     if (v.scl.v < acked && !s->lied)
         hx_sim_broken(o->s, "I5", "server %u says SCL %llu for PG %u, but it has acknowledged %llu",
                       q->server, (oc_ull)v.scl.v, q->pg, (oc_ull)acked);
