@@ -415,9 +415,8 @@ static void a_pg_is_told_the_history_before_its_first_read(void **state)
     struct hx_reader_stats s;
     memset(&b, 0, sizeof b);
     rig_open(&b.r, &(struct rig_opts){.pgs = 2, .epoch = 2, .vdl = 40});
-    rig_run(&b.r, 0);
     for (unsigned k = 0; k < FAKE_SERVERS; k++)
-        b.r.f.server[k].seg[1].no_history = true;
+        b.r.f.server[k].seg[1].no_history = true; /* and nobody hears of it yet: nothing is delivered */
     assert_int_equal(hx_reader_new(b.r.w, 42, &b.rd), 0);
     ask(&b, PG_PAGES, 30);
     for (unsigned k = 0; k < 10; k++, b.r.now += 5) {
