@@ -179,30 +179,9 @@ void hx_plan_saver(struct hx_prog *p)
     }
 }
 
-/* Fills files one after the other, then empties them, each in a way of its own. */
-void hx_plan_filler(struct hx_prog *p)
+static void empty_somehow(struct hx_prog *p, uint64_t size)
 {
-    struct hx_work *w = p->w;
-    if (p->phase == 0) {
-        if (!hx_plan_open(p, 0, NAME_FILL + p->i % 4))
-            return;
-        p->phase = 1;
-    }
-    uint64_t size = size_of(p, p->h[0]), len = w->write_max / (1 + draw(p, 8));
-    bool full = w->tree->data_pages + 2 * len / HX_PAGE_SIZE > w->pages_max ||
-                size + 2 * len > w->file_pages_max * HX_PAGE_SIZE;
-    if (p->phase == 1 && !full && p->rc == 0) {
-        if (draw(p, 4)) {
-            write_at(p, p->h[0], size, len);
-            return;
-        }
-        hx_plan_act(p, HX_ACT_FALLOC, p->h[0]);
-        p->act.off = size;
-        p->act.len = len;
-        return;
-    }
-    p->phase = 1 + (unsigned)draw(p, 2);
-    switch (draw(p, 4)) {
+    switch (draw(p, 3)) {
     case 0:
         hx_plan_act(p, HX_ACT_SETATTR, p->h[0]);
         p->act.mask = HX_FS_SET_SIZE;
@@ -214,12 +193,46 @@ void hx_plan_filler(struct hx_prog *p)
         p->act.off = draw(p, size + 1);
         p->act.len = 1 + draw(p, size + 1);
         break;
-    case 2:
-        read_at(p, p->h[0], draw(p, size + 1), w->write_max);
-        break;
     default:
         hx_plan_name(p, HX_ACT_UNLINK, p->dir, NAME_FILL + p->i++ % 4);
-        hx_work_drop(p, 0);
-        p->phase = p->opening = 0;
+        restart(p);
     }
+}
+
+/* Fills files one after the other, reads each from its begin when it is full (by then its first pages have left a small
+ * cache), and empties them, each in a way of its own. */
+void hx_plan_filler(struct hx_prog *p)
+{
+    struct hx_work *w = p->w;
+    if (p->phase == 0) {
+        if (!hx_plan_open(p, 0, NAME_FILL + p->i % 4))
+            return;
+        p->phase = 1;
+        p->rc = 0;
+        p->n = 1 + (unsigned)draw(p, 4);
+    }
+    uint64_t size = size_of(p, p->h[0]), len = w->write_max / p->n;
+    bool full = w->tree->data_pages + len / HX_PAGE_SIZE + 4 > w->pages_max ||
+                size + len + 4 * HX_PAGE_SIZE > w->file_pages_max * HX_PAGE_SIZE;
+    if (p->phase == 1 && !full && p->rc == 0) {
+        if (draw(p, 6)) {
+            write_at(p, p->h[0], size, len);
+            return;
+        }
+        hx_plan_act(p, HX_ACT_FALLOC, p->h[0]);
+        p->act.off = size;
+        p->act.len = len;
+        return;
+    }
+    if (p->phase == 1) {
+        p->phase = 2;
+        p->off = 0;
+    }
+    if (p->phase == 2 && p->off < size) {
+        read_at(p, p->h[0], p->off, w->write_max);
+        p->off += w->write_max;
+        return;
+    }
+    p->phase = 1 + (unsigned)draw(p, 2) * 2;
+    empty_somehow(p, size);
 }
