@@ -29,7 +29,9 @@ struct hx_sim_client {
     struct hx_work *work;       /* owned; from OPEN on */
     struct hx_rng rng;
     uint64_t frozen_until, timer_serial;
-    uint64_t pumps, dies_at, stops_at; /* counted in drains, so that it happens when much is under way; 0: never */
+    /* Counted in drains, so that it happens when much is under way; 0: never. */
+    uint64_t pumps, dies_at, stops_at, closes_at;
+    uint32_t soft_ms;
     bool pumping, dying;
 };
 
@@ -83,6 +85,15 @@ static int op_when_durable(void *ctx, struct hx_op *op)
     return hx_op_when_durable(((struct hx_sim_client *)ctx)->session, op);
 }
 
+/* As a signal to the program that waits. */
+static bool op_cancel(void *ctx, struct hx_op *op)
+{
+    if (op->park.place == HX_PARK_NONE || op->park.place == HX_PARK_READY)
+        return false;
+    hx_session_cancel(((struct hx_sim_client *)ctx)->session, &op->park, HX_E_CANCELED);
+    return true;
+}
+
 static struct hx_lsn op_last(void *ctx)
 {
     return hx_session_last(((struct hx_sim_client *)ctx)->session);
@@ -134,6 +145,7 @@ static void opened(struct hx_sim_client *c)
     static const struct hx_work_host calls = {.start = op_start,
                                               .begin = op_begin,
                                               .when_durable = op_when_durable,
+                                              .cancel = op_cancel,
                                               .last = op_last,
                                               .open = op_open,
                                               .gated = op_gated,
@@ -158,7 +170,8 @@ static void open_failed(struct hx_sim_client *c)
     int err = hx_session_error(c->session);
     hx_sim_note(c->s, HX_NOTE_DIE, 'c', c->i, (uint64_t)-err, 0, 0);
     plan_death(c);
-    if (err == HX_E_BUSY || hx_oracle_excused(c->s->oracle))
+    if (err == HX_E_BUSY || hx_oracle_excused(c->s->oracle) ||
+        (c->soft_ms && hx_err_info(err)->class == HX_CLASS_RETRY)) /* did not wait for the quorum */
         return;
     if (err == HX_E_DATA_LOSS || err == HX_E_CORRUPT)
         hx_sim_broken(c->s, "I1", "an opening gives up: %s: %s", hx_err_text(err), hx_session_why(c->session));
@@ -277,9 +290,11 @@ static void draw_fate(struct hx_sim_client *c)
     c->pumps = 0;
     c->dies_at = dies ? hx_rng_below(&r, UINT64_C(8) << hx_rng_below(&r, 8)) + 1 : 0;
     c->stops_at = stops ? hx_rng_below(&r, UINT64_C(8) << hx_rng_below(&r, 8)) + 1 : 0;
+    c->closes_at = hx_rng_below(&r, 8) == 0 ? hx_rng_below(&r, 1000) + 1 : 0;
+    c->soft_ms = hx_rng_below(&r, 8) == 0 ? 1000u << hx_rng_below(&r, 6) : 0;
 }
 
-/* True: it is dead. */
+/* True: it is dead, or has drained once more. */
 static bool meets_its_fate(struct hx_sim_client *c)
 {
     struct hx_sim *s = c->s;
@@ -288,9 +303,12 @@ static bool meets_its_fate(struct hx_sim_client *c)
         return false;
     if (c->pumps == c->stops_at)
         hx_sim_client_freeze(s, c->i, s->now_us + hx_rng_range(&c->rng, 1000, 10000000));
-    if (c->pumps != c->dies_at)
+    if (c->pumps == c->dies_at)
+        hx_sim_client_crash(s, c->i);
+    else if (c->pumps == c->closes_at)
+        hx_sim_client_close(s, c->i);
+    else
         return false;
-    hx_sim_client_crash(s, c->i);
     return true;
 }
 
@@ -345,6 +363,7 @@ void hx_sim_client_start(struct hx_sim *s, uint32_t i, bool takeover)
                                  .takeover = takeover,
                                  .cache_bytes = HX_OPT(s, cache_kb) << 10,
                                  .window_bytes = HX_OPT(s, window_kb) << 10,
+                                 .soft_ms = c->soft_ms,
                                  .seed = hx_rng_u64(&c->rng),
                                  .now_ms = hx_sim_ms(s)};
     for (unsigned k = 0; k < sizeof cfg.owner.b; k += 8) {
@@ -432,6 +451,8 @@ void hx_sim_client_close(struct hx_sim *s, uint32_t i)
 {
     if (!at(s, i)->session)
         return;
+    if (at(s, i)->work)
+        hx_work_drain(at(s, i)->work, false);
     hx_session_close(at(s, i)->session, hx_sim_ms(s));
     pump(at(s, i));
 }

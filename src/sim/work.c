@@ -286,11 +286,20 @@ static bool plan(struct hx_prog *p)
     return true;
 }
 
+/* Now and then a program that waits gets a signal. */
+static void interrupt_one(struct hx_work *w)
+{
+    struct hx_prog *p = &w->at[hx_rng_below(&w->rng, w->count)];
+    if (p->busy && w->s->phase == HX_PHASE_SAFETY && !w->fenced && hx_rng_below(&w->rng, 100) == 0)
+        w->stats.canceled += w->host.cancel(w->host.ctx, &p->op);
+}
+
 uint64_t hx_work_step(struct hx_work *w)
 {
     uint64_t next = UINT64_MAX;
     if (hx_sim_over(w->s) || w->mount->busy)
         return next;
+    interrupt_one(w);
     if (w->compare && !w->walker->busy && !any_busy(w) && w->mounted) {
         w->walker->act = (struct hx_act){.kind = HX_ACT_COMPARE};
         hx_work_begin(w->walker);

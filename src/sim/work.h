@@ -31,6 +31,8 @@ struct hx_work_host {
     void (*start)(void *ctx, struct hx_op *op);       /* hx_op_start */
     void (*begin)(void *ctx);                         /* hx_session_begin, between two parts of one run */
     int (*when_durable)(void *ctx, struct hx_op *op); /* hx_op_when_durable */
+    /* Sends a waiting operation home, with HX_E_CANCELED, a little later; false: it does not wait. */
+    bool (*cancel)(void *ctx, struct hx_op *op);
     struct hx_lsn (*last)(void *ctx);                 /* last LSN allocated */
     bool (*open)(void *ctx);                          /* operations may still succeed */
     bool (*gated)(void *ctx);                         /* a change would have to queue: background work stays away */
@@ -63,6 +65,7 @@ bool hx_work_compared(const struct hx_work *w);
 struct hx_work_stats {
     uint64_t begun, accepted, refused, failed; /* refused: as predicted; failed: no space, fenced, ... */
     uint64_t barriers, compares, entries;      /* entries: listed */
+    uint64_t canceled;
     uint64_t kinds[HX_ACT_COUNT];              /* accepted, by kind */
 };
 void hx_work_stats(const struct hx_work *w, struct hx_work_stats *ret);

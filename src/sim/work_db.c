@@ -199,8 +199,8 @@ static void empty_somehow(struct hx_prog *p, uint64_t size)
     }
 }
 
-/* Fills files one after the other, reads each from its begin when it is full (by then its first pages have left a small
- * cache), and empties them, each in a way of its own. */
+/* Fills files one after the other, reads each from its begin when it is full (by then its first pages have left a
+ * small cache), and empties them, each in a way of its own. */
 void hx_plan_filler(struct hx_prog *p)
 {
     struct hx_work *w = p->w;

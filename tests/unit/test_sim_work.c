@@ -88,6 +88,18 @@ static int when_durable(void *ctx, struct hx_op *op)
     return 0;
 }
 
+static bool cancel(void *ctx, struct hx_op *op)
+{
+    struct rig *r = ctx;
+    for (unsigned i = 0; i < r->wait_count; i++)
+        if (r->waits[i] == op) {
+            r->waits[i] = r->waits[--r->wait_count];
+            (op->calls->fail)(op, HX_E_CANCELED);
+            return true;
+        }
+    return false;
+}
+
 static struct hx_lsn last(void *ctx)
 {
     return HX_LSN(((struct rig *)ctx)->m->lsn);
@@ -138,7 +150,7 @@ static void push(struct rig *r, uint64_t epoch, uint64_t vdl)
 
 static void mount(struct rig *r, struct mem_pager *m)
 {
-    const struct hx_work_host host = {r, start, begin, when_durable, last, is_open, gated, durable, note_free};
+    const struct hx_work_host host = {r, start, begin, when_durable, cancel, last, is_open, gated, durable, note_free};
     r->m = m;
     r->m->lsn = hx_history_top_entry(&r->h)->end.v;
     r->m->on_commit = on_commit;
