@@ -126,6 +126,19 @@ void hx_oracle_heard(struct hx_oracle *o, uint32_t client, const uint8_t *answer
     hx_inventory_fini(&v);
 }
 
+/* Groups published under epochs below EPOCH: what a claim of EPOCH cannot miss.  (An attempt that was overtaken
+ * repeats what it had decided before its successor grew; nobody stores that.) */
+static uint32_t published_before(const struct hx_oracle *o, uint64_t epoch)
+{
+    uint32_t most = 0;
+    for (size_t i = 0; i < o->growth_count; i++) {
+        const struct oc_growth *w = o->growths[i];
+        if (w->published && w->g.epoch.v < epoch && w->g.pg_count > most)
+            most = w->g.pg_count;
+    }
+    return most;
+}
+
 /* Nobody decides before four members of every group that is published have promised, and said what they hold.
  */
 static void check_heard(struct hx_oracle *o, const struct oc_attempt *a, uint32_t pgs)
@@ -182,7 +195,8 @@ static bool decide(struct hx_oracle *o, struct oc_attempt *a, const uint8_t *bod
         a->decided = true;
         a->hash = hash;
         check_entry(o, a);
-        check_heard(o, a, o->published ? o->published : 1);
+        uint32_t pgs = published_before(o, a->epoch); /* a later opening may have grown the volume since */
+        check_heard(o, a, pgs ? pgs : 1);
         const struct oc_attempt *best = NULL;
         for (size_t i = 0; i < o->attempt_count; i++) {
             const struct oc_attempt *b = o->attempts[i];
@@ -332,19 +346,6 @@ void oc_attempt_stored(struct hx_oracle *o, uint32_t server, const uint8_t *body
     w->stored |= UINT64_C(1) << server;
     if (!w->published && oc_count(w->stored) >= HX_WRITE_QUORUM)
         publish(o, w);
-}
-
-/* Groups published under epochs below EPOCH: what a claim of EPOCH cannot miss.  (An attempt that was overtaken
- * repeats what it had decided before its successor grew; nobody stores that.) */
-static uint32_t published_before(const struct hx_oracle *o, uint64_t epoch)
-{
-    uint32_t most = 0;
-    for (size_t i = 0; i < o->growth_count; i++) {
-        const struct oc_growth *w = o->growths[i];
-        if (w->published && w->g.epoch.v < epoch && w->g.pg_count > most)
-            most = w->g.pg_count;
-    }
-    return most;
 }
 
 static void sent_geometry(struct hx_oracle *o, struct oc_attempt *a, const uint8_t *body, size_t len)
