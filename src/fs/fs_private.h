@@ -46,8 +46,8 @@ int hx_op_end(struct hx_fs *fs, int rc);
 /* What mutants do to one mini-transaction: two. */
 static inline int hx_op_split(struct hx_fs *fs)
 {
-    int rc = hx_op_end(fs, 0);
-    return rc ? rc : hx_op_begin(fs, HX_OP_FREEING);
+    int rc = hx_op_end(fs, 0), begun = hx_op_begin(fs, HX_OP_FREEING);
+    return rc ? rc : begun;
 }
 
 /* inode.c */

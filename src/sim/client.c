@@ -16,6 +16,7 @@
 
 #include "hexad/assert.h"
 #include "hexad/err.h"
+#include "hexad/msg.h"
 #include "hexad/op.h"
 #include "hexad/session.h"
 
@@ -333,11 +334,24 @@ static void pump(struct hx_sim_client *c)
     hx_sim_at(s, due < next ? due : next, timer, c, ++c->timer_serial);
 }
 
+/* FENCED, to an open mount: whatever it is about, the volume is somebody else's. */
+static bool fenced_by(const struct hx_sim_client *c, uint64_t call, int err, struct hx_bytes body)
+{
+    struct hx_reply_head h;
+    struct hx_bytes inner;
+    enum hx_part part = hx_call_part(call);
+    if (err || hx_session_state(c->session) != HX_SESSION_OPEN || part == HX_PART_HELLO || part == HX_PART_LOOKUP)
+        return false;
+    return hx_reply_decode(body.p, body.len, &h, &inner) == 0 && h.status == HX_E_FENCED;
+}
+
 void hx_sim_client_answer(struct hx_sim *s, uint32_t i, uint64_t call, int err, struct hx_bytes body)
 {
     struct hx_sim_client *c = at(s, i);
     if (!c->session)
         return;
+    bool fenced = fenced_by(c, call, err, body);
+    uint32_t life = c->life;
     if (err) {
         hx_session_failed(c->session, hx_sim_ms(s), call, err);
     } else {
@@ -345,6 +359,8 @@ void hx_sim_client_answer(struct hx_sim *s, uint32_t i, uint64_t call, int err, 
         hx_session_answer(c->session, hx_sim_ms(s), s->now_us, call, body);
     }
     pump(c);
+    if (fenced && c->session && c->life == life && hx_session_state(c->session) == HX_SESSION_OPEN)
+        hx_sim_broken(s, "I13", "client %u was told that it is fenced, and goes on", i);
 }
 
 void hx_sim_client_start(struct hx_sim *s, uint32_t i, bool takeover)

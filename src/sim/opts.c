@@ -99,9 +99,9 @@ void hx_sim_opts_draw(struct hx_sim_opts *o, uint64_t seed)
     fault(&d, HX_OPT_eio_flush_ppm, 20, 50, 2000);
     fault(&d, HX_OPT_full_ppm, 25, 1000, 10000);
     fault(&d, HX_OPT_lie_flush_ppm, 10, 200, 20000);
-    fault(&d, HX_OPT_lie_rot_ppm, 25, 200, 5000);
-    fault(&d, HX_OPT_lie_misplace_ppm, 15, 100, 2000);
-    fault(&d, HX_OPT_lie_stale_ppm, 15, 100, 2000);
+    fault(&d, HX_OPT_lie_rot_ppm, 35, 500, 10000);
+    fault(&d, HX_OPT_lie_misplace_ppm, 20, 300, 5000);
+    fault(&d, HX_OPT_lie_stale_ppm, 20, 300, 5000);
     o->v[HX_OPT_victims] = d.quiet ? 0 : of(o, HX_OPT_victims, 0, 3);
 }
 

@@ -8,12 +8,13 @@
       TAP: each mutant once more with its recorded seed, and that seed without a mutant, which must be clean.
 
 Killed: the run ends with safety broken (or no progress, where progress is what the mutant breaks), or the code under
-test stops itself, and the same seed without the mutant is clean.  A change of the pure layers changes what a seed does, so a recorded seed that no longer
-kills is a pass with a diagnostic when one of the first NEAR seeds does.
+test stops itself, and the same seed without the mutant is clean.  A change of the pure layers changes what a seed does,
+so a recorded seed that no longer kills is a pass with a diagnostic when one of the first NEAR seeds does.
 HEXAD_BUILD and HEXAD_SOURCE say where programs and table are."""
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -40,17 +41,24 @@ def run(first, last, *more):
     return [v for v in map(json.loads, out.splitlines()) if v.get("result", "ok") != "ok"]
 
 
+def shape(v):
+    return re.sub("[0-9]+", "#", v["invariant"] + v["text"])
+
+
 class Clean:
-    """Which seeds are clean without a mutant: only there does a failure speak of the mutant."""
+    """Which seeds are clean without a mutant: only there does a failure speak of the mutant, and only if it is not of
+    a kind that seeds without a mutant show, too."""
 
     def __init__(self):
-        self.lock, self.upto, self.dirty = Lock(), 0, set()
+        self.lock, self.upto, self.dirty, self.shapes = Lock(), 0, set(), set()
 
     def ranges(self, first, last):
         while first <= last:
             with self.lock:
                 while self.upto < min(last, first + BLOCK):
-                    self.dirty |= {v["seed"] for v in run(self.upto + 1, self.upto + BLOCK, "--keep-going")}
+                    bad = run(self.upto + 1, self.upto + BLOCK, "--keep-going")
+                    self.dirty |= {v["seed"] for v in bad}
+                    self.shapes |= {shape(v) for v in bad}
                     self.upto += BLOCK
                 end = next((s for s in range(first, min(last, self.upto) + 1) if s in self.dirty), None)
                 stop = min(last, self.upto) if end is None else end - 1
@@ -65,6 +73,8 @@ clean = Clean()
 def kills(v, expected):
     """Does this verdict speak against a mutant of which EXPECTED is broken?  A run without progress only where that
     is what is broken: it may be another trajectory's bad luck."""
+    if shape(v) in clean.shapes:
+        return False
     return v["result"] == "safety broken" or (v["result"] == "no progress" and expected == "I15")
 
 
