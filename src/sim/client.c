@@ -175,7 +175,8 @@ static void open_failed(struct hx_sim_client *c)
         (c->soft_ms && hx_err_info(err)->class == HX_CLASS_RETRY)) /* did not wait for the quorum */
         return;
     if (err == HX_E_DATA_LOSS || err == HX_E_CORRUPT)
-        hx_sim_broken(c->s, "I1", "an opening gives up: %s: %s", hx_err_text(err), hx_session_why(c->session));
+        hx_sim_broken(c->s, "I1", "an opening gives up: %s: %s", hx_err_text(err),
+                      hx_session_why(c->session));
     else
         hx_sim_harness(c->s, "an opening gives up: %s: %s", hx_err_text(err), hx_session_why(c->session));
 }
@@ -260,12 +261,29 @@ static void drain(struct hx_sim_client *c)
         carry_out(c, &e);
 }
 
+/* When all that was written is durable, a cached page is what the official log makes of it: one page, now and
+ * then (I6). */
+static void show_page(struct hx_sim_client *c, const struct hx_writer *w)
+{
+    struct hx_cache *cache = hx_session_cache(c->session);
+    uint64_t pick = (c->s->now_us ^ c->i << 20) * UINT64_C(0x9e3779b97f4a7c15);
+    pick ^= pick >> 31; /* no chance: it decides nothing */
+    struct hx_pageno page =
+        HX_PAGE(pick % (pick >> 44 & 1 ? 64 : hx_writer_pages(w))); /* the first are used most */
+    const uint8_t *data;
+    if (hx_writer_vdl(w).v == hx_writer_last(w).v && hx_cache_has(cache, page) &&
+        !hx_pager_get(hx_cache_pager(cache), page, &data))
+        hx_oracle_filled(c->s->oracle, c->i, hx_writer_epoch(w), hx_writer_vdl(w), page.v, data);
+}
+
 static void tell_oracle(struct hx_sim_client *c)
 {
     const struct hx_writer *w = hx_session_writer(c->session);
-    if (w && hx_session_state(c->session) == HX_SESSION_OPEN)
-        hx_oracle_writer(c->s->oracle, c->i, hx_writer_epoch(w), hx_writer_vdl(w), hx_writer_vcl(w),
-                         hx_writer_last(w));
+    if (!w || hx_session_state(c->session) != HX_SESSION_OPEN)
+        return;
+    show_page(c, w);
+    hx_oracle_writer(c->s->oracle, c->i, hx_writer_epoch(w), hx_writer_vdl(w), hx_writer_vcl(w),
+                     hx_writer_last(w));
 }
 
 static void timer(struct hx_sim *s, void *ctx, uint64_t serial)

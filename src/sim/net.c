@@ -27,8 +27,7 @@ struct hx_sim_packet {
     struct hx_sim_packet *next, *prev; /* in its bucket, while open */
     uint64_t call;
     struct hx_sim_host from;
-    uint32_t to, refs, from_life, served_life; /* served: life of the server that has answered a copy of it */
-    uint64_t served_changes; /* what the server had changed by then */
+    uint32_t to, refs, from_life, served_life; /* served: life of the server that has carried out a copy of it */
     bool open;
     size_t len;
     uint8_t bytes[];
@@ -380,15 +379,14 @@ struct hx_sim_host hx_sim_packet_from(const struct hx_sim_packet *p)
     return p->from;
 }
 
-void hx_sim_packet_served(struct hx_sim_packet *p, uint32_t life, uint64_t changes)
+bool hx_sim_packet_again(const struct hx_sim_packet *p, uint32_t life)
 {
-    p->served_life = life;
-    p->served_changes = changes;
+    return p->served_life == life;
 }
 
-bool hx_sim_packet_again(const struct hx_sim_packet *p, uint32_t life, uint64_t changes)
+void hx_sim_packet_served(struct hx_sim_packet *p, uint32_t life)
 {
-    return p->served_life == life && p->served_changes == changes;
+    p->served_life = life;
 }
 
 uint64_t hx_sim_net_conn(struct hx_sim_host from, uint32_t life)

@@ -63,8 +63,9 @@ void hx_oracle_filled(struct hx_oracle *o, uint32_t client, struct hx_epoch epoc
 /* SERVER runs as NODE, from hx_node_new to the next hx_oracle_restarted: what it holds is looked at.  In a
  * world with servers hx_oracle_server finds it by itself. */
 void hx_oracle_attach(struct hx_oracle *o, uint32_t server, struct hx_node *node);
-/* SERVER hands an answer to REQUEST (a whole message) to the network. */
-void hx_oracle_answered(struct hx_oracle *o, uint32_t server, const uint8_t *request, size_t request_len,
+/* SERVER hands an answer to REQUEST (a whole message) to the network.  True: the request was carried out, all
+ * of it. */
+bool hx_oracle_answered(struct hx_oracle *o, uint32_t server, const uint8_t *request, size_t request_len,
                         const uint8_t *answer, size_t answer_len);
 /* After an event in a running server: looks at the segments that changed (I3, I4, I5, I9, I10). */
 void hx_oracle_server(struct hx_oracle *o, uint32_t server);

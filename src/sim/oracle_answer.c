@@ -296,15 +296,60 @@ void oc_read_check(struct hx_oracle *o, uint32_t server, uint64_t epoch, uint32_
 }
 
 /* ---- all ---- */
-void hx_oracle_answered(struct hx_oracle *o, uint32_t server, const uint8_t *request, size_t request_len,
+static void judge(struct hx_oracle *o, const struct ask *q)
+{
+    struct oc_pg *p;
+    switch (q->type) {
+    case HX_MSG_APPEND:
+        on_append(o, q);
+        break;
+    case HX_MSG_READ:
+        oc_read_check(o, q->server, q->epoch, q->pg, q->q, q->q_len, q->a, q->a_len);
+        break;
+    case HX_MSG_FENCE:
+        on_fence(o, q);
+        break;
+    case HX_MSG_REPAIR:
+        on_repair(o, q);
+        break;
+    case HX_MSG_ADOPT:
+        on_adopt(o, q);
+        break;
+    case HX_MSG_FETCH:
+        on_fetch(o, q);
+        break;
+    case HX_MSG_GEOMETRY:
+        if (answered(o, q, 0))
+            oc_attempt_stored(o, q->server, q->q, q->q_len);
+        break;
+    case HX_MSG_FORMAT:
+        p = oc_pg_get(o, q->pg);
+        if (p && answered(o, q, q->pg))
+            p->formatted |= UINT64_C(1) << q->server;
+        break;
+    default:
+        break;
+    }
+}
+
+/* Has every group of an APPEND taken it? */
+static bool all_acks(const struct ask *q)
+{
+    for (size_t at = 0; at + HX_ACK_BYTES <= q->a_len; at += HX_ACK_BYTES)
+        if (hx_get_u32(q->a + at + 4))
+            return false;
+    return true;
+}
+
+bool hx_oracle_answered(struct hx_oracle *o, uint32_t server, const uint8_t *request, size_t request_len,
                         const uint8_t *answer, size_t answer_len)
 {
     struct oc_server *v = oc_server_get(o, server);
-    if (!v || o->blind || hx_sim_over(o->s) || request_len < HX_MSG_HEAD || answer_len < HX_REPLY_HEAD)
-        return;
+    if (!v || request_len < HX_MSG_HEAD || answer_len < HX_REPLY_HEAD)
+        return false;
     memcpy(v->incarnation, answer + P_SERVER, 16);
     if (hx_get_u32(answer + P_STATUS) || memcmp(request + Q_VOLUME, o->s->volume.b, 16))
-        return;
+        return false;
     struct ask q = {.server = server,
                     .pg = hx_get_u32(request + Q_PG),
                     .type = hx_get_u16(request + Q_TYPE),
@@ -315,36 +360,7 @@ void hx_oracle_answered(struct hx_oracle *o, uint32_t server, const uint8_t *req
                     .a = answer + HX_REPLY_HEAD,
                     .q_len = request_len - HX_MSG_HEAD,
                     .a_len = answer_len - HX_REPLY_HEAD};
-    struct oc_pg *p;
-    switch (q.type) {
-    case HX_MSG_APPEND:
-        on_append(o, &q);
-        break;
-    case HX_MSG_READ:
-        oc_read_check(o, server, q.epoch, q.pg, q.q, q.q_len, q.a, q.a_len);
-        break;
-    case HX_MSG_FENCE:
-        on_fence(o, &q);
-        break;
-    case HX_MSG_REPAIR:
-        on_repair(o, &q);
-        break;
-    case HX_MSG_ADOPT:
-        on_adopt(o, &q);
-        break;
-    case HX_MSG_FETCH:
-        on_fetch(o, &q);
-        break;
-    case HX_MSG_GEOMETRY:
-        if (answered(o, &q, 0))
-            oc_attempt_stored(o, server, q.q, q.q_len);
-        break;
-    case HX_MSG_FORMAT:
-        p = oc_pg_get(o, q.pg);
-        if (p && answered(o, &q, q.pg))
-            p->formatted |= UINT64_C(1) << server;
-        break;
-    default:
-        break;
-    }
+    if (!o->blind && !hx_sim_over(o->s))
+        judge(o, &q);
+    return q.type != HX_MSG_APPEND || all_acks(&q);
 }

@@ -108,8 +108,9 @@ struct oc_seg {       /* of one server */
     uint64_t answered_promise, answered_top, acked; /* what it must keep */
     uint64_t fence_epoch;                           /* of its newest grant, and to whom */
     struct hx_uuid fence_owner;
-    uint64_t repaired, repaired_epoch; /* it said that it is complete to here, under the history of that opening */
-    uint64_t g_epoch;  /* its geometry: version */
+    uint64_t repaired,
+        repaired_epoch; /* it said that it is complete to here, under the history of that opening */
+    uint64_t g_epoch;   /* its geometry: version */
     uint32_t g, m;
     struct hx_segment_look was;
     struct hx_history h;          /* as of the last look */
@@ -173,6 +174,9 @@ bool oc_continues(const struct hx_history *h, const struct hx_history *older);
 uint64_t oc_top(const struct hx_history *h);
 /* The vdl of the first entry of NOW that WAS has not got in this place; UINT64_MAX: WAS has them all. */
 uint64_t oc_cut_between(const struct hx_history *was, const struct hx_history *now);
+/* The vdl of the first entry after EPOCH: what was complete then is void above it.  UINT64_MAX: there is
+ * none. */
+uint64_t oc_cut_after(const struct hx_history *h, uint64_t epoch);
 uint64_t oc_hash(const uint8_t *p, size_t len);
 struct oc_epoch *oc_epoch_find(const struct hx_oracle *o, uint64_t epoch);
 struct oc_epoch *oc_newest(const struct hx_oracle *o);

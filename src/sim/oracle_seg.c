@@ -40,7 +40,8 @@ void hx_oracle_restarted(struct hx_oracle *o, uint32_t server, bool kept_promise
             continue;
         s->lied = s->lied || s->exists;
         s->exists = false;
-        s->answered_promise = s->answered_top = s->acked = s->repaired = s->repaired_epoch = s->fence_epoch = 0;
+        s->answered_promise = s->answered_top = s->acked = s->repaired = s->repaired_epoch = s->fence_epoch =
+            0;
         s->g_epoch = s->g = s->m = 0;
     }
 }
@@ -71,10 +72,7 @@ static void history_changed(struct hx_oracle *o, uint32_t server, uint32_t pg, s
                       (oc_ull)oc_top(&s->h), (oc_ull)top);
     s->acked = oc_after_cut(o, pg, s->acked, cut);
     /* What REPAIR completed was judged under the history in the message: only later epochs cut it. */
-    uint64_t later = UINT64_MAX;
-    for (size_t i = l->history->count; i-- > 0 && l->history->e[i].epoch.v > s->repaired_epoch;)
-        later = l->history->e[i].vdl.v < later ? l->history->e[i].vdl.v : later;
-    s->repaired = oc_after_cut(o, pg, s->repaired, later);
+    s->repaired = oc_after_cut(o, pg, s->repaired, oc_cut_after(l->history, s->repaired_epoch));
     s->was.scl.v = oc_after_cut(o, pg, s->was.scl.v, cut);
     if (hx_history_copy(&s->h, l->history))
         hx_sim_harness(o->s, "the oracle has no memory left");
@@ -188,17 +186,17 @@ void hx_oracle_server(struct hx_oracle *o, uint32_t server)
 }
 
 /* ---- duplicates ---- */
-/* A is B, but for marks that have risen: an APPEND tells VDL and floor to segments without a frame in it only now and
- * then, so its repetition may be the first that they hear. */
-static bool same_look(const struct hx_segment_look *a, const struct hx_segment_look *b)
+/* What differs; NULL: nothing that matters.  Announcements (hint, floor, gc) are passed on to other segments
+ * now and then only, so the second time may be the first for them; and with the hint what need not be held
+ * goes.  The owner tells in PG 0 only. */
+static const char *difference(const struct hx_segment_look *a, const struct hx_segment_look *b)
 {
-    bool same = a->promised.v == b->promised.v && hx_uuid_eq(&a->owner, &b->owner) && a->scl.v == b->scl.v &&
-                a->highest.v == b->highest.v && a->error == b->error && a->base.v == b->base.v;
-    bool told = a->hint.v > b->hint.v || a->floor.v > b->floor.v;
-    if (told)
-        return same && a->floor.v >= b->floor.v && a->hint.v >= b->hint.v && a->gc.v >= b->gc.v;
-    return same && a->hint.v == b->hint.v && a->floor.v == b->floor.v && a->gc.v == b->gc.v &&
-           a->oldest.v == b->oldest.v && a->held == b->held && a->unknowns == b->unknowns;
+    if (a->promised.v != b->promised.v || (a->at.pg == 0 && !hx_uuid_eq(&a->owner, &b->owner)))
+        return "promise";
+    if (a->scl.v != b->scl.v || a->highest.v != b->highest.v ||
+        (a->hint.v == b->hint.v && a->held != b->held))
+        return "records";
+    return a->unknowns > b->unknowns ? "damage" : a->error != b->error ? "error" : NULL;
 }
 
 void hx_oracle_again(struct hx_oracle *o, uint32_t server, bool after)
@@ -215,9 +213,12 @@ void hx_oracle_again(struct hx_oracle *o, uint32_t server, bool after)
         if (!after) {
             s->again = l;
             s->again_top = oc_top(l.history);
-        } else if (s->again.serial && (!same_look(&l, &s->again) || oc_top(l.history) != s->again_top)) {
-            hx_sim_broken(o->s, "I14", "server %u, PG %u: a request that came again changed what it holds",
-                          server, l.at.pg);
+            continue;
         }
+        const char *what = oc_top(l.history) != s->again_top ? "history" : difference(&l, &s->again);
+        if (s->again.serial && what)
+            hx_sim_broken(o->s, "I14",
+                          "server %u, PG %u: a request that came again changed what it holds: %s", server,
+                          l.at.pg, what);
     }
 }

@@ -113,6 +113,14 @@ uint64_t oc_cut_between(const struct hx_history *was, const struct hx_history *n
     return i < now->count ? now->e[i].vdl.v : UINT64_MAX;
 }
 
+uint64_t oc_cut_after(const struct hx_history *h, uint64_t epoch)
+{
+    size_t i = h->count;
+    while (i > 0 && h->e[i - 1].epoch.v > epoch)
+        i--;
+    return i < h->count ? h->e[i].vdl.v : UINT64_MAX;
+}
+
 uint64_t oc_hash(const uint8_t *p, size_t len)
 {
     uint64_t h = len * UINT64_C(0x9e3779b97f4a7c15) + 1, x = 0;

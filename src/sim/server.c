@@ -127,12 +127,14 @@ static struct hx_sim_packet *recall(struct hx_sim_server *v, uint64_t token)
     return NULL;
 }
 
-/* A copy of a request that this life has answered, alone in its batch, the next thing that comes: it must change
- * nothing (I14). */
-static bool repeats(const struct hx_sim_server *v)
+/* A copy of a request that this life has processed, alone in its batch: it must change nothing (I14). */
+static bool repeats(struct hx_sim_server *v)
 {
-    return v->queue_count == 1 && v->queue[0].p &&
-           hx_sim_packet_again(v->queue[0].p, v->life, hx_node_changes(v->node));
+    bool again = false;
+    for (size_t i = 0; i < v->queue_count; i++)
+        if (v->queue[i].p)
+            again = hx_sim_packet_again(v->queue[i].p, v->life);
+    return again && v->queue_count == 1;
 }
 
 static void feed(struct hx_sim_server *v)
@@ -182,8 +184,8 @@ static void carry_out(struct hx_sim_server *v, uint64_t done_us)
             continue;
         }
         struct hx_bytes q = hx_sim_packet_bytes(p);
-        hx_oracle_answered(s->oracle, v->i, q.p, q.len, e.body.p, e.body.len);
-        hx_sim_packet_served(p, v->life, hx_node_changes(v->node));
+        if (hx_oracle_answered(s->oracle, v->i, q.p, q.len, e.body.p, e.body.len))
+            hx_sim_packet_served(p, v->life);
         hx_sim_net_reply(s, v->i, p, done_us, e.body);
     }
 }
