@@ -127,14 +127,10 @@ static struct hx_sim_packet *recall(struct hx_sim_server *v, uint64_t token)
     return NULL;
 }
 
-/* A copy of a request that this life has processed, alone in its batch: it must change nothing (I14). */
-static bool repeats(struct hx_sim_server *v)
+/* A copy of a request that this life has carried out, alone in its batch: it must change nothing (I14). */
+static bool repeats(const struct hx_sim_server *v)
 {
-    bool again = false;
-    for (size_t i = 0; i < v->queue_count; i++)
-        if (v->queue[i].p)
-            again = hx_sim_packet_again(v->queue[i].p, v->life);
-    return again && v->queue_count == 1;
+    return v->queue_count == 1 && v->queue[0].p && hx_sim_packet_again(v->queue[0].p, v->life);
 }
 
 static void feed(struct hx_sim_server *v)
