@@ -45,8 +45,8 @@ void hx_sim_net_reply(struct hx_sim *s, uint32_t server, struct hx_sim_packet *p
 void hx_sim_net_no_reply(struct hx_sim *s, struct hx_sim_packet *p); /* the server died with it */
 struct hx_bytes hx_sim_packet_bytes(const struct hx_sim_packet *p);
 struct hx_sim_host hx_sim_packet_from(const struct hx_sim_packet *p);
-/* Has this life of the server carried it out before?  (One that was refused may well be taken later, when what it lacked
- * has come.)  Served: it just has, in full. */
+/* Has this life of the server carried it out before?  (One that was refused may well be taken later, when what it
+ * lacked has come.)  Served: it just has, in full. */
 bool hx_sim_packet_again(const struct hx_sim_packet *p, uint32_t life);
 void hx_sim_packet_served(struct hx_sim_packet *p, uint32_t life);
 uint64_t hx_sim_net_conn(struct hx_sim_host from, uint32_t life); /* a connection a host's life and server */

@@ -84,8 +84,11 @@ void hx_oracle_again(struct hx_oracle *o, uint32_t server, bool after);
 bool hx_oracle_settled(struct hx_oracle *o, uint64_t skip);
 /* Who is not settled, in words. */
 void hx_oracle_unsettled(const struct hx_oracle *o, char *text, size_t cap);
-/* All healed and caught up: all live members of each PG hold the same bytes, which are the fold of the
- * official log (I4, I6, I15).  SKIP: a bit per server that is out for good. */
+/* Reads every page of every live member, once they are settled, so that what rots unread is met.  What is
+ * CORRUPT is told as that, which is no breach: peers mend it.  Anything else that is read is judged. */
+void hx_oracle_scrub(struct hx_oracle *o, uint64_t skip);
+/* All healed and caught up, scrubbed and mended: all live members of each PG hold the same bytes, which are
+ * the fold of the official log (I4, I6, I15).  SKIP: a bit per server that is out for good. */
 void hx_oracle_end(struct hx_oracle *o, uint64_t skip);
 /* How often a lie excused a breach; not 0: acknowledged data may be gone, and others must not insist on it.
  */

@@ -61,7 +61,7 @@ static void read_batch(struct hx_oracle *o, uint32_t server, const struct oc_epo
                       hx_err_text(status));
         return;
     }
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n && mended; i++)
         if (b.len >= (i + 1) * (size_t)HX_READ_PAGE_BYTES &&
             b.p[i * (size_t)HX_READ_PAGE_BYTES] == HX_READ_CORRUPT)
             hx_sim_broken(o->s, "I15", "server %u, PG %u: page %llu is still damaged at the end", server, pg,
@@ -98,8 +98,8 @@ static uint64_t pages_used(const struct hx_oracle *o, uint32_t pg)
     return n < o->pg_pages ? n : o->pg_pages;
 }
 
-/* A copy whose disk forgot what all six had had: its peers may have let the records go, and it waits to be built anew.
- * Until then it must refuse, not lie: what it answers is judged as ever. */
+/* A copy whose disk forgot what all six had had: its peers may have let the records go, and it waits to be
+ * built anew. Until then it must refuse, not lie: what it answers is judged as ever. */
 static bool beyond_gossip(const struct hx_oracle *o, uint32_t pg, uint32_t server)
 {
     const struct oc_server *v = &o->servers[server];
@@ -170,38 +170,47 @@ void hx_oracle_unsettled(const struct hx_oracle *o, char *text, size_t cap)
             (oc_ull)l.unknowns);
 }
 
+static void read_all(struct hx_oracle *o, uint32_t server, const struct oc_epoch *e, uint32_t pg, bool mended)
+{
+    uint64_t most = pages_used(o, pg), scl = oc_log_last(o, pg, UINT64_MAX);
+    for (uint64_t at = 0; at < most && !hx_sim_over(o->s); at += BATCH)
+        read_batch(o, server, e, pg, scl, at, (uint32_t)(most - at < BATCH ? most - at : BATCH), mended);
+}
+
 static void end_member(struct hx_oracle *o, uint32_t server, const struct oc_epoch *e, uint32_t pg,
-                       uint64_t scl)
+                       bool mended)
 {
     struct hx_segment_look l;
+    uint64_t scl = oc_log_last(o, pg, UINT64_MAX);
     if (oc_look(o, server, pg, &l) && oc_top(l.history) < e->epoch)
         adopt(o, server, e, pg);
-    if (!oc_look(o, server, pg, &l)) {
+    if (!oc_look(o, server, pg, &l))
         hx_sim_broken(o->s, "I15", "server %u has no PG %u at the end", server, pg);
-        return;
-    }
-    if (l.error || oc_top(l.history) != e->epoch || l.scl.v != scl || l.unknowns) {
+    else if (l.error || oc_top(l.history) != e->epoch || l.scl.v != scl || l.unknowns)
         hx_sim_broken(
             o->s, "I15",
             "server %u, PG %u at the end: error %d, history %llu of %llu, SCL %llu of %llu, %llu damaged",
             server, pg, l.error, (oc_ull)oc_top(l.history), (oc_ull)e->epoch, (oc_ull)l.scl.v, (oc_ull)scl,
             (oc_ull)l.unknowns);
-        return;
-    }
-    uint64_t most = pages_used(o, pg);
-    for (uint64_t at = 0; at < most && !hx_sim_over(o->s); at += BATCH)
-        read_batch(o, server, e, pg, scl, at, (uint32_t)(most - at < BATCH ? most - at : BATCH));
+    else
+        read_all(o, server, e, pg, mended);
+}
+
+static void all_members(struct hx_oracle *o, uint64_t skip, bool mended)
+{
+    const struct oc_epoch *e = oc_newest(o);
+    for (uint32_t pg = 0; e && pg < e->g.pg_count && !o->blind; pg++)
+        for (uint32_t k = 0; k < o->server_count && !hx_sim_over(o->s); k++)
+            if (counts(o, e, pg, k, skip))
+                end_member(o, k, e, pg, mended);
+}
+
+void hx_oracle_scrub(struct hx_oracle *o, uint64_t skip)
+{
+    all_members(o, skip, false);
 }
 
 void hx_oracle_end(struct hx_oracle *o, uint64_t skip)
 {
-    const struct oc_epoch *e = oc_newest(o);
-    if (!e || o->blind || hx_sim_over(o->s))
-        return;
-    for (uint32_t pg = 0; pg < e->g.pg_count; pg++) {
-        uint64_t scl = oc_log_last(o, pg, UINT64_MAX);
-        for (uint32_t k = 0; k < o->server_count && !hx_sim_over(o->s); k++)
-            if (counts(o, e, pg, k, skip))
-                end_member(o, k, e, pg, scl);
-    }
+    all_members(o, skip, true);
 }

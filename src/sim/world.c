@@ -283,14 +283,22 @@ static bool settled(struct hx_sim *s)
     return hx_oracle_settled(s->oracle, hx_sim_faults_gone(s));
 }
 
+static void settle(struct hx_sim *s, const char *after)
+{
+    char who[200];
+    if (hx_sim_over(s) || run_until(s, s->now_us + SETTLE_US, settled) || hx_sim_over(s))
+        return;
+    hx_oracle_unsettled(s->oracle, who, sizeof who);
+    hx_sim_stuck(s, "segments differ %u s after %s: %s", (unsigned)(SETTLE_US / 1000000), after, who);
+}
+
 static void end(struct hx_sim *s)
 {
     phase(s, HX_PHASE_END);
-    if (!run_until(s, s->now_us + SETTLE_US, settled) && !hx_sim_over(s)) {
-        char who[200];
-        hx_oracle_unsettled(s->oracle, who, sizeof who);
-        hx_sim_stuck(s, "segments differ %u s after the last write: %s", (unsigned)(SETTLE_US / 1000000), who);
-    }
+    settle(s, "the last write");
+    if (!hx_sim_over(s))
+        hx_oracle_scrub(s->oracle, hx_sim_faults_gone(s));
+    settle(s, "the scrub");
     if (!hx_sim_over(s))
         hx_oracle_end(s->oracle, hx_sim_faults_gone(s));
 }
