@@ -46,7 +46,7 @@ static bool ask(struct hx_oracle *o, uint32_t server, const struct oc_epoch *e, 
 }
 
 static void read_batch(struct hx_oracle *o, uint32_t server, const struct oc_epoch *e, uint32_t pg,
-                       uint64_t r, uint64_t from, uint32_t n)
+                       uint64_t r, uint64_t from, uint32_t n, bool mended)
 {
     uint8_t msg[HX_MSG_HEAD + BODY], *body = msg + HX_MSG_HEAD;
     size_t len = 12 + 4 * (size_t)n;
