@@ -1,6 +1,6 @@
 /*
  * test_nomem_session.c - hx_session, the volume client without its sockets, when its k-th allocation fails, once or
- * from then on, for every k: opening, operations that wait, growth, closing.  Six real servers, which keep their memory.
+ * from then on, for every k: opening, operations that wait, growth, closing.  The six servers keep their memory.
  *
  * Method (alloc_fault.h): faults are armed around calls of the session only.  A session that cannot be made or opened
  * says NOMEM; an operation that cannot wait, or is given up, says NOMEM; none is lost (each that was parked comes
