@@ -80,6 +80,7 @@ struct hx_segment_look {
     struct hx_lsn hint;                 /* highest VDL announced: what is at or below it cannot be annulled */
     struct hx_lsn base, floor, gc;      /* base: files at or below it may be gone */
     struct hx_lsn oldest;               /* reads below it are TOO_OLD */
+    struct hx_lsn doubt;                /* lowest LSN that may be damaged here; LSN_MAX: none */
     uint64_t held, unknowns, damaged;   /* records above the hint; damaged places now, and since the start */
     int error;                          /* why it answers nothing; 0 */
     bool nospace;

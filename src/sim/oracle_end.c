@@ -121,12 +121,14 @@ static bool counts(const struct hx_oracle *o, const struct oc_epoch *e, uint32_t
 }
 
 /* Complete?  An idle PG may not have heard of the newest epoch: then its members only must be equal (FIRST:
- * the first one that was looked at), and what is void among them is so by the next ADOPT. */
+ * the first one that was looked at), and what is void among them is so by the next ADOPT.  Damage above the last record
+ * of the PG stays in doubt until the next one: nothing says that nothing was there. */
 static bool complete(const struct hx_oracle *o, const struct oc_epoch *e, uint32_t pg, uint32_t server,
                      struct hx_segment_look *first)
 {
     struct hx_segment_look l;
-    if (!oc_look(o, server, pg, &l) || l.error || l.unknowns || l.scl.v < oc_log_last(o, pg, UINT64_MAX))
+    if (!oc_look(o, server, pg, &l) || l.error || l.doubt.v <= l.scl.v ||
+        l.scl.v < oc_log_last(o, pg, UINT64_MAX))
         return false;
     if (!first->history)
         *first = l;
@@ -186,7 +188,7 @@ static void end_member(struct hx_oracle *o, uint32_t server, const struct oc_epo
         adopt(o, server, e, pg);
     if (!oc_look(o, server, pg, &l))
         hx_sim_broken(o->s, "I15", "server %u has no PG %u at the end", server, pg);
-    else if (l.error || oc_top(l.history) != e->epoch || l.scl.v != scl || l.unknowns)
+    else if (l.error || oc_top(l.history) != e->epoch || l.scl.v != scl || l.doubt.v <= scl)
         hx_sim_broken(
             o->s, "I15",
             "server %u, PG %u at the end: error %d, history %llu of %llu, SCL %llu of %llu, %llu damaged",
