@@ -354,9 +354,12 @@ static void on_pages(struct hx_node *n, const struct hx_call *c, struct hx_dec *
 {
     struct hx_seg *s = c->seg;
     struct hx_read_page r[HX_MEND_PAGES];
-    for (uint32_t i = 0; i < c->page_count; i++)
+    size_t raw = 0;
+    for (uint32_t i = 0; i < c->page_count; i++) {
         hx_read_page_decode(&r[i], d);
-    if (d->err || c->point > s->chain.hint || hx_seg_top(s).v != c->top.v)
+        raw += !d->err && r[i].state == HX_READ_RAW;
+    }
+    if (d->err || d->len - d->off != raw * HX_PAGE_SIZE || c->point > s->chain.hint || hx_seg_top(s).v != c->top.v)
         return;
     struct hx_seg_sound *o = &s->sound;
     bool sweep = o->bits && o->at == c->point;
