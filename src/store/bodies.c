@@ -4,8 +4,7 @@
  *
  * Entries are known by (segment, log file, offset); log files are never written twice at one place while a
  * process lives, so an entry never gets stale.  Every body was checked against its crc when it came in.
- * Materialising some hot pages walks over the same frames once for each page, so there is room for more small bodies
- * than for large ones.  Memory: HX_BODIES_BYTES in all, shared by all segments of a node; the least used go first.
+ * Memory: at most HX_BODIES x HX_FRAME_RAW_MAX, allocated on first use; shared by all segments of a node.
  */
 #include "store.h"
 
@@ -26,21 +25,11 @@ void hx_bodies_fini(struct hx_bodies *b)
     *b = (struct hx_bodies){0};
 }
 
-static void drop(struct hx_bodies *b, size_t i)
-{
-    free(b->e[i].p);
-    b->bytes -= b->e[i].len;
-    b->e[i].p = NULL;
-    b->e[i].seg = NULL;
-    b->e[i].len = 0;
-    b->e[i].used = 0; /* first to be taken */
-}
-
 void hx_bodies_forget(struct hx_bodies *b, const struct hx_seg *s)
 {
     for (size_t i = 0; i < HX_BODIES; i++)
         if (b->e[i].seg == s)
-            drop(b, i);
+            b->e[i].seg = NULL;
 }
 
 static int fill(struct hx_bodies *b, struct hx_seg *s, const struct hx_frame_ref *f, uint8_t *to)
@@ -59,18 +48,10 @@ static int fill(struct hx_bodies *b, struct hx_seg *s, const struct hx_frame_ref
     return 0;
 }
 
-static size_t least_used(const struct hx_bodies *b)
-{
-    size_t least = 0;
-    for (size_t i = 1; i < HX_BODIES; i++)
-        if (b->e[i].used < b->e[least].used)
-            least = i;
-    return least;
-}
-
 int hx_bodies_get(struct hx_bodies *b, struct hx_seg *s, const struct hx_frame_ref *f, const uint8_t **ret)
 {
     uint64_t file = s->log.files[f->file]->id;
+    size_t oldest = 0;
     b->clock++;
     for (size_t i = 0; i < HX_BODIES; i++) {
         if (b->e[i].seg == s && b->e[i].file == file && b->e[i].off == f->off) {
@@ -78,31 +59,20 @@ int hx_bodies_get(struct hx_bodies *b, struct hx_seg *s, const struct hx_frame_r
             *ret = b->e[i].p;
             return 0;
         }
+        if (b->e[i].used < b->e[oldest].used)
+            oldest = i;
     }
-    size_t at = least_used(b);
-    drop(b, at);
-    uint8_t *p = malloc(f->raw_len ? f->raw_len : 1);
-    if (!p)
+    if (!b->e[oldest].p && !(b->e[oldest].p = malloc(HX_FRAME_RAW_MAX)))
         return HX_E_NOMEM;
-    int err = fill(b, s, f, p);
-    if (err) {
-        free(p);
+    b->e[oldest].seg = NULL;
+    int err = fill(b, s, f, b->e[oldest].p);
+    if (err)
         return err;
-    }
-    b->e[at].seg = s;
-    b->e[at].file = file;
-    b->e[at].off = f->off;
-    b->e[at].len = f->raw_len;
-    b->e[at].used = b->clock;
-    b->e[at].p = p;
-    b->bytes += f->raw_len;
-    while (b->bytes > HX_BODIES_BYTES) { /* not this one: it was used last, and is smaller than that */
-        size_t worst = at;
-        for (size_t i = 0; i < HX_BODIES; i++)
-            if (b->e[i].p && b->e[i].used < b->e[worst].used)
-                worst = i;
-        drop(b, worst);
-    }
-    *ret = p;
+    b->e[oldest].seg = s;
+    b->e[oldest].file = file;
+    b->e[oldest].off = f->off;
+    b->e[oldest].len = f->raw_len;
+    b->e[oldest].used = b->clock;
+    *ret = b->e[oldest].p;
     return 0;
 }

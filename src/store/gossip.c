@@ -6,9 +6,9 @@
  *   same top, higher SCL     FETCH (own SCL, theirs], in steps of FETCH_BYTES, until there is no progress
  *   higher top               HISTORY; adopted iff above the own top and not below the promise; then records
  * Damage is mended the same way, when there is nothing to catch up: records above the hint by FETCH, below it the
- * page as the peer has it (READ at a point that cannot be annulled), stored as a local image.  Blind damage: all pages
- * that it makes CORRUPT, some at a time; they are good from that point on, until the next restart, which sees the
- * damage again and asks again.
+ * page as the peer has it (READ at a point that cannot be annulled), stored as a local image.  Blind damage that no
+ * record mends: all pages that it makes CORRUPT, some at a time; they are good from that point on, until the next
+ * restart, which sees the damage again and asks again.
  *   E1 One call of its own per segment at a time; E2 a FETCH's records count after the flush that makes them durable,
  *      and only if the own top is still the one under which they were asked for.
  *   E3 Gossip obeys the history, not the promise: a fenced laggard is filled, too (I15).
@@ -22,6 +22,7 @@
 
 #define FETCH_BYTES (1u << 20)
 #define BACKOFF_MAX_MS 4000u
+#define FETCH_VAIN 3u /* answers without any of the records before blind damage is mended page by page */
 #define CALLS_MAX 64u /* of all segments together */
 
 static uint64_t dice(struct hx_node *n)
@@ -172,6 +173,8 @@ static void ask_blind(struct hx_node *n, struct hx_seg *s, const struct hx_serve
         if (hx_page_blind(s, o->next, o->at))
             c.pages[c.page_count++] = o->next;
     o->whole = from == 0 && c.page_count == 0;
+    if (o->whole)
+        hx_seg_touch(s);
     o->next = o->next < pages ? o->next : 0;
     if (c.page_count)
         ask_pages(n, s, m, &c);
@@ -196,7 +199,7 @@ static void mend(struct hx_node *n, struct hx_seg *s, const struct hx_server *m,
         c.pages[c.page_count++] = u->page;
         c.point = point;
         ask_pages(n, s, m, &c);
-    } else if (u->blind && u->to <= point && point <= theirs) {
+    } else if (u->blind && u->to <= point && point <= theirs && s->gossip.vain >= FETCH_VAIN) {
         ask_blind(n, s, m, u, point);
     } else if (u->from <= theirs && u->to != UINT64_MAX)
         ask_records(n, s, m, u->from - 1, u->to);
@@ -364,7 +367,6 @@ static void on_pages(struct hx_node *n, const struct hx_call *c, struct hx_dec *
     struct hx_seg_sound *o = &s->sound;
     bool sweep = o->bits && o->at == c->point;
     o->want_count = 0;
-    s->gossip.arrived = true;
     for (uint32_t i = 0; i < c->page_count; i++) {
         const uint8_t *data = r[i].state == HX_READ_RAW ? hx_dec_bytes(d, HX_PAGE_SIZE) : NULL;
         if (d->err || r[i].state == HX_READ_CORRUPT || r[i].lsn.v > c->point ||
@@ -429,6 +431,8 @@ void hx_gossip_flushed(struct hx_node *n, struct hx_seg *s)
     g->arrived = false;
     bool moved = !g->mending && s->chain.scl > g->after;
     /* A hole that no peer can fill is asked about more and more rarely: each answer may be a mebibyte. */
+    if (g->mending && g->vain < FETCH_VAIN)
+        g->vain = doubt(s) != g->doubt ? 0 : g->vain + 1;
     g->stalls = moved || doubt(s) != g->doubt ? 0 : g->stalls < 8 ? g->stalls + 1 : g->stalls;
     const struct hx_server *m = member_by(n, s, NULL, &g->peer);
     if (moved && m && s->chain.scl < g->target && may_call(n, s))

@@ -18,10 +18,11 @@ static void look(const struct hx_seg *s, struct hx_segment_look *ret)
         .at = s->at, .serial = s->serial, .promised = m->promised, .owner = m->owner, .history = &m->history,
         .geometry = &m->geometry, .scl = HX_LSN(s->chain.scl), .highest = HX_LSN(hx_chain_highest(&s->chain)),
         .hint = HX_LSN(s->chain.hint), .base = m->base, .floor = HX_LSN(s->floor), .gc = HX_LSN(s->gc),
-        .oldest = HX_LSN(s->oldest), .held = s->chain.held_count, .unknowns = s->unknown_count,
+        .oldest = HX_LSN(s->oldest), .held = s->chain.held_count, .unknowns = hx_seg_damages(s),
         .damaged = s->damaged, .error = s->error, .nospace = s->nospace, .doubt = HX_LSN_MAX};
     for (size_t i = 0; i < s->unknown_count; i++)
-        ret->doubt = hx_lsn_min(ret->doubt, HX_LSN(s->unknowns[i].from));
+        if (!hx_seg_is_mended(s, &s->unknowns[i]))
+            ret->doubt = hx_lsn_min(ret->doubt, HX_LSN(s->unknowns[i].from));
 }
 
 uint64_t hx_node_changes(const struct hx_node *n)

@@ -191,6 +191,19 @@ bool hx_seg_is_sound(const struct hx_seg *s, const struct hx_unknown *u, uint32_
     return o->bits && u->to <= o->to && point >= o->at && (o->bits[page / 8] >> page % 8 & 1);
 }
 
+bool hx_seg_is_mended(const struct hx_seg *s, const struct hx_unknown *u)
+{
+    return u->blind && s->sound.whole && u->to <= s->sound.to;
+}
+
+size_t hx_seg_damages(const struct hx_seg *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->unknown_count; i++)
+        n += !hx_seg_is_mended(s, &s->unknowns[i]);
+    return n;
+}
+
 void hx_seg_set_sound(struct hx_seg *s, uint32_t page)
 {
     s->sound.bits[page / 8] = (uint8_t)(s->sound.bits[page / 8] | 1u << page % 8);

@@ -243,16 +243,14 @@ void hx_apply_floor(struct hx_seg *s, uint64_t floor, uint64_t gc);
 int hx_apply_history(struct hx_seg *s);
 
 /* ---- bodies.c: a few decompressed bodies ---- */
-#define HX_BODIES 64u
-#define HX_BODIES_BYTES (2u << 20) /* of all of them; one of any size fits */
+#define HX_BODIES 8u
 struct hx_bodies {
     struct {
         const struct hx_seg *seg;
         uint64_t file, used;
         uint32_t off, len;
-        uint8_t *p; /* LEN bytes, or NULL */
+        uint8_t *p; /* HX_FRAME_RAW_MAX bytes, or NULL */
     } e[HX_BODIES];
-    size_t bytes;
     uint64_t clock;
     uint8_t *frame; /* HX_FRAME_MAX bytes */
 };
@@ -313,6 +311,7 @@ struct hx_seg_gossip { /* gossip.c */
     struct hx_uuid peer;
     uint64_t not_before_ms;
     uint32_t turn, stalls;  /* stalls: answers in a row that did not help */
+    uint32_t vain;          /* FETCHes for damage in a row that did not */
     uint64_t doubt;         /* how much was UNKNOWN when it was asked */
 };
 struct hx_seg {
@@ -358,6 +357,8 @@ bool hx_seg_lost_within(const struct hx_seg *s, uint64_t from, uint64_t to);
 int hx_seg_unknown(struct hx_seg *s, uint64_t from, uint64_t to, uint32_t page, bool blind);
 void hx_seg_mended(struct hx_seg *s, uint32_t page, uint64_t lsn); /* PAGE has a good base at LSN again */
 bool hx_seg_is_sound(const struct hx_seg *s, const struct hx_unknown *u, uint32_t page, uint64_t point);
+bool hx_seg_is_mended(const struct hx_seg *s, const struct hx_unknown *u); /* every page that it is about is sound */
+size_t hx_seg_damages(const struct hx_seg *s); /* that are not mended */
 void hx_seg_set_sound(struct hx_seg *s, uint32_t page);
 void hx_seg_sound_forget(struct hx_seg *s);
 void hx_seg_known(struct hx_seg *s, uint64_t prev, uint64_t lsn); /* a record came back */

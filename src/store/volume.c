@@ -152,8 +152,8 @@ static void segment_status(struct hx_node *n, const struct hx_seg *s, bool text,
     st->disk_bytes = hx_space_bytes(s);
     st->pages = s->index.pages;
     st->records = s->index.nodes.live;
-    st->damaged = s->unknown_count;
-    st->state = s->error ? s->error : s->nospace ? HX_E_NOSPACE : s->unknown_count ? HX_E_CORRUPT : 0;
+    st->damaged = hx_seg_damages(s);
+    st->state = s->error ? s->error : s->nospace ? HX_E_NOSPACE : st->damaged ? HX_E_CORRUPT : 0;
     const struct hx_volume *v = hx_volume_get(n, &s->at.volume, false);
     if (v)
         writer_info(n, v, text, &st->writer);
