@@ -346,6 +346,8 @@ static void pump(struct hx_sim_client *c)
     drain(c);
     tell_oracle(c);
     c->pumping = false;
+    if (c->work && hx_work_gave_up(c->work))
+        plan_death(c); /* mount says why, and ends */
     if (meets_its_fate(c))
         return;
     uint64_t due = s->now_us + (ms ? ms : 1) * 1000;

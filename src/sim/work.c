@@ -101,6 +101,7 @@ static void pause(struct hx_prog *p)
 static void mount_answered(struct hx_work *w, int rc)
 {
     w->mounted = rc == 0;
+    w->gave_up = rc != 0;
     w->compare = w->compare && w->mounted;
     for (unsigned i = 0; rc && i < w->count; i++)
         w->at[i].stopped = true;
@@ -246,6 +247,11 @@ bool hx_work_idle(const struct hx_work *w)
         if (!w->at[i].stopped)
             return false;
     return !any_busy(w) && !w->mount->busy && !w->walker->busy && !w->compare;
+}
+
+bool hx_work_gave_up(const struct hx_work *w)
+{
+    return w->gave_up;
 }
 
 bool hx_work_mounted(const struct hx_work *w)

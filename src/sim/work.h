@@ -56,6 +56,7 @@ void hx_work_fenced(struct hx_work *w);
 bool hx_work_drain(struct hx_work *w, bool sync);
 bool hx_work_idle(const struct hx_work *w);    /* nothing is under way */
 bool hx_work_mounted(const struct hx_work *w); /* the filesystem was found or made, and is served */
+bool hx_work_gave_up(const struct hx_work *w); /* it could neither be found nor made: mount ends with an error */
 /* Compares the whole tree with the model through the filesystem's own calls, and hx_fs_verify, as soon as
  * nothing else is under way; hx_work_compared: all that was asked for is done.  Also runs by itself, at random,
  * right after an opening. */

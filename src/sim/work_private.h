@@ -62,7 +62,7 @@ struct hx_work {
     struct hx_prog *mount, *reaper, *walker;
     struct hx_prog *lister;  /* who lists a directory: one at a time, entries are marked */
     struct hx_walk *walk;    /* owned */
-    bool mounted, fenced, draining, sync, compare, reap_all;
+    bool mounted, gave_up, fenced, draining, sync, compare, reap_all;
     bool changed;            /* this mount has accepted a change */
     uint64_t burst, calm_until_us; /* operations that are left of a burst; the next one begins then */
     uint64_t listings, noted_lsn, looked_lsn, pages_max, file_pages_max, write_max;
