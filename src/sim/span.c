@@ -122,6 +122,12 @@ static inline uint8_t byte(uint64_t tag, uint64_t off)
     return (uint8_t)(word(tag, off >> 3) >> (8 * (off & 7)));
 }
 
+/* Where the word of number N ends to be the same: the next number. */
+static inline uint64_t word_end(uint64_t tag, uint64_t number)
+{
+    return tag & HX_TAG_FLAT ? UINT64_MAX : tag & 3 ? (number | 31) + 1 : number + 1;
+}
+
 void hx_pattern_fill(uint64_t tag, uint64_t off, uint8_t *buf, size_t len)
 {
     size_t i = 0;
@@ -131,9 +137,10 @@ void hx_pattern_fill(uint64_t tag, uint64_t off, uint8_t *buf, size_t len)
     }
     for (; i < len && (off + i) & 7; i++)
         buf[i] = byte(tag, off + i);
-    for (; i + 8 <= len; i += 8) {
-        uint64_t w = word(tag, (off + i) >> 3);
-        memcpy(buf + i, &w, 8);
+    while (i + 8 <= len) {
+        uint64_t n = (off + i) >> 3, end = word_end(tag, n), w = word(tag, n);
+        for (; n < end && i + 8 <= len; n++, i += 8)
+            memcpy(buf + i, &w, 8);
     }
     for (; i < len; i++)
         buf[i] = byte(tag, off + i);
@@ -141,20 +148,23 @@ void hx_pattern_fill(uint64_t tag, uint64_t off, uint8_t *buf, size_t len)
 
 size_t hx_pattern_check(uint64_t tag, uint64_t off, const uint8_t *buf, size_t len)
 {
+    size_t i = 0;
     if (tag == 0)
         tag = HX_TAG_FLAT;
-    for (size_t i = 0; i < len;) {
-        uint64_t w;
-        if (((off + i) & 7) == 0 && i + 8 <= len) {
-            memcpy(&w, buf + i, 8);
-            if (w == word(tag, (off + i) >> 3)) {
-                i += 8;
-                continue;
-            }
-        }
+    for (; i < len && (off + i) & 7; i++)
         if (buf[i] != byte(tag, off + i))
             return i;
-        i++;
+    bool good = true;
+    while (good && i + 8 <= len) {
+        uint64_t n = (off + i) >> 3, end = word_end(tag, n), w = word(tag, n), is;
+        for (; good && n < end && i + 8 <= len; n++) {
+            memcpy(&is, buf + i, 8);
+            good = is == w;
+            i += good ? 8 : 0;
+        }
     }
+    for (; i < len; i++)
+        if (buf[i] != byte(tag, off + i))
+            return i;
     return len;
 }
