@@ -197,6 +197,8 @@ static void state_changed(struct hx_sim_client *c, enum hx_session_state state)
         open_failed(c);
         break;
     case HX_SESSION_CLOSED:
+        if (c->work && hx_session_error(c->session) == 0)
+            hx_work_closed(c->work);
         if (c->work)
             hx_work_fenced(c->work);
         plan_death(c);

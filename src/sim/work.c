@@ -343,6 +343,14 @@ void hx_work_fenced(struct hx_work *w)
     w->compare = w->walker->busy && w->compare;
 }
 
+void hx_work_closed(struct hx_work *w)
+{
+    struct hx_lsn last = hx_journal_last(w->s->journal, w->epoch);
+    w->host.durable(w->host.ctx, w->host.last(w->host.ctx));
+    if (last.v)
+        hx_journal_durable(w->s->journal, w->epoch, last);
+}
+
 bool hx_work_drain(struct hx_work *w, bool sync)
 {
     w->draining = true;

@@ -52,6 +52,8 @@ uint64_t hx_work_step(struct hx_work *w);
 void hx_work_background(struct hx_work *w);
 /* The session is fenced or closed: from now on every operation fails, none succeeds (I13). */
 void hx_work_fenced(struct hx_work *w);
+/* The session was closed in order: everything that was accepted is durable (I1). */
+void hx_work_closed(struct hx_work *w);
 /* No new operations; with SYNC every program ends with an fsync.  True when all are answered. */
 bool hx_work_drain(struct hx_work *w, bool sync);
 bool hx_work_idle(const struct hx_work *w);    /* nothing is under way */
