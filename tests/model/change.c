@@ -26,17 +26,19 @@ static struct md_step step_of(enum md_kind kind, unsigned a, unsigned pg, unsign
 
 /* ---- announced VDLs ---- */
 
-/* The VDL as it is, or as it was: announcements travel alone, and late. */
+/* The VDL as it is, or as it was.  It travels alone, and late, and in the frames that peers give each other:
+ * so neither the promise matters nor that its epoch is still the member's top. */
 static void announce(struct md_ctx *c, const struct md_state *s, unsigned a, unsigned pg, unsigned slot)
 {
     uint64_t m = s->m[slot];
-    unsigned known = md_exposed(c, &c->f, s, a) | (MD_MUT(c, HINT_EARLY) ? c->recs[a] : 0);
-    if (md_status(s->a[a]) != MD_OPEN || c->num[md_hist(m)] != c->num[a] || !md_accepts(c, m, a))
+    unsigned valid = c->f.valid[md_hist(m)];
+    unsigned known = valid & (md_exposed(c, &c->f, s, a) | (MD_MUT(c, HINT_EARLY) ? c->recs[a] : 0));
+    if (md_status(s->a[a]) != MD_OPEN || !md_active(m))
         return;
     for (unsigned rest = known & c->cpl_mask & ~md_below(md_hint(m)); rest; rest &= rest - 1) {
         unsigned place = (unsigned)__builtin_ctz(rest) + 1;
         struct md_state t = *s;
-        t.m[slot] = md_hint_set(md_held_set(m, md_held(m) & (c->f.valid[a] | ~md_below(place))), place);
+        t.m[slot] = md_hint_set(md_held_set(m, md_held(m) & (valid | ~md_below(place))), place);
         md_emit(c, &t, step_of(MD_S_ANNOUNCE, a, pg, slot, place), (int)slot);
     }
 }
