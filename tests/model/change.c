@@ -26,14 +26,23 @@ static struct md_step step_of(enum md_kind kind, unsigned a, unsigned pg, unsign
 
 /* ---- announced VDLs ---- */
 
+/* Is A's entry in the history that has attempt H at its top? */
+static bool contains(const struct md_state *s, unsigned h, unsigned a)
+{
+    while (h != a && h != 0)
+        h = md_parent(s->a[h]);
+    return h == a;
+}
+
 /* The VDL as it is, or as it was.  It travels alone, and late, and in the frames that peers give each other:
- * so neither the promise matters nor that its epoch is still the member's top. */
+ * so neither the promise matters nor that its epoch is still the member's top; but the member has heard of
+ * it. */
 static void announce(struct md_ctx *c, const struct md_state *s, unsigned a, unsigned pg, unsigned slot)
 {
     uint64_t m = s->m[slot];
     unsigned valid = c->f.valid[md_hist(m)];
     unsigned known = valid & (md_exposed(c, &c->f, s, a) | (MD_MUT(c, HINT_EARLY) ? c->recs[a] : 0));
-    if (md_status(s->a[a]) != MD_OPEN || !md_active(m))
+    if (md_status(s->a[a]) != MD_OPEN || !md_active(m) || !contains(s, md_hist(m), a))
         return;
     for (unsigned rest = known & c->cpl_mask & ~md_below(md_hint(m)); rest; rest &= rest - 1) {
         unsigned place = (unsigned)__builtin_ctz(rest) + 1;

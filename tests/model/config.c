@@ -54,7 +54,7 @@ const struct md_cfg md_configs[] = {
      THREE, ONE_PG, .attempts = 3,
      .plan = {"0.", "0."}, .lal = 2, .flags = MD_HINTS | MD_PARENT_ADOPT | MD_PURGE, .damage = 1, .weight = 1},
     {.name = "three-hints-deep", .about = "the same, 3 recoveries, 1+1+1 LSNs", THREE, ONE_PG, .attempts = 4,
-     .plan = {"0.", "0.", "0."}, .lal = 2, .flags = MD_HINTS | MD_PARENT_ADOPT | MD_PURGE, .weight = 3},
+     .plan = {"0.", "0.", "0."}, .lal = 2, .flags = MD_HINTS | MD_PARENT_ADOPT | MD_PURGE, .weight = 2},
     {.name = "three-wiped", .about = "one disk is lost at any time, 2 recoveries, 2+1 LSNs", THREE, ONE_PG,
      .attempts = 3, .plan = {"0.0.", "0."}, .lal = 2, .wipes = 1, .weight = 1},
     {.name = "four-rolled-back", .about = "n=4 W=3 R=2, a disk comes back as an older image; 2 recoveries, 1+1 LSNs",
