@@ -34,6 +34,7 @@ enum kind {
     ROLLBACK,
     FULL,
     SAVE,
+    ROT,
     KINDS
 };
 struct hx_sim_faults {
@@ -188,6 +189,15 @@ static struct hx_sim_server *a_victim(struct hx_sim *s, struct hx_rng *r)
     return v->victim && !v->gone ? v : NULL;
 }
 
+/* What was stored long ago goes bad, on some victims at once. */
+static void rot(struct hx_sim *s, struct hx_rng *r)
+{
+    for (uint32_t i = 0; i < s->server_count; i++)
+        if (s->servers[i].victim && hx_rng_below(r, 2))
+            for (uint64_t n = hx_rng_range(r, 1, 8); n > 0; n--)
+                hx_sim_disk_flip(s->servers[i].disk, r);
+}
+
 static void wipe(struct hx_sim *s, struct hx_sim_faults *f, struct hx_rng *r)
 {
     struct hx_sim_server *v = a_victim(s, r);
@@ -280,6 +290,9 @@ static void happen(struct hx_sim *s, struct hx_sim_faults *f, enum kind kind)
     case FULL:
         fill_up(s, r);
         break;
+    case ROT:
+        rot(s, r);
+        break;
     case KINDS:
         break;
     }
@@ -307,7 +320,8 @@ static void draw_all(struct hx_sim *s, struct hx_sim_faults *f)
                                                 [WIPE] = HX_OPT_wipe_ppm,
                                                 [ROLLBACK] = HX_OPT_rollback_ppm,
                                                 [FULL] = HX_OPT_full_ppm,
-                                                [SAVE] = HX_OPT_rollback_ppm};
+                                                [SAVE] = HX_OPT_rollback_ppm,
+                                                [ROT] = HX_OPT_lie_decay_ppm};
     for (unsigned k = 0; f->on && k < KINDS; k++)
         if (hx_rng_ppm(&f->rng[k], s->opts.v[rate[k]]))
             happen(s, f, (enum kind)k);

@@ -46,6 +46,7 @@ void hx_oracle_free(struct hx_oracle *o)
         free(o->attempts[i]->complete);
         free(o->attempts[i]->asked);
         free(o->attempts[i]->heard);
+        oc_denied_forget(o->attempts[i]);
         free(o->attempts[i]);
     }
     for (size_t i = 0; i < o->growth_count; i++) {

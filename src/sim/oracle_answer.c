@@ -208,6 +208,11 @@ static void on_fence(struct hx_oracle *o, const struct ask *q)
         check_entry(o, q, &v.entries[i]);
     if (!s->lied)
         check_complete(o, q, &v, s);
+    struct hx_segment_look look;
+    if (s->seen && !s->fresh && s->was.unknowns && !v.unknown_count && oc_look(o, q->server, q->pg, &look) &&
+        look.unknowns)
+        hx_sim_broken(o->s, "I11", "server %u has damaged records in PG %u, but its inventory does not say so",
+                      q->server, q->pg);
     /* An ADOPT in the same batch may have made void what it had acknowledged. */
     uint64_t cut = s->seen ? oc_cut_between(&s->h, &v.history) : UINT64_MAX;
     uint64_t acked = oc_after_cut(o, q->pg, s->acked, cut);

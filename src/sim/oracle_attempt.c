@@ -120,9 +120,14 @@ void hx_oracle_heard(struct hx_oracle *o, uint32_t client, const uint8_t *answer
     struct hx_dec d = hx_dec_init(answer + HX_REPLY_HEAD, len - HX_REPLY_HEAD);
     if (!a || hx_inventory_decode(&v, &d))
         return;
-    for (uint32_t k = 0; k < o->server_count; k++)
-        if (!memcmp(o->servers[k].incarnation, answer + P_SERVER, 16))
-            heard_grant(o, a, pg, UINT64_C(1) << k, oc_top(&v.history));
+    for (uint32_t k = 0; k < o->server_count; k++) {
+        if (memcmp(o->servers[k].incarnation, answer + P_SERVER, 16))
+            continue;
+        heard_grant(o, a, pg, UINT64_C(1) << k, oc_top(&v.history));
+        if (!a->decided)
+            oc_denied_keep(o, a, pg, k, &v);
+        break;
+    }
     hx_inventory_fini(&v);
 }
 
@@ -197,6 +202,7 @@ static bool decide(struct hx_oracle *o, struct oc_attempt *a, const uint8_t *bod
         check_entry(o, a);
         uint32_t pgs = published_before(o, a->epoch); /* a later opening may have grown the volume since */
         check_heard(o, a, pgs ? pgs : 1);
+        oc_denied_check(o, a);
         const struct oc_attempt *best = NULL;
         for (size_t i = 0; i < o->attempt_count; i++) {
             const struct oc_attempt *b = o->attempts[i];

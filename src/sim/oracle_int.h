@@ -58,6 +58,10 @@ struct oc_fence {
     uint64_t req_id;
     uint32_t pg;
 };
+struct oc_inventory { /* an answer to FENCE, as the client got it */
+    uint32_t pg, server;
+    struct hx_inventory v;
+};
 struct oc_attempt {
     uint64_t epoch;
     struct hx_uuid owner;
@@ -69,6 +73,8 @@ struct oc_attempt {
     size_t asked_count, asked_cap;
     uint64_t *heard; /* by PG: servers whose FENCE answers its client has got */
     size_t heard_count, heard_cap;
+    struct oc_inventory *inv; /* until it has decided */
+    size_t inv_count, inv_cap;
     uint64_t parent;    /* highest top among the first four of PG 0 */
     uint64_t adopted;   /* servers that answered ADOPT(H') in PG 0 */
     uint64_t *complete; /* [pg * OC_SERVERS + server]: 1 + the SCL that REPAIR was answered with */
@@ -234,5 +240,10 @@ static inline unsigned oc_count(uint64_t set)
     return n;
 }
 typedef unsigned long long oc_ull;
+
+/* ---- oracle_denied.c: what an attempt has heard of records, until it decides ---- */
+void oc_denied_keep(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, uint32_t server, struct hx_inventory *v);
+void oc_denied_check(struct hx_oracle *o, struct oc_attempt *a);
+void oc_denied_forget(struct oc_attempt *a);
 
 #endif

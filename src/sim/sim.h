@@ -87,6 +87,7 @@ bool hx_rng_ppm(struct hx_rng *r, uint64_t ppm);                 /* true in ppm 
     X(torn_pct, "of power losses that keep unflushed 512 byte sectors at random (else: all or none)")                \
     X(lie_flush_ppm, "flush says yes and does nothing")                                                              \
     X(lie_rot_ppm, "a bit of a written block flips")                                                                 \
+    X(lie_decay_ppm, "like crash_ppm: what victims stored long ago goes bad (by --set only)")               \
     X(lie_misplace_ppm, "a write lands at another place of the disk")                                                \
     X(lie_stale_ppm, "a write is lost, the older content stays")
 enum hx_sim_opt {
