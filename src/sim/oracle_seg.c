@@ -193,8 +193,8 @@ static const char *difference(const struct hx_segment_look *a, const struct hx_s
 {
     if (a->promised.v != b->promised.v || (a->at.pg == 0 && !hx_uuid_eq(&a->owner, &b->owner)))
         return "promise";
-    if (a->scl.v != b->scl.v || a->highest.v != b->highest.v ||
-        (a->hint.v == b->hint.v && a->held != b->held))
+    /* Fewer are no change: what is void, or need not be held, is let go at the segment's own pace. */
+    if (a->scl.v != b->scl.v || a->highest.v > b->highest.v || (a->hint.v == b->hint.v && a->held > b->held))
         return "records";
     return a->unknowns > b->unknowns ? "damage" : a->error != b->error ? "error" : NULL;
 }
@@ -218,7 +218,9 @@ void hx_oracle_again(struct hx_oracle *o, uint32_t server, bool after)
         const char *what = oc_top(l.history) != s->again_top ? "history" : difference(&l, &s->again);
         if (s->again.serial && what)
             hx_sim_broken(o->s, "I14",
-                          "server %u, PG %u: a request that came again changed what it holds: %s", server,
-                          l.at.pg, what);
+                          "server %u, PG %u: a request that came again changed what it holds: %s (SCL %llu to %llu, "
+                          "highest %llu to %llu, held %llu to %llu)",
+                          server, l.at.pg, what, (oc_ull)s->again.scl.v, (oc_ull)l.scl.v, (oc_ull)s->again.highest.v,
+                          (oc_ull)l.highest.v, (oc_ull)s->again.held, (oc_ull)l.held);
     }
 }
