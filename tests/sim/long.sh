@@ -6,7 +6,7 @@ set -euo pipefail
 sim=$1 budget=$2 dry=${3:-}
 here=$(cd "$(dirname "$0")" && pwd)
 ledger=$here/ledger
-version=$("$here/version.sh")
+version=$(bash "$here/version.sh")
 first=$(awk -v v="$version" '$1 == v && $3 > last { last = $3 } END { print last < 100000 ? 100001 : last + 1 }' "$ledger")
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
