@@ -90,7 +90,9 @@ static void take_scl(struct hx_oracle *o, const struct ask *q, uint32_t pg, uint
                           q->server, (oc_ull)q->epoch, pg, (oc_ull)oc_top(look.history));
     }
     s->answered_top = q->epoch > s->answered_top ? q->epoch : s->answered_top;
-    s->acked = scl > s->acked ? scl : s->acked;
+    /* Under a newer history the SCL says all that is left of what was acknowledged before. */
+    s->acked = scl > s->acked || q->epoch > s->acked_epoch ? scl : s->acked;
+    s->acked_epoch = q->epoch > s->acked_epoch ? q->epoch : s->acked_epoch;
     struct oc_epoch *e = oc_epoch_find(o, q->epoch);
     int slot = e ? oc_slot(&e->g, pg, q->incarnation) : -1;
     if (slot < 0 || scl <= e->pgs[pg].scl[slot])
@@ -214,8 +216,7 @@ static void on_fence(struct hx_oracle *o, const struct ask *q)
         hx_sim_broken(o->s, "I11", "server %u has damaged records in PG %u, but its inventory does not say so",
                       q->server, q->pg);
     /* An ADOPT in the same batch may have made void what it had acknowledged. */
-    uint64_t cut = s->seen ? oc_cut_between(&s->h, &v.history) : UINT64_MAX;
-    uint64_t acked = oc_after_cut(o, q->pg, s->acked, cut);
+    uint64_t acked = oc_after_cut(o, q->pg, s->acked, oc_cut_above(&v.history, s->acked_epoch));
     if (v.scl.v < acked && !s->lied)
         hx_sim_broken(o->s, "I5", "server %u says SCL %llu for PG %u, but it has acknowledged %llu",
                       q->server, (oc_ull)v.scl.v, q->pg, (oc_ull)acked);

@@ -112,6 +112,7 @@ struct oc_seg {       /* of one server */
     bool seen, fresh; /* fresh: not looked at since the restart */
     bool exists, failed, lied;
     uint64_t answered_promise, answered_top, acked; /* what it must keep */
+    uint64_t acked_epoch;                           /* the newest one under which it acknowledged */
     uint64_t fence_epoch;                           /* of its newest grant, and to whom */
     struct hx_uuid fence_owner;
     uint64_t repaired,
@@ -226,6 +227,7 @@ void oc_pages_free(struct oc_pg *p);
 /* ---- oracle_answer.c, oracle_seg.c ---- */
 void oc_committed(struct hx_oracle *o, struct oc_epoch *e); /* acknowledgements have come: VCL and VDL move */
 /* What is left of SCL in PG when records above CUT are void (oracle_seg.c). */
+uint64_t oc_cut_above(const struct hx_history *h, uint64_t epoch); /* lowest VDL of its entries above EPOCH */
 uint64_t oc_after_cut(const struct hx_oracle *o, uint32_t pg, uint64_t scl, uint64_t cut);
 bool oc_look(const struct hx_oracle *o, uint32_t server, uint32_t pg, struct hx_segment_look *ret);
 /* Judges a READ's answer. */

@@ -40,7 +40,7 @@ void hx_oracle_restarted(struct hx_oracle *o, uint32_t server, bool kept_promise
             continue;
         s->lied = s->lied || s->exists;
         s->exists = false;
-        s->answered_promise = s->answered_top = s->acked = s->repaired = s->repaired_epoch = s->fence_epoch =
+        s->answered_promise = s->answered_top = s->acked = s->repaired = s->repaired_epoch = s->acked_epoch = s->fence_epoch =
             0;
         s->g_epoch = s->g = s->m = 0;
     }
@@ -56,6 +56,14 @@ void hx_oracle_disk_failed(struct hx_oracle *o, uint32_t server, uint32_t pg)
 /* ---- histories ---- */
 /* The history has changed from s->h to what L shows: the SCL may sink to what is not cut off, and what was
  * acknowledged above it is void. */
+uint64_t oc_cut_above(const struct hx_history *h, uint64_t epoch)
+{
+    uint64_t cut = UINT64_MAX;
+    for (size_t i = h->count; i-- > 0 && h->e[i].epoch.v > epoch;)
+        cut = h->e[i].vdl.v < cut ? h->e[i].vdl.v : cut;
+    return cut;
+}
+
 uint64_t oc_after_cut(const struct hx_oracle *o, uint32_t pg, uint64_t scl, uint64_t cut)
 {
     if (scl <= cut)
@@ -70,9 +78,10 @@ static void history_changed(struct hx_oracle *o, uint32_t server, uint32_t pg, s
     if (!s->fresh && top < oc_top(&s->h))
         hx_sim_broken(o->s, "I3", "server %u, PG %u: history %llu was replaced by the lower %llu", server, pg,
                       (oc_ull)oc_top(&s->h), (oc_ull)top);
-    s->acked = oc_after_cut(o, pg, s->acked, cut);
-    /* What REPAIR completed was judged under the history in the message: only later epochs cut it. */
-    s->repaired = oc_after_cut(o, pg, s->repaired, oc_cut_after(l->history, s->repaired_epoch));
+    /* What was acknowledged or completed was judged under a history of its own (that of the epoch, or the one in the
+     * message): only later epochs cut it. */
+    s->acked = oc_after_cut(o, pg, s->acked, oc_cut_above(l->history, s->acked_epoch));
+    s->repaired = oc_after_cut(o, pg, s->repaired, oc_cut_above(l->history, s->repaired_epoch));
     s->was.scl.v = oc_after_cut(o, pg, s->was.scl.v, cut);
     if (hx_history_copy(&s->h, l->history))
         hx_sim_harness(o->s, "the oracle has no memory left");

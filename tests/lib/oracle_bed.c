@@ -98,7 +98,7 @@ static size_t put_geometry(uint8_t *p, const struct hx_geometry *g)
 }
 
 /* Four members of every PG promise, and say that all they hold may be damaged: which no checker can hold
- * against them. */
+ * against them.  What the client hears of it denies all: so the cut may be anywhere. */
 void bed_fence(struct bed *b, uint64_t epoch, unsigned owner)
 {
     struct hx_inv_unknown all = {HX_LSN(1), HX_LSN_MAX};
@@ -108,13 +108,19 @@ void bed_fence(struct bed *b, uint64_t epoch, unsigned owner)
     struct hx_enc e = hx_enc_init(a, sizeof a);
     hx_inventory_encode(&v, &e);
     assert_int_equal(e.err, 0);
+    v.unknown_count = 0;
+    uint8_t h[4096];
+    struct hx_enc heard = hx_enc_init(h, sizeof h);
+    hx_inventory_encode(&v, &heard);
+    assert_int_equal(heard.err, 0);
     hx_history_fini(&v.history);
     for (uint32_t pg = 0; pg < b->r.geometry.pg_count; pg++) {
         struct msg m = {HX_MSG_FENCE, pg, epoch, owner};
         bed_send(b, m, NULL, 0);
         for (unsigned i = 0; i < b->fences; i++) {
             bed_answer(b, i, m, NULL, 0, 0, a, e.len);
-            hx_oracle_heard(b->o, b->client, b->a, HX_REPLY_HEAD + e.len);
+            memcpy(b->a + HX_REPLY_HEAD, h, heard.len);
+            hx_oracle_heard(b->o, b->client, b->a, HX_REPLY_HEAD + heard.len);
         }
     }
 }
