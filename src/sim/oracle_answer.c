@@ -90,9 +90,10 @@ static void take_scl(struct hx_oracle *o, const struct ask *q, uint32_t pg, uint
                           q->server, (oc_ull)q->epoch, pg, (oc_ull)oc_top(look.history));
     }
     s->answered_top = q->epoch > s->answered_top ? q->epoch : s->answered_top;
-    /* Under a newer history the SCL says all that is left of what was acknowledged before. */
-    s->acked = scl > s->acked || q->epoch > s->acked_epoch ? scl : s->acked;
-    s->acked_epoch = q->epoch > s->acked_epoch ? q->epoch : s->acked_epoch;
+    if (scl >= s->acked) {
+        s->acked = scl;
+        s->acked_epoch = q->epoch;
+    }
     struct oc_epoch *e = oc_epoch_find(o, q->epoch);
     int slot = e ? oc_slot(&e->g, pg, q->incarnation) : -1;
     if (slot < 0 || scl <= e->pgs[pg].scl[slot])

@@ -112,7 +112,7 @@ struct oc_seg {       /* of one server */
     bool seen, fresh; /* fresh: not looked at since the restart */
     bool exists, failed, lied;
     uint64_t answered_promise, answered_top, acked; /* what it must keep */
-    uint64_t acked_epoch;                           /* the newest one under which it acknowledged */
+    uint64_t acked_epoch;                           /* under which it did that */
     uint64_t fence_epoch;                           /* of its newest grant, and to whom */
     struct hx_uuid fence_owner;
     uint64_t repaired,

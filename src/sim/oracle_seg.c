@@ -40,8 +40,8 @@ void hx_oracle_restarted(struct hx_oracle *o, uint32_t server, bool kept_promise
             continue;
         s->lied = s->lied || s->exists;
         s->exists = false;
-        s->answered_promise = s->answered_top = s->acked = s->repaired = s->repaired_epoch = s->acked_epoch = s->fence_epoch =
-            0;
+        s->answered_promise = s->answered_top = s->acked = s->repaired = s->repaired_epoch = s->acked_epoch =
+            s->fence_epoch = 0;
         s->g_epoch = s->g = s->m = 0;
     }
 }
@@ -78,8 +78,8 @@ static void history_changed(struct hx_oracle *o, uint32_t server, uint32_t pg, s
     if (!s->fresh && top < oc_top(&s->h))
         hx_sim_broken(o->s, "I3", "server %u, PG %u: history %llu was replaced by the lower %llu", server, pg,
                       (oc_ull)oc_top(&s->h), (oc_ull)top);
-    /* What was acknowledged or completed was judged under a history of its own (that of the epoch, or the one in the
-     * message): only later epochs cut it. */
+    /* What was acknowledged or completed was judged under a history of its own (that of the epoch, or the one
+     * in the message): only later epochs cut it. */
     s->acked = oc_after_cut(o, pg, s->acked, oc_cut_above(l->history, s->acked_epoch));
     s->repaired = oc_after_cut(o, pg, s->repaired, oc_cut_above(l->history, s->repaired_epoch));
     s->was.scl.v = oc_after_cut(o, pg, s->was.scl.v, cut);
@@ -226,10 +226,11 @@ void hx_oracle_again(struct hx_oracle *o, uint32_t server, bool after)
         }
         const char *what = oc_top(l.history) != s->again_top ? "history" : difference(&l, &s->again);
         if (s->again.serial && what)
-            hx_sim_broken(o->s, "I14",
-                          "server %u, PG %u: a request that came again changed what it holds: %s (SCL %llu to %llu, "
-                          "highest %llu to %llu, held %llu to %llu)",
-                          server, l.at.pg, what, (oc_ull)s->again.scl.v, (oc_ull)l.scl.v, (oc_ull)s->again.highest.v,
-                          (oc_ull)l.highest.v, (oc_ull)s->again.held, (oc_ull)l.held);
+            hx_sim_broken(
+                o->s, "I14",
+                "server %u, PG %u: a request that came again changed what it holds: %s (SCL %llu to %llu, "
+                "highest %llu to %llu, held %llu to %llu)",
+                server, l.at.pg, what, (oc_ull)s->again.scl.v, (oc_ull)l.scl.v, (oc_ull)s->again.highest.v,
+                (oc_ull)l.highest.v, (oc_ull)s->again.held, (oc_ull)l.held);
     }
 }
