@@ -4,9 +4,11 @@
  * Does not decide when (the volume client does, when pages run short) and tells the writer nothing: whoever
  * drives this gives the published geometry to hx_writer_add_pg.
  * Invariants:
- *   N1 GEOMETRY with g + 1 is sent only after at least four members answered that they made the segment, and
- *      either all six did or HX_GROWTH_PATIENCE_MS have passed: so of a published PG at most two members
- *      were never made (recovery makes those, and takes more than two for a loss).
+ *   N1 GEOMETRY with g + 1 is sent only after at least four members answered that they made the segment: so of a
+ *      published PG at most two members were never made (recovery makes those, and takes more than two for a loss).
+ *      The others are waited for, HX_GROWTH_PATIENCE_MS at most, unless they are known to be silent: that their
+ *      server has not answered the writer lately, or not this growth.  A new group should have six copies from
+ *      the start; but writes wait for it, and whoever is silent now would be silent then.
  *   N2 published: four of PG 0's members stored it; nothing is routed to the PG before.
  *   N3 FENCED ends it for ever.
  * A crash between leaves segments that no geometry names; the next growth of the same number makes them its
@@ -15,6 +17,7 @@
  * Allocates in new, and for each request; HX_E_NOMEM ends it.
  */
 #include "ask.h"
+#include "writer_int.h"
 
 #include "hexad/assert.h"
 #include "hexad/mutant.h"
@@ -26,9 +29,11 @@
 #define HX_GROWTH_PATIENCE_MS 2000u
 
 struct hx_growth {
+    const struct hx_writer *writer; /* borrowed: it knows who answers */
     struct hx_ask ask;
     struct hx_ask_task format[HX_COPIES], publish[HX_COPIES];
     hx_members made, stored;
+    hx_members unanswered; /* members whose last FORMAT got no answer of any kind */
     bool publishing;
     int state;
     uint64_t patience_until_ms;
@@ -72,6 +77,7 @@ int hx_growth_new(const struct hx_writer *w, const struct hx_uuid *owner, uint64
     if (g == NULL)
         return HX_E_NOMEM;
     hx_ask_init(&g->ask, HX_PART_GROWTH, now_ms);
+    g->writer = w;
     g->owner = *owner;
     g->patience_until_ms = now_ms + HX_GROWTH_PATIENCE_MS;
     g->state = hx_writer_state(w);
@@ -101,11 +107,25 @@ void hx_growth_free(struct hx_growth *g)
     free(g);
 }
 
+/* Somebody may yet make the segment, and soon. */
+static bool worth_waiting(const struct hx_growth *g)
+{
+    const struct hx_pg_members *m = &g->geometry.pgs[g->geometry.pg_count - 1];
+    for (unsigned i = 0; i < HX_COPIES; i++) {
+        bool silent = hx_members_has(g->unanswered, i) || !hx_writer_server_answers(g->writer, m->server[i]);
+        if (!hx_members_has(g->made, i) && !silent)
+            return true;
+    }
+    return false;
+}
+
 static void publish_when_due(struct hx_growth *g)
 {
-    bool patient = g->made != HX_MEMBERS_ALL && g->ask.now_ms < g->patience_until_ms;
+    if (g->state != HX_E_AGAIN || g->publishing)
+        return;
+    bool patient = g->ask.now_ms < g->patience_until_ms && worth_waiting(g);
     bool made = !patient && hx_quorum_write(g->made); /* N1 */
-    if (g->state != HX_E_AGAIN || g->publishing || (!made && !HX_MUTANT(GROWTH_UNMADE)))
+    if (!made && !HX_MUTANT(GROWTH_UNMADE))
         return;
     g->publishing = true;
     start_asking(g, g->publish, 0, HX_MSG_GEOMETRY);
@@ -120,8 +140,15 @@ static void judge(struct hx_growth *g, const struct hx_ask_reply *reply)
         end(g, HX_E_FENCED); /* N3 */
         return;
     }
+    if (t->msg == HX_MSG_FORMAT) {
+        unsigned slot = (unsigned)(t - g->format);
+        g->unanswered &= (hx_members)~(1u << slot);
+        if (reply->head.type == 0) /* no whole answer */
+            g->unanswered = hx_members_add(g->unanswered, slot);
+    }
     if (reply->err != 0) {
         hx_ask_pause(&g->ask, t, t->server, t->msg);
+        publish_when_due(g);
         return;
     }
     if (t->msg == HX_MSG_FORMAT) {

@@ -438,6 +438,11 @@ struct hx_lsn hx_writer_scl(const struct hx_writer *w, uint32_t pg, unsigned slo
     return w->pg[pg].scl[slot];
 }
 
+bool hx_writer_server_answers(const struct hx_writer *w, uint32_t server)
+{
+    return server >= w->server_count || hx_writer_send_well(w, w->server[server]);
+}
+
 const struct hx_uuid *hx_writer_owner(const struct hx_writer *w)
 {
     return &w->owner;
