@@ -24,7 +24,8 @@ struct fetch {
     const struct hx_fetch *ask;
     struct candidate *c;
     size_t count;
-    bool cut; /* some were dropped: there is more */
+    bool cut;       /* some were dropped: there is more */
+    uint64_t bound; /* the first of them: what is behind it would leave a gap (F1) */
 };
 
 static int by_first(const void *a, const void *b)
@@ -38,8 +39,11 @@ static void add(struct fetch *f, uint32_t slot, const struct hx_side_frame *d)
     if (f->count == 2 * CANDIDATES) {
         qsort(f->c, f->count, sizeof *f->c, by_first);
         f->count = CANDIDATES;
+        f->bound = f->c[CANDIDATES].first;
         f->cut = true;
     }
+    if (f->cut && d->first >= f->bound)
+        return;
     f->c[f->count++] = (struct candidate){d->first, d->last, d->epoch, slot, d->off, d->len};
 }
 
@@ -52,8 +56,8 @@ static int add_file(struct fetch *f, uint32_t slot)
         side = &s->fetch_side;
         int err = s->fetch_file == file->id ? 0 : hx_side_load(s, file, side);
         s->fetch_file = err ? 0 : file->id;
-        if (err)
-            return err == HX_E_CORRUPT ? 0 : err; /* as if all of it was damaged (F3) */
+        if (err) /* as if all of it was damaged (F3); a restart, or scrubbing, writes it anew */
+            return err == HX_E_NOMEM ? err : 0;
     }
     size_t off = 0;
     struct hx_side_frame d;

@@ -36,7 +36,7 @@ struct hx_mem_farm {
     unsigned fail_ops;
     uint64_t fail_in, off_in; /* calls until then; 0: never */
     uint64_t fail_read_in, bad_id, bad_off;
-    int fail_err;
+    int fail_err, fail_read_err;
     bool fail_always, off;
     uint64_t rng;
 };
@@ -132,7 +132,7 @@ static int mem_read(struct hx_disk *disk, uint64_t id, uint64_t off, void *buf, 
     size_t n = off >= f->len ? 0 : f->len - (size_t)off;
     n = n < len ? n : len;
     if (d->farm->fail_read_in && --d->farm->fail_read_in == 0)
-        return HX_E_IO;
+        return d->farm->fail_read_err;
     if (d->farm->bad_id == id && off < d->farm->bad_off + SECTOR && off + n > d->farm->bad_off)
         return HX_E_IO;
     if (n)
@@ -329,9 +329,10 @@ void hx_mem_fail(struct hx_mem_farm *f, unsigned ops, uint64_t k, int err, bool 
     f->fail_always = always;
 }
 
-void hx_mem_fail_read(struct hx_mem_farm *f, uint64_t k)
+void hx_mem_fail_read(struct hx_mem_farm *f, uint64_t k, int err)
 {
     f->fail_read_in = k;
+    f->fail_read_err = err;
 }
 
 void hx_mem_bad_sector(struct hx_mem_farm *f, uint64_t id, uint64_t off)

@@ -23,8 +23,8 @@ struct hx_disk_farm *hx_mem_farm(struct hx_mem_farm *f);
 uint64_t hx_mem_calls(const struct hx_mem_farm *f);
 /* The K-th call from now (1: the next) of one of OPS fails with ERR and has no effect; ALWAYS: and all later ones. */
 void hx_mem_fail(struct hx_mem_farm *f, unsigned ops, uint64_t k, int err, bool always);
-/* The K-th read from now fails with HX_E_IO, once; 0: none. */
-void hx_mem_fail_read(struct hx_mem_farm *f, uint64_t k);
+/* The K-th read from now fails with ERR, once; 0: none. */
+void hx_mem_fail_read(struct hx_mem_farm *f, uint64_t k, int err);
 /* The sector at OFF of a file cannot be read until it is written; one at a time, ID 0: none any more. */
 void hx_mem_bad_sector(struct hx_mem_farm *f, uint64_t id, uint64_t off);
 /* At the K-th call from now the power goes: that call and all later ones fail; a write may survive in part. */

@@ -505,9 +505,9 @@ static void a_read_that_fails_once_costs_nothing(void **state)
     assert_int_equal(hx_rig_status(&r, 0, HX_MODEL_PG, &a), 0);
     for (uint64_t k = 1; k <= 60; k++) {
         hx_rig_stop(&r, 0);
-        hx_mem_fail_read(r.farm[0], k);
+        hx_mem_fail_read(r.farm[0], k, HX_E_IO);
         assert_int_equal(hx_rig_start(&r, 0), 0);
-        hx_mem_fail_read(r.farm[0], 0);
+        hx_mem_fail_read(r.farm[0], 0, 0);
         assert_int_equal(hx_rig_status(&r, 0, HX_MODEL_PG, &b), 0);
         if (b.state || b.damaged || b.scl.v != a.scl.v || b.pages != a.pages)
             fail_msg("read %llu: state %d, %llu damaged, SCL %llu", (unsigned long long)k, b.state,
