@@ -11,11 +11,7 @@
 
 #include <cmocka.h>
 
-#include "hexad/crc.h"
-#include "node_rig.h"
-
-#include <stdio.h>
-#include <stdlib.h>
+#include "peer_kit.h"
 
 static void start(struct hx_rig *r)
 {
@@ -26,41 +22,16 @@ static void start(struct hx_rig *r)
     assert_int_equal(hx_rig_append(r, 0, 1, 0, 0, r->frame, n, NULL), 0);
 }
 
-/* A message with this head (server, volume and owner are filled in where they are zero). */
-static int call(struct hx_rig *r, struct hx_msg_head h, unsigned role, const char *name, const void *p, size_t len)
-{
-    struct hx_rig_reply a = {0};
-    uint8_t *m = malloc(HX_MSG_HEAD + len);
-    struct hx_bytes body = {p, len};
-    assert_non_null(m);
-    if (hx_uuid_is_zero(&h.volume))
-        h.volume = r->geometry.volume;
-    if (hx_uuid_is_zero(&h.server))
-        h.server = hx_rig_uuid(100);
-    h.owner = r->owner;
-    hx_msg_head_encode(&h, &body, 1, m);
-    if (len)
-        memcpy(m + HX_MSG_HEAD, p, len);
-    hx_node_request(r->node[0], r->now_ms, 1, ++r->token, 5, role, name, (struct hx_bytes){m, HX_MSG_HEAD + len});
-    hx_node_flush(r->node[0]);
-    hx_rig_take(r, 0, r->token, &a);
-    assert_true(a.came);
-    int status = a.head.status;
-    hx_rig_reply_fini(&a);
-    free(m);
-    return status;
-}
-
 static int writer_says(struct hx_rig *r, unsigned type, uint32_t pg, uint64_t epoch, const void *p, size_t len)
 {
     struct hx_msg_head h = {.type = (uint16_t)type, .pg = pg, .epoch = {epoch}};
-    return call(r, h, HX_NODE_ROLE_WRITER, "w", p, len);
+    return hx_peer_call(r, h, HX_NODE_ROLE_WRITER, "w", p, len);
 }
 
 static int peer_says(struct hx_rig *r, unsigned type, const char *name, const void *p, size_t len)
 {
     struct hx_msg_head h = {.type = (uint16_t)type, .pg = 1, .epoch = {1}};
-    return call(r, h, HX_NODE_ROLE_SEGMENT, name, p, len);
+    return hx_peer_call(r, h, HX_NODE_ROLE_SEGMENT, name, p, len);
 }
 
 /* ---- FORMAT, ADOPT, GEOMETRY ---- */
@@ -188,19 +159,19 @@ static void an_older_membership_is_refused(void **state)
     hx_append_head_encode(&a, &e);
     hx_enc_bytes(&e, r.frame, hx_rig_run(&r, 0, 1, 0, 1, 2, 0));
     struct hx_msg_head append = {.type = HX_MSG_APPEND, .epoch = {1}, .m = 1};
-    assert_int_equal(call(&r, append, HX_NODE_ROLE_WRITER, "w", b, e.len), 0); /* the ack says it */
+    assert_int_equal(hx_peer_call(&r, append, HX_NODE_ROLE_WRITER, "w", b, e.len), 0); /* the ack says it */
     struct hx_segment_status s;
     assert_int_equal(hx_rig_status(&r, 0, 0, &s), 0);
     assert_int_equal(s.scl.v, 0);
     append.m = 2;
-    assert_int_equal(call(&r, append, HX_NODE_ROLE_WRITER, "w", b, e.len), 0);
+    assert_int_equal(hx_peer_call(&r, append, HX_NODE_ROLE_WRITER, "w", b, e.len), 0);
     assert_int_equal(hx_rig_status(&r, 0, 0, &s), 0);
     assert_int_equal(s.scl.v, 2);
     uint8_t one[16] = {[0] = 2, [8] = 1, [12] = 1};
     struct hx_msg_head read = {.type = HX_MSG_READ, .epoch = {1}, .m = 1};
-    assert_int_equal(call(&r, read, HX_NODE_ROLE_WRITER, "w", one, sizeof one), HX_E_WRONG_MEMBER);
+    assert_int_equal(hx_peer_call(&r, read, HX_NODE_ROLE_WRITER, "w", one, sizeof one), HX_E_WRONG_MEMBER);
     read.m = 2;
-    assert_int_equal(call(&r, read, HX_NODE_ROLE_WRITER, "w", one, sizeof one), 0);
+    assert_int_equal(hx_peer_call(&r, read, HX_NODE_ROLE_WRITER, "w", one, sizeof one), 0);
     hx_rig_fini(&r);
 }
 
@@ -240,89 +211,11 @@ static void a_segment_that_cannot_be_opened_says_why(void **state)
 }
 
 /* ---- answers of peers ---- */
-struct question {
-    uint64_t call, req_id;
-    uint16_t type;
-    struct hx_uuid peer;
-};
-
-static unsigned server_at(const struct hx_rig *r, const char *url)
-{
-    unsigned i = 0;
-    while (strcmp(r->geometry.servers[i].url, url))
-        i++;
-    return i;
-}
-
-/* The next question of TYPE to a peer, letting time pass; others time out. */
-static struct question wait_question(struct hx_rig *r, unsigned type)
-{
-    for (unsigned i = 0; i < 400; i++) {
-        struct hx_node_effect e;
-        struct question all[8];
-        unsigned n = 0;
-        r->now_ms += 150;
-        hx_node_tick(r->node[0], r->now_ms);
-        while (hx_node_next(r->node[0], &e) && n < HX_ARRAY_LEN(all))
-            if (e.kind == HX_NODE_SEND)
-                all[n++] = (struct question){e.call, hx_get_u64(e.body.p + 8), hx_get_u16(e.body.p + 6),
-                                             r->geometry.servers[server_at(r, e.url)].incarnation};
-        for (unsigned k = 0; k < n; k++)
-            if (all[k].type == type)
-                return all[k];
-        for (unsigned k = 0; k < n; k++) {
-            uint8_t empty[HX_REPLY_HEAD + 4] = {0}; /* a gossip list without entries: the peer is alive */
-            struct hx_reply_head h = {.type = all[k].type, .req_id = all[k].req_id, .server = all[k].peer};
-            struct hx_bytes b = {empty + HX_REPLY_HEAD, 4};
-            hx_reply_head_encode(&h, &b, 1, empty);
-            hx_node_answer(r->node[0], r->now_ms, all[k].call, 0, (struct hx_bytes){empty, sizeof empty});
-        }
-    }
-    fail_msg("the server never asked for %s", hx_msg_type_name(type));
-    return (struct question){0};
-}
-
-static void answer(struct hx_rig *r, const struct question *q, struct hx_reply_head h, const void *p, size_t len)
-{
-    uint8_t *m = malloc(HX_REPLY_HEAD + len);
-    struct hx_bytes body = {p, len};
-    assert_non_null(m);
-    h.type = h.type ? h.type : q->type;
-    h.req_id += q->req_id;
-    h.server = hx_uuid_is_zero(&h.server) ? q->peer : h.server;
-    hx_reply_head_encode(&h, &body, 1, m);
-    if (len)
-        memcpy(m + HX_REPLY_HEAD, p, len);
-    hx_node_answer(r->node[0], r->now_ms, q->call, 0, (struct hx_bytes){m, HX_REPLY_HEAD + len});
-    hx_node_flush(r->node[0]);
-    free(m);
-}
-
 static uint64_t scl_of(struct hx_rig *r)
 {
     struct hx_segment_status s;
     assert_int_equal(hx_rig_status(r, 0, 1, &s), 0);
     return s.scl.v;
-}
-
-/* What the server asks next of TYPE after it has heard that a peer has EPOCH, SCL. */
-static struct question provoke(struct hx_rig *r, unsigned type, uint64_t epoch, uint64_t scl)
-{
-    for (unsigned i = 0; i < 40; i++) {
-        struct question q = wait_question(r, HX_MSG_GOSSIP);
-        uint8_t b[4 + HX_GOSSIP_ENTRY];
-        struct hx_node_effect e;
-        struct hx_enc enc = hx_enc_init(b, sizeof b);
-        hx_enc_u32(&enc, 1);
-        hx_gossip_entry_encode(&(struct hx_gossip_entry){1, {epoch}, {scl}}, &enc);
-        answer(r, &q, (struct hx_reply_head){0}, b, enc.len);
-        while (hx_node_next(r->node[0], &e))
-            if (e.kind == HX_NODE_SEND && hx_get_u16(e.body.p + 6) == type)
-                return (struct question){e.call, hx_get_u64(e.body.p + 8), (uint16_t)type,
-                                         r->geometry.servers[server_at(r, e.url)].incarnation};
-    }
-    fail_msg("the server never asked for %s", hx_msg_type_name(type));
-    return (struct question){0};
 }
 
 /* Promise: an answer that is not to this question, not from this server, or not well-formed brings no record. */
@@ -332,7 +225,7 @@ static void records_come_from_the_peer_that_was_asked(void **state)
     (void)state;
     start(&r);
     for (unsigned what = 0; what < 8; what++) {
-        struct question q = provoke(&r, HX_MSG_FETCH, 1, 8);
+        struct hx_peer_question q = hx_peer_provoke(&r, HX_MSG_FETCH, 1, 8);
         size_t n = hx_rig_run(&r, 1, 1, 6, 7, 2, 0);
         struct hx_reply_head h = {0};
         if (what == 0)
@@ -351,14 +244,14 @@ static void records_come_from_the_peer_that_was_asked(void **state)
             n = hx_rig_run(&r, 1, 9, 6, 7, 2, 0); /* of an epoch that is not in the history */
         else
             n = 50;
-        answer(&r, &q, h, r.frame, n);
+        hx_peer_answer(&r, &q, h, r.frame, n);
         assert_int_equal(scl_of(&r), 6);
     }
-    struct question q = provoke(&r, HX_MSG_FETCH, 1, 8);
+    struct hx_peer_question q = hx_peer_provoke(&r, HX_MSG_FETCH, 1, 8);
     size_t n = hx_rig_run(&r, 1, 1, 6, 7, 2, 0);
-    answer(&r, &q, (struct hx_reply_head){0}, r.frame, n);
+    hx_peer_answer(&r, &q, (struct hx_reply_head){0}, r.frame, n);
     assert_int_equal(scl_of(&r), 8);
-    answer(&r, &q, (struct hx_reply_head){0}, r.frame, n); /* once more: nobody asks any longer */
+    hx_peer_answer(&r, &q, (struct hx_reply_head){0}, r.frame, n); /* once more: nobody asks any longer */
     assert_int_equal(scl_of(&r), 8);
     hx_rig_fini(&r);
 }
@@ -374,35 +267,24 @@ static void histories_of_peers_are_taken_whole(void **state)
     start(&r);
     assert_int_equal(hx_history_copy(&h, &r.history), 0);
     size_t old = put(b, sizeof b, NULL, &h);
-    struct question q = provoke(&r, HX_MSG_HISTORY, 4, 6);
-    answer(&r, &q, (struct hx_reply_head){0}, b, old); /* no newer one */
+    struct hx_peer_question q = hx_peer_provoke(&r, HX_MSG_HISTORY, 4, 6);
+    hx_peer_answer(&r, &q, (struct hx_reply_head){0}, b, old); /* no newer one */
     assert_int_equal(hx_history_push(&h, (struct hx_history_entry){{4}, {6}, {1006}, HX_RIG_LAL}), 0);
     size_t n = put(b, sizeof b, NULL, &h);
-    q = provoke(&r, HX_MSG_HISTORY, 4, 6);
-    answer(&r, &q, (struct hx_reply_head){0}, b, n - 1);
-    q = provoke(&r, HX_MSG_HISTORY, 4, 6);
+    q = hx_peer_provoke(&r, HX_MSG_HISTORY, 4, 6);
+    hx_peer_answer(&r, &q, (struct hx_reply_head){0}, b, n - 1);
+    q = hx_peer_provoke(&r, HX_MSG_HISTORY, 4, 6);
     memset(b + n, 0, 1);
-    answer(&r, &q, (struct hx_reply_head){0}, b, n + 1);
+    hx_peer_answer(&r, &q, (struct hx_reply_head){0}, b, n + 1);
     assert_int_equal(hx_rig_status(&r, 0, 1, &s), 0);
     assert_int_equal(s.top.v, 1);
-    q = provoke(&r, HX_MSG_HISTORY, 4, 6);
-    answer(&r, &q, (struct hx_reply_head){0}, b, n);
+    q = hx_peer_provoke(&r, HX_MSG_HISTORY, 4, 6);
+    hx_peer_answer(&r, &q, (struct hx_reply_head){0}, b, n);
     assert_int_equal(hx_rig_status(&r, 0, 1, &s), 0);
     assert_int_equal(s.top.v, 4);
     assert_int_equal(s.promised.v, 4);
     hx_history_fini(&h);
     hx_rig_fini(&r);
-}
-
-/* The page head and page that a peer would answer. */
-static size_t put_page(uint8_t *b, uint8_t state, uint32_t crc_off, uint64_t lsn, uint8_t byte)
-{
-    struct hx_enc e = hx_enc_init(b, HX_READ_PAGE_BYTES);
-    memset(b + HX_READ_PAGE_BYTES, 0, HX_PAGE_SIZE);
-    memset(b + HX_READ_PAGE_BYTES, byte, 8);
-    struct hx_read_page p = {state, hx_crc32c(0, b + HX_READ_PAGE_BYTES, HX_PAGE_SIZE) + crc_off, {lsn}};
-    hx_read_page_encode(&p, &e);
-    return HX_READ_PAGE_BYTES + (state == HX_READ_RAW ? HX_PAGE_SIZE : 0);
 }
 
 /* Promise: a damaged page is mended with a peer's page only if that is whole, right, and of a point that stays. */
@@ -423,16 +305,16 @@ static void a_damaged_page_is_mended_with_a_whole_one(void **state)
     assert_int_equal(hx_rig_read(&r, 0, 1, 1, 6, 4, data, &p), 0);
     assert_int_equal(p.state, HX_READ_CORRUPT);
     for (unsigned what = 0; what < 6; what++) {
-        struct question q = provoke(&r, HX_MSG_READ, 1, 6);
+        struct hx_peer_question q = hx_peer_provoke(&r, HX_MSG_READ, 1, 6);
         uint64_t lsn = what == 2 ? 0 : what == 3 ? 99 : 4;
-        size_t n = put_page(b, what == 0 ? HX_READ_CORRUPT : HX_READ_RAW, what == 1, lsn, 7);
+        size_t n = hx_peer_page(b, what == 0 ? HX_READ_CORRUPT : HX_READ_RAW, what == 1, lsn, 7);
         n = what == 4 ? n - 1 : what == 5 ? n + 1 : n;
-        answer(&r, &q, (struct hx_reply_head){0}, b, n);
+        hx_peer_answer(&r, &q, (struct hx_reply_head){0}, b, n);
         assert_int_equal(hx_rig_read(&r, 0, 1, 1, 6, 4, data, &p), 0);
         assert_int_equal(p.state, HX_READ_CORRUPT);
     }
-    struct question q = provoke(&r, HX_MSG_READ, 1, 6);
-    answer(&r, &q, (struct hx_reply_head){0}, b, put_page(b, HX_READ_RAW, 0, 4, 7));
+    struct hx_peer_question q = hx_peer_provoke(&r, HX_MSG_READ, 1, 6);
+    hx_peer_answer(&r, &q, (struct hx_reply_head){0}, b, hx_peer_page(b, HX_READ_RAW, 0, 4, 7));
     assert_int_equal(hx_rig_read(&r, 0, 1, 1, 6, 4, data, &p), 0);
     assert_int_equal(p.state, HX_READ_RAW);
     assert_int_equal(data[0], 7);
@@ -511,9 +393,9 @@ static void a_server_has_a_name_and_any_number_of_volumes(void **state)
         g.volume = hx_rig_uuid(400 + 60 * (i % 3 * 2 + i / 3));
         struct hx_msg_head h = {.type = HX_MSG_FORMAT, .volume = g.volume, .pg = 1 - i % 2, .epoch = {1}};
         size_t len = put(b, sizeof b, &g, &r.history);
-        assert_int_equal(call(&r, h, HX_NODE_ROLE_WRITER, "w", b, len), 0);
+        assert_int_equal(hx_peer_call(&r, h, HX_NODE_ROLE_WRITER, "w", b, len), 0);
         h.pg = i % 2;
-        assert_int_equal(call(&r, h, HX_NODE_ROLE_WRITER, "w", b, len), 0);
+        assert_int_equal(hx_peer_call(&r, h, HX_NODE_ROLE_WRITER, "w", b, len), 0);
         hx_geometry_fini(&g);
     }
     for (unsigned pass = 0; pass < 2; pass++) {
