@@ -182,8 +182,8 @@ static void append_many(struct hx_rig *r, struct shelf *s, uint64_t from, unsign
     free(b);
 }
 
-/* Promise: an answer has no gap and MORE is told when a range has more frames than are sorted at once; in the end all of
- * them have come.  Method: 40,000 frames that arrived in the right order, and in the wrong one. */
+/* Promise: an answer has no gap and MORE is told when a range has more frames than are sorted at once; in the end all
+ * of them have come.  Method: 40,000 frames that arrived in the right order, and in the wrong one. */
 static void more_frames_than_are_sorted_at_once(void **state)
 {
     enum { FRAMES = 40000 };
@@ -203,8 +203,8 @@ static void more_frames_than_are_sorted_at_once(void **state)
     }
 }
 
-/* Promise (I4): a frame of which nothing is valid under the own history goes to no peer, and does not end the answer; a
- * recovery, which decides about it, gets all. */
+/* Promise (I4): a frame of which nothing is valid under the own history goes to no peer, and does not end the answer;
+ * a recovery, which decides about it, gets all. */
 static void annulled_frames_are_for_recoveries_only(void **state)
 {
     struct hx_rig r;

@@ -83,8 +83,8 @@ static void a_server_does_not_ask_itself(void **state)
     hx_rig_fini(&r);
 }
 
-/* Promise: of a group's records only its members are asked and told, whatever else they have in common with this server.
- * Method: a seventh server, member of PG 2 and not of PG 1, that says it is ahead in both. */
+/* Promise: of a group's records only its members are asked and told, whatever else they have in common with this
+ * server.  Method: a seventh server, member of PG 2 and not of PG 1, that says it is ahead in both. */
 static void records_are_asked_of_members_only(void **state)
 {
     struct hx_rig r;
@@ -152,7 +152,8 @@ static void at_most_64_questions_are_under_way(void **state)
     hx_rig_fini(&r);
 }
 
-/* Promise: while the disk is full no more is asked for than every four seconds; when there is room the records are taken. */
+/* Promise: while the disk is full no more is asked for than every four seconds; when there is room the records are
+ * taken. */
 static void a_full_disk_is_not_filled_further(void **state)
 {
     struct hx_rig r;
@@ -331,8 +332,8 @@ static void a_peer_that_is_behind_is_not_asked_for_pages(void **state)
 
 /* ---- blind damage ---- */
 /*
- * Images of one page each in log files of four; file 17 (5 to 8) and its sidecar are lost, so that any page whose base is
- * not newer may be damaged: page P is CORRUPT but for those of 9 to LAST.  All at or below the hint, LAST.
+ * Images of one page each in log files of four; file 17 (5 to 8) and its sidecar are lost, so that any page whose base
+ * is not newer may be damaged: page P is CORRUPT but for those of 9 to LAST.  All at or below the hint, LAST.
  */
 static void blind(struct hx_rig *r, uint64_t last)
 {
@@ -378,7 +379,8 @@ static void answer_sweep(struct hx_rig *r, const struct hx_peer_question *q, uin
                                                                         : first + 1000;
         bool is = p && p <= written;
         page[0] = (uint8_t)p;
-        struct hx_read_page x = {is ? HX_READ_RAW : HX_READ_ZEROS, is ? hx_crc32c(0, page, sizeof page) : 0, {is ? p : 0}};
+        struct hx_read_page x = {is ? HX_READ_RAW : HX_READ_ZEROS, 0, {is ? p : 0}};
+        x.crc = is ? hx_crc32c(0, page, sizeof page) : 0;
         hx_read_page_encode(&x, &e);
         raw += is;
     }
@@ -418,8 +420,8 @@ static void mend_all(struct hx_rig *r, uint64_t scl, uint64_t written, unsigned 
 }
 
 /* Promise: blind damage is doubt about every page that may have been in it, and shows as such, until a peer has said of
- * each of them what it is; then there is no doubt any more, and the pages are what the peer said.  A peer that no longer
- * has the read point makes it begin anew. */
+ * each of them what it is; then there is no doubt any more, and the pages are what the peer said.  A peer that no
+ * longer has the read point makes it begin anew. */
 static void doubt_ends_when_every_page_is_confirmed(void **state)
 {
     struct hx_rig r;
