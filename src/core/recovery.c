@@ -37,16 +37,10 @@ static void claim(struct hx_recovery *r);
 
 /* ---- states ---- */
 
-static bool edge(enum hx_recovery_state from, enum hx_recovery_state to)
-{
-    if (from == HX_RECOVERY_OPEN || from == HX_RECOVERY_FAILED)
-        return false;
-    return to == HX_RECOVERY_CLAIM || to == HX_RECOVERY_FAILED || (int)to == (int)from + 1;
-}
-
 static void move(struct hx_recovery *r, enum hx_recovery_state to)
 {
-    hx_assert(edge(r->state, to));
+    hx_assert(r->state != HX_RECOVERY_OPEN && r->state != HX_RECOVERY_FAILED);
+    hx_assert(to == HX_RECOVERY_CLAIM || to == HX_RECOVERY_FAILED || (int)to == (int)r->state + 1);
     r->state = to;
 }
 
@@ -72,8 +66,6 @@ static void attempt_free(struct hx_recovery *r)
 void rec_fail(struct hx_recovery *r, int err, const char *format, ...)
 {
     va_list args;
-    if (r->state == HX_RECOVERY_FAILED)
-        return;
     va_start(args, format);
     vsnprintf(r->why, sizeof r->why, format, args);
     va_end(args);
@@ -232,10 +224,12 @@ static void fence_check(struct hx_recovery *r, struct rec_pg *p)
      * flushed, or came back as an older image, neither hides a record nor lets the old writer finish one.  It costs
      * nothing: step 6 needs four of the same members anyway. */
     bool ready = hx_quorum_write(set) || (HX_MUTANT(READ_QUORUM_2) && hx_quorum_read(set));
-    if (ready != p->ready)
-        r->ready_count += p->ready ? UINT32_MAX : 1;
-    p->ready = ready;
-    if (r->state == HX_RECOVERY_FENCE && r->ready_count == r->pg_count) {
+    hx_assert(r->state == HX_RECOVERY_FENCE);
+    if (ready && !p->ready) { /* for good: who is hydrated is not asked again in this state */
+        p->ready = true;
+        r->ready_count++;
+    }
+    if (r->ready_count == r->pg_count) {
         move(r, HX_RECOVERY_DECIDE);
         decide(r);
     }
@@ -284,7 +278,7 @@ static void decide(struct hx_recovery *r)
             continue;
         for (unsigned i = 0; i < HX_COPIES; i++) {
             struct rec_member *m = &r->pgs[p]->m[i];
-            bool unsure = m->answered && (!m->inv.hydrated || rec_may_hold(&m->inv, r->stop));
+            bool unsure = m->answered && rec_may_hold(&m->inv, r->stop);
             if (unsure && m->task.state == HX_ASK_IDLE)
                 again(r, m, HX_MSG_FENCE); /* a peer may have repaired it meanwhile; only its new answer counts */
         }
@@ -309,8 +303,10 @@ static int take_inventory(struct hx_recovery *r, struct rec_member *m, struct hx
     int err = hx_inventory_decode(&v, &d);
     if (err == 0)
         err = hx_dec_end(&d);
-    if (err == 0 && (v.history.count == 0 || (m->pg == 0 && !v.has_geometry) ||
-                     (v.has_geometry && !hx_uuid_eq(&v.geometry.volume, &r->hint.volume))))
+    if (err == 0 && (v.history.count == 0 || (m->pg == 0 && !v.has_geometry)))
+        err = HX_E_BADMSG;
+    if (err == 0 && v.has_geometry &&
+        (v.geometry.pg_count == 0 || !hx_uuid_eq(&v.geometry.volume, &r->hint.volume)))
         err = HX_E_BADMSG;
     if (err != 0) {
         hx_inventory_fini(&v);
@@ -335,6 +331,8 @@ static void fence_answer(struct hx_recovery *r, struct rec_member *m, const stru
             again(r, m, HX_MSG_FENCE);
         return;
     }
+    if (!m->inv.hydrated && r->state <= HX_RECOVERY_REPAIR)
+        again(r, m, HX_MSG_FENCE); /* it is being filled: counts as soon as it says that it is done */
     switch (r->state) {
     case HX_RECOVERY_CLAIM: {
         hx_members grants = 0;
@@ -473,8 +471,7 @@ static void meta_answer(struct hx_recovery *r, struct hx_ask_task *t, const stru
 static void fenced(struct hx_recovery *r, const struct hx_ask_reply *reply)
 {
     struct hx_ask_task *t = reply->task;
-    bool number_taken = t->msg == HX_MSG_FENCE && t->owner_kind == REC_TASK_MEMBER && rec_member_of(t)->pg == 0 &&
-                        reply->head.promised.v == r->epoch.v;
+    bool number_taken = t->msg == HX_MSG_FENCE && rec_member_of(t)->pg == 0 && reply->head.promised.v == r->epoch.v;
     if (number_taken && r->state != HX_RECOVERY_CLAIM)
         rec_member_of(t)->refused = true;
     else

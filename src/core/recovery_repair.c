@@ -278,7 +278,8 @@ static void note_behind(struct hx_recovery *r, struct rec_pg *p)
 
 static void repair_answer(struct hx_recovery *r, struct rec_pg *p, struct rec_member *m, struct hx_lsn scl, bool unsure)
 {
-    for (uint32_t i = m->batch_from; i < m->batch_to && i < p->entry_count; i++)
+    hx_assert(m->batch_to <= p->entry_count);
+    for (uint32_t i = m->batch_from; i < m->batch_to; i++)
         p->entry[i].held = hx_members_add(p->entry[i].held, m->slot);
     if (p->last_known ? scl.v > p->last.v : scl.v > r->start.v) {
         rec_fail(r, HX_E_CORRUPT, "PG %u: server %s is complete through LSN %llu, which is not in the log", m->pg,

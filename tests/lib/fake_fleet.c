@@ -309,6 +309,12 @@ static void on_fence(struct fleet_seg *s, const struct hx_msg_head *h, struct an
     free(v.entries);
 }
 
+/* The label of the frame in which a record is given: a few records share one. */
+uint64_t fleet_time(struct hx_lsn lsn)
+{
+    return 77 + lsn.v / 3;
+}
+
 static void on_fetch(struct fleet *f, struct fleet_seg *s, const struct hx_msg_head *h, struct hx_dec *d,
                      struct answer *a)
 {
@@ -335,7 +341,8 @@ static void on_fetch(struct fleet *f, struct fleet_seg *s, const struct hx_msg_h
         hx_frame_builder_reset(b, &f->geometry.volume, h->pg, r->epoch, r->prev);
         hx_frame_builder_add(b, r->lsn, r->page, r->kind, r->cpl ? HX_REC_CPL : 0,
                              (struct hx_bytes){r->payload, r->len}, (struct hx_bytes){0});
-        a->e.len += hx_frame_builder_seal(b, HX_LSN(0), HX_LSN(0), HX_LSN(0), 77, a->e.p + a->e.len);
+        a->e.len += hx_frame_builder_seal(b, HX_LSN(0), HX_LSN(0), HX_LSN(0), fleet_time(r->lsn),
+                                              a->e.p + a->e.len);
     }
     hx_frame_builder_free(b);
 }
@@ -546,7 +553,11 @@ static void handle(struct fleet *f, struct fleet_flight *x)
         rh.promised = seg_of(f, x->server, h.pg)->promised;
         rh.promised_owner = seg_of(f, x->server, h.pg)->owner;
     }
-    struct hx_bytes piece = {a.e.p, a.status == 0 ? a.e.len : 0};
+    size_t len = a.status == 0 ? a.e.len : 0;
+    a.e.p = realloc(a.e.p, len + FLEET_TWIST_ROOM);
+    if (f->twist != NULL)
+        f->twist(f->twist_ctx, x->server, &h, &rh, a.e.p, &len);
+    struct hx_bytes piece = {a.e.p, len};
     x->reply_len = HX_REPLY_HEAD + piece.len;
     x->reply = malloc(x->reply_len);
     hx_reply_head_encode(&rh, &piece, 1, x->reply);

@@ -66,6 +66,10 @@ struct fleet;
 #define FLEET_SILENT 1
 typedef int (*fleet_hook)(void *ctx, struct fleet *f, uint32_t server, const struct hx_msg_head *h,
                           struct hx_bytes body);
+/* Changes an answer that the server gives: its head, and its body, which has room for TWIST_ROOM bytes more. */
+#define FLEET_TWIST_ROOM 4096u
+typedef void (*fleet_twist)(void *ctx, uint32_t server, const struct hx_msg_head *h, struct hx_reply_head *rh,
+                            uint8_t *body, size_t *len);
 
 struct fleet {
     struct fleet_server *servers;
@@ -77,6 +81,8 @@ struct fleet {
     unsigned zombies; /* per mille of cancelled requests that arrive later (random only) */
     fleet_hook hook;
     void *hook_ctx;
+    fleet_twist twist; /* NULL: answers are honest */
+    void *twist_ctx;
     struct fleet_flight *flights;
     size_t flight_count;
     uint64_t delivered; /* requests handled */
@@ -98,6 +104,7 @@ int fleet_adopt(struct fleet *f, uint32_t pg, unsigned slot, struct hx_epoch epo
 struct fleet_rec fleet_make(uint64_t lsn, uint64_t epoch, uint64_t prev, bool cpl, unsigned salt,
                             uint8_t payload[FLEET_PAYLOAD]);
 struct hx_lsn fleet_scl(const struct fleet_seg *s, const struct hx_history *h);
+uint64_t fleet_time(struct hx_lsn lsn);
 bool fleet_holds(const struct fleet_seg *s, struct hx_lsn lsn, struct hx_epoch epoch);
 /* One round of gossip of records among all members of a PG that are up: equal tops, valid records. */
 void fleet_gossip(struct fleet *f);
