@@ -52,7 +52,7 @@ enum hx_err_class {
     X(BUSY, 112, REFUSED, 409, EBUSY, "the volume is mounted elsewhere", "unmount it there, or take it over: hexad mount -o takeover VOLUME DIR") \
     X(DATA_LOSS, 113, CORRUPT, 500, EIO, "acknowledged records are missing: more was lost than the quorum covers", "bring back the missing servers; nothing has been changed") \
     X(CORRUPT, 114, CORRUPT, 500, EIO, "stored bytes fail their checksum", "none needed while a good copy is left; see hexad status VOLUME") \
-    X(POISONED, 115, SYSTEM, 503, EIO, "a flush failed: the segment acknowledges nothing until it has re-read its disk", "look at that server's disk, then restart the server") \
+    X(POISONED, 115, SYSTEM, 503, EIO, "a flush failed: the segment acknowledges nothing until it has re-read its disk", "look at that server's disk; the segment serves again by itself when the disk does") \
     X(LOCKED, 116, REFUSED, 423, EBUSY, "another process uses this data directory", "stop the other hexad-segmentd, or give this one its own directory") \
     X(WRONG_MEMBER, 117, REFUSED, 409, EIO, "the segment is not a member of this protection group any more", "none needed: the membership is read again") \
     X(UNKNOWN_RECORD, 118, CORRUPT, 409, EIO, "a record is damaged here and its content unknown", "none needed while a good copy is left") \

@@ -37,7 +37,7 @@ static enum seg_state state_of(const struct server_view *v, const struct seg_vie
         return SEG_STRANGER;
     if (!seg->known)
         return SEG_MISSING;
-    if (seg->st.state == HX_E_POISONED)
+    if (seg->st.state == HX_E_POISONED || seg->st.state == HX_E_IO)
         return SEG_POISONED;
     if (seg->st.state == HX_E_NOSPACE)
         return SEG_FULL;
@@ -109,7 +109,7 @@ static void advise(struct status *s)
         else if (s->servers[i].worst == SEG_REFUSED)
             action = "compare the certificates of both ends: hexad cert show FILE";
         else if (s->servers[i].worst == SEG_POISONED)
-            action = "look at the disk of the poisoned server, then restart it";
+            action = "look at the disk of the poisoned server; it serves again by itself when the disk does";
         else if (s->servers[i].worst == SEG_FULL)
             action = "free space on the disk of the full server";
         else if (s->servers[i].worst == SEG_DAMAGED)

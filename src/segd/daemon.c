@@ -38,6 +38,7 @@ struct segd {
     struct hx_timer *timer;
     struct hx_defer *batch;
     struct send *sends; /* under way */
+    uint64_t failures, revived; /* of segments, as last logged */
 };
 
 /* A request to a peer. */
@@ -118,9 +119,24 @@ static void closed(void *ctx, uint64_t conn)
     hx_defer_call(d->batch);
 }
 
+/* An operator who reads the log should know when a disk began to fail, and that it works again. */
+static void tell_disks(struct segd *d)
+{
+    struct hx_node_stats st;
+    hx_node_stats(d->node, &st);
+    if (st.failures != d->failures)
+        hx_log(HX_LOG_ERR, "%llu segments stopped: their disk failed, or cannot be read; see hexad status",
+               (unsigned long long)(st.failures - d->failures));
+    if (st.revived != d->revived)
+        hx_log(HX_LOG_NOTE, "%llu segments serve again", (unsigned long long)(st.revived - d->revived));
+    d->failures = st.failures;
+    d->revived = st.revived;
+}
+
 static void tick(void *ctx)
 {
     struct segd *d = ctx;
+    tell_disks(d);
     hx_timer_set(d->timer, hx_node_tick(d->node, hx_loop_now_ms(d->loop)));
     hx_defer_call(d->batch);
 }

@@ -300,6 +300,20 @@ static int disk_flush(struct hx_disk *disk, uint64_t file)
     return off ? HX_E_IO : 0;
 }
 
+int hx_sim_disk_take_reopened(struct hx_sim_disk *d, uint32_t *ret_pg)
+{
+    for (size_t i = 0; d->reopened && i < d->place_count; i++) {
+        struct hx_sim_place *p = d->places[i];
+        if (!p->reopened)
+            continue;
+        p->reopened = false;
+        *ret_pg = p->at.pg;
+        return 1;
+    }
+    d->reopened = false;
+    return 0;
+}
+
 int hx_sim_disk_take_failed(struct hx_sim_disk *d, uint32_t *ret_pg)
 {
     for (size_t i = 0; d->failed && i < d->place_count; i++) {
@@ -383,6 +397,10 @@ static int farm_open(struct hx_disk_farm *farm, struct hx_disk_place at, bool cr
             return HX_E_NOMEM;
         *p = (struct hx_sim_place){.disk.ops = &disk_ops, .farm = d, .at = at};
         d->places[d->place_count++] = p;
+    }
+    if (!create) {
+        p->reopened = d->reopened = true;
+        p->failed = false; /* that was before */
     }
     p->exists = true;
     *ret = &p->disk;

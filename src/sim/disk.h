@@ -45,6 +45,10 @@ void hx_sim_disk_killed(struct hx_sim_disk *d);
 /* A flush of a log file or meta slot has failed, and nobody was told: 1 and its PG, or 0.  Call until 0. */
 int hx_sim_disk_take_failed(struct hx_sim_disk *d, uint32_t *ret_pg);
 
+/* A place was opened again, and nobody was told: 1 and its PG, or 0.  Call until 0, and before take_failed: what failed
+ * before the opening is not told any more. */
+int hx_sim_disk_take_reopened(struct hx_sim_disk *d, uint32_t *ret_pg);
+
 /* Lies on command.  Wipe and rollback: no disk may be open. */
 void hx_sim_disk_wipe(struct hx_sim_disk *d);                   /* empty */
 bool hx_sim_disk_save(struct hx_sim_disk *d);                   /* one image of what is durable; false: no memory */

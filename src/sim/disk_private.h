@@ -21,7 +21,7 @@ struct hx_sim_place {
     struct hx_sim_disk *farm;
     struct hx_disk_place at;
     bool exists;
-    bool failed;               /* a flush has failed, and nobody has taken note */
+    bool failed, reopened;     /* a flush has failed, it was opened again, and nobody has taken note */
     size_t last;               /* where the last search ended */
     struct hx_sim_files files; /* ascending by id */
     struct hx_sim_files gone;  /* removed, and no flush has said so: in the order of removal */
@@ -44,7 +44,7 @@ struct hx_sim_disk {
     size_t image_count;
     bool imaged;
     uint64_t limit, used, off_in;
-    bool off, errors, lies, failed; /* failed: of some place */
+    bool off, errors, lies, failed, reopened; /* failed, reopened: of some place */
     uint64_t eio_read, eio_write, eio_flush, torn_pct, lie_flush, lie_rot, lie_misplace, lie_stale;
     struct hx_rng r_read, r_write, r_flush, r_power, r_back, r_full, r_lie_flush, r_rot, r_misplace, r_stale, r_time;
     uint64_t time_ns;

@@ -367,18 +367,6 @@ void hx_sim_faults_begin(struct hx_sim *s)
     hx_sim_at(s, s->now_us + STEP_US, step, s->faults, 0);
 }
 
-/* Has a flush failed?  Such a segment answers nothing until its server was started again. */
-static bool poisoned(const struct hx_node *n)
-{
-    struct hx_segment_look l;
-    for (size_t i = 0; i < hx_node_places(n); i++) {
-        hx_node_look_at(n, i, &l);
-        if (l.error)
-            return true;
-    }
-    return false;
-}
-
 void hx_sim_faults_heal(struct hx_sim *s)
 {
     s->faults->on = false;
@@ -389,8 +377,6 @@ void hx_sim_faults_heal(struct hx_sim *s)
         hx_sim_disk_power_off_at(v->disk, 0);
         hx_sim_disk_limit(v->disk, 0);
         v->slow = 1;
-        if (v->node && poisoned(v->node)) /* its operator looks at the disk, and starts it again */
-            hx_sim_server_kill(s, i, s->now_us);
-        hx_sim_server_start(s, i);
+        hx_sim_server_start(s, i); /* a segment whose disk has failed comes back by itself (revive.c) */
     }
 }

@@ -72,8 +72,10 @@ void hx_oracle_server(struct hx_oracle *o, uint32_t server);
 /* It lost power (its volatile state is gone), came back, or its disk was wiped, rolled back or lied. */
 void hx_oracle_restarted(struct hx_oracle *o, uint32_t server, bool kept_promises);
 /* A flush of PG's files on SERVER failed, or a write did (not for want of space): until it has been started
- * again it acknowledges nothing in this PG (I12). */
+ * again, or has opened its disk again, it acknowledges nothing in this PG (I12). */
 void hx_oracle_disk_failed(struct hx_oracle *o, uint32_t server, uint32_t pg);
+/* It has closed and opened the disk of PG, by itself: that is like a restart of this one segment. */
+void hx_oracle_reopened(struct hx_oracle *o, uint32_t server, uint32_t pg, bool kept_promises);
 /* Around the processing (request and flush) of a request that SERVER has processed before, with nothing else
  * in the same batch: AFTER false, then true.  Nothing may have changed (I14). */
 void hx_oracle_again(struct hx_oracle *o, uint32_t server, bool after);

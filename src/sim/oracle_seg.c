@@ -26,24 +26,34 @@ void hx_oracle_attach(struct hx_oracle *o, uint32_t server, struct hx_node *node
     v->changes = UINT64_MAX;
 }
 
+static void seg_restarted(struct oc_seg *s, bool kept_promises)
+{
+    s->fresh = true;
+    s->failed = false;
+    if (kept_promises)
+        return;
+    s->lied = s->lied || s->exists;
+    s->exists = false;
+    s->answered_promise = s->answered_top = s->acked = s->repaired = s->repaired_epoch = s->acked_epoch =
+        s->fence_epoch = 0;
+    s->g_epoch = s->g = s->m = 0;
+}
+
 void hx_oracle_restarted(struct hx_oracle *o, uint32_t server, bool kept_promises)
 {
     struct oc_server *v = oc_server_get(o, server);
     if (!v)
         return;
     v->node = NULL;
-    for (size_t i = 0; i < v->seg_count; i++) {
-        struct oc_seg *s = &v->segs[i];
-        s->fresh = true;
-        s->failed = false;
-        if (kept_promises)
-            continue;
-        s->lied = s->lied || s->exists;
-        s->exists = false;
-        s->answered_promise = s->answered_top = s->acked = s->repaired = s->repaired_epoch = s->acked_epoch =
-            s->fence_epoch = 0;
-        s->g_epoch = s->g = s->m = 0;
-    }
+    for (size_t i = 0; i < v->seg_count; i++)
+        seg_restarted(&v->segs[i], kept_promises);
+}
+
+void hx_oracle_reopened(struct hx_oracle *o, uint32_t server, uint32_t pg, bool kept_promises)
+{
+    struct oc_seg *s = oc_seg_get(o, server, pg);
+    if (s)
+        seg_restarted(s, kept_promises);
 }
 
 void hx_oracle_disk_failed(struct hx_oracle *o, uint32_t server, uint32_t pg)

@@ -186,10 +186,21 @@ static void carry_out(struct hx_sim_server *v, uint64_t done_us)
     }
 }
 
-/* What the disk did to the segments: they must not acknowledge anything any more (I12). */
+/* Has the disk kept its word so far?  What one lie has put at risk may show at any restart. */
+static bool honest(const struct hx_sim_server *v)
+{
+    struct hx_sim_disk_stats st;
+    hx_sim_disk_stats(v->disk, &st);
+    return st.lies == 0;
+}
+
+/* What the disk did to the segments: after a flush that failed they must not acknowledge anything any more, until they
+ * have been read again (I12). */
 static void tell_failed(struct hx_sim_server *v)
 {
     uint32_t pg;
+    while (hx_sim_disk_take_reopened(v->disk, &pg))
+        hx_oracle_reopened(v->s->oracle, v->i, pg, honest(v));
     while (hx_sim_disk_take_failed(v->disk, &pg))
         hx_oracle_disk_failed(v->s->oracle, v->i, pg);
 }
@@ -279,14 +290,6 @@ static void off(struct hx_sim_server *v, uint64_t back_us)
     hx_sim_at(v->s, back_us, start_event, v, v->life);
 }
 
-/* Has the disk kept its word so far?  What one lie has put at risk may show at any restart. */
-static bool honest(const struct hx_sim_server *v)
-{
-    struct hx_sim_disk_stats st;
-    hx_sim_disk_stats(v->disk, &st);
-    return st.lies == 0;
-}
-
 void hx_sim_server_crash(struct hx_sim *s, uint32_t i, uint64_t back_us)
 {
     struct hx_sim_server *v = at(s, i);
@@ -361,6 +364,8 @@ void hx_sim_server_start(struct hx_sim *s, uint32_t i)
     v->busy_until_us = s->now_us + hx_sim_disk_take_us(v->disk, v->slow);
     v->tick_at_us = v->busy_until_us;
     v->pass_at_us = UINT64_MAX;
+    for (uint32_t pg; hx_sim_disk_take_reopened(v->disk, &pg);) /* it is a restart */
+        ;
     tell_failed(v);
     hx_oracle_server(s->oracle, i);
     plan_pass(v, v->busy_until_us);

@@ -163,6 +163,9 @@ int hx_load(struct hx_seg *s)
     bool flush = last && !last->sided && !HX_MUTANT(RESTART_TRUSTS_CACHE);
     if (flush && s->disk->ops->flush(s->disk, last->id)) /* R1 */
         return HX_E_POISONED;
+    err = hx_revive_write_again(s);
+    if (err)
+        return err;
     uint64_t base = s->meta.base.v > p.stable ? s->meta.base.v : p.stable;
     s->chain.anchor = s->chain.scl = base;
     s->chain.hint = p.vdl > base ? p.vdl : base;

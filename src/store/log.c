@@ -376,8 +376,11 @@ static int flush_batch(struct hx_seg *s, bool seal)
     if (!err)
         err = write_batch(s, f);
     if (err) {
-        if (err != HX_E_NOSPACE && err != HX_E_NOMEM)
+        if (err != HX_E_NOSPACE && err != HX_E_NOMEM) {
+            s->suspect.file = f->id;
+            s->suspect.from = f->durable;
             hx_seg_poison(s, HX_E_POISONED);
+        }
         s->nospace = err == HX_E_NOSPACE;
         return s->error ? s->error : err;
     }

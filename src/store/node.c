@@ -92,6 +92,15 @@ static void free_segment(struct hx_node *n, struct hx_seg *s)
         n->farm->ops->close(n->farm, d);
 }
 
+void hx_node_forget(struct hx_node *n, struct hx_seg *s)
+{
+    size_t i = 0;
+    while (n->segs[i] != s)
+        i++;
+    memmove(n->segs + i, n->segs + i + 1, (--n->seg_count - i) * sizeof *n->segs);
+    free_segment(n, s);
+}
+
 /* One segment of the farm; one that cannot be opened stays, with its error. */
 static int open_place(struct hx_node *n, struct hx_disk_place at)
 {
@@ -310,7 +319,8 @@ uint64_t hx_node_tick(struct hx_node *n, uint64_t now_ms)
     n->now_ms = now_ms;
     hx_node_flush(n);
     uint64_t wait = hx_gossip_tick(n);
-    if (background(n) && wait > WORK_AGAIN_MS)
+    bool more = hx_revive_tick(n);
+    if ((background(n) || more) && wait > WORK_AGAIN_MS)
         wait = WORK_AGAIN_MS;
     hx_node_flush(n);
     return wait < TICK_MS ? wait : TICK_MS;
@@ -320,4 +330,5 @@ void hx_node_stats(const struct hx_node *n, struct hx_node_stats *ret)
 {
     *ret = n->stats;
     ret->segments = n->seg_count;
+    ret->failures = n->env.failures;
 }

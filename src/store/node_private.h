@@ -118,6 +118,9 @@ struct hx_seg *hx_node_find(const struct hx_node *n, const struct hx_uuid *volum
 size_t hx_node_range(const struct hx_node *n, const struct hx_uuid *volume, size_t *ret_from);
 int hx_node_add(struct hx_node *n, struct hx_seg *s);
 void hx_node_dirty(struct hx_node *n, struct hx_seg *s);
+void hx_node_forget(struct hx_node *n, struct hx_seg *s); /* nothing points to it */
+/* revive.c: reads again what a failed disk has left, one segment at most; true when another one is due. */
+bool hx_revive_tick(struct hx_node *n);
 /* out.c: an item for the request; NULL when there is no memory for even that (the caller's connection times out). */
 struct hx_item *hx_out_push(struct hx_items *q, const struct hx_item *i);
 void hx_out_plain(struct hx_node *n, const struct hx_req *r, int status);

@@ -2,8 +2,8 @@
  * seg.c - a segment as a whole: made, opened, flushed, poisoned; and the list of its damaged records.
  *
  * What a message may do is in rules.c; this file only keeps the parts together.
- *   G1 After a failed flush nothing is acknowledged any more (poisoned) until the process has started again and
- *      read what is on the disk (I12).
+ *   G1 After a failed flush nothing is acknowledged any more (poisoned) until what is on the disk was read again, by
+ *      itself (revive.c) or by a new process (I12).
  *   G2 A flush makes the meta slots durable before the log: a record never outlives the promise or history
  *      under which it was taken.
  */
@@ -84,6 +84,7 @@ uint32_t hx_seg_file_bytes(const struct hx_seg *s)
 
 void hx_seg_poison(struct hx_seg *s, int why)
 {
+    s->env->failures += s->error == 0;
     if (!s->error)
         s->error = why;
     hx_seg_touch(s);
@@ -113,7 +114,7 @@ int hx_seg_open(struct hx_seg *s)
         err = lerr ? lerr : HX_E_CORRUPT;
     }
     if (!err)
-        err = open_all(s, uneven);
+        err = open_all(s, uneven || s->suspect.doubt);
     if (err)
         hx_seg_poison(s, err);
     return err;

@@ -104,13 +104,15 @@ int hx_side_save(struct hx_seg *s, struct hx_logfile *f)
     int err = s->disk->ops->write(s->disk, id, 0, head, sizeof head);
     if (!err && f->side.len)
         err = s->disk->ops->write(s->disk, id, sizeof head, f->side.p, f->side.len);
-    if (!err) {
-        err = s->disk->ops->flush(s->disk, id);
-        if (err)
-            hx_seg_poison(s, HX_E_POISONED);
-    }
-    if (err)
+    if (err) {
+        s->disk->ops->remove(s->disk, id); /* half a sidecar tells nothing, but takes room */
         return err;
+    }
+    if (s->disk->ops->flush(s->disk, id)) {
+        s->suspect.side = id;
+        hx_seg_poison(s, HX_E_POISONED);
+        return HX_E_POISONED;
+    }
     f->sided = true;
     hx_buf_fini(&f->side);
     return 0;

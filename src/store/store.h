@@ -234,6 +234,8 @@ int hx_side_save(struct hx_seg *s, struct hx_logfile *f);
 int hx_side_head(struct hx_seg *s, struct hx_logfile *f, uint64_t *ret_stable);
 int hx_side_load(struct hx_seg *s, struct hx_logfile *f, struct hx_buf *ret);
 int hx_load(struct hx_seg *s);
+/* revive.c: what a failed flush had left in doubt of the log, and was read now, is made durable.  HX_E_POISONED, ... */
+int hx_revive_write_again(struct hx_seg *s);
 
 /* ---- apply.c: stored records become held, chained, indexed ---- */
 int hx_apply_side(struct hx_seg *s, uint32_t slot, const uint8_t *side, size_t len, bool loading);
@@ -270,6 +272,7 @@ struct hx_seg_env { /* what the segments of a node share */
     struct hx_uuid server;
     const char *name;
     uint64_t changes;        /* counts what look.c calls touches */
+    uint64_t failures;       /* segments that stopped, for whatever reason */
     uint32_t log_file_bytes; /* 0: default */
     struct hx_bodies bodies;
     struct hx_frame_builder *builder;
@@ -314,6 +317,16 @@ struct hx_seg_gossip { /* gossip.c */
     uint32_t vain;          /* FETCHes for damage in a row that did not */
     uint64_t doubt;         /* how much was UNKNOWN when it was asked */
 };
+struct hx_seg_suspect { /* what a failed write or flush has left in doubt, until it was written anew (revive.c) */
+    uint64_t file, from; /* log file from that offset on; 0: none */
+    uint64_t side;       /* sidecar; 0: none */
+    bool doubt;          /* the meta slots */
+};
+struct hx_seg_revive { /* revive.c */
+    uint64_t at_ms, up_ms; /* when it is tried next, if DUE; when it last came back */
+    unsigned tries;
+    bool due;
+};
 struct hx_seg {
     struct hx_disk *disk;
     struct hx_disk_place at;
@@ -340,6 +353,8 @@ struct hx_seg {
     struct hx_seg_work work;
     struct hx_seg_gossip gossip;
     struct hx_seg_sound sound;
+    struct hx_seg_suspect suspect;
+    struct hx_seg_revive revive;
 };
 int hx_seg_new(struct hx_seg_env *env, struct hx_disk *d, struct hx_disk_place at, struct hx_seg **ret);
 void hx_seg_free(struct hx_seg *s);

@@ -310,9 +310,9 @@ fault_disk_hang_on() { for_hit disk_shim hang; }
 fault_disk_hang_off() { for_hit disk_shim ""; }
 
 hits[flush_fails]=1
-promise[flush_fails]="a flush fails: nothing is acknowledged on the strength of it"
+promise[flush_fails]="a flush fails: nothing is acknowledged on the strength of it; with a sound disk the server serves again"
 fault_flush_fails_on() { for_hit disk_shim fail; }
-fault_flush_fails_off() { for_hit disk_shim ""; server_kill $hit; } # a poisoned server asks for that
+fault_flush_fails_off() { for_hit disk_shim ""; } # it comes back by itself: D6 waits for it
 
 hits[disk_dies]=1
 promise[disk_dies]="a disk dies and comes back with what had been flushed: nothing is lost"

@@ -13,12 +13,13 @@
 #include "kit_alloc.h"
 
 #define SECTOR 512u
+enum { CLEAN = 0, DIRTY, DROPPED }; /* a sector; DROPPED: a flush that failed has given it up */
 
 struct file {
     uint64_t id;
     bool exists, durable; /* for readers; on the medium */
     uint8_t *now, *old;
-    uint8_t *dirty; /* one byte per sector: written since the last flush */
+    uint8_t *dirty; /* one byte per sector: written since the last flush, or given up */
     size_t len, old_len, cap;
 };
 struct mem_disk {
@@ -37,7 +38,7 @@ struct hx_mem_farm {
     uint64_t fail_in, off_in; /* calls until then; 0: never */
     uint64_t fail_read_in, bad_id, bad_off;
     int fail_err, fail_read_err;
-    bool fail_always, off;
+    bool fail_always, off, drops;
     uint64_t rng;
 };
 
@@ -160,7 +161,7 @@ static void put(struct file *f, uint64_t off, const void *buf, size_t len)
     }
     memcpy(f->now + off, buf, len);
     for (size_t s = (size_t)off / SECTOR; s <= (end - 1) / SECTOR; s++)
-        f->dirty[s] = 1;
+        f->dirty[s] = DIRTY;
 }
 
 static int mem_write(struct hx_disk *disk, uint64_t id, uint64_t off, const void *buf, size_t len)
@@ -186,14 +187,17 @@ static int mem_flush(struct hx_disk *disk, uint64_t id)
     struct mem_disk *d = HX_CONTAINER_OF(disk, struct mem_disk, disk);
     int err = planned(d->farm, HX_MEM_FLUSH);
     struct file *f = find(d, id);
+    for (size_t s = 0; err && d->farm->drops && f && s < f->cap / SECTOR; s++)
+        f->dirty[s] = f->dirty[s] ? DROPPED : CLEAN;
     if (err)
         return err;
     if (!f || !f->exists)
         return HX_E_NOENT;
     for (size_t s = 0; s < f->cap / SECTOR; s++) {
-        if (f->dirty[s])
-            memcpy(f->old + s * SECTOR, f->now + s * SECTOR, SECTOR);
-        f->dirty[s] = 0;
+        if (f->dirty[s] != DIRTY)
+            continue;
+        memcpy(f->old + s * SECTOR, f->now + s * SECTOR, SECTOR);
+        f->dirty[s] = CLEAN;
     }
     f->old_len = f->len;
     f->durable = true;
@@ -329,6 +333,11 @@ void hx_mem_fail(struct hx_mem_farm *f, unsigned ops, uint64_t k, int err, bool 
     f->fail_always = always;
 }
 
+void hx_mem_fail_drops(struct hx_mem_farm *f)
+{
+    f->drops = true;
+}
+
 void hx_mem_fail_read(struct hx_mem_farm *f, uint64_t k, int err)
 {
     f->fail_read_in = k;
@@ -365,7 +374,7 @@ static void survive(struct hx_mem_farm *farm, struct file *f)
         for (size_t s = 0; s < f->cap / SECTOR; s++) {
             if (!f->dirty[s])
                 continue;
-            bool kept = dice(farm) & 1;
+            bool kept = (dice(farm) & 1) && f->dirty[s] == DIRTY;
             if (!kept)
                 memcpy(f->now + s * SECTOR, f->old + s * SECTOR, SECTOR);
             else if ((s + 1) * SECTOR > len)

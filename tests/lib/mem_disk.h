@@ -23,6 +23,9 @@ struct hx_disk_farm *hx_mem_farm(struct hx_mem_farm *f);
 uint64_t hx_mem_calls(const struct hx_mem_farm *f);
 /* The K-th call from now (1: the next) of one of OPS fails with ERR and has no effect; ALWAYS: and all later ones. */
 void hx_mem_fail(struct hx_mem_farm *f, unsigned ops, uint64_t k, int err, bool always);
+/* From now on a flush that fails gives up what it should have written: readers still see it, the medium never will,
+ * unless it is written again.  The system's memory lies like that for as long as it likes. */
+void hx_mem_fail_drops(struct hx_mem_farm *f);
 /* The K-th read from now fails with ERR, once; 0: none. */
 void hx_mem_fail_read(struct hx_mem_farm *f, uint64_t k, int err);
 /* The sector at OFF of a file cannot be read until it is written; one at a time, ID 0: none any more. */
