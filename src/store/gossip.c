@@ -362,7 +362,9 @@ static void on_pages(struct hx_node *n, const struct hx_call *c, struct hx_dec *
         hx_read_page_decode(&r[i], d);
         raw += !d->err && r[i].state == HX_READ_RAW;
     }
-    if (s->error || d->err || d->len - d->off != raw * HX_PAGE_SIZE || c->point > s->chain.hint || hx_seg_top(s).v != c->top.v)
+    if (s->error || d->err || d->len - d->off != raw * HX_PAGE_SIZE)
+        return;
+    if (c->point > s->chain.hint || hx_seg_top(s).v != c->top.v)
         return;
     struct hx_seg_sound *o = &s->sound;
     bool sweep = o->bits && o->at == c->point;

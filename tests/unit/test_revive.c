@@ -90,8 +90,8 @@ static void a_failure_heals_by_itself(void **state)
     }
 }
 
-/* Promise: a promise is durable in both meta slots when a segment that has come back tells it.  Method: the flush of the
- * first or the second slot fails while it is raised; then the power goes and one slot rots. */
+/* Promise: a promise is durable in both meta slots when a segment that has come back tells it.  Method: the flush of
+ * the first or the second slot fails while it is raised; then the power goes and one slot rots. */
 static void a_promise_that_failed_is_whole_or_not_there(void **state)
 {
     (void)state;
