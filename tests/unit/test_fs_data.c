@@ -296,8 +296,8 @@ static void a_large_file_is_freed_in_bounded_steps(void **state)
     close_verified(&k);
 }
 
-/* Promise: however few records a mini-transaction of the volume may have (HX_LAL_MIN at least), what frees, moves or
- * allocates much ends, in steps that fit.  Method: a pager that refuses more; a long file, many islands, holes, tails. */
+/* Promise: however few records a mini-transaction may have (HX_LAL_MIN at least), what frees, moves or allocates
+ * much ends, in steps that fit.  Method: a pager that refuses more; a long file, many islands, holes, tails. */
 static void steps_fit_into_a_small_log(void **state)
 {
     static const uint64_t most[] = {HX_LAL_MIN, 256, 700};
