@@ -300,8 +300,8 @@ static uint64_t two_mib(struct hx_rig *r, uint32_t cycle_s)
     return bytes;
 }
 
-/* Promise: a cycle takes about as long as configured, neither much less (foreground work comes first) nor more, also when
- * the server is started again now and then.  Method: virtual time. */
+/* Promise: a cycle takes about as long as configured, neither much less (foreground work comes first) nor more, also
+ * when the server is started again now and then.  Method: virtual time. */
 static void a_cycle_takes_its_time_and_outlives_restarts(void **state)
 {
     (void)state;
