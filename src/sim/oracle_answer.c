@@ -348,13 +348,26 @@ static bool all_acks(const struct ask *q)
     return true;
 }
 
+/* Answers of its lives before a wipe may still be on their way. */
+static void new_life(struct hx_oracle *o, struct oc_server *v, const uint8_t incarnation[16])
+{
+    static const uint8_t none[16];
+    if (!memcmp(v->incarnation, incarnation, 16))
+        return;
+    if (memcmp(v->incarnation, none, 16) && v->was_count < OC_LIVES)
+        memcpy(v->was[v->was_count++], v->incarnation, 16);
+    else if (v->was_count == OC_LIVES)
+        hx_sim_harness(o->s, "a server was wiped more often than the oracle remembers");
+    memcpy(v->incarnation, incarnation, 16);
+}
+
 bool hx_oracle_answered(struct hx_oracle *o, uint32_t server, const uint8_t *request, size_t request_len,
                         const uint8_t *answer, size_t answer_len)
 {
     struct oc_server *v = oc_server_get(o, server);
     if (!v || request_len < HX_MSG_HEAD || answer_len < HX_REPLY_HEAD)
         return false;
-    memcpy(v->incarnation, answer + P_SERVER, 16);
+    new_life(o, v, answer + P_SERVER);
     if (hx_get_u32(answer + P_STATUS) || memcmp(request + Q_VOLUME, o->s->volume.b, 16))
         return false;
     struct ask q = {.server = server,

@@ -120,14 +120,11 @@ void hx_oracle_heard(struct hx_oracle *o, uint32_t client, const uint8_t *answer
     struct hx_dec d = hx_dec_init(answer + HX_REPLY_HEAD, len - HX_REPLY_HEAD);
     if (!a || hx_inventory_decode(&v, &d))
         return;
-    for (uint32_t k = 0; k < o->server_count; k++) {
-        if (memcmp(o->servers[k].incarnation, answer + P_SERVER, 16))
-            continue;
+    uint32_t k = oc_whose(o, answer + P_SERVER);
+    if (k != OC_NONE)
         heard_grant(o, a, pg, UINT64_C(1) << k, oc_top(&v.history));
-        if (!a->decided)
-            oc_denied_keep(o, a, pg, k, &v);
-        break;
-    }
+    if (k != OC_NONE && !a->decided)
+        oc_denied_keep(o, a, pg, k, &v);
     hx_inventory_fini(&v);
 }
 

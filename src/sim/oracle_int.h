@@ -124,9 +124,12 @@ struct oc_seg {       /* of one server */
     struct hx_segment_look again; /* before a duplicate */
     uint64_t again_top;
 };
+#define OC_LIVES 8u
 struct oc_server {
     struct hx_node *node;
-    uint8_t incarnation[16]; /* in its last answer */
+    uint8_t incarnation[16];      /* in its last answer */
+    uint8_t was[OC_LIVES][16];    /* those before, each ended by a wipe */
+    unsigned was_count;
     uint64_t changes;
     struct oc_seg *segs; /* by PG */
     size_t seg_count, seg_cap;
@@ -192,6 +195,8 @@ struct oc_server *oc_server_get(struct hx_oracle *o, uint32_t server);
 struct oc_seg *oc_seg_get(struct hx_oracle *o, uint32_t server, uint32_t pg);
 /* Slot of the server of that incarnation in PG; -1: none. */
 int oc_slot(const struct hx_geometry *g, uint32_t pg, const uint8_t incarnation[16]);
+/* Which server gave an answer, wiped since or not; OC_NONE: nobody knows it. */
+uint32_t oc_whose(const struct hx_oracle *o, const uint8_t incarnation[16]);
 bool oc_gone(const struct hx_oracle *o, uint32_t server);  /* wiped: nobody hears of it any more */
 unsigned oc_liars(const struct hx_oracle *o, uint32_t pg); /* members that have lied and still answer */
 /* A breach of what two quorums of four share, two members of PG.  True: two have lied, it is excused. */

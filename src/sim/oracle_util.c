@@ -210,6 +210,19 @@ int oc_slot(const struct hx_geometry *g, uint32_t pg, const uint8_t incarnation[
     return -1;
 }
 
+uint32_t oc_whose(const struct hx_oracle *o, const uint8_t incarnation[16])
+{
+    for (uint32_t k = 0; k < o->server_count; k++) {
+        const struct oc_server *v = &o->servers[k];
+        if (!memcmp(v->incarnation, incarnation, 16))
+            return k;
+        for (unsigned i = 0; i < v->was_count; i++)
+            if (!memcmp(v->was[i], incarnation, 16))
+                return k;
+    }
+    return OC_NONE;
+}
+
 bool oc_gone(const struct hx_oracle *o, uint32_t server)
 {
     return o->s->servers && o->s->servers[server].gone;

@@ -97,6 +97,17 @@ static size_t put_geometry(uint8_t *p, const struct hx_geometry *g)
     return e.len;
 }
 
+/* SERVER has been wiped, and answers a HELLO: as another one. */
+static void answer_reborn(struct bed *b, unsigned server)
+{
+    struct hx_reply_head h = {.type = HX_MSG_HELLO, .req_id = 1, .server = hx_rig_uuid(200 + server)};
+    struct hx_bytes none = {NULL, 0};
+    uint8_t a[HX_REPLY_HEAD];
+    size_t n = request(b, (struct msg){HX_MSG_HELLO, 0, 0, 0}, server, NULL, 0);
+    hx_reply_head_encode(&h, &none, 1, a);
+    hx_oracle_answered(b->o, server, b->q, n, a, sizeof a);
+}
+
 /* Four members of every PG promise, and say that all they hold may be damaged: which no checker can hold
  * against them.  What the client hears of it denies all: so the cut may be anywhere. */
 void bed_fence(struct bed *b, uint64_t epoch, unsigned owner)
@@ -120,6 +131,8 @@ void bed_fence(struct bed *b, uint64_t epoch, unsigned owner)
         for (unsigned i = 0; i < b->fences; i++) {
             bed_answer(b, i, m, NULL, 0, 0, a, e.len);
             memcpy(b->a + HX_REPLY_HEAD, h, heard.len);
+            if (b->reborn >> i & 1)
+                answer_reborn(b, i);
             hx_oracle_heard(b->o, b->client, b->a, HX_REPLY_HEAD + heard.len);
         }
     }

@@ -31,6 +31,7 @@ struct bed {
     uint8_t q[HX_MSG_HEAD + HX_BED_BODY], a[HX_REPLY_HEAD + HX_BED_BODY], body[HX_BED_BODY];
     /* An opening as the script wants it. */
     unsigned fences, repairs, stores, adopts;
+    unsigned reborn;  /* a bit per server: wiped after its FENCE answers, heard under a new name before they arrive */
     uint64_t through; /* what REPAIR is answered with, every PG */
 };
 struct msg {

@@ -60,6 +60,18 @@ static void an_opening_that_hears_of_its_end_late_is_silent(void **state)
     bed_judge(b, "", "");
 }
 
+/* A server is wiped and heard again while its answer to FENCE is on the way: it counts for the opening that gets it. */
+static void a_fence_answer_of_a_life_before_counts(void **state)
+{
+    (void)state;
+    struct bed *b = bed_new(2);
+    b->reborn = 1u << 3;
+    struct hx_history h = bed_child(b, 2, 0);
+    bed_repair(b, (struct msg){0, 0, 2, 20}, &h, NULL, 0);
+    hx_history_fini(&h);
+    bed_judge(b, "", "");
+}
+
 /* ---- I1 ---- */
 static void I1_three_copies_are_not_durable(void **state)
 {
@@ -529,6 +541,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_good_history_is_silent),
         cmocka_unit_test(an_opening_that_hears_of_its_end_late_is_silent),
+        cmocka_unit_test(a_fence_answer_of_a_life_before_counts),
         cmocka_unit_test(I1_three_copies_are_not_durable),
         cmocka_unit_test(I1_the_same_copy_twice_is_one),
         cmocka_unit_test(I1_another_group_lacks_it),
