@@ -179,7 +179,7 @@ static int keep_record(struct hx_recovery *r, struct rec_pg *p, const struct hx_
     if (e == NULL || e->data != NULL || rec->epoch.v != hx_history_top(&r->parent).v)
         return 0;
     bool cpl = rec->flags & HX_REC_CPL, cpl_wanted = e->flags & HX_INV_CPL;
-    if (rec->prev.v != e->prev.v || cpl != cpl_wanted || rec->len > HX_PAGE_SIZE || record_sum(rec) != e->sum)
+    if (rec->prev.v != e->prev.v || cpl != cpl_wanted || record_sum(rec) != e->sum)
         return 0;
     e->data = malloc(sizeof *e->data + rec->len);
     if (e->data == NULL) {

@@ -8,61 +8,6 @@
  */
 #include "recovery_kit.h"
 
-#include "hexad/crc.h"
-#include "hexad/frame.h"
-
-struct lie {
-    uint16_t type;
-    uint32_t pg;
-    hx_members slots;
-    unsigned times, hits; /* times 0: always */
-    void (*inventory)(struct hx_inventory *v);
-    void (*raw)(struct hx_reply_head *rh, uint8_t *body, size_t *len);
-    const struct fleet *f;
-};
-
-static void tell(void *ctx, uint32_t server, const struct hx_msg_head *h, struct hx_reply_head *rh, uint8_t *body,
-                 size_t *len)
-{
-    struct lie *l = ctx;
-    hx_members slot = 0;
-    for (unsigned i = 0; i < HX_COPIES; i++)
-        if (h->pg == l->pg && fleet_server_at(l->f, l->pg, i) == server)
-            slot = hx_members_add(0, i);
-    if (h->type != l->type || !(slot & l->slots) || rh->status != 0 || (l->times != 0 && l->hits >= l->times))
-        return;
-    l->hits++;
-    if (l->raw != NULL) {
-        l->raw(rh, body, len);
-        return;
-    }
-    struct hx_inventory v = {0};
-    struct hx_dec d = hx_dec_init(body, *len);
-    assert_int_equal(hx_inventory_decode(&v, &d), 0);
-    l->inventory(&v);
-    assert_true(hx_inventory_encoded_len(&v) <= *len + FLEET_TWIST_ROOM);
-    struct hx_enc e = hx_enc_init(body, *len + FLEET_TWIST_ROOM);
-    hx_inventory_encode(&v, &e);
-    assert_int_equal(e.err, 0);
-    *len = e.len;
-    hx_inventory_fini(&v);
-}
-
-static void let_lie(struct fleet *f, struct lie *l)
-{
-    l->f = f;
-    f->twist = tell;
-    f->twist_ctx = l;
-}
-
-static void ends_with(struct fleet *f, struct hx_recovery *r, int err, const char *words)
-{
-    assert_true(run_for(f, r, 60000));
-    assert_int_equal(hx_recovery_state(r), HX_RECOVERY_FAILED);
-    assert_int_equal(hx_recovery_error(r), err);
-    waiting_has(r, words);
-}
-
 /* ---- FENCE ---- */
 
 static void no_history(struct hx_inventory *v)
