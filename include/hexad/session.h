@@ -169,7 +169,7 @@ bool hx_session_gated(const struct hx_session *s);
 /* ERR is what the operation answered: HX_E_MISS, HX_E_ROOM, HX_E_GROW; HX_E_ROOM also for hx_session_gated.  0:
  * parked, RUN will give it.  Negative: give up with that. */
 int hx_session_park(struct hx_session *s, uint64_t now_ms, struct hx_parked *op, int err);
-/* Durable through LSN?  0: yes.  1: no, OP is parked until then.  Negative: give up with that. */
+/* OP is parked until LSN is durable (0), also when it is already; negative: give up with that. */
 int hx_session_park_durable(struct hx_session *s, uint64_t now_ms, struct hx_parked *op, struct hx_lsn lsn);
 void hx_session_cancel(struct hx_session *s, struct hx_parked *op, int err); /* comes back through RUN with ERR */
 /* How many pages are free: the volume grows ahead of need. */

@@ -213,10 +213,8 @@ static void call_leave(struct hx_ask *a, struct hx_ask_call *c)
 
 static void call_free(struct hx_ask_call *c)
 {
-    if (c != NULL) {
-        free(c->body);
-        free(c);
-    }
+    free(c->body);
+    free(c);
 }
 
 static void calls_free(struct hx_ask_call **list)
@@ -489,7 +487,8 @@ int hx_ask_failed(struct hx_ask *a, uint64_t now_ms, uint64_t call, int err, str
     if (c == NULL) {
         return 0;
     }
-    *ret = (struct hx_ask_reply){.task = c->task, .err = err != 0 ? err : HX_E_CLOSED};
+    *ret = (struct hx_ask_reply){.task = c->task, .err = err};
+    hx_assert(err != 0);
     ret->task->last_err = ret->err;
     uint32_t server = c->task->server;
     call_leave(a, c);

@@ -94,7 +94,7 @@ int hx_op_when_durable(struct hx_session *s, struct hx_op *op)
 {
     struct hx_lsn lsn = hx_session_last(s);
     op->committed = true;
-    if (hx_session_vdl(s).v >= lsn.v && hx_session_state(s) == HX_SESSION_OPEN) {
+    if (hx_session_vdl(s).v >= lsn.v || HX_MUTANT(DURABLE_AT_ONCE)) { /* S1 */
         op->calls->durable(op);
         return 0;
     }
@@ -102,11 +102,8 @@ int hx_op_when_durable(struct hx_session *s, struct hx_op *op)
     if (!kept)
         return HX_E_NOMEM;
     int err = hx_session_park_durable(s, hx_session_now(s), &kept->park, lsn);
-    if (err == 1)
-        return ANSWER_WAITS;
-    if (err == 0)
-        kept->calls->durable(kept);
-    end(kept, err);
+    if (err)
+        end(kept, err);
     return ANSWER_WAITS;
 }
 

@@ -100,6 +100,7 @@ static void enter(struct hx_parking *p, struct hx_parked *op, enum hx_park_place
 /* Out of its place, but still among the parked. */
 static void leave_place(struct hx_parking *p, struct hx_parked *op)
 {
+    hx_assert(op->place != HX_PARK_NONE);
     switch (op->place) {
     case HX_PARK_PAGES:
         for (uint32_t i = 0; i < op->page_count; i++)
@@ -123,11 +124,8 @@ static void leave_place(struct hx_parking *p, struct hx_parked *op)
     case HX_PARK_LSN:
         pull(&p->lsn, op);
         break;
-    case HX_PARK_READY:
+    default: /* READY */
         pull(&p->ready, op);
-        break;
-    case HX_PARK_NONE:
-        hx_assert(false);
     }
     op->missing = 0;
 }

@@ -199,11 +199,9 @@ void hx_session_answer(struct hx_session *s, uint64_t now_ms, uint64_t now_us, u
     case HX_PART_LOOKUP:
         hx_session_lookup_answer(s, call, 0, body);
         break;
-    case HX_PART_HELLO:
-        hx_session_room_answer(s, call, 0, body);
-        break;
     default:
-        hx_assert(false);
+        hx_assert(hx_call_part(call) == HX_PART_HELLO);
+        hx_session_room_answer(s, call, 0, body);
     }
 }
 
@@ -232,11 +230,9 @@ void hx_session_failed(struct hx_session *s, uint64_t now_ms, uint64_t call, int
     case HX_PART_LOOKUP:
         hx_session_lookup_answer(s, call, err, (struct hx_bytes){NULL, 0});
         break;
-    case HX_PART_HELLO:
-        hx_session_room_answer(s, call, err, (struct hx_bytes){NULL, 0});
-        break;
     default:
-        hx_assert(false);
+        hx_assert(hx_call_part(call) == HX_PART_HELLO);
+        hx_session_room_answer(s, call, err, (struct hx_bytes){NULL, 0});
     }
 }
 
@@ -523,7 +519,7 @@ int hx_session_next(struct hx_session *s, struct hx_session_effect *ret)
             s->phase = s->moved ? HX_PHASE_TICK : HX_PHASE_REST;
             s->moved = false;
             break;
-        case HX_PHASE_REST:
+        default: /* REST */
             return rest(s, ret);
         }
     }

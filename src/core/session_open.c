@@ -9,6 +9,8 @@
  */
 #include "session_int.h"
 
+#include "hexad/assert.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,10 +24,10 @@ static void tell(struct hx_session *s, int err, const char *details)
     hx_session_say_waiting(s, text);
 }
 
-/* Which quorum a recovery in this state lacks, if it lacks any. */
+/* Which quorum a recovery in this state lacks, if it lacks any: only the decision is content with three. */
 static int lacks(enum hx_recovery_state at)
 {
-    return at == HX_RECOVERY_FENCE || at == HX_RECOVERY_DECIDE ? HX_E_NO_READ_QUORUM : HX_E_NO_WRITE_QUORUM;
+    return at == HX_RECOVERY_DECIDE ? HX_E_NO_READ_QUORUM : HX_E_NO_WRITE_QUORUM;
 }
 
 /* ---- LOOKUP ---- */
@@ -75,7 +77,8 @@ static int lookup_missing(const struct hx_session *s, char *text, size_t cap)
         silent++;
         int k = snprintf(text + n, cap - n, "%s%s (%s)", n ? ", " : "no answer from ", a->server->name,
                          a->err ? hx_err_text(a->err) : "asked");
-        n = k < 0 || n + (size_t)k >= cap ? cap - 1 : n + (size_t)k;
+        hx_assert(k >= 0);
+        n = n + (size_t)k >= cap ? cap - 1 : n + (size_t)k;
     }
     if (n == 0)
         snprintf(text, cap, "more servers of the volume must be in the configuration");

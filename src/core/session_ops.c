@@ -13,7 +13,8 @@
 /* ---- growth ---- */
 static void start_growth(struct hx_session *s)
 {
-    if (s->growth || s->state != HX_SESSION_OPEN || s->now_ms < s->grow_again_ms)
+    hx_assert(s->state == HX_SESSION_OPEN);
+    if (s->growth || s->now_ms < s->grow_again_ms)
         return;
     s->grow_err = hx_growth_new(s->writer, &s->owner, s->now_ms, &s->growth);
     if (s->grow_err)
@@ -103,7 +104,7 @@ static int park_on_pages(struct hx_session *s, struct hx_parked *op)
 {
     struct hx_notepager *n = &s->pager;
     hx_assert(n->count > 0 || n->nomem);
-    if (n->nomem || n->count > UINT32_MAX) {
+    if (n->nomem) {
         fetch_wants(s, false);
         return HX_E_NOMEM;
     }
@@ -165,7 +166,7 @@ int hx_session_park(struct hx_session *s, uint64_t now_ms, struct hx_parked *op,
     case HX_E_GROW:
         start_growth(s);
         if (!s->growth)
-            return s->grow_err ? s->grow_err : HX_E_NOSPACE;
+            return s->grow_err; /* a moment ago, or just now */
         break;
     case HX_E_ROOM:
         hx_writer_want(s->writer, s->now_ms, hx_writer_last(s->writer));
@@ -185,11 +186,10 @@ int hx_session_park_durable(struct hx_session *s, uint64_t now_ms, struct hx_par
         return closed;
     if (hx_writer_state(s->writer))
         return HX_E_FENCED;
-    if (hx_writer_vdl(s->writer).v >= lsn.v || HX_MUTANT(DURABLE_AT_ONCE))
-        return 0; /* S1 */
     hx_writer_want(s->writer, s->now_ms, lsn);
     hx_parking_on_lsn(&s->parking, op, s->now_ms, s->soft_ms, lsn);
-    return 1;
+    hx_parking_vdl(&s->parking, hx_writer_vdl(s->writer));
+    return 0;
 }
 
 void hx_session_cancel(struct hx_session *s, struct hx_parked *op, int err)

@@ -9,6 +9,8 @@
  */
 #include "session_int.h"
 
+#include "hexad/assert.h"
+
 #include <stdlib.h>
 
 int hx_session_round_start(struct hx_session *s, struct hx_session_round *r, uint16_t type,
@@ -77,15 +79,13 @@ int hx_session_round_next(struct hx_session *s, struct hx_session_round *r, stru
 {
     if (!r->asks || r->due_ms > s->now_ms)
         return 0;
-    for (uint32_t i = 0; i < r->asks->count; i++) {
-        struct hx_session_ask *a = &r->asks->ask[i];
-        if (!a->call && a->again_ms <= s->now_ms) {
-            ask(s, r, a, ret);
-            r->due_ms = due(r);
-            return 1;
-        }
-    }
-    return 0;
+    struct hx_session_ask *a = r->asks->ask;
+    while (a->call || a->again_ms > s->now_ms)
+        a++;
+    hx_assert(a < r->asks->ask + r->asks->count); /* that is what due_ms says */
+    ask(s, r, a, ret);
+    r->due_ms = due(r);
+    return 1;
 }
 
 struct hx_session_ask *hx_session_round_over(struct hx_session_round *r, uint64_t call, int err)

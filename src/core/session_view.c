@@ -6,6 +6,8 @@
  */
 #include "session_int.h"
 
+#include "hexad/assert.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -38,8 +40,9 @@ static void silent_names(const struct hx_session *s, uint32_t pg, char *text, si
     const struct hx_geometry *g = hx_writer_geometry(s->writer);
     size_t n = 0;
     text[0] = '\0';
+    hx_assert(cap >= HX_COPIES * (HX_NAME_MAX + 2));
     for (unsigned slot = 0; slot < HX_COPIES; slot++) {
-        if (answers(s, pg, slot) || n + HX_NAME_MAX + 2 > cap)
+        if (answers(s, pg, slot))
             continue;
         n += (size_t)snprintf(text + n, cap - n, "%s%s", n ? " " : "", g->servers[g->pgs[pg].server[slot]].name);
     }
@@ -48,7 +51,7 @@ static void silent_names(const struct hx_session *s, uint32_t pg, char *text, si
 void hx_session_describe_quorum(const struct hx_session *s, bool writing, char *text, size_t cap)
 {
     uint32_t pg = 0;
-    char names[300];
+    char names[HX_COPIES * (HX_NAME_MAX + 2)];
     unsigned n = hx_session_weakest(s, &pg), need = writing ? HX_WRITE_QUORUM : HX_READ_QUORUM;
     silent_names(s, pg, names, sizeof names);
     if (n < need)
@@ -66,12 +69,16 @@ void hx_session_room_answer(struct hx_session *s, uint64_t call, int err, struct
     struct hx_bytes body;
     struct hx_hello h;
     struct hx_session_ask *a = hx_session_round_over(&s->hello, call, err);
-    if (!a || err || hx_reply_decode(whole.p, whole.len, &head, &body) || head.status)
+    if (!a)
+        return;
+    a->answered = false; /* an answer that says nothing about the disk does not make it a full one */
+    if (err || hx_reply_decode(whole.p, whole.len, &head, &body) || head.status)
         return;
     struct hx_dec d = hx_dec_init(body.p, body.len);
     if (hx_hello_decode(&h, &d))
         return;
     a->free_bytes = h.disk_free;
+    a->answered = true;
 }
 
 /* What two different servers of the zone of server I can both take; one that did not answer is taken to be like the

@@ -199,7 +199,7 @@ static int write_page(struct user *u, uint64_t page, uint8_t byte)
     u->back = false;
     int err;
     ALLOC_FAULTS(err = hx_session_park_durable(u->s, u->w.now_ms, &u->op, lsn));
-    if (err == 1)
+    if (err == 0)
         err = come_back(u);
     if (err == 0 && page < PAGES)
         u->durable[page] = byte;
