@@ -38,9 +38,10 @@ struct client {
     unsigned idle_this_tick;
     bool secretive;             /* does not say who it is */
     size_t under_way;           /* operations begun and not answered */
+    unsigned row, row_max;      /* operations run between two requests */
 };
 
-enum what { WRITE, READ, CALL };
+enum what { WRITE, READ, CALL, SYNC };
 struct todo {
     struct hx_op op;
     struct client *c;
@@ -51,6 +52,8 @@ struct todo {
     bool sync;
     unsigned answers, runs, kept;
     unsigned reclaims;          /* steps of freeing that are left */
+    int (*reclaim)(struct todo *t);
+    bool no_memory;             /* to keep it */
     int err;
     struct hx_lsn lsn;
     uint64_t order;             /* of the answer */
@@ -121,6 +124,8 @@ static inline int call_run(struct hx_op *op)
 {
     struct todo *t = todo_of(op);
     t->runs++;
+    if (t->what == SYNC)
+        return hx_op_when_durable(t->c->s, &t->op);
     return t->what == WRITE ? run_write(t) : t->what == READ ? run_read(t) : run_call(t);
 }
 
@@ -140,7 +145,7 @@ static inline void call_fail(struct hx_op *op, int err)
 static inline struct hx_op *call_keep(struct hx_op *op)
 {
     todo_of(op)->kept++;
-    return op;
+    return todo_of(op)->no_memory ? NULL : op;
 }
 
 static inline void call_done(struct hx_op *op)
@@ -151,6 +156,8 @@ static inline void call_done(struct hx_op *op)
 static inline int call_reclaim(struct hx_op *op)
 {
     struct todo *t = todo_of(op);
+    if (t->reclaim)
+        return t->reclaim(t);
     if (t->fs) /* as the mount does it */
         return hx_fs_has_work(t->fs) ? hx_fs_reap(t->fs) : 0;
     if (t->reclaims == 0)
@@ -206,12 +213,15 @@ static inline int part_next(void *obj, struct hx_effect *ret)
             assert_true(c->last != HX_SESSION_CLOSED && c->last != HX_SESSION_FAILED);
             if (c->last == HX_SESSION_FENCED && e.kind == HX_SESSION_SEND)
                 assert_int_equal(hx_call_part(e.net.call), HX_PART_LOOKUP); /* W3 */
+            c->row = 0;
             *ret = e.net;
             return 1;
         case HX_SESSION_CANCEL_PART:
             world_cancel_part(c->w, c, e.part);
             break;
         case HX_SESSION_RUN:
+            if (++c->row > c->row_max)
+                c->row_max = c->row;
             hx_op_again(c->s, c->w->now_ms, e.op);
             break;
         case HX_SESSION_STATE:
