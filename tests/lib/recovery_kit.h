@@ -138,8 +138,8 @@ struct lie {
     const struct fleet *f;
 };
 
-static inline void tell(void *ctx, uint32_t server, const struct hx_msg_head *h, struct hx_reply_head *rh, uint8_t *body,
-                 size_t *len)
+static inline void tell(void *ctx, uint32_t server, const struct hx_msg_head *h, struct hx_reply_head *rh,
+                        uint8_t *body, size_t *len)
 {
     struct lie *l = ctx;
     hx_members slot = 0;
