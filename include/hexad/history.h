@@ -14,6 +14,12 @@
 #include "hexad/codec.h"
 #include "hexad/types.h"
 
+/* Bounds of lal.  A mini-transaction of more records than lal would wait for room for ever (HX_E_TOOBIG): every
+ * operation on names and sizes fits into HX_LAL_MIN, freeing goes in steps that fit; a write of n pages needs about
+ * n + 100. */
+#define HX_LAL_MIN 100u
+#define HX_LAL_MAX (UINT64_C(1) << 28) /* no writer has the memory for more */
+
 struct hx_history_entry {
     struct hx_epoch epoch;
     struct hx_lsn vdl, end;

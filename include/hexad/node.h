@@ -27,6 +27,8 @@ struct hx_node_cfg {
     uint32_t gossip_ms;            /* interval; 0: 500 */
     uint32_t log_file_bytes;       /* size at which a log file is closed; 0: 64 MiB, but at most 4 x PG size */
     uint64_t seed;                 /* for the choice of peers */
+    uint32_t scrub_cycle_s;        /* everything stored is read again in this time; 0: on demand only */
+    uint32_t scrub_bytes_per_s;    /* but never faster than this; 0: 16 MiB */
 };
 /* Opens every segment in the farm.  One that cannot be opened is answered with its error, the others work. */
 int hx_node_new(const struct hx_node_cfg *cfg, uint64_t now_ms, struct hx_node **ret);
@@ -83,6 +85,7 @@ struct hx_segment_look {
     struct hx_lsn oldest;               /* reads below it are TOO_OLD */
     struct hx_lsn doubt;                /* lowest LSN that may be damaged here; LSN_MAX: none */
     uint64_t held, unknowns, damaged;   /* records above the hint; damaged places now, and since the start */
+    uint64_t scrubs, scrub_found, scrub_rewritten; /* cycles finished; what they found; slots, sidecars renewed */
     int error;                          /* why it answers nothing; 0 */
     bool nospace;
 };

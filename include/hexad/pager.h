@@ -42,6 +42,8 @@ struct hx_pager_ops {
     int (*commit)(struct hx_pager *p, struct hx_lsn *ret_lsn);
     void (*abort)(struct hx_pager *p);
     uint64_t (*pages)(const struct hx_pager *p); /* pages 0 .. pages - 1 exist; grows */
+    /* Most pages that one mini-transaction may change; more is HX_E_TOOBIG, for ever.  Never changes. */
+    uint64_t (*mtr_max)(const struct hx_pager *p);
 };
 struct hx_pager {
     const struct hx_pager_ops *ops;
@@ -78,6 +80,10 @@ static inline void hx_pager_abort(struct hx_pager *p)
 static inline uint64_t hx_pager_pages(const struct hx_pager *p)
 {
     return p->ops->pages(p);
+}
+static inline uint64_t hx_pager_mtr_max(const struct hx_pager *p)
+{
+    return p->ops->mtr_max(p);
 }
 
 /*

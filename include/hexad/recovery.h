@@ -58,7 +58,8 @@ struct hx_create;
 struct hx_create_cfg {
     const char *name;
     struct hx_uuid volume, owner; /* random */
-    uint64_t pg_bytes, lal;       /* 0: defaults */
+    uint64_t pg_bytes;            /* 0: default */
+    uint64_t lal;                 /* 0: default; HX_E_INVAL outside HX_LAL_MIN .. HX_LAL_MAX */
     uint64_t created_us, now_ms;
     const struct hx_server *servers; /* incarnations not known yet (zero); copied */
     uint32_t server_count;

@@ -219,6 +219,14 @@ static uint64_t cache_pages(const struct hx_pager *p)
     return hx_writer_pages(HX_CONTAINER_OF(p, const struct hx_cache, pager)->writer);
 }
 
+/* Each page that has changed is a record, and an empty window takes as many as the history allows. */
+static uint64_t cache_mtr_max(const struct hx_pager *p)
+{
+    const struct hx_cache *c = HX_CONTAINER_OF(p, const struct hx_cache, pager);
+    uint64_t lal = hx_history_top_entry(hx_writer_history(c->writer))->lal;
+    return lal < c->edit_max ? lal : c->edit_max;
+}
+
 /* ---- fetching ---- */
 
 size_t hx_cache_take_wants(struct hx_cache *c, struct hx_cache_want *ret, size_t max)
@@ -330,6 +338,7 @@ void hx_cache_drop_clean(struct hx_cache *c)
 static const struct hx_pager_ops ops = {
     .get = cache_get, .want = cache_want, .begin = hx_cache_mtr_begin, .edit = hx_cache_mtr_edit,
     .free = hx_cache_mtr_free, .commit = hx_cache_mtr_commit, .abort = hx_cache_mtr_abort, .pages = cache_pages,
+    .mtr_max = cache_mtr_max,
 };
 
 int hx_cache_new(const struct hx_cache_cfg *cfg, struct hx_writer *writer, struct hx_cache **ret)

@@ -430,7 +430,7 @@ static int set_up(struct hx_create *c, const struct hx_create_cfg *cfg)
     c->geometry.lal = cfg->lal != 0 ? cfg->lal : HX_LAL_DEFAULT;
     c->geometry.created_us = cfg->created_us;
     c->geometry.epoch = HX_EPOCH(1);
-    if (hx_geometry_check(&c->geometry) != 0)
+    if (c->geometry.lal < HX_LAL_MIN || c->geometry.lal > HX_LAL_MAX || hx_geometry_check(&c->geometry) != 0)
         return HX_E_INVAL;
     c->c = calloc((size_t)cfg->server_count + 1, sizeof *c->c);
     if (c->c == NULL || hx_ask_servers(&c->ask, cfg->servers, cfg->server_count) != 0 ||

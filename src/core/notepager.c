@@ -85,7 +85,13 @@ static uint64_t np_pages(const struct hx_pager *p)
     return hx_pager_pages(HX_CONTAINER_OF(p, const struct hx_notepager, base)->inner);
 }
 
-static const struct hx_pager_ops ops = {np_get, np_want, np_begin, np_edit, np_free, np_commit, np_abort, np_pages};
+static uint64_t np_mtr_max(const struct hx_pager *p)
+{
+    return hx_pager_mtr_max(HX_CONTAINER_OF(p, const struct hx_notepager, base)->inner);
+}
+
+static const struct hx_pager_ops ops = {np_get,  np_want,   np_begin, np_edit,   np_free,
+                                        np_commit, np_abort, np_pages, np_mtr_max};
 
 void hx_notepager_init(struct hx_notepager *n, struct hx_pager *inner)
 {

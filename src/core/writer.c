@@ -18,8 +18,6 @@
 
 #include <stdlib.h>
 
-#define LAL_MAX (UINT64_C(1) << 28)
-
 static uint64_t power_of_two(uint64_t at_least)
 {
     uint64_t n = 64;
@@ -110,7 +108,7 @@ static int make_pgs(struct hx_writer *w, uint32_t count)
 static int make_log(struct hx_writer *w, size_t window, uint64_t lal)
 {
     w->window = window ? window : HX_WRITER_WINDOW_DEFAULT;
-    if (w->window < 4 * (size_t)HX_FRAME_MAX || lal == 0 || lal > LAL_MAX)
+    if (w->window < 4 * (size_t)HX_FRAME_MAX || lal == 0 || lal > HX_LAL_MAX)
         return HX_E_INVAL;
     w->frame_size = power_of_two(w->window / 1024);
     w->map_size = power_of_two(lal);

@@ -194,7 +194,7 @@ int hx_extent_count(struct hx_fs *fs, uint64_t ino, uint64_t from, unsigned *ret
 {
     unsigned n = 0;
     uint64_t pages = 0;
-    while (n <= HX_STEP_EXTENTS) {
+    while (n <= fs->step_extents) {
         struct hx_extent e;
         int rc = next_extent(fs, ino, from, &e);
         if (rc == HX_E_NOENT)
@@ -213,7 +213,7 @@ int hx_extent_count(struct hx_fs *fs, uint64_t ino, uint64_t from, unsigned *ret
 
 int hx_extent_move(struct hx_fs *fs, uint64_t ino, uint64_t from, uint64_t to)
 {
-    for (unsigned n = 0; n < HX_STEP_EXTENTS; n++) {
+    for (unsigned n = 0; n < fs->step_extents; n++) {
         struct hx_extent e;
         int rc = next_extent(fs, ino, from, &e);
         if (rc == HX_E_NOENT)

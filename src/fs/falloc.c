@@ -16,10 +16,10 @@ static uint64_t page_up(uint64_t off)
     return (off + HX_PAGE_SIZE - 1) >> HX_PAGE_SHIFT;
 }
 
-/* Allocates holes from *io_at on, at most HX_STEP_EXTENTS runs, up to page LAST. */
+/* Allocates holes from *io_at on, at most step_extents runs, up to page LAST. */
 static int fill_some(struct hx_fs *fs, struct hx_inode *in, uint64_t *io_at, uint64_t last)
 {
-    unsigned runs = HX_STEP_EXTENTS, looks = 4 * HX_STEP_EXTENTS;
+    unsigned runs = fs->step_extents, looks = 4 * fs->step_extents;
     while (*io_at < last && runs > 0 && looks-- > 0) {
         struct hx_extent e;
         uint64_t n;
@@ -66,8 +66,8 @@ static int punch_part(struct hx_fs *fs, struct hx_inode *in, const struct range 
         if (e.lp + e.count < hi)
             hi = e.lp + e.count;
     } else {
-        if (hi - lp > HX_STEP_PAGES)
-            hi = lp + HX_STEP_PAGES;
+        if (hi - lp > fs->step_pages)
+            hi = lp + fs->step_pages;
         rc = hx_extent_clear(fs, in->ino, lp, hi, &in->pages);
     }
     *io_at = hi << HX_PAGE_SHIFT;

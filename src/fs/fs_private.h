@@ -22,8 +22,8 @@ enum hx_type {
 };
 
 #define HX_LINK_MAX 0x7fffffffu
-#define HX_STEP_PAGES 1024u  /* most pages that one mini-transaction frees */
-#define HX_STEP_EXTENTS 64u  /* most extents that one frees, moves or makes */
+#define HX_STEP_PAGES 1024u  /* most pages that one mini-transaction frees, where the log takes as many (hx_fs_new) */
+#define HX_STEP_EXTENTS 64u  /* most extents that one frees, moves or makes; likewise */
 #define HX_WRITE_MAX (1u << 20)
 
 struct hx_fs {
@@ -31,6 +31,7 @@ struct hx_fs {
     struct hx_btree tree;
     struct hx_alloc alloc;
     struct hx_refs refs;
+    uint32_t step_pages, step_extents; /* the bounds of a step on this volume */
     uint64_t seed;  /* of the name hash; valid when ready */
     bool ready;     /* the superblock has been read and is ours */
     bool may_work;  /* the orphan list may hold something that can be freed */
@@ -109,9 +110,9 @@ int hx_extent_fill(struct hx_fs *fs, struct hx_inode *in, uint64_t lp, uint64_t 
 int hx_extent_clear(struct hx_fs *fs, uint64_t ino, uint64_t lo, uint64_t hi, uint64_t *io_pages);
 /* Zeros of bytes [from, to) of one page of the file, when it is not a hole. */
 int hx_extent_wipe(struct hx_fs *fs, uint64_t ino, uint64_t from, uint64_t to);
-/* Hands extents from page FROM on to inode number TO: at most HX_STEP_EXTENTS of them. */
+/* Hands extents from page FROM on to inode number TO: at most step_extents of them. */
 int hx_extent_move(struct hx_fs *fs, uint64_t ino, uint64_t from, uint64_t to);
-/* How many extents (at most HX_STEP_EXTENTS + 1) and pages lie at or after page FROM. */
+/* How many extents (at most step_extents + 1) and pages lie at or after page FROM. */
 int hx_extent_count(struct hx_fs *fs, uint64_t ino, uint64_t from, unsigned *ret_extents, uint64_t *ret_pages);
 
 /* reap.c */

@@ -86,12 +86,23 @@ int hx_fs_format(struct hx_pager *p, const struct hx_fs_who *who)
     return hx_pager_commit(p, &lsn);
 }
 
+/* A step takes half of what one mini-transaction may change: the rest is for the tree and the bitmaps, a few pages for
+ * each extent. */
+static void set_steps(struct hx_fs *fs)
+{
+    uint64_t most = hx_pager_mtr_max(fs->p);
+    uint64_t pages = most / 2, extents = most / 8;
+    fs->step_pages = pages > HX_STEP_PAGES ? HX_STEP_PAGES : pages > 0 ? (uint32_t)pages : 1;
+    fs->step_extents = extents > HX_STEP_EXTENTS ? HX_STEP_EXTENTS : extents > 0 ? (uint32_t)extents : 1;
+}
+
 int hx_fs_new(struct hx_pager *p, struct hx_fs **ret)
 {
     struct hx_fs *fs = calloc(1, sizeof *fs);
     if (!fs)
         return HX_E_NOMEM;
     fs->p = p;
+    set_steps(fs);
     fs->may_work = true; /* what a crash left is not known yet */
     hx_alloc_init(&fs->alloc, p);
     hx_btree_init(&fs->tree, p, &fs->alloc, HX_SUPER_ROOT_PAGE);

@@ -3,7 +3,7 @@
  *
  * Freeing a page is a record, so a large file is never freed at once.  What makes it invisible (the last
  * link gone, the size set) and what remembers it for later are one mini-transaction; then each step frees
- * at most HX_STEP_PAGES pages in one mini-transaction of its own.  A crash between steps loses nothing:
+ * at most step_pages pages in one mini-transaction of its own.  A crash between steps loses nothing:
  * the items are in the volume, and the first hx_fs_reap after a mount goes on.
  *
  *   (0, ORPHAN, n), no value: everything of number n is to go, as soon as nobody has it open.  n is an inode
@@ -106,9 +106,9 @@ int hx_reap_cut(struct hx_fs *fs, struct hx_inode *in, uint64_t from)
     int rc = hx_extent_count(fs, in->ino, from, &extents, &pages);
     if (rc || extents == 0)
         return rc;
-    if (extents > HX_STEP_EXTENTS)
+    if (extents > fs->step_extents)
         return leave_tail(fs, in, from);
-    if (pages > HX_STEP_PAGES)
+    if (pages > fs->step_pages)
         return hand_over(fs, in, from, pages);
     return hx_extent_clear(fs, in->ino, from, HX_FILE_PAGES, &in->pages);
 }
@@ -116,8 +116,8 @@ int hx_reap_cut(struct hx_fs *fs, struct hx_inode *in, uint64_t from)
 /* Frees extents of INO at or after FROM, from the end, as much as one step may.  *ret_left: some are left. */
 static int free_some(struct hx_fs *fs, uint64_t ino, uint64_t from, uint64_t *io_pages, bool *ret_left)
 {
-    uint64_t budget = HX_STEP_PAGES;
-    for (unsigned n = 0; n < HX_STEP_EXTENTS && budget > 0; n++) {
+    uint64_t budget = fs->step_pages;
+    for (unsigned n = 0; n < fs->step_extents && budget > 0; n++) {
         struct hx_extent e;
         int rc = hx_extent_last(fs, ino, &e);
         if (rc && rc != HX_E_NOENT)

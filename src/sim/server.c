@@ -341,6 +341,8 @@ void hx_sim_server_start(struct hx_sim *s, uint32_t i)
     v->life++;
     for (uint32_t pg; hx_sim_disk_take_failed(v->disk, &pg);) /* in the life before */
         ;
+    if (!honest(v)) /* what was stored may have gone bad since it died */
+        hx_oracle_restarted(s->oracle, i, false);
     struct hx_node_cfg cfg = {.name = v->name,
                               .zone = v->zone,
                               .incarnation = v->incarnation,

@@ -5,7 +5,8 @@
  * reads them back (load.c), and both give the same state:
  *   A1 a record above the hint is held; it is indexed iff it is valid under the own history (I4);
  *   A2 a record at or below the hint that is not valid is ignored for ever (the hint cannot be annulled);
- *   A3 the same (lsn, epoch) twice changes nothing, unless the first copy is known to be damaged (I14).
+ *   A3 the same (lsn, epoch) twice changes nothing, unless the first copy is known to be damaged (I14); at a restart
+ *      the later copy counts: it was taken because the first one had been found damaged, or is as good.
  * Running out of memory here leaves chain and index behind the disk: the segment stops (its error is NOMEM)
  * and a restart reads everything again.
  */
@@ -35,7 +36,7 @@ static int index_held(struct hx_seg *s, const struct hx_held *r, bool over)
 static int apply_above(struct hx_seg *s, const struct hx_held *r)
 {
     struct hx_held *have = hx_chain_find(&s->chain, r->lsn, r->epoch);
-    if (have && !hx_seg_lost(s, r->lsn))
+    if (have && !s->loading && !hx_seg_lost(s, r->lsn))
         return 0; /* A3 */
     hx_index_frame(&s->index, r->frame)->refs++;
     if (have) {
@@ -61,7 +62,7 @@ static int apply_below(struct hx_seg *s, const struct hx_held *r)
         return 0; /* A3; when loading, the chain may begin above records that pages still need */
     int err = covered ? 0 : hx_chain_span(&s->chain, r->prev, r->lsn);
     if (!err)
-        err = index_held(s, r, again);
+        err = index_held(s, r, again || s->loading);
     hx_seg_known(s, r->prev, r->lsn);
     return err;
 }
@@ -115,7 +116,7 @@ int hx_apply_side(struct hx_seg *s, uint32_t slot, const uint8_t *side, size_t l
             uint64_t later = s->log.files[slot]->later, last = f.last;
             if (last == UINT64_MAX && later)
                 last = later > f.first ? later : f.first;
-            s->log.files[slot]->damaged = true;
+            s->log.files[slot]->damaged = s->log.files[slot]->vague = true;
             err = f.first ? hx_seg_unknown(s, f.first, last, HX_NONE, f.flags & HX_ENV_BLIND) : 0;
         }
     }

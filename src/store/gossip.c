@@ -194,10 +194,16 @@ static void mend(struct hx_node *n, struct hx_seg *s, const struct hx_server *m,
     const struct hx_unknown *u = &s->unknowns[s->gossip.turn++ % s->unknown_count];
     uint64_t point = s->chain.hint < s->chain.scl ? s->chain.hint : s->chain.scl;
     s->gossip.mending = true;
+    if (u->page == HX_NONE && !u->blind && u->to <= s->gc && u->to <= s->chain.scl) {
+        hx_scrub_narrow(s, u); /* nobody needs to have these records any more, but pages may */
+        return;
+    }
     if (u->page != HX_NONE && u->to <= point && point <= theirs) {
         struct hx_call c = call_of(s, HX_MSG_READ);
         c.pages[c.page_count++] = u->page;
-        c.point = point;
+        uint64_t own = u->to > s->floor ? u->to : s->floor; /* there it is mended for every read point */
+        c.point = s->gossip.aged || own > point ? point : own;
+        s->gossip.aged = false;
         ask_pages(n, s, m, &c);
     } else if (u->blind && u->to <= point && point <= theirs && s->gossip.vain >= FETCH_VAIN) {
         ask_blind(n, s, m, u, point);
@@ -371,6 +377,7 @@ static void on_pages(struct hx_node *n, const struct hx_call *c, struct hx_dec *
     o->want_count = 0;
     for (uint32_t i = 0; i < c->page_count; i++) {
         const uint8_t *data = r[i].state == HX_READ_RAW ? hx_dec_bytes(d, HX_PAGE_SIZE) : NULL;
+        s->gossip.aged |= r[i].state == HX_READ_CORRUPT; /* it may know the page as of a later point */
         if (d->err || r[i].state == HX_READ_CORRUPT || r[i].lsn.v > c->point ||
             (data && hx_crc32c(0, data, HX_PAGE_SIZE) != r[i].crc))
             continue;
@@ -409,8 +416,10 @@ void hx_node_answer(struct hx_node *n, uint64_t now_ms, uint64_t call, int err, 
     if (err || h.status) {
         if (c.seg)
             c.seg->gossip.not_before_ms = n->now_ms + n->gossip_ms;
-        if (c.seg && c.type == HX_MSG_READ && !err && h.status == HX_E_TOO_OLD)
+        if (c.seg && c.type == HX_MSG_READ && !err && h.status == HX_E_TOO_OLD) {
             hx_seg_sound_forget(c.seg);
+            c.seg->gossip.aged = true;
+        }
         return;
     }
     struct hx_dec d = hx_dec_init(b.p, b.len);

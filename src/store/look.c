@@ -19,7 +19,9 @@ static void look(const struct hx_seg *s, struct hx_segment_look *ret)
         .geometry = &m->geometry, .scl = HX_LSN(s->chain.scl), .highest = HX_LSN(hx_chain_highest(&s->chain)),
         .hint = HX_LSN(s->chain.hint), .base = m->base, .floor = HX_LSN(s->floor), .gc = HX_LSN(s->gc),
         .oldest = HX_LSN(s->oldest), .held = s->chain.held_count, .unknowns = hx_seg_damages(s),
-        .damaged = s->damaged, .error = s->error, .nospace = s->nospace, .doubt = HX_LSN_MAX};
+        .damaged = s->damaged, .error = s->error, .nospace = s->nospace,
+        .scrubs = s->scrub.cycles, .scrub_found = s->scrub.found, .scrub_rewritten = s->scrub.rewritten,
+        .doubt = HX_LSN_MAX};
     for (size_t i = 0; i < s->unknown_count; i++)
         if (!hx_seg_is_mended(s, &s->unknowns[i]))
             ret->doubt = hx_lsn_min(ret->doubt, HX_LSN(s->unknowns[i].from));

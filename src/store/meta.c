@@ -7,6 +7,7 @@
  *      cannot bring an older promise back.
  *   M2 At any crash at least one slot is whole, the older or the newer; a load takes the higher generation and
  *      the caller saves it again, which restores M1.
+ *   M3 A save begins with the slot that is known not to be whole, so that the whole one stays until there are two.
  * Slots are HX_META_RESERVE bytes from the start: a promise on a full disk needs no new block.
  * Does not decide anything; rules.c does.
  */
@@ -67,8 +68,9 @@ int hx_meta_save(struct hx_disk *d, const struct hx_disk_place *at, const struct
     hx_assert(!e.err && e.len == body);
     head_encode(at, server, m, p, e.len);
     int err = 0;
-    for (uint64_t slot = 1; slot <= HX_META_SLOTS && !err; slot++) {
-        if (HX_MUTANT(META_ONE_SLOT) && slot > 1 && m->generation > 1)
+    for (unsigned k = 0; k < HX_META_SLOTS && !err; k++) {
+        uint64_t slot = m->first == 2 ? 2 - k : 1 + k; /* M3 */
+        if (HX_MUTANT(META_ONE_SLOT) && k > 0 && m->generation > 1)
             break;
         err = d->ops->write(d, slot, 0, p, n);
         if (!err) {
@@ -76,6 +78,7 @@ int hx_meta_save(struct hx_disk *d, const struct hx_disk_place *at, const struct
             err = err == HX_E_NOSPACE ? HX_E_IO : err; /* only a write may be tried again */
         }
     }
+    m->first = err ? m->first : 0;
     free(p);
     return err;
 }
@@ -169,9 +172,29 @@ int hx_meta_load(struct hx_disk *d, const struct hx_disk_place *at, const struct
     if (!ea && (eb || a.generation >= b.generation)) {
         hx_meta_fini(&b);
         *ret = a;
+        ret->first = *ret_uneven ? 2 : 0;
     } else {
         hx_meta_fini(&a);
         *ret = b;
     }
+    return 0;
+}
+
+int hx_meta_check(struct hx_disk *d, const struct hx_disk_place *at, const struct hx_uuid *server,
+                  const struct hx_meta *m, unsigned *ret_bad)
+{
+    unsigned bad = 0;
+    for (unsigned slot = 1; slot <= HX_META_SLOTS; slot++) {
+        struct hx_meta t = {0};
+        int err = slot_load(d, slot, at, server, &t);
+        if (err == HX_E_IO) /* not every error comes back */
+            err = slot_load(d, slot, at, server, &t);
+        if (err == HX_E_NOMEM)
+            return err;
+        if (err || t.generation != m->generation) /* M1: an older one is stale */
+            bad |= slot;
+        hx_meta_fini(&t);
+    }
+    *ret_bad = bad;
     return 0;
 }

@@ -144,6 +144,7 @@ int hx_node_new(const struct hx_node_cfg *cfg, uint64_t now_ms, struct hx_node *
     n->gossip_ms = cfg->gossip_ms ? cfg->gossip_ms : 500;
     n->rng = cfg->seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
     n->now_ms = now_ms;
+    hx_pace_init(n, cfg);
     int err = hx_seg_env_init(&n->env, &n->server, n->name, cfg->log_file_bytes);
     struct hx_disk_place at;
     size_t cursor = 0;
@@ -323,6 +324,9 @@ uint64_t hx_node_tick(struct hx_node *n, uint64_t now_ms)
     if ((background(n) || more) && wait > WORK_AGAIN_MS)
         wait = WORK_AGAIN_MS;
     hx_node_flush(n);
+    uint64_t pause = hx_pace_tick(n);
+    hx_node_flush(n);
+    wait = pause < wait ? pause : wait;
     return wait < TICK_MS ? wait : TICK_MS;
 }
 

@@ -99,6 +99,11 @@ struct hx_node {
     struct hx_call *calls;
     size_t call_count, call_cap;
     size_t work_at; /* segment whose turn for background work it is */
+    struct hx_pace {
+        uint64_t cycle_ms, rate_max; /* bytes a second */
+        uint64_t last_ms, requests;  /* at the last tick */
+        uint64_t credit;             /* bytes x 1000 that may be read */
+    } pace;
     struct hx_node_stats stats;
 };
 
@@ -138,6 +143,9 @@ void hx_volume_heard(struct hx_node *n, const struct hx_req *r, const struct hx_
 void hx_volume_closed(struct hx_node *n, uint64_t conn);
 int hx_volume_lookup(struct hx_node *n, const struct hx_req *r, const char *name);
 void hx_volume_status(struct hx_node *n, const struct hx_req *r);
+/* pace.c */
+void hx_pace_init(struct hx_node *n, const struct hx_node_cfg *cfg);
+uint64_t hx_pace_tick(struct hx_node *n); /* ms until it wants to be called again */
 /* gossip.c */
 uint64_t hx_gossip_tick(struct hx_node *n);
 void hx_gossip_heard(struct hx_node *n, const struct hx_req *r, const struct hx_gossip_entry *e);

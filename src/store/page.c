@@ -45,6 +45,24 @@ int hx_page_payload(struct hx_seg *s, uint32_t page, const struct hx_node_rec *n
     return err;
 }
 
+int hx_page_try(struct hx_seg *s, uint32_t page, uint64_t lsn, uint32_t slot, uint32_t off)
+{
+    for (uint32_t i = hx_index_head(&s->index, page); i != HX_NONE; i = hx_index_node(&s->index, i)->older) {
+        const struct hx_node_rec *n = hx_index_node(&s->index, i);
+        const struct hx_frame_ref *f = hx_index_frame(&s->index, n->frame);
+        const uint8_t *payload;
+        if (hx_index_lsn(&s->index, n) != lsn)
+            continue;
+        bool here = f->file == slot && f->off == off;
+        int err = here ? hx_page_payload(s, page, n, false, s->env->page + HX_PAGE_SIZE, &payload) : 0;
+        if (err && err != HX_E_CORRUPT)
+            return err;
+        if (hx_rec_is_base(hx_index_kind(n)))
+            break; /* no read needs what is below it */
+    }
+    return 0;
+}
+
 static bool blind_at(const struct hx_seg *s, uint32_t page, uint64_t base, uint64_t point)
 {
     for (size_t i = 0; i < s->unknown_count; i++) {

@@ -82,6 +82,9 @@ static void take_over(struct hx_seg *s, struct hx_seg *fresh)
     s->revive = old.revive;
     s->gossip = old.gossip;
     s->gossip.arrived = false;
+    s->scrub.asked = old.scrub.asked;
+    s->scrub.found = old.scrub.found;
+    s->scrub.rewritten = old.scrub.rewritten;
     fresh->disk = NULL; /* closed already */
 }
 

@@ -68,6 +68,7 @@ void hx_seg_free(struct hx_seg *s)
     hx_buf_fini(&s->fetch_side);
     hx_buf_fini(&s->work.side);
     hx_seg_sound_forget(s);
+    hx_scrub_forget(s);
     free(s->unknowns);
     free(s->path);
     free(s);
@@ -169,6 +170,10 @@ int hx_seg_unknown(struct hx_seg *s, uint64_t from, uint64_t to, uint32_t page, 
         return err;
     s->unknowns[s->unknown_count++] = (struct hx_unknown){from, to, page, blind};
     s->damaged++;
+    if (blind) { /* found while pages were confirmed: the sweep goes on to those that it is about */
+        s->sound.whole = false;
+        s->sound.next = 0;
+    }
     hx_seg_touch(s);
     return 0;
 }

@@ -171,7 +171,9 @@ static uint32_t choose_victim(const struct hx_seg *s)
     uint32_t best = HX_NONE;
     for (size_t i = 0; i < s->log.slot_count; i++) {
         const struct hx_logfile *f = s->log.files[i];
-        if (!f || !f->sided || f->damaged || !f->refs || !all_have(s, f) || f->live >= f->end / 2)
+        if (!f || !f->sided || !f->refs || !all_have(s, f))
+            continue;
+        if (!f->rotten && (f->damaged || f->live >= f->end / 2))
             continue;
         if (best == HX_NONE || f->live < s->log.files[best]->live)
             best = (uint32_t)i;
@@ -220,6 +222,7 @@ static bool compact(struct hx_seg *s)
             return false;
         if (hx_side_load(s, s->log.files[w->victim], &w->side)) {
             s->log.files[w->victim]->damaged = true;
+            s->log.files[w->victim]->rotten = false;
             w->victim = HX_NONE;
             return true;
         }
@@ -234,6 +237,7 @@ static bool compact(struct hx_seg *s)
             err = copy_frame(s, &f, recs, &o, &copied);
     int close = out_close(&o);
     if (err || close || more <= 0) { /* on an error: as far as it came, and again later */
+        s->log.files[w->victim]->rotten &= err || close; /* what cannot be read stays, until it is mended */
         w->victim = HX_NONE;
         hx_buf_fini(&w->side);
     }
@@ -244,7 +248,7 @@ static bool compact(struct hx_seg *s)
 /* Dead now; what superseded it may be in any file up to the newest one (B1 c). */
 static bool dead(struct hx_seg *s, struct hx_logfile *f)
 {
-    if (!f || !f->sided || f->damaged || f->refs || !all_have(s, f))
+    if (!f || !f->sided || f->vague || f->refs || !all_have(s, f))
         return false;
     if (!f->dead_id) {
         f->dead_id = s->log.next_id - 1;

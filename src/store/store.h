@@ -41,6 +41,7 @@ struct hx_meta {
     struct hx_lsn oldest; /* pages are whole at read points from here on */
     struct hx_history history;
     struct hx_geometry geometry; /* PG 0: the volume's; else as of FORMAT */
+    unsigned first; /* slot that the next save begins with: the one that is not whole; 0: either */
 };
 void hx_meta_fini(struct hx_meta *m);
 /* Writes both slots, one flush each; raises the generation. */
@@ -48,6 +49,9 @@ int hx_meta_save(struct hx_disk *d, const struct hx_disk_place *at, const struct
 /* HX_E_NOENT: never formatted; HX_E_STRANGER: of another server; HX_E_CORRUPT. */
 int hx_meta_load(struct hx_disk *d, const struct hx_disk_place *at, const struct hx_uuid *server, struct hx_meta *ret,
                  bool *ret_uneven); /* uneven: to be saved again */
+/* Are both slots what the last save of M wrote?  *ret_bad: bits 1 and 2 for those that are not.  HX_E_NOMEM. */
+int hx_meta_check(struct hx_disk *d, const struct hx_disk_place *at, const struct hx_uuid *server,
+                  const struct hx_meta *m, unsigned *ret_bad);
 
 /* ---- chain.c: which records are held, and how far without a hole ---- */
 struct hx_held { /* a record above the hint */
@@ -199,6 +203,8 @@ struct hx_logfile {
     uint32_t seq, chain, refs; /* of the last entry; refs: frames in the frame table */
     uint64_t dead_id, dead_oldest; /* when it was found dead: newest file, oldest read point (space.c) */
     bool sealed, sided, damaged;
+    bool vague;  /* damaged at the restart, so what it held is not known, nor lowest and highest LSN */
+    bool rotten; /* damaged since: what is left is to be moved elsewhere */
     struct hx_buf side;        /* until the sidecar is written */
 };
 struct hx_log {
@@ -319,6 +325,19 @@ struct hx_seg_gossip { /* gossip.c */
     uint32_t turn, stalls;  /* stalls: answers in a row that did not help */
     uint32_t vain;          /* FETCHes for damage in a row that did not */
     uint64_t doubt;         /* how much was UNKNOWN when it was asked */
+    bool aged;              /* a peer has given up what is as old as the damaged page */
+};
+#define HX_SCRUB_FILE 8u /* where its position is kept */
+struct hx_seg_scrub { /* scrub.c */
+    bool loaded, under_way, close; /* close: damage in the open file, which is to be closed */
+    uint64_t file;         /* log file that is being read, or that comes next */
+    size_t off;            /* in its list */
+    uint64_t pos;          /* in the file: end of the entry that was looked at last */
+    struct hx_buf side;    /* the list of file side_file, when that is closed */
+    uint64_t side_file, renewed; /* renewed: file whose sidecar was written anew in this cycle */
+    uint64_t cycles, asked; /* finished; asked for on demand: until cycles is that many */
+    uint64_t done, total, saved; /* bytes of log files behind it; of the cycle; as of the last saved position */
+    uint64_t found, rewritten; /* damaged places since the start; slots and sidecars written anew */
 };
 struct hx_seg_suspect { /* what a failed write or flush has left in doubt, until it was written anew (revive.c) */
     uint64_t file, from; /* log file from that offset on; 0: none */
@@ -358,6 +377,7 @@ struct hx_seg {
     struct hx_seg_sound sound;
     struct hx_seg_suspect suspect;
     struct hx_seg_revive revive;
+    struct hx_seg_scrub scrub;
 };
 int hx_seg_new(struct hx_seg_env *env, struct hx_disk *d, struct hx_disk_place at, struct hx_seg **ret);
 void hx_seg_free(struct hx_seg *s);
@@ -407,6 +427,8 @@ int hx_page_read(struct hx_seg *s, uint32_t page, uint64_t point, bool whole, ui
                  struct hx_read_page *ret);
 /* Is PAGE CORRUPT at POINT because of blind damage? */
 bool hx_page_blind(struct hx_seg *s, uint32_t page, uint64_t point);
+/* Tries what PAGE needs of the record LSN in the entry at OFF of the file in SLOT; what is lost is remembered (P1). */
+int hx_page_try(struct hx_seg *s, uint32_t page, uint64_t lsn, uint32_t slot, uint32_t off);
 /* The payload of a version, checked against its sum; BUF of a page. */
 int hx_page_payload(struct hx_seg *s, uint32_t page, const struct hx_node_rec *n, bool whole, uint8_t *buf,
                     const uint8_t **ret);
@@ -425,5 +447,15 @@ int hx_fetch_serve(struct hx_seg *s, const struct hx_fetch *f, struct hx_buf *ou
 bool hx_space_work(struct hx_seg *s);
 void hx_space_long_chain(struct hx_seg *s, uint32_t page);
 uint64_t hx_space_bytes(const struct hx_seg *s);
+
+/* ---- scrub.c: everything that is stored is read again, now and then ---- */
+/* Reads about BUDGET bytes on; how much it cost.  May leave meta_dirty.  Nothing may wait in the batch. */
+size_t hx_scrub_step(struct hx_seg *s, size_t budget);
+void hx_scrub_load(struct hx_seg *s);  /* where the process before stopped */
+void hx_scrub_ask(struct hx_seg *s);   /* a whole cycle from now on, before others; one that was asked for goes on */
+uint64_t hx_scrub_total(const struct hx_seg *s);
+void hx_scrub_forget(struct hx_seg *s); /* frees memory */
+/* Damage U, of records that the chain reaches over, becomes damage of the pages that need them. */
+void hx_scrub_narrow(struct hx_seg *s, const struct hx_unknown *u);
 
 #endif

@@ -18,6 +18,7 @@ static const struct hx_ini_key keys[] = {
     {"server", "data", true},    {"tls", "ca", true},         {"tls", "cert", true},
     {"tls", "key", true},        {"limits", "connections", false}, {"limits", "idle", false},
     {"limits", "files", false},  {"limits", "gossip", false}, {"limits", "log-file", false},
+    {"limits", "scrub-cycle", false}, {"limits", "scrub-rate", false},
 };
 
 void hx_segmentd_conf_free(struct hx_segmentd_conf *c)
@@ -27,6 +28,8 @@ void hx_segmentd_conf_free(struct hx_segmentd_conf *c)
         free(*owned[i]);
     memset(c, 0, sizeof *c);
 }
+
+#define DAY_MS 86400000u
 
 enum unit { COUNT, TIME, SIZE };
 struct limit {
@@ -65,16 +68,20 @@ static int take_limit(struct hx_ini *ini, const struct limit *l, char why[HX_WHY
 
 static int take_limits(struct hx_segmentd_conf *c, struct hx_ini *ini, char why[HX_WHY_MAX])
 {
+    uint32_t cycle_ms = 0;
     const struct limit limits[] = {
         {"connections", COUNT, &c->connections_max, 8, 100000, 1024},
         {"files", COUNT, &c->files_max, 16, 1000000, 256},
         {"idle", TIME, &c->idle_ms, 1000, 86400000, 120000},
         {"gossip", TIME, &c->gossip_ms, 10, 600000, 500},
         {"log-file", SIZE, &c->log_file_bytes, 1u << 20, 1u << 30, 0},
+        {"scrub-cycle", TIME, &cycle_ms, 0, DAY_MS * 49, DAY_MS * 14},
+        {"scrub-rate", SIZE, &c->scrub_bytes_per_s, 64u << 10, 1u << 30, 16u << 20},
     };
     int err = 0;
     for (size_t i = 0; i < HX_ARRAY_LEN(limits) && !err; i++)
         err = take_limit(ini, &limits[i], why);
+    c->scrub_cycle_s = cycle_ms / 1000 + (cycle_ms % 1000 != 0);
     return err;
 }
 

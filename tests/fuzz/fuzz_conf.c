@@ -66,6 +66,7 @@ static void server(const uint8_t *p, size_t len)
     fuzz_check(hx_name_ok(c.name) && hx_name_ok(c.zone) && c.listen && c.data && c.ca && c.cert && c.key);
     fuzz_check(c.connections_max >= 8 && c.files_max >= 16 && c.idle_ms >= 1000 && c.gossip_ms >= 10);
     fuzz_check(c.log_file_bytes == 0 || (c.log_file_bytes >= 1u << 20 && c.log_file_bytes <= 1u << 30));
+    fuzz_check(c.scrub_cycle_s <= 49 * 86400 && c.scrub_bytes_per_s >= 64u << 10);
     hx_segmentd_conf_free(&c);
 }
 

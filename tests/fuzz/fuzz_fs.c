@@ -128,8 +128,14 @@ static uint64_t pager_pages(const struct hx_pager *p)
     return PAGES;
 }
 
-static const struct hx_pager_ops ops = {pager_get,  pager_want,   pager_begin, pager_edit,
-                                        pager_free, pager_commit, pager_abort, pager_pages};
+static uint64_t pager_mtr_max(const struct hx_pager *p)
+{
+    (void)p;
+    return 4096;
+}
+
+static const struct hx_pager_ops ops = {pager_get,    pager_want,  pager_begin, pager_edit,   pager_free,
+                                        pager_commit, pager_abort, pager_pages, pager_mtr_max};
 static const struct hx_fs_who who = {1000, 100, {1000000, 5}};
 
 /* ---- the volume that inputs damage ---- */

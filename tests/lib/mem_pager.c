@@ -207,6 +207,13 @@ static int commit(struct hx_pager *p, struct hx_lsn *ret_lsn)
         rollback(p);
         return fenced ? HX_E_FENCED : HX_E_ROOM;
     }
+    uint64_t edited = 0;
+    for (size_t i = 0; i < m->touched_count; i++)
+        edited += m->at[m->touched[i]].edit != NULL;
+    if (edited > m->mtr_max) {
+        rollback(p);
+        return HX_E_TOOBIG;
+    }
     m->last_pages = m->last_bytes = m->last_freed = 0;
     for (size_t i = 0; i < m->touched_count; i++)
         if (m->at[m->touched[i]].edit)
@@ -225,7 +232,12 @@ static uint64_t pages(const struct hx_pager *p)
     return HX_CONTAINER_OF((struct hx_pager *)(uintptr_t)p, struct mem_pager, base)->pages;
 }
 
-static const struct hx_pager_ops ops = {get, want, begin, edit, free_page, commit, rollback, pages};
+static uint64_t mtr_max(const struct hx_pager *p)
+{
+    return HX_CONTAINER_OF((struct hx_pager *)(uintptr_t)p, struct mem_pager, base)->mtr_max;
+}
+
+static const struct hx_pager_ops ops = {get, want, begin, edit, free_page, commit, rollback, pages, mtr_max};
 
 struct mem_pager *mem_pager_new(uint64_t page_count, uint64_t pages_max, uint64_t seed)
 {
@@ -236,6 +248,7 @@ struct mem_pager *mem_pager_new(uint64_t page_count, uint64_t pages_max, uint64_
     m->base.ops = &ops;
     m->pages = page_count;
     m->pages_max = pages_max;
+    m->mtr_max = 4096;
     m->random = seed;
     for (uint64_t i = 0; i < pages_max; i++)
         m->at[i].cached = true;

@@ -18,6 +18,7 @@ struct mem_pager {
     struct mem_page *at;
     uint64_t pages, pages_max; /* there are; it may grow to */
     bool in_mtr;
+    uint64_t mtr_max; /* more edited pages than that: commit answers HX_E_TOOBIG; 4096 at first */
     uint64_t lsn, commits, aborts, misses;
     uint64_t random; /* state of the generator for the faults below */
     unsigned drop_percent; /* of the pages leave the cache between operations */

@@ -79,6 +79,8 @@ int hx_rig_start(struct hx_rig *r, unsigned i)
                               .farm = r->other[i] ? r->other[i] : hx_mem_farm(r->farm[i]),
                               .gossip_ms = 100,
                               .log_file_bytes = r->log_file_bytes,
+                              .scrub_cycle_s = r->scrub_cycle_s,
+                              .scrub_bytes_per_s = r->scrub_bytes_per_s,
                               .seed = 7 + i};
     return hx_node_new(&cfg, r->now_ms, &r->node[i]);
 }

@@ -241,8 +241,13 @@ static void a_server_file_gives_values_and_defaults(void **state)
     assert_int_equal(c.log_file_bytes, 8 << 20);
     assert_int_equal(c.connections_max, 1024);
     assert_int_equal(c.gossip_ms, 500);
+    assert_int_equal(c.scrub_cycle_s, 14 * 86400);
+    assert_int_equal(c.scrub_bytes_per_s, 16 << 20);
     hx_segmentd_conf_free(&c);
+    put(SERVER TLS "[limits]\nscrub-cycle = 0s\nscrub-rate = 1MiB\n");
     assert_int_equal(hx_segmentd_conf_load(path, &over, &c, why), 0);
+    assert_int_equal(c.scrub_cycle_s, 0);
+    assert_int_equal(c.scrub_bytes_per_s, 1 << 20);
     assert_string_equal(c.listen, "[::1]:0");
     assert_string_equal(c.data, "elsewhere");
     hx_segmentd_conf_free(&c);
@@ -254,6 +259,8 @@ static void server_values_are_checked(void **state)
     (void)state;
     server_refused(SERVER TLS "[limits]\nidle = 120\n", "x.conf:11: idle = '120': write a time with unit");
     server_refused(SERVER TLS "[limits]\nlog-file = 64\n", "write a size with unit");
+    server_refused(SERVER TLS "[limits]\nscrub-cycle = 50d\n", "from 0 to 4233600000 ms");
+    server_refused(SERVER TLS "[limits]\nscrub-rate = 1KiB\n", "from 65536 to");
     server_refused(SERVER TLS "[limits]\nlog-file = 1KiB\n", "from 1048576 to");
     server_refused(SERVER TLS "[limits]\nconnections = 5s\n", "write a whole number");
     server_refused(SERVER TLS "[limits]\nconections = 5\n", "is it 'connections'?");

@@ -278,6 +278,15 @@ static void wrong_configurations_are_refused_in_words(void **state)
     hx_create_free(c);
     struct hx_create_cfg cfg = {.name = "no/slash", .servers = s, .server_count = 6};
     assert_int_equal(hx_create_new(&cfg, &c), HX_E_INVAL);
+    /* A log so short that operations would wait for ever, or longer than any writer can hold. */
+    static const uint64_t lal[] = {1, HX_LAL_MIN - 1, HX_LAL_MAX + 1, UINT64_MAX};
+    for (unsigned i = 0; i < HX_ARRAY_LEN(lal); i++) {
+        cfg = (struct hx_create_cfg){.name = "v", .volume = {{1}}, .servers = s, .server_count = 6, .lal = lal[i]};
+        assert_int_equal(hx_create_new(&cfg, &c), HX_E_INVAL);
+    }
+    cfg.lal = HX_LAL_MIN;
+    assert_int_equal(hx_create_new(&cfg, &c), 0);
+    hx_create_free(c);
     fleet_free(f);
 }
 

@@ -4,6 +4,7 @@
 #include "../lib/fs_kit.h"
 
 #include "../../src/fs/fs_private.h"
+#include "hexad/history.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -295,6 +296,37 @@ static void a_large_file_is_freed_in_bounded_steps(void **state)
     close_verified(&k);
 }
 
+/* Promise: however few records a mini-transaction may have (HX_LAL_MIN at least), what frees, moves or allocates
+ * much ends, in steps that fit.  Method: a pager that refuses more; a long file, many islands, holes, tails. */
+static void steps_fit_into_a_small_log(void **state)
+{
+    static const uint64_t most[] = {HX_LAL_MIN, 256, 700};
+    (void)state;
+    for (unsigned i = 0; i < HX_ARRAY_LEN(most); i++) {
+        struct fs_kit k = kit_open(8192, 8192, 1);
+        k.m->mtr_max = most[i];
+        kit_remount(&k);
+        uint64_t before = kit_free_pages(&k), f = kit_create(&k, 1, "f"), g = kit_create(&k, 1, "g");
+        for (unsigned at = 0; at < 1500; at += 20)
+            kit_fill(&k, f, at * PAGE, 20 * PAGE, 1);
+        islands(&k, g, 0, 300, 5);
+        assert_int_equal(fallocate_(&k, g, 0, 0, 600 * PAGE), 0); /* the 300 holes between them */
+        assert_int_equal(fallocate_(&k, f, HX_FS_FALLOC_PUNCH | HX_FS_FALLOC_KEEP_SIZE, 3 * PAGE, 1200 * PAGE), 0);
+        kit_verify(&k);
+        kit_truncate(&k, f, 1250 * PAGE);
+        kit_truncate(&k, g, 550 * PAGE);
+        kit_truncate(&k, g, 0);
+        kit_fill(&k, g, 0, PAGE, 2); /* grows again: what was cut off must go first */
+        assert_int_equal(kit_run(&k, hx_fs_unlink(k.fs, &k.who, 1, "f")), 0);
+        assert_int_equal(kit_run(&k, hx_fs_unlink(k.fs, &k.who, 1, "g")), 0);
+        hx_fs_forget(k.fs, f, 1);
+        hx_fs_forget(k.fs, g, 1);
+        kit_reap(&k);
+        assert_true(kit_free_pages(&k) == before);
+        close_verified(&k);
+    }
+}
+
 /* Promise: files to 16 TiB, sparse; beyond is refused.  Method: one byte at the last place. */
 static void sparse_files_reach_their_limit(void **state)
 {
@@ -471,6 +503,7 @@ int main(void)
         cmocka_unit_test(a_cut_off_end_never_shows_again),
         cmocka_unit_test(a_tail_can_be_cut_again_and_removed),
         cmocka_unit_test(a_large_file_is_freed_in_bounded_steps),
+        cmocka_unit_test(steps_fit_into_a_small_log),
         cmocka_unit_test(sparse_files_reach_their_limit),
         cmocka_unit_test(seek_finds_data_and_holes),
         cmocka_unit_test(fallocate_gives_zeros_and_edits_no_data),

@@ -1,0 +1,88 @@
+/*
+ * pace.c - when a server scrubs, which segment, and how much at a time.
+ *
+ * Everything that is stored is read again within one cycle: the rate follows from what there is, up to a limit.  On
+ * demand (SCRUB) the segments of a volume come first, as fast as the limit allows.
+ *   T1 A piece is at most PIECE bytes and comes after the requests of its turn; while requests come in, what was asked
+ *      for on demand goes at a quarter of the limit: foreground work waits for a piece at most.
+ *   T2 The segment with the fewest cycles behind it goes next, and cycles survive a restart (scrub.c): a server that is
+ *      started every day gets through all the same.
+ * Does not read anything itself.  Time is what the caller says; late or missing ticks only make it slower.
+ */
+#include "node_private.h"
+
+#define PIECE (512u << 10)
+#define PIECE_MIN (128u << 10) /* smaller ones are not worth a wake-up */
+#define RATE_MIN 1024u
+#define RATE_MAX_DEFAULT (16u << 20)
+#define PAUSE_MAX 60000u
+
+void hx_pace_init(struct hx_node *n, const struct hx_node_cfg *cfg)
+{
+    struct hx_pace *p = &n->pace;
+    p->cycle_ms = (uint64_t)cfg->scrub_cycle_s * 1000;
+    p->rate_max = cfg->scrub_bytes_per_s ? cfg->scrub_bytes_per_s : RATE_MAX_DEFAULT;
+    p->last_ms = n->now_ms;
+}
+
+static bool urgent(const struct hx_seg *s)
+{
+    return s->scrub.asked > s->scrub.cycles && !s->error;
+}
+
+/* T2; NULL: nothing to do. */
+static struct hx_seg *choose(const struct hx_node *n)
+{
+    struct hx_seg *best = NULL;
+    for (size_t i = 0; i < n->seg_count; i++) {
+        struct hx_seg *s = n->segs[i];
+        if (s->error || (!n->pace.cycle_ms && !urgent(s)))
+            continue;
+        hx_scrub_load(s);
+        if (!best || (urgent(s) && !urgent(best)) ||
+            (urgent(s) == urgent(best) && s->scrub.cycles < best->scrub.cycles))
+            best = s;
+    }
+    return best;
+}
+
+/* Bytes a second. */
+static uint64_t rate(const struct hx_node *n, bool demand, bool busy)
+{
+    const struct hx_pace *p = &n->pace;
+    uint64_t total = 0;
+    if (demand)
+        return busy ? p->rate_max / 4 + 1 : p->rate_max;
+    for (size_t i = 0; i < n->seg_count; i++)
+        total += hx_scrub_total(n->segs[i]);
+    total += total / 4; /* sidecars, slots, what comes meanwhile */
+    uint64_t r = p->cycle_ms < 1000 ? p->rate_max : total / (p->cycle_ms / 1000) + RATE_MIN;
+    return r < p->rate_max ? r : p->rate_max;
+}
+
+uint64_t hx_pace_tick(struct hx_node *n)
+{
+    struct hx_pace *p = &n->pace;
+    uint64_t gone = n->now_ms > p->last_ms ? n->now_ms - p->last_ms : 0;
+    struct hx_seg *s = choose(n);
+    bool busy = n->stats.requests != p->requests;
+    p->last_ms = n->now_ms;
+    p->requests = n->stats.requests;
+    if (!s) {
+        p->credit = 0;
+        return PAUSE_MAX;
+    }
+    uint64_t r = rate(n, urgent(s), busy), most = (uint64_t)PIECE * 1000;
+    p->credit += (gone < 1000 ? gone : 1000) * r;
+    p->credit = p->credit < most ? p->credit : most;
+    while (s && p->credit >= (uint64_t)PIECE_MIN * 1000) {
+        uint64_t used = (uint64_t)hx_scrub_step(s, (size_t)(p->credit / 1000)) * 1000;
+        p->credit = used < p->credit ? p->credit - used : 0;
+        if (s->meta_dirty)
+            hx_node_dirty(n, s);
+        s = choose(n);
+    }
+    uint64_t lack = (uint64_t)PIECE_MIN * 1000 - p->credit;
+    uint64_t pause = lack / r + 1;
+    return s && pause < PAUSE_MAX ? pause : PAUSE_MAX;
+}

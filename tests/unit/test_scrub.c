@@ -1,0 +1,363 @@
+/*
+ * test_scrub.c - what rots where nobody reads is found, and mended while there are good copies.
+ * Method: six servers over disks in memory that hold the same random pages (seg_model.h), scrubbing all the time; their
+ * files are changed while they run.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "seg_model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PG HX_MODEL_PG
+#define BLOCK 512u
+#define SIDE (UINT64_C(1) << 32)
+
+/* ---- six servers with the same content ---- */
+static void work(struct hx_rig *r, struct hx_model *m, unsigned frames)
+{
+    for (unsigned k = 0; k < frames; k++) {
+        uint64_t vdl = m->acked - (m->acked > 4 ? hx_model_dice(m) % 4 : 0),
+                 floor = m->vdl - (m->vdl > 30 ? hx_model_dice(m) % 30 : m->vdl);
+        if (hx_model_dice(m) % 2 && vdl > m->vdl)
+            m->vdl = vdl;
+        if (hx_model_dice(m) % 3 == 0 && floor > m->floor)
+            m->floor = floor;
+        size_t n = hx_model_frame(r, m, 1 + (unsigned)(hx_model_dice(m) % 4));
+        for (unsigned i = 0; i < r->count; i++)
+            if (r->node[i])
+                assert_int_equal(hx_rig_append(r, i, 1, m->vdl, m->floor, r->frame, n, NULL), 0);
+        m->acked = m->last;
+        if (hx_model_dice(m) % 3 == 0)
+            hx_rig_step(r, 50);
+    }
+}
+
+static void start(struct hx_rig *r, struct hx_model *m, uint64_t seed)
+{
+    hx_model_init(m, seed);
+    hx_rig_init(r, HX_COPIES, 1u << 20, 2, 16u << 10);
+    r->scrub_cycle_s = 1;
+    for (unsigned i = 0; i < HX_COPIES; i++) {
+        hx_rig_stop(r, i);
+        assert_int_equal(hx_rig_start(r, i), 0);
+        assert_int_equal(hx_rig_format(r, i, PG), 0);
+    }
+    work(r, m, 150);
+}
+
+static struct hx_segment_look look(struct hx_rig *r, unsigned i)
+{
+    struct hx_segment_look l;
+    assert_int_equal(hx_node_look(r->node[i], hx_rig_place(r, PG), &l), 0);
+    return l;
+}
+
+/* Of all pages at the newest point and at an older one: how many server I calls corrupt.  None is wrong. */
+static unsigned corrupt_pages(struct hx_rig *r, struct hx_model *m, unsigned i, bool newest, const char *what)
+{
+    unsigned count = 0;
+    for (uint32_t page = 0; page < HX_MODEL_PAGES; page++) {
+        uint8_t want[HX_PAGE_SIZE], got[HX_PAGE_SIZE];
+        struct hx_read_page p;
+        uint64_t point = newest ? m->acked : m->floor + hx_model_dice(m) % (m->acked - m->floor + 1);
+        int err = hx_rig_read(r, i, PG, 1, point, page, got, &p);
+        if (err)
+            fail_msg("%s: server %u, page %u at %llu: error %d", what, i, page, (unsigned long long)point, err);
+        if (p.state == HX_READ_CORRUPT) {
+            count++;
+            continue;
+        }
+        hx_model_fold(m, page, point, want);
+        if (memcmp(want, got, sizeof want))
+            fail_msg("%s: server %u, page %u at %llu is wrong", what, i, page, (unsigned long long)point);
+    }
+    return count;
+}
+
+/* Every server has gone over everything twice, and nothing is in doubt any more. */
+static void until_mended(struct hx_rig *r, const char *what)
+{
+    uint64_t from[HX_COPIES];
+    for (unsigned i = 0; i < r->count; i++)
+        from[i] = look(r, i).scrubs;
+    for (unsigned k = 0; k < 600; k++) {
+        bool all = true;
+        hx_rig_step(r, 100);
+        for (unsigned i = 0; i < r->count; i++) {
+            struct hx_segment_look l = look(r, i);
+            all = all && l.scrubs >= from[i] + 2 && l.unknowns == 0;
+        }
+        if (all)
+            return;
+    }
+    for (unsigned i = 0; i < r->count; i++) {
+        struct hx_segment_look l = look(r, i);
+        print_message("server %u: %llu cycles, %llu unknown, SCL %llu\n", i, (unsigned long long)l.scrubs,
+                      (unsigned long long)l.unknowns, (unsigned long long)l.scl.v);
+    }
+    fail_msg("%s: not mended", what);
+}
+
+/* ---- damage ---- */
+enum kind { FLIP, ZERO, SWAP, STALE, KINDS };
+enum target { SLOT, CLOSED, SIDECAR, OPEN, TARGETS };
+static const char *const kind_name[] = {"flip", "zero", "swap", "stale"};
+static const char *const target_name[] = {"slot", "closed file", "sidecar", "open file"};
+
+/* A file of the sort on server I; 0: there is none. */
+static uint64_t file_of(struct hx_rig *r, struct hx_model *m, unsigned i, enum target t)
+{
+    struct hx_disk_place at = hx_rig_place(r, PG);
+    uint64_t last = hx_mem_last_log(r->farm[i], &at), found[256];
+    size_t len, n = 0;
+    if (t == SLOT)
+        return 1 + hx_model_dice(m) % 2;
+    if (t == OPEN)
+        return hx_mem_file(r->farm[i], &at, last | SIDE, &len) ? 0 : last;
+    for (uint64_t id = 16; id <= last && n < HX_ARRAY_LEN(found); id++)
+        if (hx_mem_file(r->farm[i], &at, id | SIDE, &len))
+            found[n++] = t == SIDECAR ? id | SIDE : id;
+    return n ? found[hx_model_dice(m) % n] : 0;
+}
+
+/* How much of a file is in use: behind it a block may hold anything. */
+static size_t used(uint64_t id, const uint8_t *p, size_t len)
+{
+    if (id <= 2)
+        return 104 + hx_get_u32(p + 36);
+    if (id & SIDE)
+        return len;
+    while (len > 8 && !p[len - 1])
+        len--;
+    return len;
+}
+
+/* Damages block K of the file ID of server I; what was there before is in WAS.  False: nothing has changed. */
+static bool damage(struct hx_rig *r, struct hx_model *m, unsigned i, uint64_t id, enum kind kind, const uint8_t *old,
+                   size_t old_len)
+{
+    struct hx_disk_place at = hx_rig_place(r, PG);
+    size_t len, n;
+    uint8_t was[BLOCK], *p = hx_mem_file(r->farm[i], &at, id, &len);
+    if (!p)
+        return false;
+    n = used(id, p, len);
+    size_t off = hx_model_dice(m) % n, block = off / BLOCK * BLOCK, more = n - block < BLOCK ? n - block : BLOCK;
+    memcpy(was, p + block, more);
+    if (kind == FLIP) {
+        p[off] ^= (uint8_t)(1u << hx_model_dice(m) % 8);
+    } else if (kind == ZERO) {
+        memset(p + block, 0, more);
+    } else if (kind == SWAP && n >= 2 * BLOCK) { /* two blocks of one file change places */
+        size_t other = hx_model_dice(m) % (n / BLOCK) * BLOCK;
+        uint8_t tmp[BLOCK];
+        memcpy(tmp, p + other, BLOCK);
+        memcpy(p + other, p + n / BLOCK * BLOCK - BLOCK, BLOCK);
+        memcpy(p + n / BLOCK * BLOCK - BLOCK, tmp, BLOCK);
+        return memcmp(tmp, p + other, BLOCK) != 0;
+    } else if (kind == STALE && old && old_len >= block + more) {
+        memcpy(p + block, old + block, more);
+    }
+    return memcmp(was, p + block, more) != 0;
+}
+
+/* What stands for the older content of a place: of a slot the first save, of a file another one of its sort. */
+static uint8_t *first_slot[HX_COPIES];
+static size_t first_slot_len[HX_COPIES];
+static uint8_t *older(struct hx_rig *r, struct hx_model *m, unsigned i, enum target t, uint64_t id, size_t *ret_len)
+{
+    struct hx_disk_place at = hx_rig_place(r, PG);
+    for (unsigned k = 0; k < 8; k++) {
+        uint64_t other = file_of(r, m, i, t == OPEN ? CLOSED : t);
+        const uint8_t *p = other && other != id ? hx_mem_file(r->farm[i], &at, other, ret_len) : NULL;
+        if (t == SLOT) {
+            p = first_slot[i];
+            *ret_len = first_slot_len[i];
+        }
+        if (!p)
+            continue;
+        uint8_t *copy = malloc(*ret_len);
+        assert_non_null(copy);
+        memcpy(copy, p, *ret_len);
+        return copy;
+    }
+    return NULL;
+}
+
+/* A slot of another server: it was written to the wrong disk. */
+static bool misdirect(struct hx_rig *r, unsigned i, uint64_t id)
+{
+    struct hx_disk_place at = hx_rig_place(r, PG);
+    size_t len, other_len;
+    uint8_t *p = hx_mem_file(r->farm[i], &at, id, &len);
+    const uint8_t *other = hx_mem_file(r->farm[(i + 1) % HX_COPIES], &at, id, &other_len);
+    memcpy(p, other, len < other_len ? len : other_len);
+    return true;
+}
+
+static void keep_slots(struct hx_rig *r)
+{
+    struct hx_disk_place at = hx_rig_place(r, PG);
+    for (unsigned i = 0; i < HX_COPIES; i++) {
+        const uint8_t *p = hx_mem_file(r->farm[i], &at, 1, &first_slot_len[i]);
+        first_slot[i] = malloc(first_slot_len[i]);
+        assert_non_null(first_slot[i]);
+        memcpy(first_slot[i], p, first_slot_len[i]);
+    }
+}
+
+/* One place of one sort, on COPIES servers. */
+static bool one_round(struct hx_rig *r, struct hx_model *m, enum target t, enum kind kind, unsigned copies)
+{
+    char what[80];
+    unsigned first = (unsigned)(hx_model_dice(m) % HX_COPIES), hit = 0;
+    uint64_t rng = m->rng;
+    snprintf(what, sizeof what, "%s, %s, %u copies, LSN %llu", target_name[t], kind_name[kind], copies,
+             (unsigned long long)m->last);
+    for (unsigned k = 0; k < copies; k++) {
+        unsigned i = (first + k) % HX_COPIES;
+        size_t old_len = 0;
+        m->rng = rng; /* the same place on each */
+        uint64_t id = file_of(r, m, i, t);
+        uint8_t *old = kind == STALE && id ? older(r, m, i, t, id, &old_len) : NULL;
+        if (t == SLOT && kind == SWAP)
+            hit += misdirect(r, i, id);
+        else
+            hit += id && damage(r, m, i, id, kind, old, old_len);
+        free(old);
+        corrupt_pages(r, m, i, true, what);
+        corrupt_pages(r, m, i, false, what);
+    }
+    if (!hit)
+        return false;
+    until_mended(r, what);
+    for (unsigned i = 0; i < HX_COPIES; i++) {
+        corrupt_pages(r, m, i, false, what);
+        if (corrupt_pages(r, m, i, true, what))
+            fail_msg("%s: server %u has corrupt pages left", what, i);
+    }
+    return true;
+}
+
+/* Promise: one block of whatever sort, flipped, zeroed, swapped with another one, or gone back to what it was, on one,
+ * two or three copies, is found by the scrub and mended; nothing wrong is ever read; and no restart brings it back. */
+static void damage_of_every_kind_is_found_and_mended(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_model m;
+    unsigned done[TARGETS][KINDS] = {{0}};
+    start(&r, &m, 77);
+    keep_slots(&r);
+    until_mended(&r, "before any damage");
+    for (unsigned copies = 1; copies <= 3; copies++)
+        for (unsigned t = 0; t < TARGETS; t++)
+            for (unsigned kind = 0; kind < KINDS; kind++)
+                for (unsigned k = 0, tries = 0; k < 3 && tries < 20; tries++) {
+                    work(&r, &m, 3);
+                    bool hit = one_round(&r, &m, (enum target)t, (enum kind)kind, copies);
+                    done[t][kind] += hit;
+                    k += hit;
+                }
+    for (unsigned t = 0; t < TARGETS; t++)
+        for (unsigned kind = 0; kind < KINDS; kind++)
+            print_message("# %-12s %-6s %u\n", target_name[t], kind_name[kind], done[t][kind]);
+    for (unsigned i = 0; i < HX_COPIES; i++) {
+        hx_rig_stop(&r, i);
+        assert_int_equal(hx_rig_start(&r, i), 0);
+        assert_int_equal(look(&r, i).error, 0);
+        corrupt_pages(&r, &m, i, true, "after a restart");
+    }
+    until_mended(&r, "after a restart");
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        assert_int_equal(corrupt_pages(&r, &m, i, true, "after a restart"), 0);
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        free(first_slot[i]);
+    hx_model_fini(&m);
+    hx_rig_fini(&r);
+}
+
+/* A server with 2 MiB of images in small files, none of which may go; the bytes of its log files. */
+static uint64_t two_mib(struct hx_rig *r, uint32_t cycle_s)
+{
+    struct hx_disk_place at;
+    uint64_t bytes = 0;
+    size_t len;
+    hx_model_start(r, 64u << 10);
+    at = hx_rig_place(r, PG);
+    for (uint64_t lsn = 1; lsn <= 512; lsn += 8)
+        assert_int_equal(hx_rig_append(r, 0, 1, 0, 0, r->frame, hx_model_images(r, lsn, 8, 0), NULL), 0);
+    r->scrub_cycle_s = cycle_s;
+    hx_model_restart(r);
+    for (uint64_t id = 16; id <= hx_mem_last_log(r->farm[0], &at); id++)
+        bytes += hx_mem_file(r->farm[0], &at, id, &len) ? len : 0;
+    return bytes;
+}
+
+/* Promise: a cycle takes about as long as configured, neither much less (foreground work comes first) nor more, also
+ * when the server is started again now and then.  Method: virtual time. */
+static void a_cycle_takes_its_time_and_outlives_restarts(void **state)
+{
+    (void)state;
+    for (unsigned restarts = 0; restarts < 2; restarts++) {
+        struct hx_rig r;
+        const uint32_t cycle_s = 1000;
+        uint64_t steps = 0;
+        assert_true(two_mib(&r, cycle_s) > 2000000);
+        for (; look(&r, 0).scrubs == 0 && steps < 4 * cycle_s; steps++) {
+            hx_rig_step(&r, 500);
+            if (restarts && steps % 400 == 399)
+                hx_model_restart(&r);
+        }
+        if (steps < cycle_s || steps > (restarts ? 3 : 2) * cycle_s)
+            fail_msg("%llu s instead of %u", (unsigned long long)steps / 2, cycle_s);
+        assert_int_equal(look(&r, 0).scrub_found, 0);
+        hx_rig_fini(&r);
+    }
+}
+
+/* Promise: without a cycle nothing is scrubbed. */
+static void no_cycle_no_scrub(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    two_mib(&r, 0);
+    for (unsigned i = 0; i < 200; i++)
+        hx_rig_step(&r, 500);
+    assert_int_equal(look(&r, 0).scrubs, 0);
+    hx_rig_fini(&r);
+}
+
+/* Promise: nothing is scrubbed above the rate.  Method: 2 MiB at 64 KiB a second, a cycle of one second. */
+static void the_rate_is_kept(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    uint64_t steps = 0;
+    two_mib(&r, 1);
+    hx_rig_stop(&r, 0);
+    r.scrub_bytes_per_s = 64u << 10;
+    assert_int_equal(hx_rig_start(&r, 0), 0);
+    for (; look(&r, 0).scrubs == 0 && steps < 1000; steps++)
+        hx_rig_step(&r, 500);
+    assert_true(steps >= 60 && steps < 120);
+    hx_rig_fini(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(damage_of_every_kind_is_found_and_mended),
+        cmocka_unit_test(a_cycle_takes_its_time_and_outlives_restarts),
+        cmocka_unit_test(no_cycle_no_scrub),
+        cmocka_unit_test(the_rate_is_kept),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("scrub", tests, NULL, NULL);
+}
