@@ -113,7 +113,7 @@ static int make_log(struct hx_writer *w, size_t window, uint64_t lal)
     w->frame_size = power_of_two(w->window / 1024);
     w->map_size = power_of_two(lal);
     w->ring = malloc(w->window + HX_FRAME_MAX);
-    w->frame = calloc(w->frame_size, sizeof *w->frame);
+    w->frame = malloc(w->frame_size * sizeof *w->frame); /* read only between head and tail */
     w->map = malloc(w->map_size * sizeof *w->map);
     if (!w->ring || !w->frame || !w->map)
         return HX_E_NOMEM;

@@ -65,6 +65,10 @@ static void draw_world(struct hx_sim_opts *o)
     o->v[HX_OPT_think_us] = UINT64_C(500) << of(o, HX_OPT_think_us, 0, 6);
     o->v[HX_OPT_fsync_pct] = of(o, HX_OPT_fsync_pct, 2, 40);
     o->v[HX_OPT_big_pct] = of(o, HX_OPT_big_pct, 0, 1) ? 0 : of(o, HX_OPT_window_kb, 2, 20);
+    /* A run's time goes where its bytes go, and what can break breaks between messages: most seeds have few bytes. */
+    o->v[HX_OPT_big_kb] = of(o, HX_OPT_big_kb, 0, 7) ? UINT64_C(16) << of(o, HX_OPT_big_pct, 0, 2) : 1024;
+    o->v[HX_OPT_small_pct] = 15 * of(o, HX_OPT_small_pct, 0, 6);
+    o->v[HX_OPT_dense] = of(o, HX_OPT_dense, 0, 2) > 0;
     o->v[HX_OPT_meta_pct] = of(o, HX_OPT_meta_pct, 5, 70);
     o->v[HX_OPT_net_delay_us] = UINT64_C(50) << of(o, HX_OPT_net_delay_us, 0, 7);
     o->v[HX_OPT_net_jitter_us] = o->v[HX_OPT_net_delay_us] * of(o, HX_OPT_net_jitter_us, 0, 4);

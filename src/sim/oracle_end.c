@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BATCH 256u /* pages in one READ */
+#define BATCH 16u  /* pages in one READ: what fits into a near cache is read and compared there */
+#define BEHIND 64u /* pages read behind the last one that was written */
 #define BODY (12u + 4u * BATCH)
 
 /* A request of the newest writer to a member, and its answer into *RET (borrowed until the next call of the
@@ -94,7 +95,7 @@ static uint64_t pages_used(const struct hx_oracle *o, uint32_t pg)
     uint64_t n = pg < o->pg_count ? o->pgs[pg].page_count : 0;
     while (n > 0 && !o->pgs[pg].pages[n - 1])
         n--;
-    n += BATCH;
+    n += BEHIND;
     return n < o->pg_pages ? n : o->pg_pages;
 }
 

@@ -1,5 +1,6 @@
 /*
- * queue.c - events by virtual time: a binary heap; equal times in the order in which they were put in.
+ * queue.c - events by virtual time: a heap with four children a node (most that is put in is late: it stays near the
+ * bottom, and what is taken out passes half as many levels); equal times in the order in which they were put in.
  *
  * Memory: the heap, grown by doubling; events are small and copied.
  */
@@ -8,6 +9,8 @@
 #include "queue.h"
 
 #include <stdlib.h>
+
+#define CHILDREN 4u
 
 static bool before(const struct hx_sim_event *a, const struct hx_sim_event *b)
 {
@@ -30,8 +33,8 @@ void hx_sim_at(struct hx_sim *s, uint64_t at_us, void (*run)(struct hx_sim *, vo
     }
     struct hx_sim_event e = {at_us < s->now_us ? s->now_us : at_us, q->seq++, run, ctx, arg};
     size_t i = q->count++;
-    for (; i > 0 && before(&e, &q->heap[(i - 1) / 2]); i = (i - 1) / 2)
-        q->heap[i] = q->heap[(i - 1) / 2];
+    for (; i > 0 && before(&e, &q->heap[(i - 1) / CHILDREN]); i = (i - 1) / CHILDREN)
+        q->heap[i] = q->heap[(i - 1) / CHILDREN];
     q->heap[i] = e;
 }
 
@@ -42,9 +45,11 @@ bool hx_sim_queue_take(struct hx_sim_queue *q, struct hx_sim_event *ret)
     *ret = q->heap[0];
     struct hx_sim_event last = q->heap[--q->count];
     size_t i = 0;
-    for (size_t child; (child = 2 * i + 1) < q->count; i = child) {
-        if (child + 1 < q->count && before(&q->heap[child + 1], &q->heap[child]))
-            child++;
+    for (size_t first, child; (first = CHILDREN * i + 1) < q->count; i = child) {
+        size_t end = first + CHILDREN < q->count ? first + CHILDREN : q->count;
+        child = first;
+        for (size_t k = first + 1; k < end; k++)
+            child = before(&q->heap[k], &q->heap[child]) ? k : child;
         if (before(&last, &q->heap[child]))
             break;
         q->heap[i] = q->heap[child];

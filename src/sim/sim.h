@@ -57,6 +57,9 @@ bool hx_rng_ppm(struct hx_rng *r, uint64_t ppm);                 /* true in ppm 
     X(think_us, "pause of a program between operations, mean; they come in bursts")                                  \
     X(fsync_pct, "of operations that are barriers")                                                                  \
     X(big_pct, "of writes that are large")                                                                           \
+    X(big_kb, "how large these may be, and those that fill files, KiB")                                              \
+    X(small_pct, "of the other writes that are within a few hundred bytes")                                          \
+    X(dense, "1: what is written does not compress, so most frames are stored as they are")                         \
     X(meta_pct, "of operations that change names rather than contents")                                              \
     /* the network; ppm is per message */                                                                            \
     X(net_delay_us, "usual delay, mean")                                                                             \

@@ -111,7 +111,7 @@ static inline uint64_t word(uint64_t tag, uint64_t number)
 {
     if (tag & HX_TAG_FLAT)
         return (tag & 0xff) * UINT64_C(0x0101010101010101);
-    if (tag & 3)
+    if (tag % HX_TAG_DENSE)
         number >>= 5; /* runs of 256 bytes: most tags are cheap to compress, as most data is */
     uint64_t w = (tag * UINT64_C(0x9e3779b97f4a7c15) ^ number) * UINT64_C(0xbf58476d1ce4e5b9);
     return w ^ w >> 29;
@@ -125,7 +125,7 @@ static inline uint8_t byte(uint64_t tag, uint64_t off)
 /* Where the word of number N ends to be the same: the next number. */
 static inline uint64_t word_end(uint64_t tag, uint64_t number)
 {
-    return tag & HX_TAG_FLAT ? UINT64_MAX : tag & 3 ? (number | 31) + 1 : number + 1;
+    return tag & HX_TAG_FLAT ? UINT64_MAX : tag % HX_TAG_DENSE ? (number | 31) + 1 : number + 1;
 }
 
 void hx_pattern_fill(uint64_t tag, uint64_t off, uint8_t *buf, size_t len)
@@ -137,6 +137,10 @@ void hx_pattern_fill(uint64_t tag, uint64_t off, uint8_t *buf, size_t len)
     }
     for (; i < len && (off + i) & 7; i++)
         buf[i] = byte(tag, off + i);
+    for (uint64_t n = (off + i) >> 3; tag % HX_TAG_DENSE == 0 && i + 8 <= len; n++, i += 8) {
+        uint64_t w = word(tag, n);
+        memcpy(buf + i, &w, 8);
+    }
     while (i + 8 <= len) {
         uint64_t n = (off + i) >> 3, end = word_end(tag, n), w = word(tag, n);
         for (; n < end && i + 8 <= len; n++, i += 8)
@@ -154,14 +158,22 @@ size_t hx_pattern_check(uint64_t tag, uint64_t off, const uint8_t *buf, size_t l
     for (; i < len && (off + i) & 7; i++)
         if (buf[i] != byte(tag, off + i))
             return i;
-    bool good = true;
-    while (good && i + 8 <= len) {
-        uint64_t n = (off + i) >> 3, end = word_end(tag, n), w = word(tag, n), is;
-        for (; good && n < end && i + 8 <= len; n++) {
-            memcpy(&is, buf + i, 8);
-            good = is == w;
-            i += good ? 8 : 0;
+    bool dense = !(tag & HX_TAG_FLAT) && tag % HX_TAG_DENSE == 0;
+    for (uint64_t n = (off + i) >> 3, is; dense && i + 8 <= len; n++, i += 8) {
+        memcpy(&is, buf + i, 8);
+        if (is != word(tag, n))
+            break;
+    }
+    while (!dense && i + 8 <= len) {
+        uint64_t n = (off + i) >> 3, run = (len - i) / 8, w = word(tag, n), is, bad = 0;
+        run = run < word_end(tag, n) - n ? run : word_end(tag, n) - n;
+        for (uint64_t k = 0; k < run; k++) { /* no way out of it: so it is done with wide registers */
+            memcpy(&is, buf + i + 8 * k, 8);
+            bad |= is ^ w;
         }
+        if (bad)
+            break; /* the bytes one by one, below: which one */
+        i += 8 * run;
     }
     for (; i < len; i++)
         if (buf[i] != byte(tag, off + i))

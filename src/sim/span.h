@@ -28,6 +28,7 @@ uint64_t hx_spans_at(const struct hx_spans *s, uint64_t x, uint64_t *ret_end);
 
 /* Bytes for a tag: of every fourth all different, of others in runs, of HX_TAG_FLAT all the same, zeros too. */
 #define HX_TAG_FLAT (UINT64_C(1) << 63)
+#define HX_TAG_DENSE 4u /* multiples of it: all different */
 void hx_pattern_fill(uint64_t tag, uint64_t off, uint8_t *buf, size_t len);
 /* LEN, or the first byte that is not what TAG says; tag 0: zeros. */
 size_t hx_pattern_check(uint64_t tag, uint64_t off, const uint8_t *buf, size_t len);

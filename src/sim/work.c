@@ -402,8 +402,9 @@ static void set_limits(struct hx_work *w)
     if (log_pages > 0 && w->file_pages_max > log_pages)
         w->file_pages_max = log_pages;
     w->write_max = w->file_pages_max / 2 * HX_PAGE_SIZE;
-    if (w->write_max > HX_WORK_BUF)
-        w->write_max = HX_WORK_BUF;
+    uint64_t big = HX_OPT(w->s, big_kb) << 10;
+    big = big < HX_PAGE_SIZE ? HX_PAGE_SIZE : big < HX_WORK_BUF ? big : HX_WORK_BUF;
+    w->write_max = w->write_max < big ? w->write_max : big;
 }
 
 struct hx_work *hx_work_new(struct hx_sim *s, uint32_t client, const struct hx_work_host *host, struct hx_pager *pager,

@@ -14,6 +14,7 @@
 
 #define HOME 100u
 #define CHURN_NAMES 10u
+#define SMALL 400u
 
 static uint64_t draw(struct hx_prog *p, uint64_t below)
 {
@@ -57,7 +58,7 @@ void hx_plan_write(struct hx_prog *p, uint64_t ino, uint64_t off, uint64_t len)
     hx_plan_act(p, HX_ACT_WRITE, ino);
     p->act.off = off;
     p->act.len = len < w->write_max ? len : w->write_max;
-    p->act.tag = hx_journal_tag(w->s->journal);
+    p->act.tag = hx_journal_tag(w->s->journal) * (HX_OPT(w->s, dense) ? HX_TAG_DENSE : 1);
     if (draw(p, 16) == 0)
         p->act.tag = HX_TAG_FLAT | (pct(p, 50) ? 0 : p->act.tag & 0xff);
     p->act.sync = draw(p, 300) < HX_OPT(w->s, fsync_pct);
@@ -128,6 +129,8 @@ static void some_write(struct hx_prog *p, uint64_t ino, uint64_t size)
     uint64_t room = w->file_pages_max * HX_PAGE_SIZE, len = 1 + draw(p, 3 * HX_PAGE_SIZE);
     if (pct(p, HX_OPT(w->s, big_pct)))
         len = 1 + draw(p, w->write_max);
+    else if (pct(p, HX_OPT(w->s, small_pct)))
+        len = 1 + draw(p, SMALL);
     else if (pct(p, 30))
         len = HX_PAGE_SIZE * (1 + draw(p, 3));
     uint64_t off = draw(p, (size < room ? size : room) + 1);

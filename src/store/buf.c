@@ -8,13 +8,15 @@
 
 #include <stdlib.h>
 
+#define CAP_MIN 512u /* most answers are short, and the allocator keeps small blocks at hand */
+
 int hx_buf_reserve(struct hx_buf *b, size_t more)
 {
     if (more <= b->cap - b->len)
         return 0;
     if (more > SIZE_MAX / 4 || b->len > SIZE_MAX / 4)
         return HX_E_NOMEM;
-    size_t cap = b->cap ? b->cap : 4096;
+    size_t cap = b->cap ? b->cap : CAP_MIN;
     while (cap - b->len < more)
         cap *= 2;
     uint8_t *p = realloc(b->p, cap);

@@ -53,21 +53,20 @@ static void head_encode(const struct hx_disk_place *at, const struct hx_uuid *se
 int hx_meta_save(struct hx_disk *d, const struct hx_disk_place *at, const struct hx_uuid *server, struct hx_meta *m)
 {
     size_t body = hx_history_encoded_len(&m->history) + hx_geometry_encoded_len(&m->geometry);
-    size_t len = META_HEAD + body > HX_META_RESERVE ? META_HEAD + body : HX_META_RESERVE;
     if (body > META_BODY_MAX)
         return HX_E_TOOBIG;
-    uint8_t *p = calloc(1, len);
+    /* The first save of a segment writes the reserve, too; later ones what they need, in whole sectors. */
+    size_t n = (META_HEAD + body + 511) / 512 * 512;
+    n = m->generation == 0 && n < HX_META_RESERVE ? HX_META_RESERVE : n;
+    uint8_t *p = calloc(1, n);
     if (!p)
         return HX_E_NOMEM;
     m->generation++;
-    struct hx_enc e = hx_enc_init(p + META_HEAD, len - META_HEAD);
+    struct hx_enc e = hx_enc_init(p + META_HEAD, n - META_HEAD);
     hx_history_encode(&m->history, &e);
     hx_geometry_encode(&m->geometry, &e);
-    hx_assert(!e.err);
+    hx_assert(!e.err && e.len == body);
     head_encode(at, server, m, p, e.len);
-    /* The first save of a segment writes the reserve, too; later ones what they need, in whole sectors. */
-    size_t n = m->generation == 1 ? len : (META_HEAD + e.len + 511) / 512 * 512;
-    n = n > len ? len : n;
     int err = 0;
     for (unsigned k = 0; k < HX_META_SLOTS && !err; k++) {
         uint64_t slot = m->first == 2 ? 2 - k : 1 + k; /* M3 */

@@ -251,14 +251,17 @@ void hx_apply_floor(struct hx_seg *s, uint64_t floor, uint64_t gc);
 int hx_apply_history(struct hx_seg *s);
 
 /* ---- bodies.c: a few decompressed bodies ---- */
-#define HX_BODIES 8u
+#define HX_BODIES 64u
+#define HX_BODIES_BYTES (8u * HX_FRAME_RAW_MAX)
+struct hx_body {
+    const struct hx_seg *seg;
+    uint64_t file, used;
+    uint32_t off, len;
+    uint8_t *p; /* owned, len bytes */
+};
 struct hx_bodies {
-    struct {
-        const struct hx_seg *seg;
-        uint64_t file, used;
-        uint32_t off, len;
-        uint8_t *p; /* HX_FRAME_RAW_MAX bytes, or NULL */
-    } e[HX_BODIES];
+    struct hx_body e[HX_BODIES];
+    size_t count, bytes;
     uint64_t clock;
     uint8_t *frame; /* HX_FRAME_MAX bytes */
 };
