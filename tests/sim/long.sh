@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Runs fresh seeds for BUDGET seconds and enters the range that ran clean in tests/sim/ledger:
 #   long.sh HEXAD-SIM BUDGET [--dry]
-# A line of the ledger: version of the code, first and last seed, events.  Seeds that a version has seen are not run again.
+# A line of the ledger: version of the core, version of all that ran (version.sh), first and last seed, events.
+# Seeds that a version of the core has seen are not run again.
 set -euo pipefail
 sim=$1 budget=$2 dry=${3:-}
 here=$(cd "$(dirname "$0")" && pwd)
 ledger=$here/ledger
 version=$(bash "$here/version.sh")
-first=$(awk -v v="$version" '$1 == v && $3 > last { last = $3 } END { print last < 100000 ? 100001 : last + 1 }' "$ledger")
+first=$(awk -v v="${version% *}" '$1 == v && $4 > last { last = $4 } END { print last < 100000 ? 100001 : last + 1 }' "$ledger")
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 status=0
