@@ -18,19 +18,24 @@
 
 #define HELD_KEEP 4096u /* entries that stay allocated */
 
-static int index_record(struct hx_seg *s, const struct hx_version *v, bool over)
+static int index_record(struct hx_seg *s, uint32_t page, const struct hx_version *v, bool local, bool over)
 {
-    int err = hx_index_insert(s, v, over);
+    int err = hx_index_insert(s, page, v, local, over);
     if (!err && hx_rec_is_base(v->kind))
-        hx_index_prune(s, v->page);
+        hx_index_prune(s, page);
     return err;
+}
+
+static struct hx_version version_of(const struct hx_held *r)
+{
+    return (struct hx_version){.lsn = r->lsn, .file = r->file, .pos = r->pos, .at = r->at, .sum = r->sum,
+                               .len = r->len, .kind = r->kind, .codec = r->codec};
 }
 
 static int index_held(struct hx_seg *s, const struct hx_held *r, bool over)
 {
-    const struct hx_frame_ref *f = hx_index_frame(&s->index, r->frame);
-    struct hx_version v = {r->page, r->frame, (uint32_t)(r->lsn - f->first), r->sum, r->off, r->len, r->kind, false};
-    return index_record(s, &v, over);
+    struct hx_version v = version_of(r);
+    return index_record(s, r->page, &v, false, over);
 }
 
 static int apply_above(struct hx_seg *s, const struct hx_held *r)
@@ -38,17 +43,15 @@ static int apply_above(struct hx_seg *s, const struct hx_held *r)
     struct hx_held *have = hx_chain_find(&s->chain, r->lsn, r->epoch);
     if (have && !s->loading && !hx_seg_lost(s, r->lsn))
         return 0; /* A3 */
-    hx_index_frame(&s->index, r->frame)->refs++;
     if (have) {
-        hx_index_frame_unref(s, have->frame);
+        s->log.files[have->file]->refs--;
         *have = *r;
     } else {
         int err = hx_chain_hold(&s->chain, r);
-        if (err) {
-            hx_index_frame_unref(s, r->frame);
+        if (err)
             return err;
-        }
     }
+    s->log.files[r->file]->refs++;
     hx_seg_known(s, r->prev, r->lsn);
     return r->valid ? index_held(s, r, have != NULL) : 0;
 }
@@ -67,36 +70,36 @@ static int apply_below(struct hx_seg *s, const struct hx_held *r)
     return err;
 }
 
+static int apply_record(struct hx_seg *s, const struct hx_held *r, bool local)
+{
+    if (!local)
+        return r->lsn > s->chain.hint ? apply_above(s, r) : apply_below(s, r);
+    struct hx_version v = version_of(r);
+    int err = index_record(s, r->page, &v, true, false);
+    if (s->unknown_count && hx_rec_is_base(v.kind))
+        hx_seg_mended(s, r->page, v.lsn);
+    return err;
+}
+
 static int apply_frame(struct hx_seg *s, uint32_t slot, const struct hx_side_frame *f, const uint8_t *recs)
 {
-    struct hx_frame_ref ref = {
-        .first = f->first, .epoch = f->epoch, .file = slot, .off = f->off, .raw_len = f->raw_len,
-        .body_len = f->body_len, .body_crc = f->body_crc, .codec = f->codec, .local = f->kind == HX_ENV_LOCAL,
-    };
-    uint32_t frame = hx_index_frame_new(s, &ref), off = f->count * HX_REC_HEAD;
-    if (frame == HX_NONE)
-        return HX_E_NOMEM;
+    uint32_t off = f->count * HX_REC_HEAD;
     uint64_t prev = f->prev;
     int err = 0;
     for (uint32_t i = 0; i < f->count && !err; i++, recs += HX_LOG_SIDE_REC) {
         struct hx_side_rec r;
+        struct hx_version v;
         hx_side_rec_decode(recs, &r);
-        struct hx_held h = {
-            f->first + r.lsn_off, prev, f->epoch, frame, r.page, r.sum, off, r.len, r.kind, r.flags, false};
-        struct hx_version v = {r.page, frame, r.lsn_off, r.sum, off, r.len, r.kind, true};
+        hx_version_place(&v, slot, f->off, f->codec, i, off, r.len);
+        struct hx_held h = {.lsn = f->first + r.lsn_off, .prev = prev, .epoch = f->epoch, .page = r.page, .sum = r.sum,
+                            .file = v.file, .pos = v.pos, .at = v.at, .len = v.len, .kind = r.kind,
+                            .flags = r.flags, .codec = v.codec};
         h.valid = hx_history_valid(&s->meta.history, HX_LSN(h.lsn), HX_EPOCH(h.epoch));
         h.valid = h.valid || HX_MUTANT(GOSSIP_ANNULLED);
-        if (ref.local) {
-            err = index_record(s, &v, false);
-            if (s->unknown_count && hx_rec_is_base(v.kind))
-                hx_seg_mended(s, v.page, h.lsn);
-        } else {
-            err = h.lsn > s->chain.hint ? apply_above(s, &h) : apply_below(s, &h);
-        }
+        err = apply_record(s, &h, f->kind == HX_ENV_LOCAL);
         off += r.len;
         prev = h.lsn;
     }
-    hx_index_frame_unref(s, frame);
     return err;
 }
 
@@ -139,7 +142,7 @@ void hx_apply_hint(struct hx_seg *s, uint64_t vdl)
             hx_seg_poison(s, HX_E_NOMEM);
             return;
         }
-        hx_index_frame_unref(s, r->frame);
+        s->log.files[r->file]->refs--;
         c->held_at++;
         c->held_count--;
     }
@@ -189,8 +192,10 @@ int hx_apply_history(struct hx_seg *s)
     for (size_t i = 0; i < c->held_count; i++) {
         struct hx_held *r = &c->held[c->held_at + i];
         bool valid = hx_history_valid(&s->meta.history, HX_LSN(r->lsn), HX_EPOCH(r->epoch));
-        if (r->valid && !valid)
-            hx_index_remove(s, r->page, r->lsn, r->frame);
+        if (r->valid && !valid) {
+            struct hx_version v = version_of(r);
+            hx_index_remove(s, r->page, &v);
+        }
         if (!r->valid && valid) {
             int err = index_held(s, r, false);
             if (err)

@@ -1,9 +1,10 @@
 /*
  * bodies.c - a small cache of raw frame bodies, so that reading pages out of one compressed frame does not
- * decompress it again for each of them.
+ * decompress it again for each of them; and of windows of log files, for reads of many pages.
  *
- * Entries are known by (segment, log file, offset); log files are never written twice at one place while a
- * process lives, so an entry never gets stale.  Every body was checked against its crc when it came in.
+ * Entries are known by (segment, log file, offset); log files are never written twice below what is durable while
+ * a process lives, so an entry never gets stale.  Every body was checked against its crc when it came in, and the head
+ * of its frame against its own; a window is what the disk gave: who reads it compares with the sum of the record.
  * Commits are small, so most frames are: what is bounded is the bytes, and the entries only because they are
  * searched one by one.  The one that was not used for longest goes first.
  * Memory: at most HX_BODIES_BYTES, each entry as large as its body; shared by all segments of a node.  A body
@@ -12,6 +13,9 @@
 #include "store.h"
 
 #include <stdlib.h>
+
+#define FIRST (8u << 10) /* read at once: most frames of single commits are smaller */
+#define WINDOW HX_FRAME_RAW_MAX
 
 int hx_bodies_init(struct hx_bodies *b)
 {
@@ -42,20 +46,6 @@ void hx_bodies_forget(struct hx_bodies *b, const struct hx_seg *s)
             drop(b, i);
 }
 
-static int fill(struct hx_bodies *b, struct hx_seg *s, const struct hx_frame_ref *f, uint8_t *to)
-{
-    const uint8_t *raw;
-    struct hx_frame_head h = {
-        .codec = f->codec, .raw_len = f->raw_len, .body_len = f->body_len, .body_crc = f->body_crc};
-    uint8_t *body = f->codec == 0 ? to : b->frame;
-    hx_assert(f->raw_len <= HX_FRAME_RAW_MAX && f->body_len <= HX_FRAME_MAX - HX_FRAME_HEAD); /* side.c, log.c */
-    hx_assert(f->codec || f->body_len == f->raw_len);
-    int err = hx_log_read(s, f->file, f->off + HX_LOG_ENV + HX_FRAME_HEAD, body, f->body_len);
-    if (!err)
-        err = hx_frame_open(s->env->opener, &h, body, to, &raw);
-    return err == HX_E_BADMSG ? HX_E_CORRUPT : err;
-}
-
 /* Room for LEN bytes more, and an entry for them. */
 static void make_room(struct hx_bodies *b, size_t len)
 {
@@ -68,27 +58,113 @@ static void make_room(struct hx_bodies *b, size_t len)
     }
 }
 
-int hx_bodies_get(struct hx_bodies *b, struct hx_seg *s, const struct hx_frame_ref *f, const uint8_t **ret)
+/* The entry, or NULL. */
+static struct hx_body *known(struct hx_bodies *b, const struct hx_seg *s, const struct hx_version *v)
 {
-    uint64_t file = s->log.files[f->file]->id;
+    uint64_t file = s->log.files[v->file]->id, end = (uint64_t)v->pos + v->len;
+    bool window = v->codec == 0;
     b->clock++;
-    for (size_t i = 0; i < b->count; i++)
-        if (b->e[i].off == f->off && b->e[i].file == file && b->e[i].seg == s) {
-            b->e[i].used = b->clock;
-            *ret = b->e[i].p;
-            return 0;
+    for (size_t i = 0; i < b->count; i++) {
+        struct hx_body *e = &b->e[i];
+        if (e->file != file || e->seg != s || e->window != window)
+            continue;
+        if (window ? v->pos >= e->off && end <= (uint64_t)e->off + e->len : e->off == v->pos) {
+            e->used = b->clock;
+            return e;
         }
-    make_room(b, f->raw_len);
-    uint8_t *p = malloc(f->raw_len);
-    if (!p)
-        return HX_E_NOMEM;
-    int err = fill(b, s, f, p);
-    if (err) {
-        free(p);
-        return err;
     }
-    b->e[b->count++] = (struct hx_body){s, file, b->clock, f->off, f->raw_len, p};
-    b->bytes += f->raw_len;
-    *ret = p;
+    return NULL;
+}
+
+/* A new entry of LEN bytes for V, which are not there yet. */
+static struct hx_body *fresh(struct hx_bodies *b, const struct hx_seg *s, const struct hx_version *v, size_t len)
+{
+    make_room(b, len);
+    uint8_t *p = malloc(len ? len : 1);
+    if (!p)
+        return NULL;
+    struct hx_body *e = &b->e[b->count++];
+    *e = (struct hx_body){s, s->log.files[v->file]->id, b->clock, v->pos, (uint32_t)len, 0, v->codec == 0, p};
+    b->bytes += len;
+    return e;
+}
+
+int hx_bodies_window(struct hx_bodies *b, struct hx_seg *s, const struct hx_version *v, const uint8_t **ret)
+{
+    struct hx_body *e = known(b, s, v);
+    if (!e) {
+        const struct hx_logfile *f = s->log.files[v->file];
+        uint64_t left = f->durable > v->pos ? f->durable - v->pos : 0; /* what is durable never changes */
+        size_t len = left < WINDOW ? (size_t)left : WINDOW, got = 0;
+        if (len < v->len)
+            return HX_E_CORRUPT;
+        e = fresh(b, s, v, len);
+        if (!e)
+            return HX_E_NOMEM;
+        int err = s->disk->ops->read(s->disk, f->id, v->pos, e->p, len, &got);
+        if (err || got < len) {
+            drop(b, b->count - 1);
+            return err ? err : HX_E_CORRUPT;
+        }
+    }
+    *ret = e->p + (v->pos - e->off);
+    return 0;
+}
+
+/* The frame whose entry V names, into b->frame; its head is good. */
+static int read_frame(struct hx_bodies *b, struct hx_seg *s, const struct hx_version *v, struct hx_frame_head *h)
+{
+    uint64_t at = (uint64_t)v->pos + HX_LOG_ENV;
+    size_t got = 0;
+    int err = s->disk->ops->read(s->disk, s->log.files[v->file]->id, at, b->frame, FIRST, &got);
+    if (err || got < HX_FRAME_HEAD)
+        return err && err != HX_E_NOENT ? err : HX_E_CORRUPT;
+    if (hx_frame_head_decode(b->frame, got, h) || !hx_uuid_eq(&h->volume, &s->at.volume) || h->pg != s->at.pg)
+        return HX_E_CORRUPT;
+    size_t len = hx_frame_bytes(h);
+    if (len <= got)
+        return 0;
+    return got < FIRST ? HX_E_CORRUPT : hx_log_read(s, v->file, at + got, b->frame + got, len - got);
+}
+
+static int fill(struct hx_bodies *b, struct hx_seg *s, const struct hx_version *v, struct hx_body **ret)
+{
+    struct hx_frame_head h;
+    const uint8_t *raw;
+    int err = read_frame(b, s, v, &h);
+    if (err)
+        return err;
+    struct hx_body *e = fresh(b, s, v, h.raw_len);
+    if (!e)
+        return HX_E_NOMEM;
+    err = hx_frame_open(s->env->opener, &h, b->frame + HX_FRAME_HEAD, e->p, &raw);
+    if (err) {
+        drop(b, b->count - 1);
+        return err == HX_E_BADMSG ? HX_E_CORRUPT : err;
+    }
+    if (raw != e->p)
+        memcpy(e->p, raw, h.raw_len);
+    e->records = h.count;
+    *ret = e;
+    return 0;
+}
+
+int hx_bodies_get(struct hx_bodies *b, struct hx_seg *s, const struct hx_version *v, const uint8_t **ret,
+                  uint16_t *ret_len)
+{
+    struct hx_body *e = known(b, s, v);
+    int err = e ? 0 : fill(b, s, v, &e);
+    if (err)
+        return err;
+    uint64_t off = (uint64_t)e->records * HX_REC_HEAD;
+    if (v->at >= e->records || off > e->len)
+        return HX_E_CORRUPT;
+    for (uint32_t i = 0; i < v->at; i++)
+        off += hx_get_u16(e->p + (size_t)i * HX_REC_HEAD + 8);
+    uint16_t len = hx_get_u16(e->p + (size_t)v->at * HX_REC_HEAD + 8);
+    if (len > HX_PAGE_SIZE || off + len > e->len)
+        return HX_E_CORRUPT;
+    *ret = e->p + off;
+    *ret_len = len;
     return 0;
 }

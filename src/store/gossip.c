@@ -382,7 +382,7 @@ static void on_pages(struct hx_node *n, const struct hx_call *c, struct hx_dec *
             (data && hx_crc32c(0, data, HX_PAGE_SIZE) != r[i].crc))
             continue;
         if (r[i].lsn.v == 0) { /* never written, and nothing else is here */
-            if (sweep && hx_index_head(&s->index, c->pages[i]) == HX_NONE)
+            if (sweep && !hx_index_has(&s->index, c->pages[i]))
                 hx_seg_set_sound(s, c->pages[i]);
             continue;
         }

@@ -1,18 +1,33 @@
 /*
- * index.c - page -> the versions and patches that reads may need, newest first, 24 bytes each.
+ * index.c - page -> the versions and patches that reads may need, newest first.
  *
  *   X1 A page's list is ordered by LSN, newest first; of one LSN a base stands before a patch.  So a walk down
  *      from a read point meets the newest base first and needs nothing below it.
- *   X2 Every entry points into a frame of the frame table; a frame counts who points to it (entries and held
- *      records) and leaves the table with the last one.  A log file counts its frames the same way: a file that
- *      nobody points into is dead.
+ *   X2 A log file counts the versions (and held records) that point into it: a file that nobody points into is dead.
  *   X3 Only records that are valid under the own history are here (apply.c).
  *   X4 Pruning (I10) drops only what no read point at or above the floor needs, and raises s->oldest to the base
  *      that it stopped at: a read below that is TOO_OLD.
+ *   X5 A page with one version that fits costs 16 bytes, its slot.  Only pages with several (and the odd one whose
+ *      numbers do not fit) have a list, of 32 bytes a version.
  *
  * A page that was freed keeps its FREE record as a tombstone, for an older version may still lie in an older
  * file and would come back at the next restart.
- * Memory: chunks of 1,024 entries, allocated when the first of them is used; entries are reused.
+ *
+ * Memory, and why like this.  A segment at rest has one version of each page, so that case is made small and the rest
+ * simple.  A slot says all that a read needs (LSN, sum, kind, length, place of the payload), so that a page costs one
+ * read of the disk; an index that names only the sidecar's entry would be 4 bytes and two reads.  What a compressed
+ * frame's head says is read with its body.  Slots stand in leaves of 64 pages, without gaps, found by a bitmap: holes
+ * cost nothing, and nothing depends on how pages are spread.
+ *
+ *     16 x pages  +  fixed: 0.5 bytes for each page that the group may have (bitmaps, pointers, the allocator's heads:
+ *     1.3 MiB of 10 GiB), touched only where there are pages; lists of at most HX_INDEX_NODES versions, 2 MiB, beyond
+ *     which background work makes images until it is less (space.c); history above the read floor has to be kept, and
+ *     32 bytes for each version of it come on top for as long as somebody reads there.
+ *
+ * A slot's 128 bits: LSN 43, kind 3 (0: a list, whose first node stands in place of the sum), codec 1, place 49, sum 32.
+ * The place is (slot of the file x stride + offset), of 36 bits, and the length, or, for a compressed frame, the offset
+ * of its entry in units of 8, the number of the record, and the length in units of 256.  A version that does not fit (an
+ * LSN above 2^43, more than 64 GiB of log, record 4,096 of a frame) gets a list of one.
  */
 #include "store.h"
 
@@ -20,221 +35,455 @@
 
 #include <stdlib.h>
 
+#define LEAF 64u /* pages; one bit of a word each */
+#define GROW 8u  /* slots by which a leaf grows */
 #define CHUNK_BITS 10u
 #define CHUNK (1u << CHUNK_BITS)
+#define LSN_BITS 43u
+#define WHERE_BITS 49u
+#define ADDR_BITS 36u
+#define AT_BITS 12u
+#define UNIT 256u /* of the length of a record in a compressed frame */
 
-/* ---- tables ---- */
-static void *table_at(const struct hx_table *t, uint32_t i, size_t size)
+struct slot {
+    uint64_t a, b; /* a: lsn | kind << 43 | codec << 46 | upper 17 bits of the place; b: its lower 32 | sum << 32 */
+};
+_Static_assert(sizeof(struct slot) == 16, "a stored page costs 16 bytes");
+struct hx_leaf {
+    uint64_t bits; /* which pages have a slot */
+    struct slot *p;
+};
+struct hx_node_rec { /* a version in a list */
+    uint64_t lsn;
+    uint32_t older, file, pos, at, sum; /* older: node, HX_NONE: the last one */
+    uint16_t len;
+    uint8_t kind, depth; /* kind: with the codec in the top bit; depth: patches down to the base, saturating */
+};
+_Static_assert(sizeof(struct hx_node_rec) == 32, "a version in a list costs 32 bytes");
+struct hx_node_chunk { /* an unused node's .older is the next unused one */
+    struct hx_node_rec *p;
+    uint32_t live, unused;
+};
+
+/* ---- slots ---- */
+static uint64_t bits_of(uint64_t v, unsigned at, unsigned count)
 {
-    return t->chunks[i >> CHUNK_BITS] + (i & (CHUNK - 1)) * size;
+    return v >> at & ((UINT64_C(1) << count) - 1);
 }
 
-/* A number, from the free list (whose links FREE_NEXT reads) or a new one; HX_NONE: no memory. */
-static uint32_t table_take(struct hx_table *t, size_t size)
+static uint8_t slot_kind(const struct slot *t)
 {
-    hx_assert(t->used < HX_NONE - 1);
-    if ((t->used & (CHUNK - 1)) == 0) {
-        if (hx_buf_grow(&t->chunks, &t->chunk_cap, t->chunk_count, sizeof *t->chunks))
-            return HX_NONE;
-        uint8_t *c = calloc(CHUNK, size);
-        if (!c)
-            return HX_NONE;
-        t->chunks[t->chunk_count++] = c;
+    return (uint8_t)bits_of(t->a, LSN_BITS, 3);
+}
+
+static uint32_t slot_list(const struct slot *t)
+{
+    return (uint32_t)(t->b >> 32);
+}
+
+static void slot_set_list(struct slot *t, uint32_t node)
+{
+    *t = (struct slot){0, (uint64_t)node << 32};
+}
+
+static bool slot_pack(const struct hx_index *x, const struct hx_version *v, struct slot *ret)
+{
+    uint64_t addr = v->file * x->stride + v->pos, place;
+    if (v->pos >= x->stride || addr >> ADDR_BITS || v->lsn >> LSN_BITS)
+        return false;
+    if (v->codec) {
+        if (v->at >> AT_BITS || v->pos % 8)
+            return false;
+        place = addr / 8 << (AT_BITS + 4) | (uint64_t)v->at << 4 | v->len / UNIT;
+    } else {
+        place = addr << 13 | v->len;
     }
-    return t->used++;
+    ret->a = v->lsn | (uint64_t)v->kind << LSN_BITS | (uint64_t)v->codec << (LSN_BITS + 3);
+    ret->a |= place >> 32 << (LSN_BITS + 4);
+    ret->b = (place & UINT32_MAX) | (uint64_t)v->sum << 32;
+    return true;
 }
 
-static void table_fini(struct hx_table *t)
+static struct hx_version slot_unpack(const struct hx_index *x, const struct slot *t)
 {
-    for (size_t i = 0; i < t->chunk_count; i++)
-        free(t->chunks[i]);
-    free(t->chunks);
-    *t = (struct hx_table){0};
+    struct hx_version v = {.lsn = bits_of(t->a, 0, LSN_BITS), .kind = slot_kind(t), .sum = (uint32_t)(t->b >> 32)};
+    uint64_t place = bits_of(t->a, LSN_BITS + 4, WHERE_BITS - 32) << 32 | (t->b & UINT32_MAX), addr;
+    v.codec = (uint8_t)bits_of(t->a, LSN_BITS + 3, 1);
+    if (v.codec) {
+        addr = place >> (AT_BITS + 4) << 3;
+        v.at = (uint32_t)bits_of(place, 4, AT_BITS);
+        v.len = (uint16_t)(bits_of(place, 0, 4) * UNIT);
+    } else {
+        addr = place >> 13;
+        v.len = (uint16_t)bits_of(place, 0, 13);
+    }
+    v.file = (uint32_t)(addr / x->stride);
+    v.pos = (uint32_t)(addr % x->stride);
+    return v;
 }
 
-struct hx_node_rec *hx_index_node(const struct hx_index *x, uint32_t i)
+void hx_version_place(struct hx_version *v, uint32_t file, uint32_t entry, uint8_t codec, uint32_t at, uint32_t off,
+                      uint16_t len)
 {
-    return table_at(&x->nodes, i, sizeof(struct hx_node_rec));
+    *v = (struct hx_version){.file = file, .pos = entry, .codec = codec};
+    if (codec) {
+        unsigned units = (len + UNIT - 1) / UNIT;
+        v->at = at;
+        v->len = (uint16_t)((units < 15 ? units : 15) * UNIT);
+    } else {
+        v->pos = entry + HX_LOG_ENV + HX_FRAME_HEAD + off;
+        v->len = len;
+    }
 }
 
-struct hx_frame_ref *hx_index_frame(const struct hx_index *x, uint32_t i)
+/* ---- leaves ---- */
+int hx_index_init(struct hx_index *x, uint64_t pages, uint64_t file_bytes)
 {
-    return table_at(&x->frames, i, sizeof(struct hx_frame_ref));
-}
-
-static uint32_t node_take(struct hx_index *x)
-{
-    uint32_t i = x->nodes.free_head;
-    if (i != HX_NONE)
-        x->nodes.free_head = hx_index_node(x, i)->older;
-    else
-        i = table_take(&x->nodes, sizeof(struct hx_node_rec));
-    x->nodes.live += i != HX_NONE;
-    return i;
-}
-
-static void node_give(struct hx_index *x, uint32_t i)
-{
-    hx_index_node(x, i)->older = x->nodes.free_head;
-    x->nodes.free_head = i;
-    x->nodes.live--;
-}
-
-uint32_t hx_index_frame_new(struct hx_seg *s, const struct hx_frame_ref *f)
-{
-    struct hx_index *x = &s->index;
-    uint32_t i = x->frames.free_head;
-    if (i != HX_NONE)
-        x->frames.free_head = hx_index_frame(x, i)->off;
-    else
-        i = table_take(&x->frames, sizeof *f);
-    if (i == HX_NONE)
-        return i;
-    struct hx_frame_ref *at = hx_index_frame(x, i);
-    *at = *f;
-    at->refs = 1;
-    x->frames.live++;
-    s->log.files[f->file]->refs++;
-    return i;
-}
-
-void hx_index_frame_unref(struct hx_seg *s, uint32_t frame)
-{
-    struct hx_frame_ref *f = hx_index_frame(&s->index, frame);
-    hx_assert(f->refs > 0 && f->file != HX_NONE); /* X2 */
-    if (--f->refs)
-        return;
-    s->log.files[f->file]->refs--;
-    f->file = HX_NONE;
-    f->off = s->index.frames.free_head;
-    s->index.frames.free_head = frame;
-    s->index.frames.live--;
-}
-
-int hx_index_init(struct hx_index *x, uint64_t pages)
-{
-    *x = (struct hx_index){.nodes.free_head = HX_NONE, .frames.free_head = HX_NONE};
-    x->head_chunks = (size_t)((pages + CHUNK - 1) >> CHUNK_BITS);
-    x->heads = calloc(x->head_chunks ? x->head_chunks : 1, sizeof *x->heads);
-    return x->heads ? 0 : HX_E_NOMEM;
+    *x = (struct hx_index){.leaf_count = (size_t)((pages + LEAF - 1) / LEAF)};
+    x->stride = (file_bytes + HX_LOG_BATCH_MAX + 2 * HX_FRAME_MAX + 7) / 8 * 8; /* a file's last batch may be large */
+    x->leaves = calloc(x->leaf_count ? x->leaf_count : 1, sizeof *x->leaves);
+    return x->leaves ? 0 : HX_E_NOMEM;
 }
 
 void hx_index_fini(struct hx_index *x)
 {
-    for (size_t i = 0; x->heads && i < x->head_chunks; i++)
-        free(x->heads[i]);
-    free(x->heads);
-    table_fini(&x->nodes);
-    table_fini(&x->frames);
+    for (size_t i = 0; x->leaves && i < x->leaf_count; i++)
+        free(x->leaves[i].p);
+    for (size_t i = 0; i < x->chunk_count; i++)
+        free(x->chunks[i].p);
+    free(x->leaves);
+    free(x->chunks);
     *x = (struct hx_index){0};
 }
 
-/* ---- pages ---- */
-uint32_t hx_index_head(const struct hx_index *x, uint32_t page)
+static unsigned rank_of(const struct hx_leaf *l, uint32_t page)
 {
-    size_t c = page >> CHUNK_BITS;
-    return c < x->head_chunks && x->heads[c] ? x->heads[c][page & (CHUNK - 1)] : HX_NONE;
+    return (unsigned)__builtin_popcountll(l->bits & ((UINT64_C(1) << page % LEAF) - 1));
 }
 
-static uint32_t *head_slot(struct hx_index *x, uint32_t page)
+static struct slot *slot_find(const struct hx_index *x, uint32_t page)
 {
-    size_t c = page >> CHUNK_BITS;
-    hx_assert(c < x->head_chunks); /* side.c, log.c: the page is one of the group */
-    if (!x->heads[c]) {
-        x->heads[c] = malloc(CHUNK * sizeof **x->heads);
-        if (!x->heads[c])
+    size_t i = page / LEAF;
+    if (i >= x->leaf_count || !(x->leaves[i].bits >> page % LEAF & 1))
+        return NULL;
+    return &x->leaves[i].p[rank_of(&x->leaves[i], page)];
+}
+
+/* A slot for a page that has none. */
+static struct slot *slot_add(struct hx_index *x, uint32_t page)
+{
+    hx_assert(page / LEAF < x->leaf_count); /* side.c, log.c: the page is one of the group */
+    struct hx_leaf *l = &x->leaves[page / LEAF];
+    unsigned count = (unsigned)__builtin_popcountll(l->bits), at = rank_of(l, page);
+    if (count % GROW == 0) {
+        struct slot *p = realloc(l->p, (count + GROW) * sizeof *p);
+        if (!p)
             return NULL;
-        memset(x->heads[c], 0xff, CHUNK * sizeof **x->heads);
+        l->p = p;
     }
-    return &x->heads[c][page & (CHUNK - 1)];
+    memmove(l->p + at + 1, l->p + at, (count - at) * sizeof *l->p);
+    l->bits |= UINT64_C(1) << page % LEAF;
+    x->pages++;
+    return &l->p[at];
 }
 
-uint64_t hx_index_lsn(const struct hx_index *x, const struct hx_node_rec *n)
+static void slot_drop(struct hx_index *x, uint32_t page)
 {
-    return hx_index_frame(x, n->frame)->first + n->lsn_off;
+    struct hx_leaf *l = &x->leaves[page / LEAF];
+    unsigned count = (unsigned)__builtin_popcountll(l->bits), at = rank_of(l, page);
+    memmove(l->p + at, l->p + at + 1, (count - at - 1) * sizeof *l->p);
+    l->bits &= ~(UINT64_C(1) << page % LEAF);
+    x->pages--;
+    if (--count % GROW)
+        return;
+    struct slot *p = count ? realloc(l->p, count * sizeof *p) : NULL;
+    if (!count)
+        free(l->p);
+    if (p || !count)
+        l->p = p;
 }
 
-/* What an entry adds to the live bytes of its file. */
-static uint64_t weight(const struct hx_node_rec *n)
+/* ---- nodes ---- */
+static struct hx_node_rec *node_at(const struct hx_index *x, uint32_t i)
 {
-    return (uint64_t)n->len + HX_REC_HEAD;
+    return &x->chunks[i >> CHUNK_BITS].p[i & (CHUNK - 1)];
 }
 
-static void attach(struct hx_seg *s, struct hx_node_rec *n, const struct hx_version *v)
+static int chunk_fill(struct hx_node_chunk *c)
 {
-    struct hx_frame_ref *f = hx_index_frame(&s->index, v->frame);
-    n->frame = v->frame;
-    n->lsn_off = v->lsn_off;
+    c->p = malloc(CHUNK * sizeof *c->p);
+    if (!c->p)
+        return HX_E_NOMEM;
+    for (uint32_t i = 0; i < CHUNK; i++)
+        c->p[i].older = i + 1;
+    c->unused = 0;
+    return 0;
+}
+
+/* A node; HX_NONE: no memory.  Low numbers first, so that chunks get empty again. */
+static uint32_t node_take(struct hx_index *x)
+{
+    while (x->open < x->chunk_count && x->chunks[x->open].live == CHUNK)
+        x->open++;
+    if (x->open == x->chunk_count) {
+        if (x->chunk_count == HX_NONE >> CHUNK_BITS ||
+            hx_buf_grow(&x->chunks, &x->chunk_cap, x->chunk_count, sizeof *x->chunks))
+            return HX_NONE;
+        x->chunks[x->chunk_count++] = (struct hx_node_chunk){0};
+    }
+    struct hx_node_chunk *c = &x->chunks[x->open];
+    if (!c->p && chunk_fill(c))
+        return HX_NONE;
+    uint32_t i = c->unused;
+    c->unused = c->p[i].older;
+    c->live++;
+    x->nodes++;
+    return (uint32_t)(x->open << CHUNK_BITS) + i;
+}
+
+static void node_give(struct hx_index *x, uint32_t i)
+{
+    size_t k = i >> CHUNK_BITS;
+    struct hx_node_chunk *c = &x->chunks[k];
+    c->p[i & (CHUNK - 1)].older = c->unused;
+    c->unused = i & (CHUNK - 1);
+    c->live--;
+    x->nodes--;
+    x->open = k < x->open ? k : x->open;
+    if (!c->live && k) { /* the first one stays */
+        free(c->p);
+        c->p = NULL;
+    }
+}
+
+static void node_set(struct hx_node_rec *n, const struct hx_version *v)
+{
+    n->lsn = v->lsn;
+    n->file = v->file;
+    n->pos = v->pos;
+    n->at = v->at;
     n->sum = v->sum;
-    n->where = v->off << 8 | (v->local ? 0x80u : 0u) | v->kind;
     n->len = v->len;
-    f->refs++;
-    s->log.files[f->file]->live += weight(n);
+    n->kind = (uint8_t)(v->kind | v->codec << 7);
 }
 
-static void detach(struct hx_seg *s, const struct hx_node_rec *n)
+static uint8_t node_kind(const struct hx_node_rec *n)
 {
-    struct hx_frame_ref *f = hx_index_frame(&s->index, n->frame);
-    s->log.files[f->file]->live -= weight(n);
-    hx_index_frame_unref(s, n->frame);
+    return n->kind & 0x7f;
+}
+
+static struct hx_version node_get(const struct hx_node_rec *n)
+{
+    return (struct hx_version){.lsn = n->lsn, .file = n->file, .pos = n->pos, .at = n->at, .sum = n->sum,
+                               .len = n->len, .kind = node_kind(n), .codec = n->kind >> 7};
 }
 
 static uint8_t depth_over(const struct hx_index *x, uint8_t kind, uint32_t older)
 {
     if (hx_rec_is_base(kind))
         return 0;
-    uint8_t d = older == HX_NONE ? 0 : hx_index_node(x, older)->depth;
+    uint8_t d = older == HX_NONE ? 0 : node_at(x, older)->depth;
     return d == UINT8_MAX ? d : (uint8_t)(d + 1);
 }
 
-int hx_index_insert(struct hx_seg *s, const struct hx_version *v, bool over)
+uint64_t hx_index_bytes(const struct hx_index *x)
 {
-    struct hx_index *x = &s->index;
-    uint32_t *link = head_slot(x, v->page);
-    if (!link)
-        return HX_E_NOMEM;
-    uint64_t lsn = hx_index_frame(x, v->frame)->first + v->lsn_off;
-    bool was_empty = *link == HX_NONE;
-    while (*link != HX_NONE) {
-        struct hx_node_rec *n = hx_index_node(x, *link);
-        uint64_t have = hx_index_lsn(x, n);
-        if (have == lsn && hx_index_kind(n) == v->kind) {
-            if (v->local || over) {
-                detach(s, n);
-                attach(s, n, v);
-            }
-            return 0;
-        }
-        if (have < lsn || (have == lsn && hx_rec_is_base(v->kind))) /* X1 */
-            break;
-        link = &n->older;
+    uint64_t n = x->leaf_count * sizeof *x->leaves + x->chunk_cap * sizeof *x->chunks;
+    for (size_t i = 0; i < x->leaf_count; i++)
+        n += ((unsigned)__builtin_popcountll(x->leaves[i].bits) + GROW - 1) / GROW * GROW * sizeof(struct slot);
+    for (size_t i = 0; i < x->chunk_count; i++)
+        n += x->chunks[i].p ? CHUNK * sizeof(struct hx_node_rec) : 0;
+    return n;
+}
+
+/* ---- walks ---- */
+bool hx_index_has(const struct hx_index *x, uint32_t page)
+{
+    return slot_find(x, page) != NULL;
+}
+
+bool hx_index_listed(const struct hx_index *x, uint32_t page)
+{
+    const struct slot *t = slot_find(x, page);
+    return t && !slot_kind(t);
+}
+
+struct hx_index_walk hx_index_walk(const struct hx_index *x, uint32_t page)
+{
+    const struct slot *t = slot_find(x, page);
+    struct hx_index_walk w = {.x = x, .next = HX_NONE};
+    w.single = t && slot_kind(t);
+    if (w.single)
+        w.one = slot_unpack(x, t);
+    else if (t)
+        w.next = slot_list(t);
+    return w;
+}
+
+bool hx_index_next(struct hx_index_walk *w, struct hx_version *ret)
+{
+    if (w->single) {
+        *ret = w->one;
+        w->single = false;
+        return true;
     }
-    uint32_t older = *link, i = node_take(x);
+    if (w->next == HX_NONE)
+        return false;
+    const struct hx_node_rec *n = node_at(w->x, w->next);
+    *ret = node_get(n);
+    w->next = n->older;
+    return true;
+}
+
+/* ---- changes ---- */
+static void attach(struct hx_seg *s, const struct hx_version *v)
+{
+    struct hx_logfile *f = s->log.files[v->file];
+    f->refs++; /* X2 */
+    f->live += (uint64_t)v->len + HX_REC_HEAD;
+    s->index.versions++;
+}
+
+static void detach(struct hx_seg *s, const struct hx_version *v)
+{
+    struct hx_logfile *f = s->log.files[v->file];
+    hx_assert(f->refs > 0); /* X2 */
+    f->refs--;
+    f->live -= (uint64_t)v->len + HX_REC_HEAD;
+    s->index.versions--;
+}
+
+/* A list of one into the slot, where that fits (X5). */
+static void settle(struct hx_index *x, struct slot *t)
+{
+    uint32_t i = slot_list(t);
+    struct hx_version v = node_get(node_at(x, i));
+    if (node_at(x, i)->older == HX_NONE && slot_pack(x, &v, t))
+        node_give(x, i);
+}
+
+/* The one version of a slot becomes a list of one. */
+static int spread(struct hx_index *x, struct slot *t)
+{
+    struct hx_version v = slot_unpack(x, t);
+    uint32_t i = node_take(x);
     if (i == HX_NONE)
         return HX_E_NOMEM;
-    struct hx_node_rec *n = hx_index_node(x, i);
-    *n = (struct hx_node_rec){.older = older, .depth = depth_over(x, v->kind, older)};
-    attach(s, n, v);
-    *link = i;
-    x->pages += was_empty;
-    if (n->depth && n->depth % 16 == 0)
-        hx_space_long_chain(s, v->page);
+    struct hx_node_rec *n = node_at(x, i);
+    node_set(n, &v);
+    n->older = HX_NONE;
+    n->depth = depth_over(x, v.kind, HX_NONE);
+    slot_set_list(t, i);
     return 0;
 }
 
-void hx_index_remove(struct hx_seg *s, uint32_t page, uint64_t lsn, uint32_t frame)
+/* The first version of a page. */
+static int insert_first(struct hx_seg *s, uint32_t page, const struct hx_version *v)
 {
     struct hx_index *x = &s->index;
-    uint32_t *head = head_slot(x, page), *link = head;
-    for (; link && *link != HX_NONE; link = &hx_index_node(x, *link)->older) {
-        struct hx_node_rec *n = hx_index_node(x, *link);
-        if (n->frame != frame || hx_index_lsn(x, n) != lsn)
+    struct slot one, *t;
+    uint32_t i = HX_NONE;
+    if (!slot_pack(x, v, &one)) {
+        i = node_take(x);
+        if (i == HX_NONE)
+            return HX_E_NOMEM;
+        node_set(node_at(x, i), v);
+        node_at(x, i)->older = HX_NONE;
+        node_at(x, i)->depth = depth_over(x, v->kind, HX_NONE);
+        slot_set_list(&one, i);
+    }
+    t = slot_add(x, page);
+    if (!t) {
+        if (i != HX_NONE)
+            node_give(x, i);
+        return HX_E_NOMEM;
+    }
+    *t = one;
+    attach(s, v);
+    return 0;
+}
+
+static int insert_into_list(struct hx_seg *s, struct slot *t, uint32_t page, const struct hx_version *v, bool over)
+{
+    struct hx_index *x = &s->index;
+    uint32_t head = slot_list(t), *link = &head;
+    for (; *link != HX_NONE; link = &node_at(x, *link)->older) {
+        struct hx_node_rec *n = node_at(x, *link);
+        if (n->lsn == v->lsn && node_kind(n) == v->kind) {
+            struct hx_version was = node_get(n);
+            if (over) {
+                detach(s, &was);
+                node_set(n, v);
+                attach(s, v);
+            }
+            return 0;
+        }
+        if (n->lsn < v->lsn || (n->lsn == v->lsn && hx_rec_is_base(v->kind))) /* X1 */
+            break;
+    }
+    uint32_t older = *link, i = node_take(x); /* takes no node away from under link: chunks do not move */
+    if (i == HX_NONE)
+        return HX_E_NOMEM;
+    struct hx_node_rec *n = node_at(x, i);
+    node_set(n, v);
+    n->older = older;
+    n->depth = depth_over(x, v->kind, older);
+    *link = i;
+    slot_set_list(t, head);
+    attach(s, v);
+    if (n->depth && n->depth % 16 == 0)
+        hx_space_long_chain(s, page);
+    return 0;
+}
+
+int hx_index_insert(struct hx_seg *s, uint32_t page, const struct hx_version *v, bool local, bool over)
+{
+    struct hx_index *x = &s->index;
+    struct slot *t = slot_find(x, page);
+    if (!t)
+        return insert_first(s, page, v);
+    over = over || local;
+    if (slot_kind(t)) {
+        struct hx_version was = slot_unpack(x, t);
+        bool twin = was.lsn == v->lsn && was.kind == v->kind;
+        if (twin && !over)
+            return 0;
+        int err = spread(x, t);
+        if (err)
+            return err;
+    }
+    int err = insert_into_list(s, t, page, v, over);
+    settle(x, t);
+    return err;
+}
+
+void hx_index_remove(struct hx_seg *s, uint32_t page, const struct hx_version *v)
+{
+    struct hx_index *x = &s->index;
+    struct slot *t = slot_find(x, page);
+    if (t && slot_kind(t)) {
+        struct hx_version was = slot_unpack(x, t);
+        if (was.lsn != v->lsn || was.file != v->file || was.pos != v->pos || was.at != v->at)
+            return;
+        detach(s, &was);
+        slot_drop(x, page);
+        return;
+    }
+    uint32_t head = t ? slot_list(t) : HX_NONE, *link = &head;
+    for (; *link != HX_NONE; link = &node_at(x, *link)->older) {
+        struct hx_node_rec *n = node_at(x, *link);
+        if (n->lsn != v->lsn || n->file != v->file || n->pos != v->pos || n->at != v->at)
             continue;
+        struct hx_version was = node_get(n);
         uint32_t i = *link;
-        detach(s, n);
+        detach(s, &was);
         *link = n->older;
         node_give(x, i);
-        x->pages -= *head == HX_NONE;
+        slot_set_list(t, head);
+        if (head == HX_NONE)
+            slot_drop(x, page);
+        else
+            settle(x, t);
         return;
     }
 }
@@ -242,29 +491,32 @@ void hx_index_remove(struct hx_seg *s, uint32_t page, uint64_t lsn, uint32_t fra
 void hx_index_prune(struct hx_seg *s, uint32_t page)
 {
     struct hx_index *x = &s->index;
-    uint32_t i = hx_index_head(x, page);
+    struct slot *t = slot_find(x, page);
+    if (!t || slot_kind(t))
+        return;
+    uint32_t i = slot_list(t);
     /* Down to the newest base at or below the floor; what is older than that goes (X4). */
-    for (; i != HX_NONE; i = hx_index_node(x, i)->older) {
-        struct hx_node_rec *n = hx_index_node(x, i);
-        bool passed = hx_index_lsn(x, n) <= s->floor || HX_MUTANT(FLOOR_IGNORED);
-        if (hx_rec_is_base(hx_index_kind(n)) && passed)
+    for (; i != HX_NONE; i = node_at(x, i)->older) {
+        const struct hx_node_rec *n = node_at(x, i);
+        bool passed = n->lsn <= s->floor || HX_MUTANT(FLOOR_IGNORED);
+        if (hx_rec_is_base(node_kind(n)) && passed)
             break;
     }
     if (i == HX_NONE)
         return;
-    struct hx_node_rec *base = hx_index_node(x, i);
-    uint64_t lsn = hx_index_lsn(x, base);
-    uint32_t old = base->older;
-    base->older = HX_NONE;
+    uint64_t lsn = node_at(x, i)->lsn;
+    uint32_t old = node_at(x, i)->older;
+    node_at(x, i)->older = HX_NONE;
     while (old != HX_NONE) {
-        struct hx_node_rec *n = hx_index_node(x, old);
-        uint32_t next = n->older;
-        if (hx_index_lsn(x, n) < lsn && lsn > s->oldest) {
+        struct hx_version v = node_get(node_at(x, old));
+        uint32_t next = node_at(x, old)->older;
+        if (v.lsn < lsn && lsn > s->oldest) {
             s->oldest = lsn;
             hx_seg_touch(s);
         }
-        detach(s, n);
+        detach(s, &v);
         node_give(x, old);
         old = next;
     }
+    settle(x, t);
 }

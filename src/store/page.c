@@ -12,36 +12,30 @@
 
 #include "hexad/mutant.h"
 
-static void damaged(struct hx_seg *s, uint32_t page, const struct hx_node_rec *n)
+static int payload(struct hx_seg *s, const struct hx_version *v, bool whole, uint8_t *buf, struct hx_bytes *ret)
 {
-    uint64_t lsn = hx_index_lsn(&s->index, n);
-    hx_seg_unknown(s, lsn, lsn, page, false);
+    uint16_t len;
+    *ret = (struct hx_bytes){buf, v->codec ? 0 : v->len};
+    if (v->codec) {
+        int err = hx_bodies_get(&s->env->bodies, s, v, &ret->p, &len);
+        ret->len = err ? 0 : len;
+        return err;
+    }
+    if (!v->len || (whole && !hx_bodies_window(&s->env->bodies, s, v, &ret->p)))
+        return 0;
+    return hx_log_read(s, v->file, v->pos, buf, v->len); /* also when another sector of the window was bad */
 }
 
-int hx_page_payload(struct hx_seg *s, uint32_t page, const struct hx_node_rec *n, bool whole, uint8_t *buf,
-                    const uint8_t **ret)
+int hx_page_payload(struct hx_seg *s, uint32_t page, const struct hx_version *v, bool whole, uint8_t *buf,
+                    struct hx_bytes *ret)
 {
-    const struct hx_frame_ref *f = hx_index_frame(&s->index, n->frame);
-    uint32_t off = hx_index_off(n);
-    int err = 0;
-    *ret = buf;
-    hx_assert(off <= f->raw_len && n->len <= f->raw_len - off && n->len <= HX_PAGE_SIZE); /* side.c, log.c */
-    if (n->len && f->codec == 0 && !whole) {
-        err = hx_log_read(s, f->file, (uint64_t)f->off + HX_LOG_ENV + HX_FRAME_HEAD + off, buf, n->len);
-    } else if (n->len) {
-        const uint8_t *raw;
-        err = hx_bodies_get(&s->env->bodies, s, f, &raw);
-        if (!err)
-            *ret = raw + off;
-        else if (err == HX_E_CORRUPT && f->codec == 0) /* another record of the frame may be the damaged one */
-            err = hx_log_read(s, f->file, (uint64_t)f->off + HX_LOG_ENV + HX_FRAME_HEAD + off, buf, n->len);
-    }
-    if (!err && hx_store_sum(hx_index_kind(n), page, *ret, n->len) != n->sum && !HX_MUTANT(SUM_IGNORED))
+    int err = payload(s, v, whole, buf, ret);
+    if (!err && hx_store_sum(v->kind, page, ret->p, ret->len) != v->sum && !HX_MUTANT(SUM_IGNORED))
         err = HX_E_CORRUPT;
     if (err == HX_E_IO)
         err = HX_E_CORRUPT; /* a sector that cannot be read is as lost as one that lies */
     if (err == HX_E_CORRUPT)
-        damaged(s, page, n); /* P1 */
+        hx_seg_unknown(s, v->lsn, v->lsn, page, false); /* P1 */
     return err;
 }
 
@@ -73,23 +67,29 @@ static bool blind_at(const struct hx_seg *s, uint32_t page, uint64_t base, uint6
     return false;
 }
 
-/* The entries from the newest at or below POINT down to a base, newest first, in s->path. */
+/* The versions from the newest at or below POINT down to a base, newest first, in s->path. */
 static int collect(struct hx_seg *s, uint32_t page, uint64_t point, size_t *ret_count)
 {
     size_t n = 0;
-    uint32_t i = hx_index_head(&s->index, page);
-    while (i != HX_NONE && hx_index_lsn(&s->index, hx_index_node(&s->index, i)) > point)
-        i = hx_index_node(&s->index, i)->older;
-    for (; i != HX_NONE; i = hx_index_node(&s->index, i)->older) {
+    struct hx_version v;
+    for (struct hx_index_walk w = hx_index_walk(&s->index, page); hx_index_next(&w, &v);) {
+        if (v.lsn > point)
+            continue;
         int err = hx_buf_grow(&s->path, &s->path_cap, n, sizeof *s->path);
         if (err)
             return err;
-        s->path[n++] = i;
-        if (hx_rec_is_base(hx_index_kind(hx_index_node(&s->index, i))))
+        s->path[n++] = v;
+        if (hx_rec_is_base(v.kind))
             break;
     }
     *ret_count = n;
     return 0;
+}
+
+/* LSN of the base that a path of N ends with; 0: it has none. */
+static uint64_t base_of(const struct hx_seg *s, size_t n)
+{
+    return n && hx_rec_is_base(s->path[n - 1].kind) ? s->path[n - 1].lsn : 0;
 }
 
 bool hx_page_blind(struct hx_seg *s, uint32_t page, uint64_t point)
@@ -97,8 +97,7 @@ bool hx_page_blind(struct hx_seg *s, uint32_t page, uint64_t point)
     size_t n;
     if (collect(s, page, point, &n))
         return false; /* no memory: another time */
-    const struct hx_node_rec *last = n ? hx_index_node(&s->index, s->path[n - 1]) : NULL;
-    return blind_at(s, page, last && hx_rec_is_base(hx_index_kind(last)) ? hx_index_lsn(&s->index, last) : 0, point);
+    return blind_at(s, page, base_of(s, n), point);
 }
 
 int hx_page_read(struct hx_seg *s, uint32_t page, uint64_t point, bool whole, uint8_t data[HX_PAGE_SIZE],
@@ -109,23 +108,21 @@ int hx_page_read(struct hx_seg *s, uint32_t page, uint64_t point, bool whole, ui
     if (err)
         return err;
     *ret = (struct hx_read_page){.state = HX_READ_ZEROS};
-    const struct hx_node_rec *base = n ? hx_index_node(&s->index, s->path[n - 1]) : NULL;
-    bool has_base = base && hx_rec_is_base(hx_index_kind(base));
-    if (s->unknown_count && blind_at(s, page, has_base ? hx_index_lsn(&s->index, base) : 0, point)) { /* P2 */
+    if (s->unknown_count && blind_at(s, page, base_of(s, n), point)) { /* P2 */
         ret->state = HX_READ_CORRUPT;
         return 0;
     }
     if (n == 0)
         return 0;
-    ret->lsn = HX_LSN(hx_index_lsn(&s->index, hx_index_node(&s->index, s->path[0])));
-    if (n == 1 && (hx_index_kind(base) == HX_REC_ZERO || hx_index_kind(base) == HX_REC_FREE))
+    ret->lsn = HX_LSN(s->path[0].lsn);
+    if (n == 1 && (s->path[0].kind == HX_REC_ZERO || s->path[0].kind == HX_REC_FREE))
         return 0;
     memset(data, 0, HX_PAGE_SIZE);
     while (n-- > 0) {
-        const struct hx_node_rec *r = hx_index_node(&s->index, s->path[n]);
-        const uint8_t *payload;
-        err = hx_page_payload(s, page, r, whole, s->env->page + HX_PAGE_SIZE, &payload);
-        if (!err && hx_rec_apply(data, hx_index_kind(r), payload, r->len))
+        const struct hx_version *v = &s->path[n];
+        struct hx_bytes b;
+        err = hx_page_payload(s, page, v, whole, s->env->page + HX_PAGE_SIZE, &b);
+        if (!err && hx_rec_apply(data, v->kind, b.p, b.len))
             err = HX_E_CORRUPT; /* a writer's mistake: the record came like this */
         if (err == HX_E_CORRUPT) {
             ret->state = HX_READ_CORRUPT;

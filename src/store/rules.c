@@ -57,7 +57,7 @@ int hx_rules_format(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geo
     if (err || !newer)
         return err; /* it is there already: idempotent */
     if (fresh) {
-        err = hx_index_init(&s->index, hx_geometry_pg_pages(g));
+        err = hx_seg_index_init(s, g);
         if (err)
             return err;
     }

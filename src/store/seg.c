@@ -74,13 +74,23 @@ void hx_seg_free(struct hx_seg *s)
     free(s);
 }
 
-uint32_t hx_seg_file_bytes(const struct hx_seg *s)
+static uint32_t file_bytes(const struct hx_seg *s, uint64_t pg_bytes)
 {
     uint64_t n = s->env->log_file_bytes ? s->env->log_file_bytes : FILE_BYTES_DEFAULT;
-    uint64_t most = 4 * s->meta.geometry.pg_bytes;
+    uint64_t most = 4 * pg_bytes;
     n = n < most ? n : most;
     n = n < FILE_BYTES_MAX ? n : FILE_BYTES_MAX;
     return (uint32_t)(n > FILE_BYTES_MIN ? n : FILE_BYTES_MIN);
+}
+
+uint32_t hx_seg_file_bytes(const struct hx_seg *s)
+{
+    return file_bytes(s, s->meta.geometry.pg_bytes);
+}
+
+int hx_seg_index_init(struct hx_seg *s, const struct hx_geometry *g)
+{
+    return hx_index_init(&s->index, hx_geometry_pg_pages(g), file_bytes(s, g->pg_bytes));
 }
 
 void hx_seg_poison(struct hx_seg *s, int why)
@@ -93,7 +103,7 @@ void hx_seg_poison(struct hx_seg *s, int why)
 
 static int open_all(struct hx_seg *s, bool uneven)
 {
-    int err = hx_index_init(&s->index, hx_geometry_pg_pages(&s->meta.geometry));
+    int err = hx_seg_index_init(s, &s->meta.geometry);
     if (!err && uneven)
         err = hx_meta_save(s->disk, &s->at, &s->env->server, &s->meta);
     return err ? err : hx_load(s);

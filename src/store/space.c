@@ -18,11 +18,10 @@
 
 #include <stdlib.h>
 
-#include <stdlib.h>
-
 #define WORK_PAGES 4096u           /* pages looked at per piece of a sweep */
 #define WORK_BYTES (1u << 20)      /* payload copied per piece of a compaction */
 #define CHAIN_LONG 16u
+#define CHAIN_PRESSED 4u           /* when the lists have half of their memory */
 
 void hx_space_long_chain(struct hx_seg *s, uint32_t page)
 {
@@ -86,23 +85,29 @@ static int by_lsn(const void *a, const void *b)
     return x->lsn < y->lsn ? -1 : x->lsn > y->lsn;
 }
 
+/* Patches that make an image worth while: fewer when the lists of the index get large. */
+static unsigned chain_long(const struct hx_seg *s)
+{
+    uint64_t n = s->index.nodes;
+    return n < HX_INDEX_NODES / 2 ? CHAIN_LONG : n < HX_INDEX_NODES ? CHAIN_PRESSED : 1;
+}
+
 /* The newest version of PAGE that may be materialised, if its chain is long; 0 if not. */
 static uint64_t worth_image(struct hx_seg *s, uint32_t page)
 {
     uint64_t point = s->chain.hint < s->chain.scl ? s->chain.hint : s->chain.scl, lsn = 0; /* B2 */
     point = HX_MUTANT(IMAGE_ABOVE_HINT) ? UINT64_MAX : point;
     unsigned patches = 0;
-    for (uint32_t i = hx_index_head(&s->index, page); i != HX_NONE; i = hx_index_node(&s->index, i)->older) {
-        const struct hx_node_rec *n = hx_index_node(&s->index, i);
-        uint64_t at = hx_index_lsn(&s->index, n);
-        if (at > point)
+    struct hx_version v;
+    for (struct hx_index_walk w = hx_index_walk(&s->index, page); hx_index_next(&w, &v);) {
+        if (v.lsn > point)
             continue;
-        if (hx_rec_is_base(hx_index_kind(n)))
+        if (hx_rec_is_base(v.kind))
             break;
-        lsn = lsn ? lsn : at;
+        lsn = lsn ? lsn : v.lsn;
         patches++;
     }
-    return patches >= CHAIN_LONG ? lsn : 0;
+    return patches >= chain_long(s) ? lsn : 0;
 }
 
 static int materialise(struct hx_seg *s)
@@ -141,16 +146,18 @@ static bool sweep(struct hx_seg *s)
     struct hx_seg_work *w = &s->work;
     uint64_t pages = hx_geometry_pg_pages(&s->meta.geometry);
     if (!w->sweeping) {
-        if (s->floor <= w->sweep_floor || s->index.nodes.live <= s->index.pages + s->index.pages / 8)
+        const struct hx_index *x = &s->index;
+        bool pressed = x->nodes >= HX_INDEX_NODES / 2 && s->chain.hint > w->sweep_hint;
+        if (!pressed && (s->floor <= w->sweep_floor || x->versions <= x->pages + x->pages / 8))
             return false;
         w->sweeping = true;
         w->sweep_floor = s->floor;
+        w->sweep_hint = s->chain.hint;
         w->sweep_page = 0;
     }
     uint64_t end = w->sweep_page + WORK_PAGES < pages ? w->sweep_page + WORK_PAGES : pages;
     for (; w->sweep_page < end && w->todo_count < HX_ARRAY_LEN(w->todo); w->sweep_page++) {
-        uint32_t i = hx_index_head(&s->index, w->sweep_page);
-        if (i == HX_NONE || hx_index_node(&s->index, i)->older == HX_NONE)
+        if (!hx_index_listed(&s->index, w->sweep_page))
             continue;
         hx_index_prune(s, w->sweep_page);
         if (worth_image(s, w->sweep_page))
@@ -181,33 +188,48 @@ static uint32_t choose_victim(const struct hx_seg *s)
     return best;
 }
 
+/* Is V, of the victim, the record of that LSN in frame F? */
+static bool of_frame(const struct hx_seg *s, const struct hx_version *v, uint64_t lsn, const struct hx_side_frame *f)
+{
+    if (v->file != s->work.victim || v->lsn != lsn)
+        return false;
+    return v->codec ? v->pos == f->off : v->pos > f->off && v->pos <= f->off + HX_LOG_ENV + f->len;
+}
+
+/* A record of the victim, when the index points to it. */
+static int copy_record(struct hx_seg *s, const struct hx_side_frame *f, const struct hx_side_rec *r, struct out *o,
+                       size_t *copied)
+{
+    struct hx_version v;
+    struct hx_index_walk w = hx_index_walk(&s->index, r->page);
+    while (hx_index_next(&w, &v)) {
+        struct hx_bytes b;
+        if (!of_frame(s, &v, f->first + r->lsn_off, f))
+            continue;
+        int err = hx_page_payload(s, r->page, &v, true, s->env->page + HX_PAGE_SIZE, &b);
+        if (err == HX_E_CORRUPT) {
+            s->log.files[s->work.victim]->damaged = true; /* stays until a peer has repaired it */
+            return 0;
+        }
+        if (!err)
+            err = out_add(o, v.lsn, r->page, v.kind, b.p, b.len);
+        *copied += b.len + HX_REC_HEAD;
+        return err;
+    }
+    return 0;
+}
+
 /* Copies what is still used of a frame of the victim. */
 static int copy_frame(struct hx_seg *s, const struct hx_side_frame *f, const uint8_t *recs, struct out *o,
                       size_t *copied)
 {
-    for (uint32_t k = 0; k < f->count; k++, recs += HX_LOG_SIDE_REC) {
+    int err = 0;
+    for (uint32_t k = 0; k < f->count && !err; k++, recs += HX_LOG_SIDE_REC) {
         struct hx_side_rec r;
         hx_side_rec_decode(recs, &r);
-        for (uint32_t i = hx_index_head(&s->index, r.page); i != HX_NONE; i = hx_index_node(&s->index, i)->older) {
-            const struct hx_node_rec *n = hx_index_node(&s->index, i);
-            const struct hx_frame_ref *ref = hx_index_frame(&s->index, n->frame);
-            const uint8_t *payload;
-            if (ref->file != s->work.victim || ref->off != f->off || n->lsn_off != r.lsn_off)
-                continue;
-            int err = hx_page_payload(s, r.page, n, true, s->env->page + HX_PAGE_SIZE, &payload);
-            if (err == HX_E_CORRUPT) {
-                s->log.files[s->work.victim]->damaged = true; /* stays until a peer has repaired it */
-                break;
-            }
-            if (!err)
-                err = out_add(o, hx_index_lsn(&s->index, n), r.page, hx_index_kind(n), payload, n->len);
-            if (err)
-                return err;
-            *copied += n->len + HX_REC_HEAD;
-            break;
-        }
+        err = copy_record(s, f, &r, o, copied);
     }
-    return 0;
+    return err;
 }
 
 static bool compact(struct hx_seg *s)

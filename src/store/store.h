@@ -56,9 +56,9 @@ int hx_meta_check(struct hx_disk *d, const struct hx_disk_place *at, const struc
 /* ---- chain.c: which records are held, and how far without a hole ---- */
 struct hx_held { /* a record above the hint */
     uint64_t lsn, prev, epoch;
-    uint32_t frame, page, sum, off; /* frame: index into the frame table; off: of the payload in the raw body */
+    uint32_t page, sum, file, pos, at; /* file, pos, at, len, codec: where its payload is (struct hx_version) */
     uint16_t len;
-    uint8_t kind, flags;
+    uint8_t kind, flags, codec;
     bool valid; /* under the own history; then it is in the page index, too */
 };
 struct hx_span { /* a run without a hole, at or below the hint and above the SCL */
@@ -86,62 +86,45 @@ uint64_t hx_chain_highest(const struct hx_chain *c);
 
 /* ---- index.c: page -> versions ---- */
 #define HX_NONE UINT32_MAX
-struct hx_node_rec { /* a version or patch of a page, 24 bytes */
-    uint32_t older, frame, lsn_off, sum;
-    uint32_t where; /* payload offset << 8 | local << 7 | kind */
-    uint16_t len;
-    uint8_t depth; /* patches down to the base, saturating */
-    uint8_t spare;
+#define HX_INDEX_NODES (64u << 10) /* versions in lists (32 bytes each) above which background work makes images */
+struct hx_version { /* a version or patch of a page, and where its payload is */
+    uint64_t lsn;
+    uint32_t file, pos; /* slot in log.files; codec 0: offset of the payload, else of the entry of its frame */
+    uint32_t at;        /* codec 1: number of the record in the frame */
+    uint32_t sum;
+    uint16_t len;       /* codec 0: of the payload; else in steps of 256, to weigh it */
+    uint8_t kind, codec;
 };
-_Static_assert(sizeof(struct hx_node_rec) == 24, "an index entry is 24 bytes");
-struct hx_frame_ref { /* a stored frame that something points into */
-    uint64_t first, epoch;
-    uint32_t file, off; /* slot in log.files (HX_NONE: on the free list, next in off); offset of its envelope */
-    uint32_t raw_len, body_len, body_crc, refs;
-    uint8_t codec, local, spare[2];
-};
-struct hx_table { /* elements that do not move, with numbers that are reused */
-    uint8_t **chunks;
-    size_t chunk_count, chunk_cap;
-    uint32_t used, free_head, live;
-};
+struct hx_node_rec;
 struct hx_index {
-    uint32_t **heads; /* chunks of page heads */
-    size_t head_chunks;
-    struct hx_table nodes, frames;
-    uint64_t pages; /* with at least one version */
+    struct hx_leaf *leaves; /* of 64 pages each */
+    size_t leaf_count;
+    struct hx_node_chunk *chunks;
+    size_t chunk_count, chunk_cap, open; /* open: no chunk before it has room */
+    uint64_t stride; /* places in one file that a slot can name */
+    uint64_t pages, versions, nodes; /* pages with a version; versions; those of them in lists */
 };
 struct hx_seg;
-struct hx_version { /* what an insertion brings */
-    uint32_t page, frame, lsn_off, sum, off;
-    uint16_t len;
-    uint8_t kind;
-    bool local;
+struct hx_index_walk { /* a page's versions, newest first; good until the index changes */
+    const struct hx_index *x;
+    struct hx_version one;
+    uint32_t next; /* node */
+    bool single;
 };
-int hx_index_init(struct hx_index *x, uint64_t pages);
+int hx_index_init(struct hx_index *x, uint64_t pages, uint64_t file_bytes);
 void hx_index_fini(struct hx_index *x);
-struct hx_node_rec *hx_index_node(const struct hx_index *x, uint32_t i);
-struct hx_frame_ref *hx_index_frame(const struct hx_index *x, uint32_t i);
-uint32_t hx_index_head(const struct hx_index *x, uint32_t page);
-uint64_t hx_index_lsn(const struct hx_index *x, const struct hx_node_rec *n);
-static inline uint8_t hx_index_kind(const struct hx_node_rec *n)
-{
-    return n->where & 0x7f;
-}
-static inline uint32_t hx_index_off(const struct hx_node_rec *n)
-{
-    return n->where >> 8;
-}
-static inline bool hx_index_local(const struct hx_node_rec *n)
-{
-    return n->where & 0x80;
-}
-uint32_t hx_index_frame_new(struct hx_seg *s, const struct hx_frame_ref *f); /* HX_NONE: no memory; refs 1 */
-void hx_index_frame_unref(struct hx_seg *s, uint32_t frame);
+bool hx_index_has(const struct hx_index *x, uint32_t page);
+bool hx_index_listed(const struct hx_index *x, uint32_t page); /* more than one version, or one that fits no slot */
+struct hx_index_walk hx_index_walk(const struct hx_index *x, uint32_t page);
+bool hx_index_next(struct hx_index_walk *w, struct hx_version *ret);
+uint64_t hx_index_bytes(const struct hx_index *x); /* of memory */
+/* The place of record number AT, LEN bytes at OFF of the raw body, of the frame whose entry is at ENTRY of FILE. */
+void hx_version_place(struct hx_version *v, uint32_t file, uint32_t entry, uint8_t codec, uint32_t at, uint32_t off,
+                      uint16_t len);
 /* A version into its place; a second one of the same (LSN, kind) takes over the place of the first when it
  * is LOCAL (a relocation) or OVER is set (a repair), else it is dropped.  HX_E_NOMEM. */
-int hx_index_insert(struct hx_seg *s, const struct hx_version *v, bool over);
-void hx_index_remove(struct hx_seg *s, uint32_t page, uint64_t lsn, uint32_t frame);
+int hx_index_insert(struct hx_seg *s, uint32_t page, const struct hx_version *v, bool local, bool over);
+void hx_index_remove(struct hx_seg *s, uint32_t page, const struct hx_version *v);
 /* Drops what no read point at or above the floor needs. */
 void hx_index_prune(struct hx_seg *s, uint32_t page);
 
@@ -200,7 +183,7 @@ struct hx_logfile {
     uint64_t live;             /* bytes of payload that the index points to */
     uint64_t prev_first, prev_last;
     uint64_t highest, later; /* highest that its entries name; that later files name, at a restart; 0: not known */
-    uint32_t seq, chain, refs; /* of the last entry; refs: frames in the frame table */
+    uint32_t seq, chain, refs; /* of the last entry; refs: versions in the index and held records */
     uint64_t dead_id, dead_oldest; /* when it was found dead: newest file, oldest read point (space.c) */
     bool sealed, sided, damaged;
     bool vague;  /* damaged at the restart, so what it held is not known, nor lowest and highest LSN */
@@ -256,8 +239,10 @@ int hx_apply_history(struct hx_seg *s);
 struct hx_body {
     const struct hx_seg *seg;
     uint64_t file, used;
-    uint32_t off, len;
-    uint8_t *p; /* owned, len bytes */
+    uint32_t off, len; /* off: of the frame's entry, or of the window */
+    uint32_t records;  /* of the frame */
+    bool window;       /* bytes of the file as they are */
+    uint8_t *p;        /* owned, len bytes */
 };
 struct hx_bodies {
     struct hx_body e[HX_BODIES];
@@ -268,8 +253,11 @@ struct hx_bodies {
 int hx_bodies_init(struct hx_bodies *b);
 void hx_bodies_fini(struct hx_bodies *b);
 void hx_bodies_forget(struct hx_bodies *b, const struct hx_seg *s);
-/* The raw body of a stored frame, checked.  HX_E_CORRUPT, or what the disk says. */
-int hx_bodies_get(struct hx_bodies *b, struct hx_seg *s, const struct hx_frame_ref *f, const uint8_t **ret);
+/* The payload of a record in a compressed frame: its body is checked.  HX_E_CORRUPT, or what the disk says. */
+int hx_bodies_get(struct hx_bodies *b, struct hx_seg *s, const struct hx_version *v, const uint8_t **ret,
+                  uint16_t *ret_len);
+/* Bytes of a log file, not checked, read in large pieces. */
+int hx_bodies_window(struct hx_bodies *b, struct hx_seg *s, const struct hx_version *v, const uint8_t **ret);
 
 /* ---- seg.c: a segment ---- */
 struct hx_unknown { /* a damaged record or run of them */
@@ -296,7 +284,7 @@ void hx_seg_env_fini(struct hx_seg_env *e);
 
 struct hx_seg_work { /* space.c */
     uint32_t sweep_page;
-    uint64_t sweep_floor;   /* floor for which the sweep under way was started */
+    uint64_t sweep_floor, sweep_hint; /* for which the sweep under way was started */
     bool sweeping;
     uint32_t todo[64], todo_count; /* pages with long chains */
     uint32_t victim;        /* slot of the file being emptied, or HX_NONE */
@@ -368,7 +356,7 @@ struct hx_seg {
     struct hx_unknown *unknowns;
     size_t unknown_count, unknown_cap;
     uint64_t damaged; /* found since the start */
-    uint32_t *path;   /* scratch of page.c */
+    struct hx_version *path; /* scratch of page.c */
     size_t path_cap;
     struct hx_buf fetch_side; /* fetch.c: the last sidecar asked for */
     uint64_t fetch_file;
@@ -401,6 +389,7 @@ void hx_seg_set_sound(struct hx_seg *s, uint32_t page);
 void hx_seg_sound_forget(struct hx_seg *s);
 void hx_seg_known(struct hx_seg *s, uint64_t prev, uint64_t lsn); /* a record came back */
 uint32_t hx_seg_file_bytes(const struct hx_seg *s);
+int hx_seg_index_init(struct hx_seg *s, const struct hx_geometry *g); /* HX_E_NOMEM */
 /* One durable step: meta first, then the log.  The error is kept in round_error, too. */
 int hx_seg_flush(struct hx_seg *s);
 
@@ -430,8 +419,8 @@ bool hx_page_blind(struct hx_seg *s, uint32_t page, uint64_t point);
 /* Tries what PAGE needs of the record LSN in the entry at OFF of the file in SLOT; what is lost is remembered (P1). */
 int hx_page_try(struct hx_seg *s, uint32_t page, uint64_t lsn, uint32_t slot, uint32_t off);
 /* The payload of a version, checked against its sum; BUF of a page. */
-int hx_page_payload(struct hx_seg *s, uint32_t page, const struct hx_node_rec *n, bool whole, uint8_t *buf,
-                    const uint8_t **ret);
+int hx_page_payload(struct hx_seg *s, uint32_t page, const struct hx_version *v, bool whole, uint8_t *buf,
+                    struct hx_bytes *ret);
 
 /* ---- fetch.c: records for peers and recovery ---- */
 struct hx_fetch {

@@ -151,7 +151,7 @@ static void segment_status(struct hx_node *n, const struct hx_seg *s, bool text,
     st->gc = HX_LSN(s->gc);
     st->disk_bytes = hx_space_bytes(s);
     st->pages = s->index.pages;
-    st->records = s->index.nodes.live;
+    st->records = s->index.versions;
     st->damaged = hx_seg_damages(s);
     st->state = s->error ? s->error : s->nospace ? HX_E_NOSPACE : st->damaged ? HX_E_CORRUPT : 0;
     const struct hx_volume *v = hx_volume_get(n, &s->at.volume, false);
