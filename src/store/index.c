@@ -16,18 +16,19 @@
  * Memory, and why like this.  A segment at rest has one version of each page, so that case is made small and the rest
  * simple.  A slot says all that a read needs (LSN, sum, kind, length, place of the payload), so that a page costs one
  * read of the disk; an index that names only the sidecar's entry would be 4 bytes and two reads.  What a compressed
- * frame's head says is read with its body.  Slots stand in leaves of 64 pages, without gaps, found by a bitmap: holes
- * cost nothing, and nothing depends on how pages are spread.
+ * frame's head says is read with its body.  Slots stand in leaves of 64 pages, without gaps, found by a bitmap:
+ * holes cost nothing, and nothing depends on how pages are spread.
  *
  *     16 x pages  +  fixed: 0.5 bytes for each page that the group may have (bitmaps, pointers, the allocator's heads:
  *     1.3 MiB of 10 GiB), touched only where there are pages; lists of at most HX_INDEX_NODES versions, 2 MiB, beyond
  *     which background work makes images until it is less (space.c); history above the read floor has to be kept, and
  *     32 bytes for each version of it come on top for as long as somebody reads there.
  *
- * A slot's 128 bits: LSN 43, kind 3 (0: a list, whose first node stands in place of the sum), codec 1, place 49, sum 32.
- * The place is (slot of the file x stride + offset), of 36 bits, and the length, or, for a compressed frame, the offset
- * of its entry in units of 8, the number of the record, and the length in units of 256.  A version that does not fit (an
- * LSN above 2^43, more than 64 GiB of log, record 4,096 of a frame) gets a list of one.
+ * A slot's 128 bits: LSN 43, kind 3 (0: a list, whose first node stands in place of the sum), codec 1, place 49,
+ * sum 32. The place is (slot of the file x stride + offset), of 36 bits, and the length, or, for a compressed
+ * frame, the offset of its entry in units of 8, the number of the record, and the length in units of 256. A
+ * version that does not fit (an LSN above 2^43, more than 64 GiB of log, record 4,096 of a frame) gets a list of
+ * one.
  */
 #include "store.h"
 
