@@ -39,19 +39,18 @@ int hx_page_payload(struct hx_seg *s, uint32_t page, const struct hx_version *v,
     return err;
 }
 
-int hx_page_try(struct hx_seg *s, uint32_t page, uint64_t lsn, uint32_t slot, uint32_t off)
+int hx_page_try(struct hx_seg *s, uint32_t page, uint64_t lsn, uint32_t slot, const struct hx_side_frame *f)
 {
-    for (uint32_t i = hx_index_head(&s->index, page); i != HX_NONE; i = hx_index_node(&s->index, i)->older) {
-        const struct hx_node_rec *n = hx_index_node(&s->index, i);
-        const struct hx_frame_ref *f = hx_index_frame(&s->index, n->frame);
-        const uint8_t *payload;
-        if (hx_index_lsn(&s->index, n) != lsn)
+    struct hx_version v;
+    for (struct hx_index_walk w = hx_index_walk(&s->index, page); hx_index_next(&w, &v);) {
+        struct hx_bytes b;
+        if (v.lsn != lsn)
             continue;
-        bool here = f->file == slot && f->off == off;
-        int err = here ? hx_page_payload(s, page, n, false, s->env->page + HX_PAGE_SIZE, &payload) : 0;
+        bool here = hx_place_within(v.file, v.pos, v.codec, slot, f);
+        int err = here ? hx_page_payload(s, page, &v, false, s->env->page + HX_PAGE_SIZE, &b) : 0;
         if (err && err != HX_E_CORRUPT)
             return err;
-        if (hx_rec_is_base(hx_index_kind(n)))
+        if (hx_rec_is_base(v.kind))
             break; /* no read needs what is below it */
     }
     return 0;

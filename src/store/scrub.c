@@ -212,8 +212,7 @@ static bool held_here(struct hx_seg *s, uint32_t slot, const struct hx_side_fram
         struct hx_side_rec r;
         hx_side_rec_decode(recs + (size_t)i * HX_LOG_SIDE_REC, &r);
         const struct hx_held *h = hx_chain_find(&s->chain, f->first + r.lsn_off, f->epoch);
-        const struct hx_frame_ref *ref = h ? hx_index_frame(&s->index, h->frame) : NULL;
-        if (ref && ref->file == slot && ref->off == f->off)
+        if (h && hx_place_within(h->file, h->pos, h->codec, slot, f))
             return true;
     }
     return false;
@@ -231,7 +230,7 @@ static int damaged_entry(struct look *l, const struct hx_side_frame *f, const ui
     for (uint32_t i = 0; i < f->count && !err; i++) {
         struct hx_side_rec r;
         hx_side_rec_decode(recs + (size_t)i * HX_LOG_SIDE_REC, &r);
-        err = hx_page_try(s, r.page, f->first + r.lsn_off, l->slot, f->off);
+        err = hx_page_try(s, r.page, f->first + r.lsn_off, l->slot, f);
     }
     bool open = s->log.tail == l->slot;
     s->log.files[l->slot]->rotten |= !open; /* U6 */
@@ -253,7 +252,7 @@ static int try_list(struct hx_seg *s, uint32_t slot, const struct hx_buf *list, 
             hx_side_rec_decode(recs + (size_t)i * HX_LOG_SIDE_REC, &r);
             uint64_t lsn = f.first + r.lsn_off;
             if (lsn >= u->from && lsn <= u->to)
-                err = hx_page_try(s, r.page, lsn, slot, f.off);
+                err = hx_page_try(s, r.page, lsn, slot, &f);
         }
     return err;
 }

@@ -188,14 +188,6 @@ static uint32_t choose_victim(const struct hx_seg *s)
     return best;
 }
 
-/* Is V, of the victim, the record of that LSN in frame F? */
-static bool of_frame(const struct hx_seg *s, const struct hx_version *v, uint64_t lsn, const struct hx_side_frame *f)
-{
-    if (v->file != s->work.victim || v->lsn != lsn)
-        return false;
-    return v->codec ? v->pos == f->off : v->pos > f->off && v->pos <= f->off + HX_LOG_ENV + f->len;
-}
-
 /* A record of the victim, when the index points to it. */
 static int copy_record(struct hx_seg *s, const struct hx_side_frame *f, const struct hx_side_rec *r, struct out *o,
                        size_t *copied)
@@ -204,7 +196,7 @@ static int copy_record(struct hx_seg *s, const struct hx_side_frame *f, const st
     struct hx_index_walk w = hx_index_walk(&s->index, r->page);
     while (hx_index_next(&w, &v)) {
         struct hx_bytes b;
-        if (!of_frame(s, &v, f->first + r->lsn_off, f))
+        if (v.lsn != f->first + r->lsn_off || !hx_place_within(v.file, v.pos, v.codec, s->work.victim, f))
             continue;
         int err = hx_page_payload(s, r->page, &v, true, s->env->page + HX_PAGE_SIZE, &b);
         if (err == HX_E_CORRUPT) {

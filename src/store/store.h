@@ -95,7 +95,6 @@ struct hx_version { /* a version or patch of a page, and where its payload is */
     uint16_t len;       /* codec 0: of the payload; else in steps of 256, to weigh it */
     uint8_t kind, codec;
 };
-struct hx_node_rec;
 struct hx_index {
     struct hx_leaf *leaves; /* of 64 pages each */
     size_t leaf_count;
@@ -175,6 +174,12 @@ void hx_side_rec_encode(const struct hx_side_rec *r, uint8_t out[HX_LOG_SIDE_REC
 int hx_side_next(const uint8_t *side, size_t side_len, size_t *off, struct hx_side_frame *ret,
                  const uint8_t **ret_recs);
 void hx_side_rec_decode(const uint8_t *p, struct hx_side_rec *ret);
+/* Is the place of a version or held record in frame F of the file in SLOT? */
+static inline bool hx_place_within(uint32_t file, uint32_t pos, uint8_t codec, uint32_t slot,
+                                   const struct hx_side_frame *f)
+{
+    return file == slot && (codec ? pos == f->off : pos > f->off && pos - f->off <= HX_LOG_ENV + f->len);
+}
 
 struct hx_logfile {
     uint64_t id, end, durable, filled; /* bytes in it; bytes flushed; filled with zeros to here */
@@ -416,8 +421,8 @@ int hx_page_read(struct hx_seg *s, uint32_t page, uint64_t point, bool whole, ui
                  struct hx_read_page *ret);
 /* Is PAGE CORRUPT at POINT because of blind damage? */
 bool hx_page_blind(struct hx_seg *s, uint32_t page, uint64_t point);
-/* Tries what PAGE needs of the record LSN in the entry at OFF of the file in SLOT; what is lost is remembered (P1). */
-int hx_page_try(struct hx_seg *s, uint32_t page, uint64_t lsn, uint32_t slot, uint32_t off);
+/* Tries what PAGE needs of the record LSN in frame F of the file in SLOT; what is lost is remembered (P1). */
+int hx_page_try(struct hx_seg *s, uint32_t page, uint64_t lsn, uint32_t slot, const struct hx_side_frame *f);
 /* The payload of a version, checked against its sum; BUF of a page. */
 int hx_page_payload(struct hx_seg *s, uint32_t page, const struct hx_version *v, bool whole, uint8_t *buf,
                     struct hx_bytes *ret);
