@@ -172,7 +172,8 @@ void hx_apply_floor(struct hx_seg *s, uint64_t floor, uint64_t gc)
 static void bound_unknowns(struct hx_seg *s)
 {
     const struct hx_history_entry *top = hx_history_top_entry(&s->meta.history);
-    for (size_t i = s->unknown_count; top && i-- > 0;) {
+    hx_assert(top); /* rules.c: no history is replaced by an empty one */
+    for (size_t i = s->unknown_count; i-- > 0;) {
         struct hx_unknown *u = &s->unknowns[i];
         if (u->to != UINT64_MAX)
             continue;
@@ -181,7 +182,7 @@ static void bound_unknowns(struct hx_seg *s)
         else
             u->to = top->vdl.v;
     }
-    if (s->log.endless && top && top->vdl.v > s->log.highest)
+    if (s->log.endless && top->vdl.v > s->log.highest)
         s->log.highest = top->vdl.v;
     s->log.endless = false;
 }

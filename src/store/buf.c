@@ -14,8 +14,7 @@ int hx_buf_reserve(struct hx_buf *b, size_t more)
 {
     if (more <= b->cap - b->len)
         return 0;
-    if (more > SIZE_MAX / 4 || b->len > SIZE_MAX / 4)
-        return HX_E_NOMEM;
+    hx_assert(more <= SIZE_MAX / 4 && b->len <= SIZE_MAX / 4); /* what is asked for is bounded by messages and files */
     size_t cap = b->cap ? b->cap : CAP_MIN;
     while (cap - b->len < more)
         cap *= 2;
@@ -49,7 +48,9 @@ int hx_buf_grow(void *p, size_t *cap, size_t count, size_t size)
     size_t n = *cap ? *cap * 2 : 16;
     void *old, *new;
     memcpy(&old, p, sizeof old);
-    if (n > SIZE_MAX / 2 / size || !(new = realloc(old, n * size)))
+    hx_assert(n <= SIZE_MAX / 2 / size);
+    new = realloc(old, n * size);
+    if (!new)
         return HX_E_NOMEM;
     memcpy(p, &new, sizeof new);
     *cap = n;

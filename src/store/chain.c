@@ -68,7 +68,7 @@ static size_t span_lower(const struct hx_chain *c, uint64_t lsn)
 
 bool hx_chain_covers(const struct hx_chain *c, uint64_t lsn)
 {
-    if (lsn <= c->anchor || lsn <= c->scl)
+    if (lsn <= c->scl)
         return true;
     size_t i = span_lower(c, lsn);
     return i < c->span_count && c->spans[i].prev < lsn;
@@ -173,7 +173,7 @@ uint64_t hx_chain_walk(const struct hx_chain *c, const struct hx_history *h)
     for (size_t i = 0; i < c->held_count; i++) {
         const struct hx_held *r = &c->held[c->held_at + i];
         bool valid = hx_history_valid(h, HX_LSN(r->lsn), HX_EPOCH(r->epoch));
-        if (r->lsn <= x || (!valid && !HX_MUTANT(SCL_UNFILTERED)))
+        if (!valid && !HX_MUTANT(SCL_UNFILTERED))
             continue;
         if (r->prev > x && !HX_MUTANT(SCL_OVER_HOLES))
             break;

@@ -266,7 +266,8 @@ static int tell(struct hx_node *n, const struct hx_volume *v, const struct hx_se
 static void round_of(struct hx_node *n, struct hx_volume *v)
 {
     size_t from, end = hx_node_range(n, &v->id, &from);
-    if (end == from || n->call_count >= CALLS_MAX)
+    hx_assert(end > from); /* a volume is known by its segments */
+    if (n->call_count >= CALLS_MAX)
         return;
     if (v->turn == 0)
         v->turn = 1 + (uint32_t)(dice(n) % HX_COPIES);
@@ -320,8 +321,8 @@ static void on_history(struct hx_node *n, const struct hx_call *c, struct hx_dec
     if (!hx_history_decode(&h, d) && !hx_dec_end(d) && !hx_rules_gossip_history(c->seg, &h)) {
         hx_node_dirty(n, c->seg);
         struct hx_volume *v = hx_volume_get(n, &c->volume, false);
-        if (v)
-            v->gossip_ms = n->now_ms; /* now for the records */
+        hx_assert(v);
+        v->gossip_ms = n->now_ms; /* now for the records */
     }
     hx_history_fini(&h);
 }
@@ -378,7 +379,7 @@ static void on_pages(struct hx_node *n, const struct hx_call *c, struct hx_dec *
     for (uint32_t i = 0; i < c->page_count; i++) {
         const uint8_t *data = r[i].state == HX_READ_RAW ? hx_dec_bytes(d, HX_PAGE_SIZE) : NULL;
         s->gossip.aged |= r[i].state == HX_READ_CORRUPT; /* it may know the page as of a later point */
-        if (d->err || r[i].state == HX_READ_CORRUPT || r[i].lsn.v > c->point ||
+        if (r[i].state == HX_READ_CORRUPT || r[i].lsn.v > c->point ||
             (data && hx_crc32c(0, data, HX_PAGE_SIZE) != r[i].crc))
             continue;
         if (r[i].lsn.v == 0) { /* never written, and nothing else is here */

@@ -83,12 +83,14 @@ int hx_meta_save(struct hx_disk *d, const struct hx_disk_place *at, const struct
     return err;
 }
 
-static int body_decode(const uint8_t *p, size_t len, struct hx_meta *m)
+static int body_decode(const uint8_t *p, size_t len, const struct hx_disk_place *at, struct hx_meta *m)
 {
     struct hx_dec d = hx_dec_init(p, len);
     int err = hx_history_decode(&m->history, &d);
     if (!err)
         err = hx_geometry_decode(&m->geometry, &d);
+    if (!err && at->pg >= m->geometry.pg_count)
+        err = HX_E_BADMSG; /* not of this segment: it has no members */
     return err ? err : hx_dec_end(&d);
 }
 
@@ -140,7 +142,7 @@ static int slot_load(struct hx_disk *d, uint64_t slot, const struct hx_disk_plac
     if (!body)
         return HX_E_NOMEM;
     err = d->ops->read(d, slot, META_HEAD, body, len, &got);
-    if (!err && (got != len || hx_crc32c(0, body, len) != crc || body_decode(body, len, &m)))
+    if (!err && (got != len || hx_crc32c(0, body, len) != crc || body_decode(body, len, at, &m)))
         err = HX_E_CORRUPT;
     free(body);
     if (err) {

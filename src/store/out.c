@@ -91,8 +91,6 @@ static int settle_fence(struct hx_item *i)
 static int settle_one(struct hx_item *i)
 {
     struct hx_seg *s = i->seg;
-    if (i->status)
-        return i->status;
     if (s->round_error)
         return s->round_error;
     if (i->epoch.v < s->meta.promised.v && !HX_MUTANT(ADOPT_IGNORES_PROMISE))
@@ -120,12 +118,13 @@ static void settle_acks(struct hx_node *n, struct hx_item *i)
     for (uint32_t k = 0; k < i->count; k++) {
         struct hx_node_ack *a = &n->acks[i->arg + k];
         struct hx_seg *s = a->seg;
-        if (!a->status && s)
+        hx_assert(s || a->status); /* verbs.c: NO_SEGMENT */
+        if (!a->status)
             a->status = s->round_error;
-        if (!a->status && s && i->epoch.v < s->meta.promised.v && !HX_MUTANT(APPEND_IGNORES_PROMISE))
+        if (!a->status && i->epoch.v < s->meta.promised.v && !HX_MUTANT(APPEND_IGNORES_PROMISE))
             a->status = HX_E_FENCED; /* O1 */
-        a->scl = s && !a->status ? s->chain.scl : 0;
-        if (HX_MUTANT(ACK_HIGHEST) && s && !a->status)
+        a->scl = a->status ? 0 : s->chain.scl;
+        if (HX_MUTANT(ACK_HIGHEST) && !a->status)
             a->scl = hx_chain_highest(&s->chain);
         if (a->status == HX_E_FENCED) {
             i->status = HX_E_FENCED;
@@ -205,11 +204,12 @@ static int body_of(struct hx_node *n, struct hx_item *i)
         i->flags = more ? HX_REPLY_MORE : 0;
         return err;
     }
-    uint8_t *p = i->body_len ? hx_buf_add(&n->out, i->body_len) : NULL;
-    if (i->body_len && !p)
+    if (!i->body_len)
+        return 0;
+    uint8_t *p = hx_buf_add(&n->out, i->body_len);
+    if (!p)
         return HX_E_NOMEM;
-    if (p)
-        memcpy(p, i->body.p, i->body_len);
+    memcpy(p, i->body.p, i->body_len);
     return 0;
 }
 

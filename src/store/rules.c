@@ -47,7 +47,7 @@ static bool member(const struct hx_seg *s, const struct hx_geometry *g)
 int hx_rules_format(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geometry *g,
                     struct hx_history *h, bool fresh)
 {
-    if (!hx_uuid_eq(&g->volume, &s->at.volume) || h->count == 0 || hx_history_top(h).v > m->epoch.v || m->epoch.v == 0)
+    if (!hx_uuid_eq(&g->volume, &s->at.volume) || h->count == 0 || hx_history_top(h).v > m->epoch.v)
         return HX_E_INVAL;
     if (!member(s, g))
         return HX_E_WRONG_MEMBER;
@@ -119,7 +119,7 @@ int hx_rules_adopt(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *ow
 int hx_rules_geometry(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *owner, struct hx_geometry *g)
 {
     if (s->at.pg != 0 || !hx_uuid_eq(&g->volume, &s->at.volume) || g->pg_bytes != s->meta.geometry.pg_bytes ||
-        g->epoch.v > e.v)
+        g->pg_count == 0 || g->epoch.v > e.v)
         return HX_E_INVAL;
     int err = hx_rules_zero(s, e, owner);
     int newer = hx_geometry_compare(g, &s->meta.geometry);

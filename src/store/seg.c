@@ -58,8 +58,6 @@ int hx_seg_new(struct hx_seg_env *env, struct hx_disk *d, struct hx_disk_place a
 
 void hx_seg_free(struct hx_seg *s)
 {
-    if (!s)
-        return;
     hx_bodies_forget(&s->env->bodies, s);
     hx_chain_fini(&s->chain);
     hx_index_fini(&s->index);

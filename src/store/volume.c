@@ -37,7 +37,8 @@ struct hx_volume *hx_volume_get(struct hx_node *n, const struct hx_uuid *id, boo
 void hx_volume_heard(struct hx_node *n, const struct hx_req *r, const struct hx_append_head *a)
 {
     struct hx_volume *v = hx_volume_get(n, &r->head.volume, false);
-    if (!v || r->head.epoch.v < v->epoch.v)
+    hx_assert(v); /* something of it is here: each segment has its volume (node.c) */
+    if (r->head.epoch.v < v->epoch.v)
         return;
     if (r->head.epoch.v > v->epoch.v) {
         v->epoch = r->head.epoch;
@@ -155,8 +156,8 @@ static void segment_status(struct hx_node *n, const struct hx_seg *s, bool text,
     st->damaged = hx_seg_damages(s);
     st->state = s->error ? s->error : s->nospace ? HX_E_NOSPACE : st->damaged ? HX_E_CORRUPT : 0;
     const struct hx_volume *v = hx_volume_get(n, &s->at.volume, false);
-    if (v)
-        writer_info(n, v, text, &st->writer);
+    hx_assert(v);
+    writer_info(n, v, text, &st->writer);
 }
 
 void hx_volume_status(struct hx_node *n, const struct hx_req *r)

@@ -37,7 +37,7 @@ struct hx_mem_farm {
     unsigned fail_ops;
     uint64_t fail_in, off_in; /* calls until then; 0: never */
     uint64_t fail_read_in, bad_id, bad_off;
-    int fail_err, fail_read_err;
+    int fail_err, fail_read_err, fail_space;
     bool fail_always, off, drops;
     uint64_t rng;
 };
@@ -280,7 +280,7 @@ static int farm_space(struct hx_disk_farm *farm, uint64_t *ret_total, uint64_t *
     uint64_t total = f->limit ? f->limit : UINT64_C(1) << 40, n = used(f);
     *ret_total = total;
     *ret_free = n < total ? total - n : 0;
-    return 0;
+    return f->fail_space;
 }
 
 static const struct hx_disk_farm_ops farm_ops = {farm_open, farm_close, farm_next, farm_space};
@@ -402,6 +402,11 @@ void hx_mem_crash(struct hx_mem_farm *f, uint64_t seed)
     f->off = false;
     f->off_in = 0;
     f->fail_ops = 0;
+}
+
+void hx_mem_fail_space(struct hx_mem_farm *f, int err)
+{
+    f->fail_space = err;
 }
 
 void hx_mem_limit(struct hx_mem_farm *f, uint64_t bytes)

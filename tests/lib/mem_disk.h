@@ -37,6 +37,8 @@ bool hx_mem_is_off(const struct hx_mem_farm *f);
 void hx_mem_crash(struct hx_mem_farm *f, uint64_t seed);
 /* At most BYTES in all files together; 0: no limit. */
 void hx_mem_limit(struct hx_mem_farm *f, uint64_t bytes);
+/* The question how full it is fails with ERR from now on; 0: no longer. */
+void hx_mem_fail_space(struct hx_mem_farm *f, int err);
 
 /* The bytes of a file, for a look or for damage; NULL when it does not exist. */
 uint8_t *hx_mem_file(struct hx_mem_farm *f, const struct hx_disk_place *at, uint64_t id, size_t *ret_len);
