@@ -210,8 +210,9 @@ static void a_change_that_makes_no_sense_is_not_applied(void **state)
     hx_rig_fini(&r);
 }
 
-/* Promise (I11): damage of which only the LSNs are known makes pages doubtful from its first LSN on, not at read points
- * below it, and not pages whose base is newer.  Method: the frame of LSN 6 in a closed file whose sidecar is lost, too. */
+/* Promise (I11): damage of which only the LSNs are known makes pages doubtful from its first LSN on, not at read
+ * points below it, and not pages whose base is newer.  Method: the frame of LSN 6 in a closed file whose sidecar
+ * is lost, too. */
 static void read_points_below_the_damage_are_served(void **state)
 {
     struct hx_rig r;
@@ -268,9 +269,9 @@ static void a_sidecar_that_lies_gives_no_bytes(void **state)
     hx_rig_fini(&r);
 }
 
-/* Promise: bodies that are kept for the next read are never taken for another's: of another segment's file with the same
- * number and place, of another file's same place, of a file that has gone.  Method: two groups and several files, all
- * with frames at the same offsets, read in turns; more frames than are kept. */
+/* Promise: bodies that are kept for the next read are never taken for another's: of another segment's file with
+ * the same number and place, of another file's same place, of a file that has gone.  Method: two groups and
+ * several files, all with frames at the same offsets, read in turns; more frames than are kept. */
 static void kept_bodies_are_not_mixed_up(void **state)
 {
     struct hx_rig r;

@@ -196,8 +196,8 @@ static int taken(struct hx_rig *r, uint64_t token)
 static const uint8_t fetch_all[21] = {[8] = 100, [18] = 1};
 static const uint8_t read_one[16] = {[0] = 3, [8] = 1, [12] = 3};
 
-/* Promise: what is answered late in a batch is asked once more whether it may be: a FETCH after the history has changed,
- * a READ and a FETCH after the flush has failed. */
+/* Promise: what is answered late in a batch is asked once more whether it may be: a FETCH after the history has
+ * changed, a READ and a FETCH after the flush has failed. */
 static void answers_are_judged_when_they_are_made(void **state)
 {
     (void)state;
@@ -345,8 +345,8 @@ static void an_inventory_is_whole_or_none(void **state)
 }
 
 /* ---- the writer ---- */
-static void writer_appends(struct hx_rig *r, uint32_t pg, uint64_t epoch, uint64_t conn, const char *info, uint64_t prev,
-                           uint64_t lsn)
+static void writer_appends(struct hx_rig *r, uint32_t pg, uint64_t epoch, uint64_t conn, const char *info,
+                           uint64_t prev, uint64_t lsn)
 {
     static uint8_t b[64u << 10];
     struct hx_append_head h = {.frame_count = 1};
@@ -447,7 +447,8 @@ static void add_volume(struct hx_rig *r, const char *name, unsigned uuid)
     hx_geometry_fini(&g);
 }
 
-/* Promise: STATUS of a server with several volumes names each segment with its volume, and each volume's writer once. */
+/* Promise: STATUS of a server with several volumes names each segment with its volume, and each volume's writer
+ * once. */
 static void status_tells_each_volumes_writer_once(void **state)
 {
     struct hx_rig r;
@@ -517,7 +518,8 @@ static void a_broken_segment_fences_nobody(void **state)
     hx_rig_fini(&r);
 }
 
-/* Promise: a peer's word about a segment that could not even be read here is nobody's; the others of the volume go on. */
+/* Promise: a peer's word about a segment that could not even be read here is nobody's; the others of the volume go
+ * on. */
 static void gossip_about_a_broken_segment_is_ignored(void **state)
 {
     struct hx_rig r;
@@ -561,8 +563,8 @@ static uint32_t members_of(struct hx_rig *r)
     return l.geometry->m;
 }
 
-/* Promise: a segment that growth left behind, and that holds nothing, takes the members of the growth that was; one that
- * holds anything, be it a record behind a hole, never changes its members by FORMAT. */
+/* Promise: a segment that growth left behind, and that holds nothing, takes the members of the growth that was;
+ * one that holds anything, be it a record behind a hole, never changes its members by FORMAT. */
 static void format_replaces_only_what_is_empty(void **state)
 {
     (void)state;
