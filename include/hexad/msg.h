@@ -53,11 +53,13 @@
  * GOSSIP     segment     u32 n, n x { u32 pg, u64 top, u64 scl }     the same list as the receiver has them
  * HISTORY    segment     -                                           history of head.pg
  * STATUS     any         -                                           u32 n, n x hx_segment_status (volume 0: of all)
+ * SCRUB      writer,adm  -                                           as STATUS; a cycle begins in each (volume 0: of all)
+ * DIGEST     segment     hx_digest_ask                               1 to .heads x hx_read_page: what the pages are
  */
 enum hx_msg_type {
     HX_MSG_HELLO = 1, HX_MSG_LOOKUP, HX_MSG_FORMAT, HX_MSG_FENCE, HX_MSG_FETCH, HX_MSG_REPAIR, HX_MSG_ADOPT,
     HX_MSG_GEOMETRY, HX_MSG_APPEND, HX_MSG_READ, HX_MSG_GOSSIP, HX_MSG_HISTORY, HX_MSG_STATUS,
-    HX_MSG_TYPE_END
+    HX_MSG_SCRUB, HX_MSG_DIGEST, HX_MSG_TYPE_END
 };
 const char *hx_msg_type_name(unsigned type);
 
@@ -179,6 +181,26 @@ struct hx_gossip_entry {
 void hx_gossip_entry_encode(const struct hx_gossip_entry *g, struct hx_enc *e);
 void hx_gossip_entry_decode(struct hx_gossip_entry *g, struct hx_dec *d);
 
+/* What pages are as of a read point, without their bytes.  Of one page: its head as READ gives it, but for pages of zeros,
+ * which have the crc of their bytes, too.  Of several: CORRUPT when one of them is, the CRC over their heads, the highest
+ * LSN.  An answer may have fewer heads than were asked for, at least one. */
+struct hx_digest_ask {
+    struct hx_lsn point;
+    uint32_t first, pages, heads; /* page in the PG; pages to a head; heads */
+};
+#define HX_DIGEST_ASK 20u
+#define HX_DIGEST_PAGES_MAX 64u
+#define HX_DIGEST_HEADS_MAX 1024u
+void hx_digest_ask_encode(const struct hx_digest_ask *q, struct hx_enc *e);
+void hx_digest_ask_decode(struct hx_digest_ask *q, struct hx_dec *d); /* BADMSG: none, or more than the limits */
+
+struct hx_scrub_status {
+    uint64_t cycles, asked;    /* finished; on demand until that many are */
+    uint64_t done, total;      /* bytes of the one under way; 0 of 0: none is */
+    uint64_t found, mended;    /* damaged places since the start of the server */
+    uint64_t differed;         /* pages that were not what most others have, and were replaced */
+    uint64_t undecided;        /* pages that differ, and no majority says which is right */
+};
 struct hx_segment_status {
     struct hx_uuid volume;
     char volume_name[HX_NAME_MAX + 1];
@@ -187,6 +209,7 @@ struct hx_segment_status {
     struct hx_lsn scl, highest, vdl, gc; /* highest: largest LSN held */
     uint64_t disk_bytes, pages, records, damaged;
     int state; /* 0 fine, HX_E_POISONED, HX_E_NOSPACE, HX_E_CORRUPT */
+    struct hx_scrub_status scrub;
     struct hx_writer_info writer; /* of the volume, as this server knows it */
 };
 void hx_segment_status_encode(const struct hx_segment_status *s, struct hx_enc *e);

@@ -16,6 +16,7 @@
 int admin_cert_main(int argc, char **argv);
 int admin_create_main(int argc, char **argv);
 int admin_status_main(int argc, char **argv);
+int admin_scrub_main(int argc, char **argv);
 int admin_demo_main(int argc, char **argv);
 
 /* ---- fail.c ---- */

@@ -20,6 +20,7 @@ static const struct verb {
     {"mount", hx_mount_main, "VOLUME DIR", "mount a volume"},
     {"umount", hx_umount_main, "DIR", "unmount when everything is durable"},
     {"status", admin_status_main, "VOLUME", "how the volume and its servers are"},
+    {"scrub", admin_scrub_main, "VOLUME", "read everything stored again, and mend it"},
     {"create", admin_create_main, "VOLUME", "make a volume"},
     {"cert", admin_cert_main, "create-... | show", "make and show certificates"},
     {"version", version_main, "", "print the version"},

@@ -120,7 +120,8 @@ static int take_status(struct status *s, uint32_t server, const struct admin_ask
     return dec.err;
 }
 
-static int second_round(const struct hx_client_conf *conf, struct status *s, uint32_t limit_ms, char why[HX_WHY_MAX])
+int status_ask(const struct hx_client_conf *conf, struct status *s, enum hx_msg_type type, uint32_t limit_ms,
+               char why[HX_WHY_MAX])
 {
     uint32_t n = 0, count = s->sum.geometry.server_count;
     struct admin_ask *asks = calloc(count + 1, sizeof *asks);
@@ -133,15 +134,17 @@ static int second_round(const struct hx_client_conf *conf, struct status *s, uin
         if (s->servers[i].err && s->servers[i].err != HX_E_AGAIN)
             continue;
         plain[i] = s->servers[i].server;
-        memset(&plain[i].incarnation, 0, sizeof plain[i].incarnation);
+        if (type == HX_MSG_STATUS)
+            memset(&plain[i].incarnation, 0, sizeof plain[i].incarnation);
         which[n] = i;
-        asks[n++] = (struct admin_ask){.server = &plain[i], .type = HX_MSG_STATUS, .volume = s->sum.geometry.volume};
+        asks[n++] = (struct admin_ask){.server = &plain[i], .type = type, .volume = s->sum.geometry.volume};
     }
     if (!err)
         err = admin_ask_all(conf, asks, n, limit_ms, why);
     for (uint32_t k = 0; k < n && !err; k++) {
         struct server_view *v = &s->servers[which[k]];
         bool answered = asks[k].err == 0;
+        v->took = answered;
         if (v->err == HX_E_AGAIN || asks[k].err == HX_E_TIMEOUT || asks[k].err == HX_E_CONNECT) {
             v->err = asks[k].err;
             v->us = asks[k].us;
@@ -188,7 +191,7 @@ static int prepare(struct status *s, const struct hx_client_conf *conf, const st
     return 0;
 }
 
-static int collect(const struct hx_client_conf *conf, struct status *s, char why[HX_WHY_MAX])
+int status_collect(const struct hx_client_conf *conf, struct status *s, char why[HX_WHY_MAX])
 {
     uint64_t start = hx_clock_mono_ms();
     uint8_t name[HX_NAME_MAX + 8];
@@ -212,8 +215,16 @@ static int collect(const struct hx_client_conf *conf, struct status *s, char why
     free(asks);
     uint64_t spent = hx_clock_mono_ms() - start;
     if (!err)
-        err = second_round(conf, s, spent + 500 < LIMIT_MS ? (uint32_t)(LIMIT_MS - spent) : 500, why);
+        err = status_ask(conf, s, HX_MSG_STATUS, spent + 500 < LIMIT_MS ? (uint32_t)(LIMIT_MS - spent) : 500, why);
     return err;
+}
+
+void status_fini(struct status *s)
+{
+    hx_lookup_sum_fini(&s->sum);
+    json_decref(s->writer);
+    free(s->servers);
+    free(s->segs);
 }
 
 static int run(const char *volume, const char *config, bool json)
@@ -224,7 +235,7 @@ static int run(const char *volume, const char *config, bool json)
     int code = admin_load(json, config, &conf);
     if (code)
         return code;
-    int err = collect(&conf, &s, why);
+    int err = status_collect(&conf, &s, why);
     snprintf(what, sizeof what, "status of %s", volume);
     if (err) {
         code = admin_fail(json, err, what, why,
@@ -238,10 +249,7 @@ static int run(const char *volume, const char *config, bool json)
         code = hx_exit_code(s.err);
     }
     hx_client_conf_free(&conf);
-    hx_lookup_sum_fini(&s.sum);
-    json_decref(s.writer);
-    free(s.servers);
-    free(s.segs);
+    status_fini(&s);
     return code;
 }
 

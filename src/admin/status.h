@@ -21,6 +21,7 @@ struct server_view {
     char why[HX_WHY_MAX];
     uint64_t us;             /* round trip */
     bool stranger;           /* another data directory than the volume knows */
+    bool took;               /* answered the last question of status_ask */
     bool has_hello;
     struct hx_hello hello;
     uint32_t segments;       /* that the volume has there */
@@ -42,10 +43,20 @@ struct status {
     char text[600], action[HX_WHY_MAX];
 };
 
+/* status.c: who is there, and what each segment says; to be freed with status_fini in any case. */
+int status_collect(const struct hx_client_conf *conf, struct status *s, char why[HX_WHY_MAX]);
+/* Asks all that have answered so far once more: STATUS, or SCRUB, which is answered the same. */
+int status_ask(const struct hx_client_conf *conf, struct status *s, enum hx_msg_type type, uint32_t limit_ms,
+               char why[HX_WHY_MAX]);
+void status_fini(struct status *s);
+
 /* status_judge.c: from the answers to states, lags, words.  Pure. */
 void status_judge(struct status *s);
 const char *status_seg_word(enum seg_state state);
+/* What the scrubs of all segments say together. */
+struct hx_scrub_status status_scrub_sum(const struct status *s);
 /* status_show.c */
+json_t *status_scrub_json(const struct hx_scrub_status *c);
 void status_show_text(const struct status *s);
 void status_show_json(const struct status *s);
 

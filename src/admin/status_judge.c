@@ -121,6 +121,26 @@ static void advise(struct status *s)
     snprintf(s->action, sizeof s->action, "%s", action);
 }
 
+struct hx_scrub_status status_scrub_sum(const struct status *s)
+{
+    struct hx_scrub_status sum = {.cycles = UINT64_MAX};
+    for (size_t i = 0; i < s->seg_count; i++) {
+        const struct hx_scrub_status *c = &s->segs[i].st.scrub;
+        if (!s->segs[i].known)
+            continue;
+        sum.cycles = c->cycles < sum.cycles ? c->cycles : sum.cycles;
+        sum.asked += c->asked > c->cycles;
+        sum.done += c->done;
+        sum.total += c->total;
+        sum.found += c->found;
+        sum.mended += c->mended;
+        sum.differed += c->differed;
+        sum.undecided += c->undecided;
+    }
+    sum.cycles = sum.cycles == UINT64_MAX ? 0 : sum.cycles;
+    return sum;
+}
+
 void status_judge(struct status *s)
 {
     char names[400];
@@ -149,5 +169,13 @@ void status_judge(struct status *s)
                  bad, count, names, w, HX_WRITE_QUORUM, r, HX_READ_QUORUM);
     if (s->err)
         advise(s);
+    uint64_t undecided = status_scrub_sum(s).undecided;
+    if (s->err == 0 && undecided) {
+        s->err = HX_E_DEGRADED;
+        s->word = "DEGRADED";
+        snprintf(s->text, sizeof s->text, "%llu pages differ between servers, and no majority tells which is right",
+                 (unsigned long long)undecided);
+        snprintf(s->action, sizeof s->action, "start the members that are down, then: hexad scrub %.60s", s->volume);
+    }
     s->writer = json_loads(s->sum.writer_text, 0, NULL);
 }

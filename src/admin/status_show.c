@@ -74,6 +74,22 @@ static void show_traffic(const struct status *s)
     label("traffic", line);
 }
 
+static void show_scrub(const struct status *s)
+{
+    const struct hx_scrub_status c = status_scrub_sum(s);
+    char line[300], done[24], total[24];
+    int n = snprintf(line, sizeof line, "%llu cycles finished", (unsigned long long)c.cycles);
+    if (c.total)
+        n += snprintf(line + n, sizeof line - (size_t)n, "; %s%.0f%% (%s of %s)", c.asked ? "on demand, " : "",
+                      100.0 * (double)c.done / (double)c.total, hx_format_size(c.done, done, sizeof done),
+                      hx_format_size(c.total, total, sizeof total));
+    snprintf(line + n, sizeof line - (size_t)n,
+             "; %llu damaged places found, %llu mended; %llu pages differed, %llu undecided",
+             (unsigned long long)c.found, (unsigned long long)c.mended, (unsigned long long)c.differed,
+             (unsigned long long)c.undecided);
+    label("scrub", line);
+}
+
 static int width(const struct status *s, bool zone)
 {
     size_t w = 7;
@@ -119,6 +135,7 @@ void status_show_text(const struct status *s)
         label("see", see);
     }
     show_traffic(s);
+    show_scrub(s);
     printf("  %-*s  %-*s  %-8s  %8s  %10s  %9s  %5s  %s\n", w, "SEGMENT", z, "AZ", "STATE", "SEGMENTS", "LAG", "ANSWER",
            "DISK", "WHY");
     for (uint32_t i = 0; i < s->sum.geometry.server_count; i++)
@@ -142,6 +159,20 @@ static void put_text(json_t *o, const char *key, const char *text)
 {
     json_t *v = json_string(text);
     json_object_set_new(o, key, v ? v : json_string("?")); /* not UTF-8 */
+}
+
+json_t *status_scrub_json(const struct hx_scrub_status *c)
+{
+    json_t *o = json_object();
+    put(o, "cycles", c->cycles);
+    put(o, "asked", c->asked);
+    put(o, "bytes_done", c->done);
+    put(o, "bytes_total", c->total);
+    put(o, "found", c->found);
+    put(o, "mended", c->mended);
+    put(o, "differed", c->differed);
+    put(o, "undecided", c->undecided);
+    return o;
 }
 
 static json_t *server_json(const struct server_view *v)
@@ -184,6 +215,7 @@ static json_t *segment_json(const struct status *s, const struct seg_view *v)
     put(o, "pages", v->st.pages);
     put(o, "records", v->st.records);
     put(o, "damaged", v->st.damaged);
+    json_object_set_new(o, "scrub", status_scrub_json(&v->st.scrub));
     return o;
 }
 
@@ -219,6 +251,8 @@ void status_show_json(const struct status *s)
     put(doc, "bytes_used", s->used_bytes);
     put(doc, "created_us", g->created_us);
     json_object_set_new(doc, "writer", writer_json(s));
+    const struct hx_scrub_status scrub = status_scrub_sum(s);
+    json_object_set_new(doc, "scrub", status_scrub_json(&scrub));
     for (uint32_t i = 0; i < g->server_count; i++)
         json_array_append_new(servers, server_json(&s->servers[i]));
     for (size_t i = 0; i < s->seg_count; i++)

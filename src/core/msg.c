@@ -16,7 +16,7 @@ const char *hx_msg_type_name(unsigned type)
         [HX_MSG_FENCE] = "FENCE",     [HX_MSG_FETCH] = "FETCH",     [HX_MSG_REPAIR] = "REPAIR",
         [HX_MSG_ADOPT] = "ADOPT",     [HX_MSG_GEOMETRY] = "GEOMETRY", [HX_MSG_APPEND] = "APPEND",
         [HX_MSG_READ] = "READ",       [HX_MSG_GOSSIP] = "GOSSIP",   [HX_MSG_HISTORY] = "HISTORY",
-        [HX_MSG_STATUS] = "STATUS",
+        [HX_MSG_STATUS] = "STATUS",   [HX_MSG_SCRUB] = "SCRUB",   [HX_MSG_DIGEST] = "DIGEST",
     };
     return type < HX_MSG_TYPE_END && name[type] ? name[type] : "?";
 }
@@ -269,9 +269,51 @@ void hx_gossip_entry_decode(struct hx_gossip_entry *g, struct hx_dec *d)
     g->scl = HX_LSN(hx_dec_u64(d));
 }
 
+void hx_digest_ask_encode(const struct hx_digest_ask *q, struct hx_enc *e)
+{
+    hx_enc_u64(e, q->point.v);
+    hx_enc_u32(e, q->first);
+    hx_enc_u32(e, q->pages);
+    hx_enc_u32(e, q->heads);
+}
+
+void hx_digest_ask_decode(struct hx_digest_ask *q, struct hx_dec *d)
+{
+    q->point = HX_LSN(hx_dec_u64(d));
+    q->first = hx_dec_u32(d);
+    q->pages = hx_dec_u32(d);
+    q->heads = hx_dec_u32(d);
+    if (!d->err && (!q->pages || q->pages > HX_DIGEST_PAGES_MAX || !q->heads || q->heads > HX_DIGEST_HEADS_MAX))
+        d->err = HX_E_BADMSG;
+}
+
+static void scrub_status_encode(const struct hx_scrub_status *s, struct hx_enc *e)
+{
+    hx_enc_u64(e, s->cycles);
+    hx_enc_u64(e, s->asked);
+    hx_enc_u64(e, s->done);
+    hx_enc_u64(e, s->total);
+    hx_enc_u64(e, s->found);
+    hx_enc_u64(e, s->mended);
+    hx_enc_u64(e, s->differed);
+    hx_enc_u64(e, s->undecided);
+}
+
+static void scrub_status_decode(struct hx_scrub_status *s, struct hx_dec *d)
+{
+    s->cycles = hx_dec_u64(d);
+    s->asked = hx_dec_u64(d);
+    s->done = hx_dec_u64(d);
+    s->total = hx_dec_u64(d);
+    s->found = hx_dec_u64(d);
+    s->mended = hx_dec_u64(d);
+    s->differed = hx_dec_u64(d);
+    s->undecided = hx_dec_u64(d);
+}
+
 size_t hx_segment_status_encoded_max(void)
 {
-    return 16 + 2 + HX_NAME_MAX + 4 + 2 * 8 + 4 * 8 + 4 * 8 + 4 + WRITER_INFO_FIXED + HX_WRITER_INFO_MAX;
+    return 16 + 2 + HX_NAME_MAX + 4 + 2 * 8 + 4 * 8 + 4 * 8 + 4 + 8 * 8 + WRITER_INFO_FIXED + HX_WRITER_INFO_MAX;
 }
 
 void hx_segment_status_encode(const struct hx_segment_status *s, struct hx_enc *e)
@@ -290,6 +332,7 @@ void hx_segment_status_encode(const struct hx_segment_status *s, struct hx_enc *
     hx_enc_u64(e, s->records);
     hx_enc_u64(e, s->damaged);
     hx_enc_u32(e, hx_err_to_wire(s->state));
+    scrub_status_encode(&s->scrub, e);
     writer_info_encode(&s->writer, e);
 }
 
@@ -309,5 +352,6 @@ void hx_segment_status_decode(struct hx_segment_status *s, struct hx_dec *d)
     s->records = hx_dec_u64(d);
     s->damaged = hx_dec_u64(d);
     s->state = hx_err_from_wire(hx_dec_u32(d));
+    scrub_status_decode(&s->scrub, d);
     writer_info_decode(&s->writer, d);
 }

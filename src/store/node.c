@@ -201,6 +201,7 @@ static unsigned roles_for(unsigned type)
     case HX_MSG_STATUS:
         return all;
     case HX_MSG_FORMAT:
+    case HX_MSG_SCRUB:
         return HX_NODE_ROLE_WRITER | HX_NODE_ROLE_ADMIN;
     case HX_MSG_FETCH:
         return HX_NODE_ROLE_WRITER | HX_NODE_ROLE_SEGMENT;
@@ -208,6 +209,7 @@ static unsigned roles_for(unsigned type)
         return HX_NODE_ROLE_WRITER | HX_NODE_ROLE_READER | HX_NODE_ROLE_SEGMENT;
     case HX_MSG_GOSSIP:
     case HX_MSG_HISTORY:
+    case HX_MSG_DIGEST:
         return HX_NODE_ROLE_SEGMENT;
     default:
         return HX_NODE_ROLE_WRITER;

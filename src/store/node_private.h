@@ -146,6 +146,11 @@ void hx_volume_status(struct hx_node *n, const struct hx_req *r);
 /* pace.c */
 void hx_pace_init(struct hx_node *n, const struct hx_node_cfg *cfg);
 uint64_t hx_pace_tick(struct hx_node *n); /* ms until it wants to be called again */
+void hx_pace_ask(struct hx_node *n, const struct hx_uuid *volume); /* zero: of all */
+/* digest.c: heads of what Q asks for, as many as one answer has; *ret_read: pages whose bytes were read. */
+int hx_digest_heads(struct hx_seg *s, const struct hx_digest_ask *q, struct hx_read_page *ret, uint32_t *ret_count,
+                    size_t *ret_read);
+int hx_digest_answer(struct hx_node *n, const struct hx_req *r, const struct hx_digest_ask *q);
 /* gossip.c */
 uint64_t hx_gossip_tick(struct hx_node *n);
 void hx_gossip_heard(struct hx_node *n, const struct hx_req *r, const struct hx_gossip_entry *e);

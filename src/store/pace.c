@@ -60,6 +60,13 @@ static uint64_t rate(const struct hx_node *n, bool demand, bool busy)
     return r < p->rate_max ? r : p->rate_max;
 }
 
+void hx_pace_ask(struct hx_node *n, const struct hx_uuid *volume)
+{
+    for (size_t i = 0; i < n->seg_count; i++)
+        if (!n->segs[i]->error && (hx_uuid_is_zero(volume) || hx_uuid_eq(volume, &n->segs[i]->at.volume)))
+            hx_scrub_ask(n->segs[i]);
+}
+
 uint64_t hx_pace_tick(struct hx_node *n)
 {
     struct hx_pace *p = &n->pace;

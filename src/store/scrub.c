@@ -131,6 +131,19 @@ static void end_cycle(struct hx_seg *s)
     hx_seg_touch(s);
 }
 
+void hx_scrub_status(const struct hx_seg *s, struct hx_scrub_status *ret)
+{
+    const struct hx_seg_scrub *c = &s->scrub;
+    uint64_t now = hx_seg_damages(s);
+    uint64_t done = c->done + c->pos;
+    *ret = (struct hx_scrub_status){.cycles = c->cycles, .asked = c->asked, .found = s->damaged + c->rewritten};
+    ret->mended = c->rewritten + (s->damaged > now ? s->damaged - now : 0);
+    if (c->under_way) {
+        ret->total = c->total > done ? c->total : done;
+        ret->done = done;
+    }
+}
+
 /* ---- slots ---- */
 static void look_at_slots(struct hx_seg *s)
 {

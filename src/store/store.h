@@ -449,6 +449,7 @@ void hx_scrub_load(struct hx_seg *s);  /* where the process before stopped */
 void hx_scrub_ask(struct hx_seg *s);   /* a whole cycle from now on, before others; one that was asked for goes on */
 uint64_t hx_scrub_total(const struct hx_seg *s);
 void hx_scrub_forget(struct hx_seg *s); /* frees memory */
+void hx_scrub_status(const struct hx_seg *s, struct hx_scrub_status *ret);
 /* Damage U, of records that the chain reaches over, becomes damage of the pages that need them. */
 void hx_scrub_narrow(struct hx_seg *s, const struct hx_unknown *u);
 

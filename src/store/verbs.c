@@ -403,6 +403,34 @@ static int verb_status(struct hx_node *n, struct hx_req *r)
     return err;
 }
 
+static int verb_scrub(struct hx_node *n, struct hx_req *r)
+{
+    int err = hx_dec_end(&r->body);
+    if (err)
+        return err;
+    hx_pace_ask(n, &r->head.volume);
+    hx_volume_status(n, r);
+    return 0;
+}
+
+static int verb_digest(struct hx_node *n, struct hx_req *r)
+{
+    struct hx_digest_ask q;
+    hx_digest_ask_decode(&q, &r->body);
+    int err = hx_dec_end(&r->body);
+    const struct hx_seg *s = r->seg;
+    if (err || !s)
+        return err ? err : HX_E_NO_SEGMENT;
+    if (s->error)
+        return s->error;
+    if (!is_member(s, r->name))
+        return HX_E_WRONG_MEMBER;
+    if (q.first >= hx_geometry_pg_pages(&s->meta.geometry))
+        return HX_E_INVAL;
+    err = hx_rules_read(s, r->head.epoch, q.point.v);
+    return err ? err : hx_digest_answer(n, r, &q);
+}
+
 int hx_verbs_handle(struct hx_node *n, struct hx_req *r)
 {
     static int (*const verbs[HX_MSG_TYPE_END])(struct hx_node *, struct hx_req *) = {
@@ -410,7 +438,7 @@ int hx_verbs_handle(struct hx_node *n, struct hx_req *r)
         [HX_MSG_FENCE] = verb_fence, [HX_MSG_FETCH] = verb_fetch, [HX_MSG_REPAIR] = verb_repair,
         [HX_MSG_ADOPT] = verb_adopt, [HX_MSG_GEOMETRY] = verb_geometry, [HX_MSG_APPEND] = verb_append,
         [HX_MSG_READ] = verb_read, [HX_MSG_GOSSIP] = verb_gossip, [HX_MSG_HISTORY] = verb_history,
-        [HX_MSG_STATUS] = verb_status,
+        [HX_MSG_STATUS] = verb_status, [HX_MSG_SCRUB] = verb_scrub, [HX_MSG_DIGEST] = verb_digest,
     };
     int err = verbs[r->head.type](n, r);
     return err == HX_E_EOF ? HX_E_BADMSG : err;

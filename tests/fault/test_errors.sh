@@ -3,7 +3,7 @@
 # That these can fail was tried by expecting neighbouring exit codes.
 . "${HEXAD_SOURCE:?}/tests/lib/kit.sh" || exit 99
 needs_fuse
-plan 31
+plan 32
 dir=$work/d
 demo_up "$dir"
 mkdir "$work/m" "$work/n"
@@ -32,7 +32,7 @@ wrong "a size without a unit is refused" 2 "pg-size" "$HEXAD" create vol9 --pg-s
 wrong "a mount option's value is checked" 2 "soft" "$HEXAD" mount -o soft=quick vol0 "$work/m"
 wrong "a missing operand is named" 2 "." "$HEXAD" mount vol0
 check "help needs no configuration" env -u HEXAD_CONFIG "$HEXAD" --help
-for verb in demo mount umount status create cert; do
+for verb in demo mount umount status scrub create cert; do
     check "hexad $verb --help fits 25 lines" eval \
         '"$HEXAD" '$verb' --help && [ "$("$HEXAD" '$verb' --help | wc -l)" -le 25 ]'
 done

@@ -139,7 +139,7 @@ static void small_bodies_read_back(void **state)
     assert_int_equal(e.len, HX_ACK_BYTES + HX_READ_PAGE_BYTES + HX_GOSSIP_ENTRY);
     struct hx_append_head h = {{1}, {2}, HX_APPEND_GOODBYE, 4, "{}"}, h2;
     hx_append_head_encode(&h, &e);
-    struct hx_segment_status s = {.pg = 4, .scl = {8}, .state = HX_E_POISONED}, s2;
+    struct hx_segment_status s = {.pg = 4, .scl = {8}, .state = HX_E_POISONED, .scrub = {1, 2, 3, 4, 5, 6, 7, 8}}, s2;
     strcpy(s.volume_name, "v");
     strcpy(s.writer.text, "{\"pid\":1}");
     hx_segment_status_encode(&s, &e);
@@ -157,6 +157,33 @@ static void small_bodies_read_back(void **state)
     assert_string_equal(h2.info, "{}");
     assert_true(s2.pg == 4 && s2.scl.v == 8 && s2.state == HX_E_POISONED);
     assert_string_equal(s2.writer.text, "{\"pid\":1}");
+    assert_memory_equal(&s.scrub, &s2.scrub, sizeof s.scrub);
+}
+
+/* Promise: a question for digests reads back; none, or more than the limits, is refused. */
+static void digest_questions_are_checked(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t pages, heads;
+        int err;
+    } cases[] = {{1, 1, 0}, {64, 1024, 0}, {0, 1, HX_E_BADMSG}, {1, 0, HX_E_BADMSG}, {65, 1, HX_E_BADMSG},
+                 {1, 1025, HX_E_BADMSG}};
+    for (size_t i = 0; i < HX_ARRAY_LEN(cases); i++) {
+        uint8_t buf[HX_DIGEST_ASK];
+        struct hx_digest_ask q = {{9}, 7, cases[i].pages, cases[i].heads}, q2;
+        struct hx_enc e = hx_enc_init(buf, sizeof buf);
+        hx_digest_ask_encode(&q, &e);
+        assert_int_equal(e.err, 0);
+        assert_int_equal(e.len, HX_DIGEST_ASK);
+        struct hx_dec d = hx_dec_init(buf, sizeof buf);
+        hx_digest_ask_decode(&q2, &d);
+        assert_int_equal(d.err, cases[i].err);
+        assert_true(q2.point.v == 9 && q2.first == 7 && q2.pages == q.pages && q2.heads == q.heads);
+        d = hx_dec_init(buf, sizeof buf - 1);
+        hx_digest_ask_decode(&q2, &d);
+        assert_int_equal(d.err, HX_E_EOF);
+    }
 }
 
 int main(void)
@@ -165,6 +192,7 @@ int main(void)
         cmocka_unit_test(a_request_reads_back),       cmocka_unit_test(damage_is_noticed),
         cmocka_unit_test(version_and_limit_are_told_apart), cmocka_unit_test(an_inventory_reads_back),
         cmocka_unit_test(small_bodies_read_back),
+        cmocka_unit_test(digest_questions_are_checked),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("msg", tests, NULL, NULL);

@@ -11,6 +11,8 @@
 
 #include "seg_model.h"
 
+#include "hexad/crc.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -350,6 +352,107 @@ static void the_rate_is_kept(void **state)
     hx_rig_fini(&r);
 }
 
+static struct hx_segment_status status(struct hx_rig *r, unsigned i)
+{
+    struct hx_segment_status s;
+    assert_int_equal(hx_rig_status(r, i, PG, &s), 0);
+    return s;
+}
+
+/* Promise: on demand one cycle is done and no more, as fast as the rate allows; asked for twice at once it is one.
+ * Method: a server that does not scrub by itself; virtual time; rot in its log. */
+static void on_demand_there_is_one_cycle(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    size_t len;
+    two_mib(&r, 0);
+    struct hx_disk_place at = hx_rig_place(&r, PG);
+    struct hx_rig_ask q = {.type = HX_MSG_SCRUB};
+    hx_mem_file(r.farm[0], &at, 20, &len)[3000] ^= 1;
+    hx_rig_step(&r, 500);
+    assert_int_equal(status(&r, 0).scrub.total, 0);
+    assert_int_equal(hx_rig_call(&r, 0, &q, NULL), 0);
+    assert_int_equal(status(&r, 0).scrub.asked, 1);
+    assert_true(status(&r, 0).scrub.total > 2000000);
+    hx_rig_step(&r, 100);
+    uint64_t done = status(&r, 0).scrub.done;
+    assert_true(done > 0);
+    assert_int_equal(hx_rig_call(&r, 0, &q, NULL), 0);
+    assert_true(status(&r, 0).scrub.done >= done);
+    for (unsigned i = 0; i < 200; i++)
+        hx_rig_step(&r, 100);
+    struct hx_segment_status s = status(&r, 0);
+    assert_true(s.scrub.cycles == 1 && s.scrub.asked == 1 && s.scrub.total == 0);
+    assert_true(s.damaged == 1 && s.scrub.found == 1 && s.scrub.mended == 0);
+    q.body = (struct hx_bytes){(const uint8_t *)"x", 1};
+    assert_int_equal(hx_rig_call(&r, 0, &q, NULL), HX_E_BADMSG);
+    hx_rig_fini(&r);
+}
+
+/* The heads that server I gives to a peer; their number, or the error. */
+static int digest(struct hx_rig *r, unsigned i, uint64_t point, uint32_t first, uint32_t pages, uint32_t heads,
+                  const char *name, struct hx_read_page *ret)
+{
+    uint8_t b[HX_DIGEST_ASK];
+    struct hx_enc e = hx_enc_init(b, sizeof b);
+    struct hx_rig_reply a;
+    hx_digest_ask_encode(&(struct hx_digest_ask){HX_LSN(point), first, pages, heads}, &e);
+    struct hx_rig_ask q = {.type = HX_MSG_DIGEST, .role = HX_NODE_ROLE_SEGMENT, .pg = PG, .name = name,
+                           .body = {b, sizeof b}};
+    int n = hx_rig_call(r, i, &q, &a);
+    if (!n) {
+        struct hx_dec d = hx_dec_init(a.body.p, a.body.len);
+        while (d.off < d.len) {
+            memset(&ret[n], 0, sizeof *ret); /* padding, too: they are compared as bytes */
+            hx_read_page_decode(&ret[n++], &d);
+        }
+        assert_int_equal(d.err, 0);
+    }
+    hx_rig_reply_fini(&a);
+    return n;
+}
+
+/* Promise: what pages are is told alike by all members, however they store them, and says what a read would; a question
+ * that is none is refused.  Method: servers that were started again, compacted and made images at different times. */
+static void members_give_the_same_digests(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_model m;
+    struct hx_read_page h[HX_COPIES][64], sum[HX_COPIES][64], p;
+    uint8_t want[HX_PAGE_SIZE];
+    start(&r, &m, 5);
+    for (unsigned k = 0; k < 10; k++) {
+        work(&r, &m, 20);
+        hx_rig_stop(&r, k % HX_COPIES);
+        assert_int_equal(hx_rig_start(&r, k % HX_COPIES), 0);
+        for (unsigned i = 0; i < HX_COPIES; i++) {
+            assert_int_equal(digest(&r, i, m.acked, 0, 1, 30, "a1", h[i]), 30);
+            assert_memory_equal(h[i], h[0], sizeof h[0][0] * 30);
+            assert_int_equal(digest(&r, i, m.floor, 0, 32, 64, "a1", sum[i]), 8); /* of 256 pages */
+            assert_memory_equal(sum[i], sum[0], sizeof sum[0][0] * 8);
+        }
+    }
+    digest(&r, 2, m.acked, 0, 1, 30, "a1", h[0]);
+    for (uint32_t page = 0; page < 30; page++) {
+        if (page < HX_MODEL_PAGES)
+            hx_model_fold(&m, page, m.acked, want);
+        else
+            memset(want, 0, sizeof want);
+        assert_int_equal(h[0][page].crc, hx_crc32c(0, want, sizeof want));
+        assert_int_equal(hx_rig_read(&r, 2, PG, 1, m.acked, page, NULL, &p), 0);
+        assert_int_equal(h[0][page].lsn.v, p.lsn.v);
+    }
+    assert_int_equal(digest(&r, 0, m.acked, 250, 4, 9, "a2", h[0]), 2);
+    assert_int_equal(digest(&r, 0, m.acked + 1, 0, 1, 1, "a2", h[0]), HX_E_LAGGING);
+    assert_int_equal(digest(&r, 0, m.acked, 256, 1, 1, "a2", h[0]), HX_E_INVAL);
+    assert_int_equal(digest(&r, 0, m.acked, 0, 0, 1, "a2", h[0]), HX_E_BADMSG);
+    assert_int_equal(digest(&r, 0, m.acked, 0, 1, 1, "x9", h[0]), HX_E_WRONG_MEMBER);
+    hx_model_fini(&m);
+    hx_rig_fini(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -357,6 +460,8 @@ int main(void)
         cmocka_unit_test(a_cycle_takes_its_time_and_outlives_restarts),
         cmocka_unit_test(no_cycle_no_scrub),
         cmocka_unit_test(the_rate_is_kept),
+        cmocka_unit_test(on_demand_there_is_one_cycle),
+        cmocka_unit_test(members_give_the_same_digests),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("scrub", tests, NULL, NULL);
