@@ -1,8 +1,8 @@
 /*
  * digest.c - what pages are as of a read point, without their bytes, so that peers can compare what they have.
  *
- *   D1 A head says what a read would give: LSN and crc of the page's 4,096 bytes.  It does not depend on how the page is
- *      stored (base and patches, image, never written): members that hold the same records give the same heads.
+ *   D1 A head says what a read would give: LSN and crc of the page's 4,096 bytes.  It does not depend on how the page
+ *      is stored (base and patches, image, never written): members that hold the same records give the same heads.
  *   D2 One answer reads PAGES_READ pages that exist and a little more; who asks goes on from where it ended.
  */
 #include "node_private.h"
