@@ -31,7 +31,7 @@ static const struct hx_args_spec spec = {
     .usage = "VOLUME [options]",
     .examples = examples,
     .opts = opts,
-    .notes = "exit codes, for the state afterwards: 0 ok, 3 degraded, 4 no write quorum, 5 no read quorum or unreachable",
+    .notes = "exit codes, of the state afterwards: 0 ok, 3 degraded, 4 no write quorum, 5 no read quorum, unreachable",
 };
 
 struct line {
