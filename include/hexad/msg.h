@@ -181,9 +181,9 @@ struct hx_gossip_entry {
 void hx_gossip_entry_encode(const struct hx_gossip_entry *g, struct hx_enc *e);
 void hx_gossip_entry_decode(struct hx_gossip_entry *g, struct hx_dec *d);
 
-/* What pages are as of a read point, without their bytes.  Of one page: its head as READ gives it, but for pages of zeros,
- * which have the crc of their bytes, too.  Of several: CORRUPT when one of them is, the CRC over their heads, the highest
- * LSN.  An answer may have fewer heads than were asked for, at least one. */
+/* What pages are as of a read point, without their bytes.  Of one page: its head as READ gives it, but pages of zeros are
+ * RAW and have the crc of their bytes.  Of several: CORRUPT when one of them is, the CRC over their heads, the
+ * highest LSN.  An answer may have fewer heads than were asked for, at least one. */
 struct hx_digest_ask {
     struct hx_lsn point;
     uint32_t first, pages, heads; /* page in the PG; pages to a head; heads */
