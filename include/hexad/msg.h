@@ -53,7 +53,7 @@
  * GOSSIP     segment     u32 n, n x { u32 pg, u64 top, u64 scl }     the same list as the receiver has them
  * HISTORY    segment     -                                           history of head.pg
  * STATUS     any         -                                           u32 n, n x hx_segment_status (volume 0: of all)
- * SCRUB      writer,adm  -                                           as STATUS; a cycle begins in each (volume 0: of all)
+ * SCRUB      writer,adm  -                                           as STATUS; a cycle begins (volume 0: in all)
  * DIGEST     segment     hx_digest_ask                               1 to .heads x hx_read_page: what the pages are
  */
 enum hx_msg_type {
@@ -181,9 +181,9 @@ struct hx_gossip_entry {
 void hx_gossip_entry_encode(const struct hx_gossip_entry *g, struct hx_enc *e);
 void hx_gossip_entry_decode(struct hx_gossip_entry *g, struct hx_dec *d);
 
-/* What pages are as of a read point, without their bytes.  Of one page: its head as READ gives it, but pages of zeros are
- * RAW and have the crc of their bytes.  Of several: CORRUPT when one of them is, the CRC over their heads, the
- * highest LSN.  An answer may have fewer heads than were asked for, at least one. */
+/* What pages are as of a read point, without their bytes.  Of one page: its head as READ gives it, but pages of
+ * zeros are RAW and have the crc of their bytes.  Of several: CORRUPT when one of them is, the CRC over their heads,
+ * the highest LSN.  An answer may have fewer heads than were asked for, at least one. */
 struct hx_digest_ask {
     struct hx_lsn point;
     uint32_t first, pages, heads; /* page in the PG; pages to a head; heads */
