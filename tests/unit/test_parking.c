@@ -13,6 +13,8 @@
 
 #include "hexad/parking.h"
 
+#include <string.h>
+
 #define BUDGET 8u
 
 static struct hx_parking lot;
@@ -23,12 +25,17 @@ static int start(void **state)
     return hx_parking_init(&lot, BUDGET);
 }
 
-static int stop(void **state)
+static void send_all_home(void)
 {
-    (void)state;
     hx_parking_fail_all(&lot, HX_E_CANCELED);
     while (hx_parking_take(&lot))
         ;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    send_all_home();
     hx_parking_fini(&lot);
     return 0;
 }
@@ -202,6 +209,99 @@ static void failing_all_reaches_every_place(void **state)
     assert_int_equal(lot.count, 0);
 }
 
+/* Promise (K5): the first time counts, even when it was at the clock's zero. */
+static void a_wait_that_began_at_zero_is_not_prolonged(void **state)
+{
+    (void)state;
+    struct hx_parked a = {0};
+    hx_parking_on_turn(&lot, &a, 0, 500, HX_E_ROOM);
+    hx_parking_open(&lot, HX_E_ROOM);
+    assert_ptr_equal(hx_parking_take(&lot), &a);
+    hx_parking_on_lsn(&lot, &a, 300, 500, HX_LSN(5));
+    assert_int_equal(hx_parking_tick(&lot, 400), 100);
+    send_all_home();
+}
+
+/* Promise: an operation may wait for any number of pages; each wakes only those that wait for it.  Method: more pages
+ * than there are buckets, so that many share one; two operations, every second page. */
+static void pages_that_share_a_bucket_are_told_apart(void **state)
+{
+    (void)state;
+    enum { N = 3 * HX_PARKING_BUCKETS };
+    static struct hx_pageno pages[N / 2];
+    struct hx_parked even = {0}, odd = {0};
+    for (unsigned i = 0; i < N / 2; i++)
+        pages[i] = HX_PAGE(2 * (uint64_t)i);
+    assert_int_equal(hx_parking_on_pages(&lot, &even, 1, 0, pages, N / 2), 0);
+    for (unsigned i = 0; i < N / 2; i++)
+        pages[i] = HX_PAGE(2 * (uint64_t)i + 1);
+    assert_int_equal(hx_parking_on_pages(&lot, &odd, 1, 0, pages, N / 2), 0);
+    for (uint64_t i = 0; i < N; i += 2)
+        hx_parking_page(&lot, HX_PAGE(i));
+    assert_ptr_equal(hx_parking_take(&lot), &even);
+    assert_null(hx_parking_take(&lot));
+    assert_int_equal(odd.missing, N / 2);
+    send_all_home();
+}
+
+/* Promise: nobody waits for a turn: there is no reason to tell. */
+static void without_a_turn_there_is_no_reason(void **state)
+{
+    (void)state;
+    assert_int_equal(hx_parking_turn_why(&lot), 0);
+}
+
+/* Each spoils one thing; hx_parking_check must see it.  op: 0 pages, 1 budget, 2 turn, 3 and 4 lsn, 5 ready. */
+static void spoil(unsigned what, struct hx_parked *op)
+{
+    switch (what) {
+    case 0: op[1].place = HX_PARK_TURN; break;
+    case 1: op[2].place = HX_PARK_BUDGET; break;
+    case 2: op[3].place = HX_PARK_TURN; break;
+    case 3: op[5].place = HX_PARK_LSN; break;
+    case 4: op[4].prev = NULL; break;
+    case 5: op[3].lsn = HX_LSN(100); break; /* above the next one */
+    case 6: lot.lsn.count++; break;
+    case 7: lot.lsn.tail = &op[3]; break;
+    case 8: op[0].missing++; break;
+    case 9: op[0].missing = op[0].page_count = 0; break; /* waits for nothing */
+    case 10: lot.count++; break;
+    case 11: lot.on_pages++; break;
+    case 12: lot.in_flight++; break;
+    case 13: lot.ready.tail = NULL; break;
+    case 14: lot.page_budget = 1; break;
+    default: op[0].place = HX_PARK_READY;
+    }
+}
+
+/* Promise: the check by which tests and the simulator watch the rules K1..K4 sees each of them broken. */
+static void the_check_sees_every_rule_broken(void **state)
+{
+    (void)state;
+    for (unsigned what = 0; what <= 15; what++) {
+        struct hx_parked op[7] = {{0}};
+        on_pages(&op[0], 1, 2);
+        on_pages(&op[6], 5, 2);
+        hx_parking_on_budget(&lot, &op[1], 1, 0, 9);
+        hx_parking_on_turn(&lot, &op[2], 1, 0, HX_E_ROOM);
+        hx_parking_on_lsn(&lot, &op[3], 1, 0, HX_LSN(13));
+        hx_parking_on_lsn(&lot, &op[4], 1, 0, HX_LSN(14));
+        hx_parking_on_lsn(&lot, &op[5], 1, 0, HX_LSN(3));
+        hx_parking_vdl(&lot, HX_LSN(3));
+        assert_true(hx_parking_check(&lot));
+        struct hx_parking good = lot;
+        struct hx_parked was[7];
+        memcpy(was, op, sizeof op);
+        spoil(what, op);
+        if (hx_parking_check(&lot))
+            fail_msg("breach %u is not seen", what);
+        lot = good;
+        memcpy(op, was, sizeof op);
+        assert_true(hx_parking_check(&lot));
+        send_all_home();
+    }
+}
+
 static uint64_t seed;
 static uint32_t roll(uint32_t below)
 {
@@ -287,6 +387,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(vdl_releases_exactly_what_it_covers, start, stop),
         cmocka_unit_test_setup_teardown(a_deadline_is_not_prolonged_by_waiting_elsewhere, start, stop),
         cmocka_unit_test_setup_teardown(failing_all_reaches_every_place, start, stop),
+        cmocka_unit_test_setup_teardown(a_wait_that_began_at_zero_is_not_prolonged, start, stop),
+        cmocka_unit_test_setup_teardown(pages_that_share_a_bucket_are_told_apart, start, stop),
+        cmocka_unit_test_setup_teardown(without_a_turn_there_is_no_reason, start, stop),
+        cmocka_unit_test_setup_teardown(the_check_sees_every_rule_broken, start, stop),
         cmocka_unit_test_setup_teardown(rules_hold_on_random_walks, start, stop),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
