@@ -178,7 +178,7 @@ static void give_up_asking(struct hx_create *c, int place_err)
     }
     const struct candidate *s = &c->c[i];
     int err = s->hello_ok ? s->lookup.last_err : s->hello.last_err;
-    if (err == 0 || err == HX_E_NO_VOLUME)
+    if (err == 0) /* we were stopped: the time has passed, but not for the question */
         err = HX_E_TIMEOUT;
     end(c, err, "no answer from %s (%s)", names(c, is_silent, who, sizeof who), hx_err_text(err));
 }
