@@ -98,7 +98,8 @@ static uint32_t *make_buckets(uint32_t count)
 static void rehash(struct hx_cache *c)
 {
     uint32_t old_count = c->bucket_count, *old = c->bucket;
-    uint32_t *b = old_count > UINT32_MAX / 2 ? NULL : make_buckets(2 * old_count);
+    hx_assert(old_count <= UINT32_MAX / 2); /* more pages than there is memory for */
+    uint32_t *b = make_buckets(2 * old_count);
     if (!b)
         return;
     c->bucket = b;

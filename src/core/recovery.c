@@ -177,7 +177,8 @@ static bool same_server(const struct hx_server *a, const struct hx_server *b)
 /* The claim stands with this geometry: the same servers under the same numbers (and perhaps more), PG 0 there. */
 static bool extends(const struct hx_geometry *g, const struct hx_geometry *hint)
 {
-    if (g->server_count < hint->server_count || g->pg_count == 0)
+    hx_assert(g->pg_count > 0); /* take_inventory */
+    if (g->server_count < hint->server_count)
         return false;
     for (uint32_t i = 0; i < hint->server_count; i++)
         if (!same_server(&g->servers[i], &hint->servers[i]))

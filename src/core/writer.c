@@ -497,10 +497,8 @@ void hx_writer_member_lacks(struct hx_writer *w, uint32_t pg, unsigned slot, int
     uint8_t state = w->pg[pg].seat[slot].state;
     if (state != HX_SEAT_READY && state != HX_SEAT_ASK)
         return; /* in hand already */
-    if (err == HX_E_NEED_HISTORY)
-        hx_writer_seat_move(w, pg, slot, HX_SEAT_ADOPT, err);
-    else if (err == HX_E_NO_SEGMENT)
-        hx_writer_seat_move(w, pg, slot, HX_SEAT_FORMAT, err);
+    hx_assert(err == HX_E_NEED_HISTORY || err == HX_E_NO_SEGMENT);
+    hx_writer_seat_move(w, pg, slot, err == HX_E_NEED_HISTORY ? HX_SEAT_ADOPT : HX_SEAT_FORMAT, err);
     w->busy = true;
 }
 

@@ -380,7 +380,8 @@ static void seal_due(struct hx_writer *w)
 /* The CANCELs given out have been carried out: nobody borrows those frames any more. */
 static void finish_canceled(struct hx_writer *w)
 {
-    for (uint32_t i = 0; w->canceling && i < w->server_count; i++) {
+    for (uint32_t i = 0; w->canceling; i++) {
+        hx_assert(i < w->server_count);
         struct hx_writer_server *s = w->server[i];
         for (unsigned k = 0; k < HX_WRITER_CALLS; k++)
             if (s->call[k].id && s->call[k].canceled)

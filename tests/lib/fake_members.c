@@ -14,15 +14,16 @@
 
 #define SMALL_ANSWER 4096u
 
-void fake_geometry(struct hx_geometry *g, uint32_t pgs, uint64_t lal)
+void fake_geometry(struct hx_geometry *g, uint32_t servers, uint32_t pgs, uint64_t lal)
 {
     *g = (struct hx_geometry){.pg_bytes = 1 << 20, .lal = lal, .epoch = {1}};
     memset(g->volume.b, 0x5a, sizeof g->volume.b);
     strcpy(g->name, "fake");
-    for (unsigned i = 0; i < FAKE_SERVERS; i++) {
+    hx_assert(servers <= FAKE_SERVERS_MAX);
+    for (unsigned i = 0; i < servers; i++) {
         struct hx_server s = {0};
-        snprintf(s.name, sizeof s.name, "%c%u", (int)('a' + i / 2), i % 2 + 1);
-        snprintf(s.zone, sizeof s.zone, "az-%c", (int)('a' + i / 2));
+        snprintf(s.name, sizeof s.name, "%c%u", (int)('a' + i / 2 % 3), i / 6 * 2 + i % 2 + 1);
+        snprintf(s.zone, sizeof s.zone, "az-%c", (int)('a' + i / 2 % 3));
         snprintf(s.url, sizeof s.url, "https://127.0.0.1:%u", 7000 + i);
         memset(s.incarnation.b, (int)(0x10 + i), sizeof s.incarnation.b);
         hx_assert(hx_geometry_add_server(g, &s) == 0);
@@ -38,13 +39,13 @@ void fake_init(struct fake *f, const struct hx_geometry *g, struct hx_epoch epoc
     *f = (struct fake){.epoch = epoch};
     hx_assert(hx_geometry_copy(&f->geometry, g) == 0 && g->pg_count <= FAKE_PGS_MAX);
     memset(f->owner.b, 0x77, sizeof f->owner.b);
-    for (unsigned i = 0; i < FAKE_SERVERS; i++)
+    for (unsigned i = 0; i < g->server_count; i++)
         f->server[i].incarnation = g->servers[i].incarnation;
 }
 
 void fake_fini(struct fake *f)
 {
-    for (unsigned i = 0; i < FAKE_SERVERS; i++)
+    for (unsigned i = 0; i < FAKE_SERVERS_MAX; i++)
         for (unsigned k = 0; k < FAKE_PGS_MAX; k++) {
             struct fake_segment *s = &f->server[i].seg[k];
             for (size_t n = 0; n < s->count; n++)
@@ -93,9 +94,9 @@ void fake_effect(struct fake *f, const struct hx_effect *e)
         hx_assert(f->queue != NULL);
     }
     struct fake_request q = {.call = e->call, .serial = ++f->serial, .timeout_ms = e->timeout_ms};
-    while (q.server < FAKE_SERVERS && strcmp(f->geometry.servers[q.server].name, e->server->name) != 0)
+    while (q.server < f->geometry.server_count && strcmp(f->geometry.servers[q.server].name, e->server->name) != 0)
         q.server++;
-    hx_assert(q.server < FAKE_SERVERS && find(f, e->call) == f->count);
+    hx_assert(q.server < f->geometry.server_count && find(f, e->call) == f->count);
     for (int i = 0; i < e->iovcnt; i++)
         q.len += e->iov[i].iov_len;
     q.p = malloc(q.len);
@@ -353,7 +354,7 @@ void rig_open(struct rig *r, const struct rig_opts *o)
     with.epoch = with.epoch ? with.epoch : 1;
     with.end = with.end ? with.end : with.lal;
     *r = (struct rig){.now = 1000};
-    fake_geometry(&r->g, with.pgs, with.lal);
+    fake_geometry(&r->g, with.servers ? with.servers : FAKE_SERVERS, with.pgs, with.lal);
     fake_init(&r->f, &r->g, HX_EPOCH(with.epoch));
     struct hx_writer_pg pgs[FAKE_PGS_MAX] = {0};
     struct hx_history_entry first = {HX_EPOCH(1), HX_LSN(0), HX_LSN(0), with.lal};
@@ -363,11 +364,9 @@ void rig_open(struct rig *r, const struct rig_opts *o)
         hx_assert(hx_history_push(&r->h, top) == 0);
     }
     for (uint32_t k = 0; k < with.pgs && with.vdl; k++)
-        for (unsigned i = 0; i < FAKE_SERVERS; i++) {
-            int slot = 0;
-            while (r->g.pgs[k].server[slot] != i)
-                slot++;
-            pgs[k].last = pgs[k].scl[slot] = r->f.server[i].seg[k].start = HX_LSN(with.vdl > k ? with.vdl - k : 0);
+        for (unsigned slot = 0; slot < HX_COPIES; slot++) {
+            struct fake_segment *s = &r->f.server[r->g.pgs[k].server[slot]].seg[k];
+            pgs[k].last = pgs[k].scl[slot] = s->start = HX_LSN(with.vdl > k ? with.vdl - k : 0);
         }
     struct hx_writer_cfg cfg = {.geometry = &r->g, .history = &r->h, .owner = r->f.owner, .pgs = pgs,
                                 .window_bytes = with.window_bytes, .now_ms = r->now};

@@ -12,7 +12,8 @@
 #include "hexad/msg.h"
 #include "hexad/writer.h"
 
-#define FAKE_SERVERS 6u
+#define FAKE_SERVERS 6u /* where nothing else is said */
+#define FAKE_SERVERS_MAX 13u
 #define FAKE_PGS_MAX 16u
 
 struct fake_rec {
@@ -57,15 +58,15 @@ struct fake {
     struct hx_geometry geometry;
     struct hx_uuid owner;
     struct hx_epoch epoch;
-    struct fake_server server[FAKE_SERVERS];
+    struct fake_server server[FAKE_SERVERS_MAX];
     struct fake_request *queue; /* under way, oldest first */
     size_t count, cap;
     uint64_t serial;
     unsigned cancels;
 };
 
-/* A geometry of six servers in three zones with PGS protection groups of 1 MiB. */
-void fake_geometry(struct hx_geometry *g, uint32_t pgs, uint64_t lal);
+/* A geometry of SERVERS in three zones with PGS protection groups of 1 MiB. */
+void fake_geometry(struct hx_geometry *g, uint32_t servers, uint32_t pgs, uint64_t lal);
 void fake_init(struct fake *f, const struct hx_geometry *g, struct hx_epoch epoch);
 void fake_fini(struct fake *f);
 /* Carries one effect out: a request joins the queue, a cancel takes it away. */
@@ -92,6 +93,7 @@ struct rig {
 };
 struct rig_opts {
     uint32_t pgs;        /* 0: 1 */
+    uint32_t servers;    /* 0: 6 */
     uint64_t lal;        /* 0: 4096 */
     size_t window_bytes;
     uint64_t epoch;      /* 0: 1; higher: begins above vdl and end */
