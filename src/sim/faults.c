@@ -35,10 +35,12 @@ enum kind {
     FULL,
     SAVE,
     ROT,
+    WHEN, /* no fault: the stream that says when those of an operation come */
+    AIM,
     KINDS
 };
 struct hx_sim_faults {
-    struct hx_rng rng[KINDS], when;
+    struct hx_rng rng[KINDS];
     uint32_t wipes;
     bool on;
 };
@@ -50,7 +52,6 @@ struct hx_sim_faults *hx_sim_faults_new(struct hx_sim *s)
         return NULL;
     for (unsigned k = 0; k < KINDS; k++)
         f->rng[k] = hx_rng_fork(s->opts.seed, "fault", k);
-    f->when = hx_rng_fork(s->opts.seed, "fault", KINDS);
     struct hx_rng r = hx_rng_fork(s->opts.seed, "victims", 0);
     for (uint64_t n = HX_OPT(s, victims), tries = 0; n > 0 && tries < 1000; tries++) {
         struct hx_sim_server *v = &s->servers[hx_rng_below(&r, s->server_count)];
@@ -243,6 +244,55 @@ static void jump(struct hx_sim *s, struct hx_rng *r)
     hx_sim_note(s, HX_NOTE_FAULT, 's', v->i, CLOCK, (uint64_t)v->clock_off_us, 0);
 }
 
+/* ---- correlated damage ---- */
+/* Two that are sound cannot be reached for a while, so that an opening hears of the damaged ones first. */
+static void hide_others(struct hx_sim *s, struct hx_rng *r)
+{
+    uint64_t until = s->now_us + spread(r, 10000, 5000000);
+    for (uint32_t i = any_server(s, r), n = 0, tries = 0; n < 2 && tries < s->server_count; tries++) {
+        i = (i + 1) % s->server_count;
+        if (s->servers[i].victim)
+            continue;
+        n++;
+        for (uint32_t k = 0; k < s->client_count; k++)
+            hx_sim_net_block(s->net, (struct hx_sim_host){HX_HOST_CLIENT, k}, server_host(i), until);
+    }
+}
+
+/*
+ * The same entry of one group's log, or the end of it, goes bad on several victims, and they start again: at least
+ * three others have sound copies of whatever was stored.  Then the writer dies, mostly.
+ */
+static void aim(struct hx_sim *s, struct hx_rng *r)
+{
+    uint32_t pg = (uint32_t)hx_rng_below(r, HX_OPT(s, pgs_max)), from = any_server(s, r);
+    enum hx_sim_hurt how = (enum hx_sim_hurt)hx_rng_below(r, HX_HURT_END + 1);
+    bool aimed = how == HX_HURT_END;
+    uint64_t lsn = 0;
+    if (hx_rng_below(r, 3) == 0)
+        pg = 0;
+    for (uint32_t k = 0; k < s->server_count; k++) {
+        struct hx_sim_server *v = &s->servers[(from + k) % s->server_count];
+        if (!v->victim || v->gone || (!aimed && !hx_sim_disk_aim(v->disk, pg, r, &lsn)))
+            continue;
+        aimed = true;
+        uint64_t back_us = s->now_us + spread(r, 100, 100000);
+        hx_sim_server_crash(s, v->i, back_us);
+        if (hx_sim_disk_hurt(v->disk, pg, lsn, how, r)) {
+            hx_sim_note(s, HX_NOTE_FAULT, 's', v->i, AIM, how, lsn);
+            hx_oracle_restarted(s->oracle, v->i, false);
+        }
+    }
+    if (!aimed)
+        return;
+    if (hx_rng_below(r, 2))
+        hide_others(s, r);
+    for (uint32_t i = 0; i < s->client_count && hx_rng_below(r, 4); i++)
+        hx_sim_client_crash(s, i);
+    if (hx_rng_below(r, 2))
+        everybody(s);
+}
+
 static void happen(struct hx_sim *s, struct hx_sim_faults *f, enum kind kind)
 {
     struct hx_rng *r = &f->rng[kind];
@@ -293,6 +343,10 @@ static void happen(struct hx_sim *s, struct hx_sim_faults *f, enum kind kind)
     case ROT:
         rot(s, r);
         break;
+    case AIM:
+        aim(s, r);
+        break;
+    case WHEN:
     case KINDS:
         break;
     }
@@ -321,9 +375,10 @@ static void draw_all(struct hx_sim *s, struct hx_sim_faults *f)
                                                 [ROLLBACK] = HX_OPT_rollback_ppm,
                                                 [FULL] = HX_OPT_full_ppm,
                                                 [SAVE] = HX_OPT_rollback_ppm,
-                                                [ROT] = HX_OPT_lie_decay_ppm};
+                                                [ROT] = HX_OPT_lie_decay_ppm,
+                                                [AIM] = HX_OPT_lie_aim_ppm};
     for (unsigned k = 0; f->on && k < KINDS; k++)
-        if (hx_rng_ppm(&f->rng[k], s->opts.v[rate[k]]))
+        if (k != WHEN && hx_rng_ppm(&f->rng[k], s->opts.v[rate[k]]))
             happen(s, f, (enum kind)k);
 }
 
@@ -344,18 +399,18 @@ static void op_step(struct hx_sim *s, void *ctx, uint64_t arg)
 void hx_sim_faults_op(struct hx_sim *s)
 {
     if (s->faults && s->faults->on)
-        hx_sim_at(s, s->now_us + hx_rng_below(&s->faults->when, OP_US), op_step, s->faults, 0);
+        hx_sim_at(s, s->now_us + hx_rng_below(&s->faults->rng[WHEN], OP_US), op_step, s->faults, 0);
 }
 
 void hx_sim_faults_sent(struct hx_sim *s, enum hx_part part)
 {
     if (!s->faults || !s->faults->on)
         return;
-    if (part == HX_PART_RECOVERY && hx_rng_below(&s->faults->when, 6) == 0)
+    if (part == HX_PART_RECOVERY && hx_rng_below(&s->faults->rng[WHEN], 6) == 0)
         hx_sim_faults_op(s);
     /* Who takes over while the volume grows must still find every group. */
-    if (part == HX_PART_GROWTH && HX_OPT(s, rival_ppm) && hx_rng_below(&s->faults->when, 8) == 0)
-        hx_sim_at(s, s->now_us + hx_rng_below(&s->faults->when, OP_US), rival_event, s->faults, 0);
+    if (part == HX_PART_GROWTH && HX_OPT(s, rival_ppm) && hx_rng_below(&s->faults->rng[WHEN], 8) == 0)
+        hx_sim_at(s, s->now_us + hx_rng_below(&s->faults->rng[WHEN], OP_US), rival_event, s->faults, 0);
 }
 
 void hx_sim_faults_begin(struct hx_sim *s)

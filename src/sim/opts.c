@@ -106,6 +106,7 @@ void hx_sim_opts_draw(struct hx_sim_opts *o, uint64_t seed)
     fault(&d, HX_OPT_lie_rot_ppm, 35, 500, 10000);
     fault(&d, HX_OPT_lie_misplace_ppm, 20, 300, 5000);
     fault(&d, HX_OPT_lie_stale_ppm, 20, 300, 5000);
+    fault(&d, HX_OPT_lie_aim_ppm, 25, 2000, 20000);
     o->v[HX_OPT_victims] = d.quiet ? 0 : of(o, HX_OPT_victims, 0, 3);
 }
 

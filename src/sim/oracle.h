@@ -86,6 +86,10 @@ void hx_oracle_again(struct hx_oracle *o, uint32_t server, bool after);
 bool hx_oracle_settled(struct hx_oracle *o, uint64_t skip);
 /* Who is not settled, in words. */
 void hx_oracle_unsettled(const struct hx_oracle *o, char *text, size_t cap);
+/* Three members of a group or more are lost for good, or wait to be built anew: nothing can be written (promise 3). */
+bool hx_oracle_hopeless(const struct hx_oracle *o);
+/* Who is not settled stays so: breaks I10 when it lacks what nobody has kept for it. */
+void hx_oracle_lacking(struct hx_oracle *o);
 /* Reads every page of every live member, once they are settled, so that what rots unread is met.  What is
  * CORRUPT is told as that, which is no breach: peers mend it.  Anything else that is read is judged. */
 void hx_oracle_scrub(struct hx_oracle *o, uint64_t skip);

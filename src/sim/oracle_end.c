@@ -14,10 +14,8 @@
 #define BEHIND 64u /* pages read behind the last one that was written */
 #define BODY (12u + 4u * BATCH)
 
-/* A request of the newest writer to a member, and its answer into *RET (borrowed until the next call of the
- * node).  False: refused, or none. */
-static bool ask(struct hx_oracle *o, uint32_t server, const struct oc_epoch *e, uint16_t type, uint32_t pg,
-                uint8_t *msg, size_t len, struct hx_bytes *ret, int *ret_status)
+bool oc_ask(struct hx_oracle *o, uint32_t server, const char *peer, const struct oc_epoch *e, uint16_t type,
+            uint32_t pg, uint8_t *msg, size_t len, struct hx_bytes *ret, int *ret_status)
 {
     struct oc_server *v = &o->servers[server];
     struct hx_msg_head h = {.type = type,
@@ -30,7 +28,8 @@ static bool ask(struct hx_oracle *o, uint32_t server, const struct oc_epoch *e, 
     struct hx_bytes body = {msg + HX_MSG_HEAD, len};
     memcpy(h.server.b, v->incarnation, 16);
     hx_msg_head_encode(&h, &body, 1, msg);
-    hx_node_request(v->node, hx_sim_ms(o->s), 0, UINT64_MAX, UINT64_MAX, HX_NODE_ROLE_WRITER, "the end",
+    hx_node_request(v->node, hx_sim_ms(o->s), 0, UINT64_MAX, UINT64_MAX,
+                    peer ? HX_NODE_ROLE_SEGMENT : HX_NODE_ROLE_WRITER, peer ? peer : "the end",
                     (struct hx_bytes){msg, HX_MSG_HEAD + len});
     hx_node_flush(v->node);
     struct hx_node_effect f;
@@ -46,8 +45,8 @@ static bool ask(struct hx_oracle *o, uint32_t server, const struct oc_epoch *e, 
     return false;
 }
 
-static void read_batch(struct hx_oracle *o, uint32_t server, const struct oc_epoch *e, uint32_t pg,
-                       uint64_t r, uint64_t from, uint32_t n, bool mended)
+static void read_batch(struct hx_oracle *o, uint32_t server, const struct oc_epoch *e, uint32_t pg, uint64_t r,
+                       const uint32_t *pages, uint32_t n, bool mended)
 {
     uint8_t msg[HX_MSG_HEAD + BODY], *body = msg + HX_MSG_HEAD;
     size_t len = 12 + 4 * (size_t)n;
@@ -56,17 +55,16 @@ static void read_batch(struct hx_oracle *o, uint32_t server, const struct oc_epo
     hx_put_u64(body, r);
     hx_put_u32(body + 8, n);
     for (uint32_t i = 0; i < n; i++)
-        hx_put_u32(body + 12 + 4 * (size_t)i, (uint32_t)(from + i));
-    if (!ask(o, server, e, HX_MSG_READ, pg, msg, len, &b, &status)) {
-        hx_sim_broken(o->s, "I15", "server %u, PG %u: no page can be read at the end (%s)", server, pg,
-                      hx_err_text(status));
+        hx_put_u32(body + 12 + 4 * (size_t)i, pages[i]);
+    if (!oc_ask(o, server, NULL, e, HX_MSG_READ, pg, msg, len, &b, &status)) {
+        hx_sim_broken(o->s, "I15", "server %u, PG %u: no page can be read at %llu at the end (%s)", server, pg,
+                      (oc_ull)r, hx_err_text(status));
         return;
     }
     for (uint32_t i = 0; i < n && mended; i++)
         if (b.len >= (i + 1) * (size_t)HX_READ_PAGE_BYTES &&
             b.p[i * (size_t)HX_READ_PAGE_BYTES] == HX_READ_CORRUPT)
-            hx_sim_broken(o->s, "I15", "server %u, PG %u: page %llu is still damaged at the end", server, pg,
-                          (oc_ull)(from + i));
+            hx_sim_broken(o->s, "I15", "server %u, PG %u: page %u is still damaged at the end", server, pg, pages[i]);
     oc_read_check(o, server, e->epoch, pg, body, len, b.p, b.len);
 }
 
@@ -80,7 +78,7 @@ static void adopt(struct hx_oracle *o, uint32_t server, const struct oc_epoch *e
     if (msg) {
         struct hx_enc d = hx_enc_init(msg + HX_MSG_HEAD, len);
         hx_history_encode(&e->h, &d);
-        if (ask(o, server, e, HX_MSG_ADOPT, pg, msg, len, &b, &status))
+        if (oc_ask(o, server, NULL, e, HX_MSG_ADOPT, pg, msg, len, &b, &status))
             status = 0;
     }
     if (status)
@@ -99,26 +97,14 @@ static uint64_t pages_used(const struct hx_oracle *o, uint32_t pg)
     return n < o->pg_pages ? n : o->pg_pages;
 }
 
-/* A copy whose disk forgot what all six had had: its peers may have let the records go, and it waits to be
- * built anew. Until then it must refuse, not lie: what it answers is judged as ever. */
-static bool beyond_gossip(const struct hx_oracle *o, uint32_t pg, uint32_t server)
-{
-    const struct oc_server *v = &o->servers[server];
-    struct hx_segment_look mine, l;
-    if (pg >= v->seg_count || !v->segs[pg].lied || !oc_look(o, server, pg, &mine))
-        return false;
-    for (uint32_t k = 0; k < o->server_count; k++)
-        if (k != server && oc_look(o, k, pg, &l) && (l.gc.v > mine.scl.v || l.base.v > mine.scl.v))
-            return true;
-    return false;
-}
-
+/* A copy whose disk forgot what all six had had waits to be built anew.  Until then it must refuse, not lie: what it
+ * answers is judged as ever. */
 /* Is SERVER a member of PG that must be there? */
 static bool counts(const struct hx_oracle *o, const struct oc_epoch *e, uint32_t pg, uint32_t server,
                    uint64_t skip)
 {
     return !(skip >> server & 1) && oc_slot(&e->g, pg, o->servers[server].incarnation) >= 0 &&
-           !beyond_gossip(o, pg, server);
+           !oc_beyond_gossip(o, pg, server);
 }
 
 /* Complete?  An idle PG may not have heard of the newest epoch: then its members only must be equal (FIRST:
@@ -173,11 +159,30 @@ void hx_oracle_unsettled(const struct hx_oracle *o, char *text, size_t cap)
             (oc_ull)l.unknowns);
 }
 
-static void read_all(struct hx_oracle *o, uint32_t server, const struct oc_epoch *e, uint32_t pg, bool mended)
+/* Pages as of R: all of them, or those that have changed since. */
+static void read_all(struct hx_oracle *o, uint32_t server, const struct oc_epoch *e, uint32_t pg, uint64_t r,
+                     bool changed, bool mended)
 {
-    uint64_t most = pages_used(o, pg), scl = oc_log_last(o, pg, UINT64_MAX);
-    for (uint64_t at = 0; at < most && !hx_sim_over(o->s); at += BATCH)
-        read_batch(o, server, e, pg, scl, at, (uint32_t)(most - at < BATCH ? most - at : BATCH), mended);
+    uint64_t most = pages_used(o, pg);
+    uint32_t list[BATCH], n = 0;
+    for (uint64_t i = 0; i < most && !hx_sim_over(o->s); i++) {
+        const struct oc_page *g = pg < o->pg_count && i < o->pgs[pg].page_count ? o->pgs[pg].pages[i] : NULL;
+        if (!changed || (g && g->count && g->v[g->count - 1].lsn > r))
+            list[n++] = (uint32_t)i;
+        if (n && (n == BATCH || i + 1 == most)) {
+            read_batch(o, server, e, pg, r, list, n, mended);
+            n = 0;
+        }
+    }
+}
+
+/* Some point that the member says it can still be read at: another one on each. */
+static uint64_t old_point(const struct hx_oracle *o, uint32_t server, uint32_t pg, uint64_t oldest)
+{
+    size_t lo = 0, hi = pg < o->pg_count ? o->pgs[pg].log_count : 0;
+    while (lo < hi && o->pgs[pg].log[lo] < oldest)
+        lo++;
+    return lo < hi ? o->pgs[pg].log[lo + (hi - lo) * (server % 8) / 8] : oldest;
 }
 
 static void end_member(struct hx_oracle *o, uint32_t server, const struct oc_epoch *e, uint32_t pg,
@@ -195,8 +200,10 @@ static void end_member(struct hx_oracle *o, uint32_t server, const struct oc_epo
             "server %u, PG %u at the end: error %d, history %llu of %llu, SCL %llu of %llu, %llu damaged",
             server, pg, l.error, (oc_ull)oc_top(l.history), (oc_ull)e->epoch, (oc_ull)l.scl.v, (oc_ull)scl,
             (oc_ull)l.unknowns);
-    else
-        read_all(o, server, e, pg, mended);
+    else if (!mended)
+        read_all(o, server, e, pg, old_point(o, server, pg, l.oldest.v), true, false);
+    if (!hx_sim_over(o->s))
+        read_all(o, server, e, pg, scl, false, mended);
 }
 
 static void all_members(struct hx_oracle *o, uint64_t skip, bool mended)

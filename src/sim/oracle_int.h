@@ -202,10 +202,20 @@ unsigned oc_liars(const struct hx_oracle *o, uint32_t pg); /* members that have 
 /* A breach of what two quorums of four share, two members of PG.  True: two have lied, it is excused. */
 bool oc_excuse(struct hx_oracle *o, uint32_t pg);
 
+/* ---- oracle_end.c, oracle_lack.c ---- */
+/* A request of the newest writer, or of PEER if that is not NULL, to a member, and its answer into *RET (borrowed until
+ * the next call of the node).  False: refused, or none. */
+bool oc_ask(struct hx_oracle *o, uint32_t server, const char *peer, const struct oc_epoch *e, uint16_t type,
+            uint32_t pg, uint8_t *msg, size_t len, struct hx_bytes *ret, int *ret_status);
+/* Its disk forgot what all six had: peers may have let it go. */
+bool oc_beyond_gossip(const struct hx_oracle *o, uint32_t pg, uint32_t server);
+
 /* ---- oracle_log.c ---- */
 const struct oc_rec *oc_rec_find(const struct oc_epoch *e, uint64_t lsn); /* NULL: was never written */
 /* The last official record of PG at or below LSN; 0: none. */
 uint64_t oc_log_last(const struct hx_oracle *o, uint32_t pg, uint64_t lsn);
+/* The first above LSN; 0: none. */
+uint64_t oc_log_next(const struct hx_oracle *o, uint32_t pg, uint64_t lsn);
 void oc_log_append(struct hx_oracle *o, uint32_t client, uint64_t epoch, const uint8_t *body, size_t len);
 /* Every record of the frames in these bytes is one that was written; with H, valid under it and at or below
  * TO. */

@@ -50,6 +50,15 @@ uint64_t oc_log_last(const struct hx_oracle *o, uint32_t pg, uint64_t lsn)
     return lo ? p->log[lo - 1] : 0;
 }
 
+uint64_t oc_log_next(const struct hx_oracle *o, uint32_t pg, uint64_t lsn)
+{
+    const struct oc_pg *p = pg < o->pg_count ? &o->pgs[pg] : NULL;
+    size_t i = p ? p->log_count : 0;
+    while (i > 0 && p->log[i - 1] > lsn)
+        i--;
+    return p && i < p->log_count ? p->log[i] : 0;
+}
+
 /* An official record: into its PG's log and its page. */
 static void official(struct hx_oracle *o, const struct oc_rec *r, uint64_t lsn)
 {

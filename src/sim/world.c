@@ -259,7 +259,7 @@ static void calm(struct hx_sim *s, const char *what, void (*ask)(struct hx_sim *
         if (s->now_us >= end_us || !one_event(s))
             break;
     }
-    if (!hx_sim_over(s))
+    if (!hx_sim_over(s) && !hx_oracle_hopeless(s->oracle))
         hx_sim_stuck(s, "%s: not done %u s after the faults ended", what, (unsigned)(CALM_US / 1000000));
 }
 
@@ -288,6 +288,9 @@ static void settle(struct hx_sim *s, const char *after)
     char who[200];
     if (hx_sim_over(s) || run_until(s, s->now_us + SETTLE_US, settled) || hx_sim_over(s))
         return;
+    hx_oracle_lacking(s->oracle);
+    if (hx_sim_over(s))
+        return;
     hx_oracle_unsettled(s->oracle, who, sizeof who);
     hx_sim_stuck(s, "segments differ %u s after %s: %s", (unsigned)(SETTLE_US / 1000000), after, who);
 }
@@ -295,7 +298,12 @@ static void settle(struct hx_sim *s, const char *after)
 static void end(struct hx_sim *s)
 {
     phase(s, HX_PHASE_END);
+    if (hx_oracle_hopeless(s->oracle))
+        return; /* an opening may be half way for ever */
     settle(s, "the last write");
+    for (uint32_t i = 0; i < s->server_count && !hx_sim_over(s); i++)
+        hx_sim_server_crash(s, i, s->now_us);
+    settle(s, "the last power loss");
     if (!hx_sim_over(s))
         hx_oracle_scrub(s->oracle, hx_sim_faults_gone(s));
     settle(s, "the scrub");

@@ -6,7 +6,9 @@
  *   A1 a record above the hint is held; it is indexed iff it is valid under the own history (I4);
  *   A2 a record at or below the hint that is not valid is ignored for ever (the hint cannot be annulled);
  *   A3 the same (lsn, epoch) twice changes nothing, unless the first copy is known to be damaged (I14); at a restart
- *      the later copy counts: it was taken because the first one had been found damaged, or is as good.
+ *      the later copy counts: it was taken because the first one had been found damaged, or is as good;
+ *   A4 where one record of a frame is known to be damaged its neighbours mostly are, too: all of a frame that comes
+ *      again take over the places of their twins, not one after each read that meets the damage.
  * Running out of memory here leaves chain and index behind the disk: the segment stops (its error is NOMEM)
  * and a restart reads everything again.
  */
@@ -38,10 +40,10 @@ static int index_held(struct hx_seg *s, const struct hx_held *r, bool over)
     return index_record(s, r->page, &v, false, over);
 }
 
-static int apply_above(struct hx_seg *s, const struct hx_held *r)
+static int apply_above(struct hx_seg *s, const struct hx_held *r, bool again)
 {
     struct hx_held *have = hx_chain_find(&s->chain, r->lsn, r->epoch);
-    if (have && !s->loading && !hx_seg_lost(s, r->lsn))
+    if (have && !s->loading && !again)
         return 0; /* A3 */
     if (have) {
         s->log.files[have->file]->refs--;
@@ -56,11 +58,11 @@ static int apply_above(struct hx_seg *s, const struct hx_held *r)
     return r->valid ? index_held(s, r, have != NULL) : 0;
 }
 
-static int apply_below(struct hx_seg *s, const struct hx_held *r)
+static int apply_below(struct hx_seg *s, const struct hx_held *r, bool again)
 {
     if (!r->valid)
         return 0; /* A2 */
-    bool covered = hx_chain_covers(&s->chain, r->lsn), again = s->unknown_count && hx_seg_lost(s, r->lsn);
+    bool covered = hx_chain_covers(&s->chain, r->lsn);
     if (covered && !s->loading && !again)
         return 0; /* A3; when loading, the chain may begin above records that pages still need */
     int err = covered ? 0 : hx_chain_span(&s->chain, r->prev, r->lsn);
@@ -70,10 +72,10 @@ static int apply_below(struct hx_seg *s, const struct hx_held *r)
     return err;
 }
 
-static int apply_record(struct hx_seg *s, const struct hx_held *r, bool local)
+static int apply_record(struct hx_seg *s, const struct hx_held *r, bool local, bool again)
 {
     if (!local)
-        return r->lsn > s->chain.hint ? apply_above(s, r) : apply_below(s, r);
+        return r->lsn > s->chain.hint ? apply_above(s, r, again) : apply_below(s, r, again);
     struct hx_version v = version_of(r);
     int err = index_record(s, r->page, &v, true, false);
     if (s->unknown_count && hx_rec_is_base(v.kind))
@@ -85,6 +87,7 @@ static int apply_frame(struct hx_seg *s, uint32_t slot, const struct hx_side_fra
 {
     uint32_t off = f->count * HX_REC_HEAD;
     uint64_t prev = f->prev;
+    bool again = s->unknown_count && hx_seg_lost_within(s, f->first, f->last); /* A4 */
     int err = 0;
     for (uint32_t i = 0; i < f->count && !err; i++, recs += HX_LOG_SIDE_REC) {
         struct hx_side_rec r;
@@ -96,7 +99,7 @@ static int apply_frame(struct hx_seg *s, uint32_t slot, const struct hx_side_fra
                             .flags = r.flags, .codec = v.codec};
         h.valid = hx_history_valid(&s->meta.history, HX_LSN(h.lsn), HX_EPOCH(h.epoch));
         h.valid = h.valid || HX_MUTANT(GOSSIP_ANNULLED);
-        err = apply_record(s, &h, f->kind == HX_ENV_LOCAL);
+        err = apply_record(s, &h, f->kind == HX_ENV_LOCAL, again);
         off += r.len;
         prev = h.lsn;
     }

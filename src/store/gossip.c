@@ -12,6 +12,8 @@
  *   E1 One call of its own per segment at a time; E2 a FETCH's records count after the flush that makes them durable,
  *      and only if the own top is still the one under which they were asked for.
  *   E3 Gossip obeys the history, not the promise: a fenced laggard is filled, too (I15).
+ *   E4 Records that a FETCH found damaged below the hint, and that no peer has any more, are void or were moved by
+ *      compaction: the chain does not need them, but pages may: what of them is still used is looked for (scrub.c).
  * A peer that does not answer is left alone for a while that doubles, up to BACKOFF_MAX_MS.
  */
 #include "node_private.h"
@@ -191,11 +193,14 @@ static uint64_t doubt(const struct hx_seg *s)
 /* Damage, one piece after the other; the peer is known to be complete to THEIRS. */
 static void mend(struct hx_node *n, struct hx_seg *s, const struct hx_server *m, uint64_t theirs)
 {
-    const struct hx_unknown *u = &s->unknowns[s->gossip.turn++ % s->unknown_count];
+    size_t at = s->gossip.turn++ % s->unknown_count;
+    hx_seg_unknown_split(s, at);
+    const struct hx_unknown *u = &s->unknowns[at];
     uint64_t point = s->chain.hint < s->chain.scl ? s->chain.hint : s->chain.scl;
     s->gossip.mending = true;
-    if (u->page == HX_NONE && !u->blind && u->to <= s->gc && u->to <= s->chain.scl) {
-        hx_scrub_narrow(s, u); /* nobody needs to have these records any more, but pages may */
+    bool given_up = u->to <= s->gc || s->gossip.vain >= FETCH_VAIN; /* E4 */
+    if (u->page == HX_NONE && !u->blind && u->to <= point && given_up) {
+        hx_scrub_narrow(s, u);
         return;
     }
     if (u->page != HX_NONE && u->to <= point && point <= theirs) {

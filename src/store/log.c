@@ -259,7 +259,7 @@ static void place(struct hx_seg *s, struct hx_logfile *f, uint8_t *p, size_t len
         e.file = f->id;
         e.off = off + at;
         e.durable = f->durable;
-        e.stable = s->chain.anchor;
+        e.stable = f->stable = s->chain.anchor;
         l->highest = e.stable > l->highest ? e.stable : l->highest;
         e.highest = l->endless ? 0 : l->highest;
         l->highest = e.last > l->highest ? e.last : l->highest;

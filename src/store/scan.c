@@ -298,7 +298,7 @@ int hx_scan_file(struct hx_seg *s, struct hx_logfile *f, bool highest, uint64_t 
     if (!err)
         err = cut(&c);
     if (!err)
-        *ret_stable = c.damages && highest ? c.stable_before : c.stable;
+        *ret_stable = f->stable = c.damages && highest ? c.stable_before : c.stable;
     free(c.win);
     free(c.holes);
     hx_buf_fini(&c.proven);

@@ -6,6 +6,9 @@
  * torn or damaged costs a scan of the log file, nothing else (load.c).  It is also the second copy of the
  * knowledge which pages a file holds: a file may only be deleted when what supersedes it is in files that
  * have theirs (space.c).
+ *
+ * What it calls stable is what its own last entry did, not what the chain has reached since: that may rest on records
+ * of a younger file, and if a disk loses those they must be missed.
  */
 #include "store.h"
 
@@ -92,7 +95,7 @@ int hx_side_save(struct hx_seg *s, struct hx_logfile *f)
     hx_enc_u64(&e, f->vdl);
     hx_enc_u64(&e, f->floor);
     hx_enc_u64(&e, f->gc);
-    hx_enc_u64(&e, s->chain.anchor);
+    hx_enc_u64(&e, f->stable);
     hx_enc_u32(&e, (uint32_t)f->side.len);
     hx_enc_u32(&e, hx_crc32c(0, f->side.p, f->side.len));
     hx_enc_u32(&e, hx_log_salt(&s->at, &s->env->server));
@@ -137,7 +140,7 @@ static int read_head(struct hx_seg *s, struct hx_logfile *f, uint64_t *ret_stabl
     f->vdl = hx_dec_u64(&d);
     f->floor = hx_dec_u64(&d);
     f->gc = hx_dec_u64(&d);
-    *ret_stable = hx_dec_u64(&d);
+    *ret_stable = f->stable = hx_dec_u64(&d);
     *ret_len = hx_dec_u32(&d);
     *ret_crc = hx_dec_u32(&d);
     uint32_t salt = hx_dec_u32(&d);

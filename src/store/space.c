@@ -314,7 +314,7 @@ static bool base_saved(struct hx_seg *s, const struct hx_logfile *f)
     bool saved = s->meta.base.v >= f->max_lsn && s->meta.oldest.v >= f->dead_oldest;
     if (saved || HX_MUTANT(DELETE_WITHOUT_BASE))
         return !s->meta_dirty;
-    s->meta.base = HX_LSN(s->chain.anchor);
+    s->meta.base = HX_LSN(f->max_lsn > s->meta.base.v ? f->max_lsn : s->meta.base.v); /* not more: see side.c */
     s->meta.oldest = HX_LSN(s->oldest);
     s->meta_dirty = true; /* with the next flush */
     return false;

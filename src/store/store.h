@@ -185,6 +185,7 @@ struct hx_logfile {
     uint64_t id, end, durable, filled; /* bytes in it; bytes flushed; filled with zeros to here */
     uint64_t min_lsn, max_lsn; /* of what it holds */
     uint64_t vdl, floor, gc;   /* highest believed */
+    uint64_t stable;           /* that its last entry names */
     uint64_t live;             /* bytes of payload that the index points to */
     uint64_t prev_first, prev_last;
     uint64_t highest, later; /* highest that its entries name; that later files name, at a restart; 0: not known */
@@ -386,6 +387,7 @@ bool hx_seg_lost(const struct hx_seg *s, uint64_t lsn); /* is that record (or ma
 /* The same of any record from FROM to TO. */
 bool hx_seg_lost_within(const struct hx_seg *s, uint64_t from, uint64_t to);
 int hx_seg_unknown(struct hx_seg *s, uint64_t from, uint64_t to, uint32_t page, bool blind);
+void hx_seg_unknown_split(struct hx_seg *s, size_t i); /* the I-th of the list, where the SCL is */
 void hx_seg_mended(struct hx_seg *s, uint32_t page, uint64_t lsn); /* PAGE has a good base at LSN again */
 bool hx_seg_is_sound(const struct hx_seg *s, const struct hx_unknown *u, uint32_t page, uint64_t point);
 bool hx_seg_is_mended(const struct hx_seg *s, const struct hx_unknown *u); /* every page that it is about is sound */

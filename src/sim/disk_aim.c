@@ -1,0 +1,162 @@
+/*
+ * disk_aim.c - lies that hit what matters: chosen entries of a log, the same on several disks.
+ *
+ * A bit that flips anywhere mostly hits what nobody needs any more.  Here a place's newest log file is read as
+ * doc/FORMAT.md 1.2 describes it, and one of its last entries goes bad: flipped, zeroed, no longer readable, or with
+ * another whole entry in its place (a misdirected write: right checksum, wrong place).  Only entries are hit that a
+ * later one proves to have been durable, or such that the disk itself tells of the damage: what no server could notice
+ * is what lie_flush and lie_stale are for.
+ *
+ * Knows of the format only the heads of entries; what it does not understand it leaves alone.
+ */
+#include "disk_private.h"
+
+#include "hexad/codec.h"
+
+#include <string.h>
+
+#define LOG_FIRST 16u
+#define ENV 96u
+#define ENV_MAGIC 0x31455848u /* "HXE1" */
+#define NEWEST 128u           /* entries that are remembered, the last ones */
+#define NEAR 8u               /* of these, those that are aimed at */
+
+enum { E_BODY = 8, E_DURABLE = 40, E_FIRST = 56, E_LAST = 64 };
+
+struct entry {
+    uint64_t off, len, first, last;
+    bool proven;
+};
+struct tail { /* the newest log file of a place */
+    struct hx_sim_file *f;
+    struct entry e[NEWEST];
+    size_t count;
+    uint64_t end; /* of its last entry */
+};
+
+static struct hx_sim_place *place_of(struct hx_sim_disk *d, uint32_t pg)
+{
+    for (size_t i = 0; i < d->place_count; i++)
+        if (d->places[i]->exists && d->places[i]->at.pg == pg)
+            return d->places[i];
+    return NULL;
+}
+
+static struct hx_sim_file *newest_log(struct hx_sim_place *p)
+{
+    for (size_t i = p->files.count; i-- > 0;)
+        if (p->files.v[i].id >= LOG_FIRST && p->files.v[i].id >> 32 == 0)
+            return &p->files.v[i];
+    return NULL;
+}
+
+static void remember(struct tail *t, struct entry e, uint64_t durable)
+{
+    for (size_t i = 0; i < t->count; i++)
+        t->e[i].proven = t->e[i].proven || t->e[i].off < durable;
+    if (t->count == NEWEST)
+        memmove(t->e, t->e + 1, --t->count * sizeof *t->e);
+    t->e[t->count++] = e;
+}
+
+/* False: no log file, or nothing in it. */
+static bool read_tail(struct hx_sim_place *p, struct tail *t)
+{
+    t->count = 0;
+    t->end = 0;
+    t->f = p ? newest_log(p) : NULL;
+    const struct hx_sim_file *f = t->f;
+    size_t most = f ? (f->len < f->end ? f->len : f->end) : 0;
+    for (uint64_t off = 0, n; off + ENV <= most; off += n) {
+        const uint8_t *h = f->data + off;
+        uint32_t body = hx_get_u32(h + E_BODY);
+        n = ENV + (body + UINT64_C(7)) / 8 * 8;
+        if (hx_get_u32(h) != ENV_MAGIC || off + n > most + 8)
+            break;
+        remember(t, (struct entry){off, n, hx_get_u64(h + E_FIRST), hx_get_u64(h + E_LAST), false},
+                 hx_get_u64(h + E_DURABLE));
+        t->end = off + n;
+    }
+    return t->count > 0;
+}
+
+bool hx_sim_disk_aim(struct hx_sim_disk *d, uint32_t pg, struct hx_rng *r, uint64_t *ret_lsn)
+{
+    struct tail t;
+    uint64_t lsn[NEAR];
+    size_t n = 0;
+    if (!read_tail(place_of(d, pg), &t))
+        return false;
+    for (size_t i = t.count; i-- > 0 && n < NEAR;)
+        if (t.e[i].proven && t.e[i].first)
+            lsn[n++] = t.e[i].last;
+    if (n == 0)
+        return false;
+    *ret_lsn = lsn[hx_rng_below(r, n)];
+    return true;
+}
+
+static bool unreadable(struct hx_sim_place *p, const struct hx_sim_file *f, uint64_t off)
+{
+    if (p->bad_count == HX_SIM_BAD_MAX)
+        return false;
+    p->bad[p->bad_count++] = (struct hx_sim_bad){f->id, (uint32_t)(off / HX_SIM_SECTOR)};
+    return true;
+}
+
+/* Another entry of this file stands where E was: one of the same length if there is any, for then what follows still
+ * fits. */
+static bool replaced(struct tail *t, const struct entry *e, struct hx_rng *r)
+{
+    const struct entry *best = NULL;
+    size_t from = hx_rng_below(r, t->count);
+    for (size_t i = 0; i < t->count; i++) {
+        const struct entry *x = &t->e[(from + i) % t->count];
+        if (x == e || !x->first)
+            continue;
+        if (!best || (x->len == e->len && best->len != e->len))
+            best = x;
+    }
+    if (!best)
+        return false;
+    size_t n = best->len < e->len ? (size_t)best->len : (size_t)e->len;
+    memmove(t->f->data + e->off, t->f->data + best->off, n);
+    return true;
+}
+
+static bool hurt(struct hx_sim_place *p, struct tail *t, const struct entry *e, enum hx_sim_hurt how, struct hx_rng *r)
+{
+    uint64_t at = e->off + hx_rng_below(r, e->len), most = t->f->end;
+    at = at < most ? at : e->off;
+    switch (how) {
+    case HX_HURT_FLIP:
+        t->f->data[at] ^= (uint8_t)(1u << hx_rng_below(r, 8));
+        return true;
+    case HX_HURT_ZERO:
+        at -= at % HX_SIM_SECTOR;
+        memset(t->f->data + at, 0, most - at < HX_SIM_SECTOR ? (size_t)(most - at) : HX_SIM_SECTOR);
+        return true;
+    case HX_HURT_REPLACE:
+        return replaced(t, e, r);
+    case HX_HURT_READ:
+    case HX_HURT_END:
+        break;
+    }
+    return unreadable(p, t->f, at);
+}
+
+bool hx_sim_disk_hurt(struct hx_sim_disk *d, uint32_t pg, uint64_t lsn, enum hx_sim_hurt how, struct hx_rng *r)
+{
+    struct hx_sim_place *p = place_of(d, pg);
+    struct tail t;
+    bool done = false;
+    if (!read_tail(p, &t))
+        return false;
+    if (how == HX_HURT_END)
+        done = unreadable(p, t.f, t.end - 1);
+    for (size_t i = 0; i < t.count && how != HX_HURT_END; i++)
+        if (t.e[i].proven && t.e[i].first && t.e[i].first <= lsn && lsn <= t.e[i].last)
+            done |= hurt(p, &t, &t.e[i], how, r);
+    d->stats.lies += done;
+    return done;
+}

@@ -1,0 +1,70 @@
+/*
+ * oracle_lack.c - members that do not catch up: is it slow, is it lost, or did somebody let go what they need?  (I10)
+ *
+ * A member whose disk kept its word and that lacks a record gets it from a peer.  If none of those that claim to be
+ * complete through it gives it away any more, it was let go while somebody needed it.  A member whose disk lied may
+ * lack what all six once had; it waits to be built anew, and counts as one that is down.
+ */
+#include "oracle_int.h"
+#include "server.h"
+
+bool oc_beyond_gossip(const struct hx_oracle *o, uint32_t pg, uint32_t server)
+{
+    const struct oc_server *v = &o->servers[server];
+    struct hx_segment_look mine, l;
+    if (pg >= v->seg_count || !v->segs[pg].lied || !oc_look(o, server, pg, &mine))
+        return false;
+    for (uint32_t k = 0; k < o->server_count; k++)
+        if (k != server && oc_look(o, k, pg, &l) && (l.gc.v > mine.scl.v || l.base.v > mine.scl.v))
+            return true;
+    return false;
+}
+
+bool hx_oracle_hopeless(const struct hx_oracle *o)
+{
+    const struct oc_epoch *e = oc_newest(o);
+    for (uint32_t pg = 0; e && pg < e->g.pg_count; pg++) {
+        unsigned lost = 0;
+        for (uint32_t k = 0; k < o->server_count; k++)
+            lost += oc_gone(o, k) || (oc_slot(&e->g, pg, o->servers[k].incarnation) >= 0 && oc_beyond_gossip(o, pg, k));
+        if (lost > HX_COPIES - HX_WRITE_QUORUM)
+            return true;
+    }
+    return false;
+}
+
+/* Does GIVER, which says that it is complete through LSN, give it to TAKER? */
+static bool gives(struct hx_oracle *o, const struct oc_epoch *e, uint32_t pg, uint32_t giver, uint32_t taker,
+                  uint64_t lsn)
+{
+    uint8_t msg[HX_MSG_HEAD + 21], *body = msg + HX_MSG_HEAD;
+    struct hx_bytes b;
+    int status;
+    hx_put_u64(body, lsn - 1);
+    hx_put_u64(body + 8, lsn);
+    hx_put_u32(body + 16, 1u << 20);
+    body[20] = 0;
+    return oc_ask(o, giver, o->s->servers[taker].name, e, HX_MSG_FETCH, pg, msg, 21, &b, &status) && b.len > 0;
+}
+
+void hx_oracle_lacking(struct hx_oracle *o)
+{
+    const struct oc_epoch *newest = oc_newest(o);
+    uint32_t pg = o->behind_pg, taker = o->behind_server, claim = UINT32_MAX;
+    struct hx_segment_look mine, l;
+    if (!newest || o->blind || !oc_look(o, taker, pg, &mine) || mine.error)
+        return;
+    uint64_t lsn = oc_log_next(o, pg, mine.scl.v);
+    struct oc_epoch e = *newest; /* an idle group may not have heard of the newest */
+    e.epoch = oc_top(mine.history);
+    for (uint32_t k = 0; lsn && k < o->server_count; k++) {
+        if (k == taker || !oc_look(o, k, pg, &l) || l.error || l.scl.v < lsn || oc_top(l.history) != e.epoch)
+            continue;
+        claim = k;
+        if (gives(o, &e, pg, k, taker, lsn))
+            return;
+    }
+    if (claim != UINT32_MAX)
+        hx_sim_broken(o->s, "I10", "server %u lacks LSN %llu of PG %u, and nobody has it any more (server %u had)", taker,
+                      (oc_ull)lsn, pg, claim);
+}
