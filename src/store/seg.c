@@ -188,8 +188,9 @@ int hx_seg_unknown(struct hx_seg *s, uint64_t from, uint64_t to, uint32_t page, 
 
 /*
  * Damage from below to above the SCL.  In an idle group nothing ever moves the SCL to its end, so the part below is
- * settled for itself; the part above waits for the next record, or epoch, which tells whether there was anything.  Below,
- * what is blind is mended page by page; what a restart lost without an end is there again once the chain reaches over it.
+ * settled for itself; the part above waits for the next record, or epoch, which tells whether there was anything.
+ * Below, what is blind is mended page by page; what a restart lost without an end is there again once the chain
+ * reaches over it.
  */
 void hx_seg_unknown_split(struct hx_seg *s, size_t i)
 {
