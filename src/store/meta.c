@@ -8,6 +8,8 @@
  *   M2 At any crash at least one slot is whole, the older or the newer; a load takes the higher generation and
  *      the caller saves it again, which restores M1.
  *   M3 A save begins with the slot that is known not to be whole, so that the whole one stays until there are two.
+ *   M4 Before the first save of a process the slot that it will not begin with is flushed: the process before may have
+ *      been killed between write and flush, and then what was read is on no medium yet.
  * Slots are HX_META_RESERVE bytes from the start: a promise on a full disk needs no new block.
  * Does not decide anything; rules.c does.
  */
@@ -67,7 +69,9 @@ int hx_meta_save(struct hx_disk *d, const struct hx_disk_place *at, const struct
     hx_geometry_encode(&m->geometry, &e);
     hx_assert(!e.err && e.len == body);
     head_encode(at, server, m, p, e.len);
-    int err = 0;
+    int err = m->unsure ? d->ops->flush(d, m->first == 2 ? 1 : 2) : 0; /* M4 */
+    err = err == HX_E_NOENT ? 0 : err;
+    m->unsure = m->unsure && err;
     for (unsigned k = 0; k < HX_META_SLOTS && !err; k++) {
         uint64_t slot = m->first == 2 ? 2 - k : 1 + k; /* M3 */
         if (HX_MUTANT(META_ONE_SLOT) && k > 0 && m->generation > 1)
@@ -174,11 +178,12 @@ int hx_meta_load(struct hx_disk *d, const struct hx_disk_place *at, const struct
     if (!ea && (eb || a.generation >= b.generation)) {
         hx_meta_fini(&b);
         *ret = a;
-        ret->first = *ret_uneven ? 2 : 0;
+        ret->first = eb ? 2 : 0; /* one that is older, but whole, is what a torn write would leave */
     } else {
         hx_meta_fini(&a);
         *ret = b;
     }
+    ret->unsure = true;
     return 0;
 }
 

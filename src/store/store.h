@@ -42,6 +42,7 @@ struct hx_meta {
     struct hx_history history;
     struct hx_geometry geometry; /* PG 0: the volume's; else as of FORMAT */
     unsigned first; /* slot that the next save begins with: the one that is not whole; 0: either */
+    bool unsure;    /* read, and not saved yet: what is in the slots may not be durable (meta.c, M4) */
 };
 void hx_meta_fini(struct hx_meta *m);
 /* Writes both slots, one flush each; raises the generation. */
