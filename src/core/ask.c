@@ -204,11 +204,9 @@ static void call_leave(struct hx_ask *a, struct hx_ask_call *c)
     size_t slot = call_slot(c->number);
     a->calls[slot] = NULL;
     a->free_slots[a->free_count++] = slot;
-    if (c->task != NULL) {
-        c->task->call = NULL;
-        c->task->state = HX_ASK_IDLE;
-        c->task = NULL;
-    }
+    c->task->call = NULL;
+    c->task->state = HX_ASK_IDLE;
+    c->task = NULL;
 }
 
 static void call_free(struct hx_ask_call *c)

@@ -274,7 +274,8 @@ static int next_of(struct hx_reader *r, struct hx_batch *b, struct hx_effect *re
     struct hx_lsn at = hx_lsn_min(hx_writer_vdl(r->w), hx_writer_pgcl(r->w, b->pg)); /* R1 */
     int slot = choose(r, b, at);
     struct hx_batch_call *c = b->call[0].id ? &b->call[1] : &b->call[0];
-    if (slot < 0 || c->id) {
+    hx_assert(!c->id); /* with two under way it is WAITING */
+    if (slot < 0) {
         hx_assert(under_way(b)); /* else the round was over (hx_reader_settle) */
         hx_reader_move(r, b, HX_BATCH_WAITING); /* nobody else to ask: it has to come from there */
         return 0;
@@ -355,9 +356,9 @@ static uint64_t hedge_ms(const struct hx_reader *r, const struct hx_batch *b)
 
 static void sooner(const struct hx_reader *r, uint64_t at_ms, uint64_t *wait_ms)
 {
-    uint64_t in = at_ms > r->now_ms ? at_ms - r->now_ms : 0;
-    if (in < *wait_ms)
-        *wait_ms = in;
+    hx_assert(at_ms > r->now_ms); /* what is due has been done */
+    if (at_ms - r->now_ms < *wait_ms)
+        *wait_ms = at_ms - r->now_ms;
 }
 
 uint64_t hx_reader_tick(struct hx_reader *r, uint64_t now_ms)
@@ -396,7 +397,7 @@ uint64_t hx_reader_tick(struct hx_reader *r, uint64_t now_ms)
         }
     }
     hx_reader_floor(r);
-    return wait_ms ? wait_ms : 1;
+    return wait_ms;
 }
 
 /* ---- life ---- */

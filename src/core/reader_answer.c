@@ -55,7 +55,7 @@ static int check_body(const struct hx_batch_call *c, struct hx_bytes body, const
     for (unsigned i = 0; i < c->count; i++) {
         struct hx_read_page p;
         hx_read_page_decode(&p, &d);
-        if (d.err || p.state > HX_READ_CORRUPT)
+        if (p.state > HX_READ_CORRUPT)
             return HX_E_BADMSG;
         raw += p.state == HX_READ_RAW;
     }
