@@ -415,7 +415,147 @@ static void limits_are_errors(void **state)
     close_bench(&b);
 }
 
+/* Promise: a page beyond the volume cannot be had, changed or freed, inside a mini-transaction or not, and the rest of
+ * that one is not hurt.  want says nothing of it: get does. */
+static void pages_beyond_the_volume_are_errors(void **state)
+{
+    (void)state;
+    struct bench b;
+    uint8_t *q;
+    const uint8_t *p;
+    open_bench(&b, 1, 0, false);
+    assert_true(hx_pager_want(b.p, HX_PAGE(256)));
+    assert_int_equal(hx_pager_get(b.p, HX_PAGE(256), &p), HX_E_INVAL);
+    assert_int_equal(hx_pager_begin(b.p), 0);
+    assert_int_equal(hx_pager_edit(b.p, HX_PAGE(255), HX_EDIT_ZEROS, &q), 0);
+    q[0] = 1;
+    assert_int_equal(hx_pager_edit(b.p, HX_PAGE(256), HX_EDIT_ZEROS, &q), HX_E_INVAL);
+    assert_int_equal(hx_pager_free_page(b.p, HX_PAGE(256)), HX_E_INVAL);
+    commit(&b);
+    assert_int_equal(must_get(&b, 255)[0], 1);
+    struct hx_cache_want w[2];
+    assert_int_equal(hx_cache_take_wants(b.c, w, 2), 0);
+    close_bench(&b);
+}
+
+/* Promise: a free counts towards the bound on pages as an edit does. */
+static void freeing_is_bounded_as_editing_is(void **state)
+{
+    (void)state;
+    struct bench b;
+    uint8_t *q;
+    struct hx_cache *c;
+    open_bench(&b, 1, 0, false);
+    struct hx_cache_cfg cfg = {.cache_bytes = CACHE_BYTES, .mtr_pages_max = 2};
+    assert_int_equal(hx_cache_new(&cfg, b.r.w, &c), 0);
+    struct hx_pager *p = hx_cache_pager(c);
+    assert_int_equal(hx_pager_begin(p), 0);
+    assert_int_equal(hx_pager_free_page(p, HX_PAGE(1)), 0);
+    assert_int_equal(hx_pager_edit(p, HX_PAGE(2), HX_EDIT_ZEROS, &q), 0);
+    assert_int_equal(hx_pager_free_page(p, HX_PAGE(3)), HX_E_TOOBIG);
+    assert_int_equal(hx_pager_free_page(p, HX_PAGE(2)), 0); /* it is one of them */
+    hx_pager_abort(p);
+    hx_cache_free(c);
+    cfg.cache_bytes = (size_t)UINT32_MAX / 2 * HX_PAGE_SIZE;
+    assert_int_equal(hx_cache_new(&cfg, b.r.w, &c), HX_E_INVAL);
+    close_bench(&b);
+}
+
+/* Promise (M2): what is known of a page counts more than the word ZEROS: on a page with content the record says what
+ * is to vanish; on one that is all zeros, but for its first byte or not, it is the smallest that is right.  Method: the
+ * members' pages afterwards. */
+static void zeros_said_of_a_known_page_are_checked(void **state)
+{
+    (void)state;
+    struct bench b;
+    uint8_t content[HX_PAGE_SIZE], page[HX_PAGE_SIZE];
+    open_bench(&b, 1, 100, false);
+    for (unsigned kind = 0; kind < 3; kind++) {
+        const uint8_t *p;
+        uint8_t *q;
+        memset(content, 0, sizeof content);
+        content[kind == 1 ? 0 : 4000] = kind > 0;
+        assert_int_equal(hx_pager_get(b.p, HX_PAGE(kind), &p), HX_E_MISS);
+        hx_cache_fill(b.c, one_want(&b), content);
+        assert_int_equal(hx_pager_begin(b.p), 0);
+        assert_int_equal(hx_pager_edit(b.p, HX_PAGE(kind), HX_EDIT_ZEROS, &q), 0);
+        assert_true(all_bytes(q, 0));
+        q[100] = 7;
+        commit(&b);
+        const struct fake_rec *rec = newest(&b, 0);
+        assert_int_equal(rec->page, kind);
+        memcpy(page, content, sizeof page);
+        assert_int_equal(hx_rec_apply(page, rec->kind, rec->payload, rec->len), 0);
+        assert_int_equal(page[100], 7);
+        page[100] = 0;
+        assert_true(all_bytes(page, 0));
+    }
+    close_bench(&b);
+}
+
+/* Promise (C3): the answer to a fetch that was given up, or that came already, changes nothing. */
+static void answers_to_fetches_that_are_over_change_nothing(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct hx_cache_want w;
+    const uint8_t *p;
+    uint8_t ones[HX_PAGE_SIZE];
+    memset(ones, 1, sizeof ones);
+    open_bench(&b, 1, 100, false);
+    assert_int_equal(hx_pager_get(b.p, HX_PAGE(3), &p), HX_E_MISS);
+    w = one_want(&b);
+    hx_cache_fill_failed(b.c, w, HX_E_TIMEOUT);
+    hx_cache_fill_failed(b.c, w, HX_E_CORRUPT);
+    hx_cache_fill(b.c, w, ones);
+    assert_false(hx_cache_has(b.c, HX_PAGE(3)));
+    fetch(&b, 3, 2);
+    hx_cache_fill_failed(b.c, w, HX_E_CORRUPT);
+    hx_cache_fill(b.c, w, ones);
+    assert_true(all_bytes(must_get(&b, 3), 2));
+    close_bench(&b);
+}
+
 /* ---- eviction ---- */
+
+/* Promise (C4): an empty log takes a mini-transaction that is larger than the cache: its pages stay until they are
+ * durable, before-images and all, and can be put back; then the cache shrinks again. */
+static void a_mini_transaction_may_be_larger_than_the_cache(void **state)
+{
+    (void)state;
+    enum { N = CACHE_PAGES + 100 };
+    struct bench b;
+    struct hx_cache_stats s;
+    uint8_t *q;
+    open_bench(&b, 8, 0, false);
+    struct hx_cache_cfg cfg = {.cache_bytes = CACHE_BYTES, .mtr_pages_max = N};
+    hx_cache_free(b.c);
+    assert_int_equal(hx_cache_new(&cfg, b.r.w, &b.c), 0);
+    b.p = hx_cache_pager(b.c);
+    for (unsigned round = 0; round < 3; round++) {
+        struct hx_lsn cpl;
+        assert_int_equal(hx_pager_begin(b.p), 0);
+        for (uint64_t i = 0; i < N; i++) {
+            assert_int_equal(hx_pager_edit(b.p, HX_PAGE(i), HX_EDIT_KEEP, &q), 0);
+            assert_int_equal(hx_get_u64(q), round == 2 ? i + 1 : 0);
+            hx_put_u64(q, i + (round == 2 ? 2 : 1));
+        }
+        if (round == 0) {
+            hx_pager_abort(b.p);
+            continue;
+        }
+        assert_int_equal(hx_pager_commit(b.p, &cpl), 0);
+        hx_cache_trim(b.c);
+        hx_cache_stats(b.c, &s);
+        assert_int_equal(s.pages, N);
+        durable(&b);
+        assert_int_equal(hx_cache_has(b.c, HX_PAGE(0)), true);
+    }
+    hx_cache_trim(b.c);
+    hx_cache_stats(b.c, &s);
+    assert_int_equal(s.pages, CACHE_PAGES);
+    close_bench(&b);
+}
 
 /* Edits page I so that it holds I + 1; what commit answers. */
 static int edit_page(struct bench *b, uint64_t i)
@@ -596,6 +736,11 @@ int main(void)
         cmocka_unit_test(freed_and_taken_again_is_no_free),
         cmocka_unit_test(a_mini_transaction_is_consecutive_in_edit_order),
         cmocka_unit_test(limits_are_errors),
+        cmocka_unit_test(pages_beyond_the_volume_are_errors),
+        cmocka_unit_test(freeing_is_bounded_as_editing_is),
+        cmocka_unit_test(zeros_said_of_a_known_page_are_checked),
+        cmocka_unit_test(answers_to_fetches_that_are_over_change_nothing),
+        cmocka_unit_test(a_mini_transaction_may_be_larger_than_the_cache),
         cmocka_unit_test(pages_above_the_vdl_stay_and_leave_room_for_reads),
         cmocka_unit_test(eviction_is_least_recently_used_with_a_second_chance_for_the_fetched),
         cmocka_unit_test(cache_and_log_agree_with_a_plain_array),

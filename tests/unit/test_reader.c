@@ -612,6 +612,82 @@ static void a_fenced_read_fences_the_writer(void **state)
     close_bench(&b);
 }
 
+/* Promise: an answer that comes between the fence and the next look counts for nothing; each read ends with FENCED,
+ * once.  Method: two requests under way; another part hears of the newer writer; then honest answers come. */
+static void an_answer_after_the_fence_brings_nothing(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b, 2, 300);
+    ask(&b, 0, 10);
+    ask(&b, 280, 10);
+    assert_int_equal(reads_queued(&b), 2);
+    hx_writer_fence(b.r.w);
+    hx_reader_tick(b.rd, b.r.now); /* all have failed; nobody has taken that yet */
+    for (unsigned k = 0; k < 2; k++) {
+        uint64_t call = b.r.f.queue[0].call;
+        struct hx_bytes body = fake_answer(&b.r.f, 0);
+        fake_forget(&b.r.f, 0);
+        hx_reader_answer(b.rd, b.r.now, b.r.now * 1000, call, body);
+        free((void *)(uintptr_t)body.p);
+    }
+    take(&b);
+    for (uint64_t i = 0; i < 10; i++) {
+        assert_int_equal(b.err[i], HX_E_FENCED);
+        assert_int_equal(b.times[i] + b.times[280 + i], 2);
+    }
+    close_bench(&b);
+}
+
+/* Promise: "fenced" in an answer fences whoever is asked, also when its head tells no higher epoch. */
+static void the_word_fenced_suffices(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b, 1, 64);
+    ask(&b, 0, 10);
+    b.r.f.server[b.r.f.queue[0].server].refuse = HX_E_FENCED;
+    deliver(&b, 0);
+    assert_int_equal(hx_writer_state(b.r.w), HX_E_FENCED);
+    wait(&b, 50);
+    assert_int_equal(b.err[0], HX_E_FENCED);
+    assert_int_equal(b.times[0], 1);
+    close_bench(&b);
+}
+
+/* Promise (R2, A3): of pages asked for together each ends by itself: one that has a good copy comes, though the other
+ * is damaged everywhere; and while the last member's answer is out, the round is not over. */
+static void a_good_page_comes_beside_one_that_nobody_has(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b, 1, 64);
+    for (unsigned k = 0; k < FAKE_SERVERS; k++)
+        b.r.f.server[k].seg[0].rotten_page = 4 + 1;
+    ask(&b, 3, 3);
+    drain(&b);
+    wait(&b, 100);
+    expect(&b, 3, 1);
+    expect(&b, 5, 1);
+    assert_int_equal(b.err[4], HX_E_CORRUPT);
+    assert_int_equal(b.times[4], 1);
+    ask(&b, 4, 1);
+    for (unsigned k = 0; k < 4; k++)
+        deliver(&b, 0);
+    assert_int_equal(reads_queued(&b), 1);
+    b.r.now += 5000; /* late: the sixth is asked, too */
+    hx_reader_tick(b.rd, b.r.now);
+    pump(&b);
+    assert_int_equal(reads_queued(&b), 2);
+    deliver(&b, 1);
+    assert_int_equal(b.times[4], 1);
+    deliver(&b, 0);
+    take(&b);
+    assert_int_equal(b.times[4], 2);
+    assert_int_equal(b.err[4], HX_E_CORRUPT);
+    close_bench(&b);
+}
+
 /* Promise: a page beyond the volume is an error of that page only. */
 static void a_page_that_does_not_exist_is_an_error(void **state)
 {
@@ -696,6 +772,9 @@ int main(void)
         cmocka_unit_test(pages_not_taken_are_asked_for_again),
         cmocka_unit_test(the_read_floor_waits_for_reads_under_way),
         cmocka_unit_test(a_fenced_read_fences_the_writer),
+        cmocka_unit_test(an_answer_after_the_fence_brings_nothing),
+        cmocka_unit_test(the_word_fenced_suffices),
+        cmocka_unit_test(a_good_page_comes_beside_one_that_nobody_has),
         cmocka_unit_test(a_page_that_does_not_exist_is_an_error),
         cmocka_unit_test(random_schedules_deliver_each_page_once),
     };
