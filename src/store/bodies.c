@@ -114,9 +114,13 @@ int hx_bodies_window(struct hx_bodies *b, struct hx_seg *s, const struct hx_vers
 /* The frame whose entry V names, into b->frame; its head is good. */
 static int read_frame(struct hx_bodies *b, struct hx_seg *s, const struct hx_version *v, struct hx_frame_head *h)
 {
-    uint64_t at = (uint64_t)v->pos + HX_LOG_ENV;
-    size_t got = 0;
-    int err = s->disk->ops->read(s->disk, s->log.files[v->file]->id, at, b->frame, FIRST, &got);
+    uint64_t at = (uint64_t)v->pos + HX_LOG_ENV, file = s->log.files[v->file]->id;
+    size_t got = 0, first = FIRST;
+    int err = s->disk->ops->read(s->disk, file, at, b->frame, first, &got);
+    if (err == HX_E_IO) { /* the bad sector may be another frame's: no more than this one */
+        first = HX_FRAME_HEAD;
+        err = s->disk->ops->read(s->disk, file, at, b->frame, first, &got);
+    }
     if (err || got < HX_FRAME_HEAD)
         return err && err != HX_E_NOENT ? err : HX_E_CORRUPT;
     if (hx_frame_head_decode(b->frame, got, h) || !hx_uuid_eq(&h->volume, &s->at.volume) || h->pg != s->at.pg)
@@ -124,7 +128,7 @@ static int read_frame(struct hx_bodies *b, struct hx_seg *s, const struct hx_ver
     size_t len = hx_frame_bytes(h);
     if (len <= got)
         return 0;
-    return got < FIRST ? HX_E_CORRUPT : hx_log_read(s, v->file, at + got, b->frame + got, len - got);
+    return got < first ? HX_E_CORRUPT : hx_log_read(s, v->file, at + got, b->frame + got, len - got);
 }
 
 static int fill(struct hx_bodies *b, struct hx_seg *s, const struct hx_version *v, struct hx_body **ret)

@@ -68,7 +68,8 @@ void hx_env_encode(const struct hx_env *v, uint8_t out[HX_LOG_ENV])
     hx_enc_u64(&e, v->last);
     hx_enc_u64(&e, v->prev_first);
     hx_enc_u64(&e, v->prev_last);
-    bool reach = v->highest && v->highest >= v->stable && v->highest - v->stable < UINT32_MAX;
+    hx_assert(!v->highest || v->highest >= v->stable);
+    bool reach = v->highest && v->highest - v->stable < UINT32_MAX;
     hx_enc_u32(&e, reach ? (uint32_t)(v->highest - v->stable) + 1 : 0);
     hx_enc_u32(&e, hx_crc32c(0, out, HX_LOG_ENV - 4));
     hx_assert(!e.err && e.len == HX_LOG_ENV);
@@ -210,8 +211,7 @@ int hx_log_put(struct hx_seg *s, enum hx_env_kind kind, uint8_t flags, const uin
     struct hx_log *l = &s->log;
     struct hx_frame_head h;
     int err = hx_frame_head_decode(frame, len, &h);
-    if (err || hx_frame_bytes(&h) != len)
-        return err ? err : HX_E_BADMSG;
+    hx_assert(!err && hx_frame_bytes(&h) == len); /* who calls has looked at the head, or made it */
     size_t n = hx_env_bytes((uint32_t)len);
     if (!l->batch.p && len >= HX_PAGE_SIZE) {
         l->batch = s->env->spare;

@@ -55,8 +55,7 @@ static void head_encode(const struct hx_disk_place *at, const struct hx_uuid *se
 int hx_meta_save(struct hx_disk *d, const struct hx_disk_place *at, const struct hx_uuid *server, struct hx_meta *m)
 {
     size_t body = hx_history_encoded_len(&m->history) + hx_geometry_encoded_len(&m->geometry);
-    if (body > META_BODY_MAX)
-        return HX_E_TOOBIG;
+    hx_assert(body <= META_BODY_MAX); /* each came in a message, or from here */
     /* The first save of a segment writes the reserve, too; later ones what they need, in whole sectors. */
     size_t n = (META_HEAD + body + 511) / 512 * 512;
     n = m->generation == 0 && n < HX_META_RESERVE ? HX_META_RESERVE : n;

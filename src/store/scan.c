@@ -273,7 +273,7 @@ static int scan_entries(struct scan *c)
     }
     uint64_t end = c->hole_count ? c->holes[0].pos : c->pos;
     bool closed = !c->highest || (c->bad_end > end && !c->f->sealed), more_may_be = !c->highest || c->bad_end > c->pos;
-    if (!err && more_may_be && !c->f->sealed && c->pos < c->bytes) /* S2: its END is missing; S4 */
+    if (!err && more_may_be && !c->f->sealed) /* S2: its END is missing, also where the file is cut short; S4 */
         err = note_hole(c, lowest_lost(c), UINT64_MAX, HX_ENV_FRAME);
     if (!err && closed) {
         err = prove(c, UINT64_MAX);

@@ -36,8 +36,8 @@ struct hx_mem_farm {
     uint64_t calls, limit;
     unsigned fail_ops;
     uint64_t fail_in, off_in; /* calls until then; 0: never */
-    uint64_t fail_read_in, bad_id, bad_off;
-    int fail_err, fail_read_err, fail_space;
+    uint64_t fail_read_in, bad_id, bad_off, bad_len;
+    int fail_err, fail_read_err, fail_space, fail_list;
     bool fail_always, off, drops;
     uint64_t rng;
 };
@@ -134,7 +134,7 @@ static int mem_read(struct hx_disk *disk, uint64_t id, uint64_t off, void *buf, 
     n = n < len ? n : len;
     if (d->farm->fail_read_in && --d->farm->fail_read_in == 0)
         return d->farm->fail_read_err;
-    if (d->farm->bad_id == id && off < d->farm->bad_off + SECTOR && off + n > d->farm->bad_off)
+    if (d->farm->bad_id == id && off < d->farm->bad_off + d->farm->bad_len && off + n > d->farm->bad_off)
         return HX_E_IO;
     if (n)
         memcpy(buf, f->now + off, n);
@@ -175,7 +175,7 @@ static int mem_write(struct hx_disk *disk, uint64_t id, uint64_t off, const void
     size_t have = f && f->exists ? f->len : 0;
     if (!err && d->farm->limit && off + len > have && used(d->farm) + off + len - have > d->farm->limit)
         return HX_E_NOSPACE;
-    if (d->farm->bad_id == id && off < d->farm->bad_off + SECTOR && off + len > d->farm->bad_off)
+    if (d->farm->bad_id == id && off < d->farm->bad_off + d->farm->bad_len && off + len > d->farm->bad_off)
         d->farm->bad_id = 0;
     if (len)
         put(make(d, id), off, buf, len); /* the last one before the power went may survive in part */
@@ -221,8 +221,8 @@ static int mem_list(struct hx_disk *disk, uint64_t from, struct hx_disk_file *re
 {
     struct mem_disk *d = HX_CONTAINER_OF(disk, struct mem_disk, disk);
     size_t n = 0;
-    if (d->farm->off)
-        return HX_E_IO;
+    if (d->farm->off || d->farm->fail_list)
+        return d->farm->off ? HX_E_IO : d->farm->fail_list;
     for (size_t i = 0; i < d->count && n < max; i++)
         if (d->files[i].exists && d->files[i].id >= from)
             ret[n++] = (struct hx_disk_file){d->files[i].id, d->files[i].len};
@@ -344,10 +344,29 @@ void hx_mem_fail_read(struct hx_mem_farm *f, uint64_t k, int err)
     f->fail_read_err = err;
 }
 
-void hx_mem_bad_sector(struct hx_mem_farm *f, uint64_t id, uint64_t off)
+void hx_mem_bad_range(struct hx_mem_farm *f, uint64_t id, uint64_t off, uint64_t len)
 {
     f->bad_id = id;
     f->bad_off = off / SECTOR * SECTOR;
+    f->bad_len = (len + SECTOR - 1) / SECTOR * SECTOR;
+}
+
+void hx_mem_bad_sector(struct hx_mem_farm *f, uint64_t id, uint64_t off)
+{
+    hx_mem_bad_range(f, id, off, SECTOR);
+}
+
+void hx_mem_fail_list(struct hx_mem_farm *f, int err)
+{
+    f->fail_list = err;
+}
+
+void hx_mem_truncate(struct hx_mem_farm *f, const struct hx_disk_place *at, uint64_t id, size_t len)
+{
+    struct mem_disk *d = disk_at(f, at);
+    struct file *file = d ? find(d, id) : NULL;
+    hx_assert(file && len <= file->len);
+    file->len = file->old_len = len;
 }
 
 void hx_mem_power_off_at(struct hx_mem_farm *f, uint64_t k)

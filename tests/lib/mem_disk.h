@@ -30,6 +30,12 @@ void hx_mem_fail_drops(struct hx_mem_farm *f);
 void hx_mem_fail_read(struct hx_mem_farm *f, uint64_t k, int err);
 /* The sector at OFF of a file cannot be read until it is written; one at a time, ID 0: none any more. */
 void hx_mem_bad_sector(struct hx_mem_farm *f, uint64_t id, uint64_t off);
+/* The same of all sectors of LEN bytes from there. */
+void hx_mem_bad_range(struct hx_mem_farm *f, uint64_t id, uint64_t off, uint64_t len);
+/* Files cannot be listed, with ERR, from now on; 0: they can. */
+void hx_mem_fail_list(struct hx_mem_farm *f, int err);
+/* The file ends at LEN, as after a repair of the file system that lost the rest. */
+void hx_mem_truncate(struct hx_mem_farm *f, const struct hx_disk_place *at, uint64_t id, size_t len);
 /* At the K-th call from now the power goes: that call and all later ones fail; a write may survive in part. */
 void hx_mem_power_off_at(struct hx_mem_farm *f, uint64_t k);
 bool hx_mem_is_off(const struct hx_mem_farm *f);

@@ -242,8 +242,8 @@ static void read_points_below_the_damage_are_served(void **state)
     hx_rig_fini(&r);
 }
 
-/* Promise: a sidecar whose sums are right and that is wrong about how a frame is packed leads to CORRUPT, not to other
- * bytes. */
+/* Promise: a sidecar whose sums are right and that is wrong about how a frame is packed leads to no other bytes than
+ * those that were written: the frame is asked itself, or the page is CORRUPT. */
 static void a_sidecar_that_lies_gives_no_bytes(void **state)
 {
     struct hx_rig r;
@@ -262,10 +262,13 @@ static void a_sidecar_that_lies_gives_no_bytes(void **state)
     hx_put_u32(side + 76, hx_crc32c(0, side + SIDE_HEAD, hx_get_u32(side + 72)));
     hx_put_u32(side + SIDE_HEAD - 4, hx_crc32c(0, side, SIDE_HEAD - 4));
     assert_int_equal(hx_rig_start(&r, 0), 0);
-    assert_int_equal(page_at(&r, 8, 1, data).state, HX_READ_CORRUPT);
-    read_many(&r, 8, 0, 16, states);
-    assert_int_equal(states[1], HX_READ_CORRUPT);
-    assert_int_equal(states[2], HX_READ_RAW);
+    for (unsigned i = 0; i < 2; i++) {
+        if (page_at(&r, 8, 1, data).state != HX_READ_CORRUPT)
+            assert_true(data[0] == 1 && data[HX_PAGE_SIZE - 1] == 1);
+        read_many(&r, 8, 0, 16, states);
+        assert_true(states[1] == HX_READ_RAW || states[1] == HX_READ_CORRUPT);
+        assert_int_equal(states[2], HX_READ_RAW);
+    }
     hx_rig_fini(&r);
 }
 
