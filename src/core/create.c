@@ -260,7 +260,10 @@ static void lookup_answer(struct hx_create *c, struct candidate *s, const struct
     int err = hx_lookup_decode(&l, &d);
     if (err != 0 || l.geometry.pg_count == 0) {
         hx_geometry_fini(&l.geometry);
-        end(c, err == HX_E_NOMEM ? err : HX_E_BADMSG, "%s: malformed answer", s->s.url);
+        if (err == HX_E_NOMEM)
+            end(c, err, "out of memory");
+        else
+            end(c, HX_E_BADMSG, "%s: malformed answer", s->s.url);
         return;
     }
     s->knows = true;
