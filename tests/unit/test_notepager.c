@@ -74,8 +74,15 @@ static uint64_t script_pages(const struct hx_pager *p)
     (void)p;
     return 1234;
 }
-static const struct hx_pager_ops script = {script_get,  script_want,   script_begin, script_edit,
-                                           script_free, script_commit, script_abort, script_pages};
+static uint64_t script_mtr_max(const struct hx_pager *p)
+{
+    (void)p;
+    return 99;
+}
+static const struct hx_pager_ops script = {
+    .get = script_get, .want = script_want, .begin = script_begin, .edit = script_edit, .free = script_free,
+    .commit = script_commit, .abort = script_abort, .pages = script_pages, .mtr_max = script_mtr_max,
+};
 
 static struct hx_notepager notes;
 
@@ -163,6 +170,7 @@ static void mini_transactions_go_to_the_cache(void **state)
     hx_pager_abort(p);
     assert_int_equal(below.begins * 100 + below.commits * 10 + below.aborts, 221);
     assert_int_equal(hx_pager_pages(p), 1234);
+    assert_int_equal(hx_pager_mtr_max(p), 99);
     assert_int_equal(notes.count, 0);
 }
 
