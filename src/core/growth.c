@@ -6,9 +6,9 @@
  * Invariants:
  *   N1 GEOMETRY with g + 1 is sent only after at least four members answered that they made the segment: so of a
  *      published PG at most two members were never made (recovery makes those, and takes more than two for a loss).
- *      The others are waited for, HX_GROWTH_PATIENCE_MS at most, unless they are known to be silent: that their
- *      server has not answered the writer lately, or not this growth.  A new group should have six copies from
- *      the start; but writes wait for it, and whoever is silent now would be silent then.
+ *      Each of the others has had HX_GROWTH_PATIENCE_MS to answer: since the growth began, or since its server fell
+ *      silent, as the writer knows.  A new group should have six copies from the start, for those that were never made
+ *      count as lost until somebody makes them; but writes wait for it, and a zone that is away has had its time.
  *   N2 published: four of PG 0's members stored it; nothing is routed to the PG before.
  *   N3 FENCED ends it for ever.
  * A crash between leaves segments that no geometry names; the next growth of the same number makes them its
@@ -33,7 +33,6 @@ struct hx_growth {
     struct hx_ask ask;
     struct hx_ask_task format[HX_COPIES], publish[HX_COPIES];
     hx_members made, stored;
-    hx_members unanswered; /* members whose last FORMAT got no answer of any kind */
     bool publishing;
     int state;
     uint64_t patience_until_ms;
@@ -107,12 +106,12 @@ void hx_growth_free(struct hx_growth *g)
     free(g);
 }
 
-/* Somebody may yet make the segment, and soon. */
+/* Somebody who has not had his time may yet make the segment. */
 static bool worth_waiting(const struct hx_growth *g)
 {
     const struct hx_pg_members *m = &g->geometry.pgs[g->geometry.pg_count - 1];
     for (unsigned i = 0; i < HX_COPIES; i++) {
-        bool silent = hx_members_has(g->unanswered, i) || !hx_writer_server_answers(g->writer, m->server[i]);
+        bool silent = hx_writer_silent_ms(g->writer, m->server[i]) >= HX_GROWTH_PATIENCE_MS;
         if (!hx_members_has(g->made, i) && !silent)
             return true;
     }
@@ -140,15 +139,8 @@ static void judge(struct hx_growth *g, const struct hx_ask_reply *reply)
         end(g, HX_E_FENCED); /* N3 */
         return;
     }
-    if (t->msg == HX_MSG_FORMAT) {
-        unsigned slot = (unsigned)(t - g->format);
-        g->unanswered &= (hx_members)~(1u << slot);
-        if (reply->head.type == 0) /* no whole answer */
-            g->unanswered = hx_members_add(g->unanswered, slot);
-    }
     if (reply->err != 0) {
         hx_ask_pause(&g->ask, t, t->server, t->msg);
-        publish_when_due(g);
         return;
     }
     if (t->msg == HX_MSG_FORMAT) {

@@ -436,9 +436,10 @@ struct hx_lsn hx_writer_scl(const struct hx_writer *w, uint32_t pg, unsigned slo
     return w->pg[pg].scl[slot];
 }
 
-bool hx_writer_server_answers(const struct hx_writer *w, uint32_t server)
+uint64_t hx_writer_silent_ms(const struct hx_writer *w, uint32_t server)
 {
-    return server >= w->server_count || hx_writer_send_well(w, w->server[server]);
+    const struct hx_writer_server *s = server < w->server_count ? w->server[server] : NULL;
+    return !s || hx_writer_send_well(w, s) ? 0 : w->now_ms - s->good_ms;
 }
 
 const struct hx_uuid *hx_writer_owner(const struct hx_writer *w)

@@ -162,8 +162,8 @@ bool hx_writer_pg_blank(const struct hx_writer *w, uint32_t pg);
 const struct hx_server *hx_writer_server_of(const struct hx_writer *w, uint32_t pg, unsigned slot);
 struct hx_lsn hx_writer_scl(const struct hx_writer *w, uint32_t pg, unsigned slot);
 const struct hx_uuid *hx_writer_owner(const struct hx_writer *w);
-/* Nothing says that the server (index in the geometry) is silent: also one that is not asked anything. */
-bool hx_writer_server_answers(const struct hx_writer *w, uint32_t server);
+/* For how long the server (index in the geometry) has not answered; 0: it does, or is not asked anything. */
+uint64_t hx_writer_silent_ms(const struct hx_writer *w, uint32_t server);
 /* A read found that a member lacks the history (HX_E_NEED_HISTORY) or the segment (HX_E_NO_SEGMENT). */
 void hx_writer_member_lacks(struct hx_writer *w, uint32_t pg, unsigned slot, int err);
 
