@@ -160,9 +160,9 @@ static void writer_misses(struct stage *s, hx_members set, unsigned seconds)
 
 static void who_is_known_to_be_silent_is_not_waited_for(void **state)
 {
-    /* Promise (N1): all 15 pairs of servers that have not answered the writer for two seconds: published as soon as the four
-     * others made it, and not before; with three dead it waits for ever.  A server that was silent and makes the
-     * segment counts. */
+    /* Promise (N1): all 15 pairs of servers that have not answered the writer for two seconds: published as soon as
+     * the four others made it, and not before; with three dead it waits for ever.  A server that was silent and makes
+     * the segment counts. */
     (void)state;
     for (unsigned set = 0; set < 64; set++) {
         struct stage s = set_up(6);
