@@ -232,7 +232,16 @@ static void one_odd_answer_does_not_make_a_volume_full(void **state)
         world_step(w);
         assert_int_equal(world_under_way(w, &c, HX_PART_HELLO), 6);
         UNTIL(w, world_under_way(w, &c, HX_PART_HELLO) == 0);
+        crash_servers(w, 1, 3);
+        struct todo lazy;
+        start(&c, &lazy, WRITE, 1, 1, false);
+        hx_session_close(c.s, w->now_ms); /* which takes its time */
         pass(w, HX_SESSION_ROOM_AGE_MS + 1);
+        assert_int_equal(c.last, HX_SESSION_CLOSING);
+        assert_int_equal(hx_session_room(c.s, w->now_ms, &room), 0);
+        assert_int_equal(room, honest);
+        world_step(w);
+        UNTIL(w, world_under_way(w, &c, HX_PART_HELLO) == 0);
         hx_writer_fence(hx_session_writer(c.s));
         UNTIL(w, c.last == HX_SESSION_FENCED);
         assert_int_equal(hx_session_room(c.s, w->now_ms, &room), 0);
@@ -303,6 +312,46 @@ static void a_goodbye_that_nobody_hears_is_bounded(void **state)
     free_world(w);
 }
 
+static bool refusing;
+
+/* Answers of server 0 to the writer say, while REFUSING, that its disk is full. */
+static void refuse_answers(void *obj, uint64_t now, uint64_t call, struct hx_bytes whole)
+{
+    struct hx_reply_head h;
+    struct hx_bytes body;
+    uint8_t head[HX_REPLY_HEAD];
+    bool of_zero = hx_call_part(call) == HX_PART_WRITER && (call >> 40 & 0xffff) == 0;
+    if (refusing && of_zero && hx_reply_decode(whole.p, whole.len, &h, &body) == 0) {
+        h.status = HX_E_NOSPACE;
+        hx_reply_head_encode(&h, NULL, 0, head);
+        whole = (struct hx_bytes){head, sizeof head};
+    }
+    part_answer(obj, now, call, whole);
+}
+
+/* Promise: nor for one that a server answers, and refuses for ever. */
+static void a_goodbye_that_is_refused_is_bounded(void **state)
+{
+    (void)state;
+    struct world *w = new_world(56, true);
+    struct client c = {.w = w};
+    struct hx_session_cfg cfg = config(w);
+    refusing = false;
+    assert_int_equal(hx_session_new(&cfg, &c.s), 0);
+    world_join(w, (struct world_part){&c, part_next, refuse_answers, part_failed, part_tick});
+    UNTIL(w, c.last == HX_SESSION_OPEN);
+    write_now(&c, 1, 1);
+    UNTIL(w, world_under_way(w, &c, HX_PART_WRITER) == 0);
+    refusing = true;
+    uint64_t from = w->now_ms;
+    hx_session_close(c.s, w->now_ms);
+    UNTIL(w, c.last == HX_SESSION_CLOSED);
+    assert_int_equal(hx_session_error(c.s), 0);
+    assert_in_range(w->now_ms - from, HX_SESSION_GOODBYE_MS, HX_SESSION_GOODBYE_MS + 1000);
+    vanish(&c);
+    free_world(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +363,7 @@ int main(void)
         cmocka_unit_test(one_odd_answer_does_not_make_a_volume_full),
         cmocka_unit_test(servers_that_missed_a_takeover_do_not_name_us),
         cmocka_unit_test(a_goodbye_that_nobody_hears_is_bounded),
+        cmocka_unit_test(a_goodbye_that_is_refused_is_bounded),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("session_view", tests, NULL, NULL);
