@@ -245,7 +245,7 @@ static void one_odd_answer_does_not_make_a_volume_full(void **state)
         hx_writer_fence(hx_session_writer(c.s));
         UNTIL(w, c.last == HX_SESSION_FENCED);
         assert_int_equal(hx_session_room(c.s, w->now_ms, &room), 0);
-        assert_int_equal(room, honest);
+        assert_in_range(room, honest - (64 << 20), honest); /* a little was written */
         world_step(w);
         assert_int_equal(world_under_way(w, &c, HX_PART_HELLO), 0);
         vanish(&c);
