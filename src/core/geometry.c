@@ -246,7 +246,7 @@ void hx_geometry_encode(const struct hx_geometry *g, struct hx_enc *e)
 
 static int decode_lists(struct hx_geometry *g, struct hx_dec *d, uint32_t servers, uint32_t pgs)
 {
-    for (uint32_t i = 0; i < servers && !d->err; i++) {
+    for (uint32_t i = 0; i < servers; i++) {
         struct hx_server s = {0};
         hx_dec_str(d, s.name, sizeof s.name);
         hx_dec_str(d, s.zone, sizeof s.zone);
@@ -256,7 +256,7 @@ static int decode_lists(struct hx_geometry *g, struct hx_dec *d, uint32_t server
         if (err)
             return err;
     }
-    if (d->err || (size_t)pgs * PG_BYTES_ON_WIRE > d->len - d->off)
+    if ((size_t)pgs * PG_BYTES_ON_WIRE > d->len - d->off)
         return HX_E_BADMSG;
     g->pgs = malloc(((size_t)pgs + 1u) * sizeof *g->pgs);
     if (!g->pgs)

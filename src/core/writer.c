@@ -107,8 +107,9 @@ static int make_pgs(struct hx_writer *w, uint32_t count)
 
 static int make_log(struct hx_writer *w, size_t window, uint64_t lal)
 {
+    hx_assert(lal > 0); /* a history has no other */
     w->window = window ? window : HX_WRITER_WINDOW_DEFAULT;
-    if (w->window < 4 * (size_t)HX_FRAME_MAX || lal == 0 || lal > HX_LAL_MAX)
+    if (w->window < 4 * (size_t)HX_FRAME_MAX || lal > HX_LAL_MAX)
         return HX_E_INVAL;
     w->frame_size = power_of_two(w->window / 1024);
     w->map_size = power_of_two(lal);
