@@ -61,10 +61,13 @@ static void read_batch(struct hx_oracle *o, uint32_t server, const struct oc_epo
                       (oc_ull)r, hx_err_text(status));
         return;
     }
-    for (uint32_t i = 0; i < n && mended; i++)
-        if (b.len >= (i + 1) * (size_t)HX_READ_PAGE_BYTES &&
-            b.p[i * (size_t)HX_READ_PAGE_BYTES] == HX_READ_CORRUPT)
+    for (uint32_t i = 0; i < n; i++) {
+        if (b.len < (i + 1) * (size_t)HX_READ_PAGE_BYTES || b.p[i * (size_t)HX_READ_PAGE_BYTES] != HX_READ_CORRUPT)
+            continue;
+        o->scrub_found = true;
+        if (mended)
             hx_sim_broken(o->s, "I15", "server %u, PG %u: page %u is still damaged at the end", server, pg, pages[i]);
+    }
     oc_read_check(o, server, e->epoch, pg, body, len, b.p, b.len);
 }
 
@@ -217,10 +220,13 @@ static void all_members(struct hx_oracle *o, uint64_t skip, bool mended)
 
 void hx_oracle_scrub(struct hx_oracle *o, uint64_t skip)
 {
+    o->scrub_found = false;
     all_members(o, skip, false);
+    o->sound_at = o->scrub_found || hx_sim_over(o->s) ? 0 : o->s->events;
 }
 
 void hx_oracle_end(struct hx_oracle *o, uint64_t skip)
 {
-    all_members(o, skip, true);
+    if (!o->sound_at || o->sound_at != o->s->events) /* else this very state has been looked at */
+        all_members(o, skip, true);
 }

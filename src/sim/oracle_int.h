@@ -163,6 +163,8 @@ struct hx_oracle {
     uint64_t floor_told, gc_told, committed;
     uint64_t excused;
     uint32_t behind_pg, behind_server; /* who was not settled when last asked */
+    bool scrub_found;                  /* the scrub met a damaged page */
+    uint64_t sound_at;                 /* after so many events a scrub found every page as it should be; 0: not */
     bool blind;                        /* a lie went so deep that nothing can be judged any more */
     uint8_t *raw, *page;               /* scratch: a body, a page */
     struct hx_frame_opener *opener;

@@ -11,6 +11,7 @@
 enum { NAME_DB = 20, NAME_JOURNAL, NAME_WAL_DB, NAME_WAL, NAME_DOC, NAME_DOC_NEW, NAME_FILL };
 #define DB_PAGES 24u
 #define FRAME_HEAD 24u
+#define FILL_WRITES 16u /* of the largest size fill a file */
 
 static uint64_t draw(struct hx_prog *p, uint64_t below)
 {
@@ -213,7 +214,7 @@ void hx_plan_filler(struct hx_prog *p)
     }
     uint64_t size = size_of(p, p->h[0]), len = w->write_max / p->n;
     bool full = w->tree->data_pages + len / HX_PAGE_SIZE + 4 > w->pages_max ||
-                size + len + 4 * HX_PAGE_SIZE > w->file_pages_max * HX_PAGE_SIZE;
+                size + len + 4 * HX_PAGE_SIZE > w->file_pages_max * HX_PAGE_SIZE || size >= FILL_WRITES * w->write_max;
     if (p->phase == 1 && !full && p->rc == 0) {
         if (draw(p, 6)) {
             write_at(p, p->h[0], size, len);
