@@ -51,6 +51,9 @@
     X(ACK_HIGHEST, "ack-highest", 26, "I1", "an acknowledgement names the highest LSN held, not the SCL") \
     X(GOSSIP_ANNULLED, "gossip-annulled", 16, "I4", "gossip sends and takes annulled records, and they count") \
     X(DAMAGE_NOT_TOLD, "damage-not-told", 44, "I11", "damaged records are missing in the inventory, not unknown") \
+    X(REPAIR_DAMAGED, "repair-damaged", 44, "I11", \
+      "an answer to REPAIR does not tell that what ends it may be damage") \
+    X(FETCH_UNVERIFIED, "fetch-unverified", 58, "I11", "records go to a peer as the disk gives them, unchecked") \
     X(READ_BEYOND_SCL, "read-beyond-scl", 32, "I6", \
       "READ at a point that the segment is not complete through is answered") \
     X(READ_BELOW_FLOOR, "read-below-floor", 36, "I6", "READ at a point whose versions are gone is answered") \

@@ -18,6 +18,7 @@
 #define LOG_FIRST 16u
 #define ENV 96u
 #define ENV_MAGIC 0x31455848u /* "HXE1" */
+#define SIDE_HEAD 112u
 #define NEWEST 128u           /* entries that are remembered, the last ones */
 #define NEAR 8u               /* of these, those that are aimed at */
 
@@ -140,9 +141,25 @@ static bool hurt(struct hx_sim_place *p, struct tail *t, const struct entry *e, 
         return replaced(t, e, r);
     case HX_HURT_READ:
     case HX_HURT_END:
+    case HX_HURT_SIDE:
         break;
     }
     return unreadable(p, t->f, at);
+}
+
+/* Some bits of the list of one sidecar. */
+static bool hurt_side(struct hx_sim_place *p, struct hx_rng *r)
+{
+    size_t from = hx_rng_below(r, p->files.count);
+    for (size_t i = 0; i < p->files.count; i++) {
+        struct hx_sim_file *f = &p->files.v[(from + i) % p->files.count];
+        if (f->id >> 32 == 0 || f->end <= SIDE_HEAD)
+            continue;
+        for (uint64_t n = hx_rng_range(r, 1, 4); n > 0; n--)
+            f->data[hx_rng_range(r, SIDE_HEAD, f->end - 1)] ^= (uint8_t)(1u << hx_rng_below(r, 8));
+        return true;
+    }
+    return false;
 }
 
 bool hx_sim_disk_hurt(struct hx_sim_disk *d, uint32_t pg, uint64_t lsn, enum hx_sim_hurt how, struct hx_rng *r)
@@ -154,7 +171,9 @@ bool hx_sim_disk_hurt(struct hx_sim_disk *d, uint32_t pg, uint64_t lsn, enum hx_
         return false;
     if (how == HX_HURT_END)
         done = unreadable(p, t.f, t.end - 1);
-    for (size_t i = 0; i < t.count && how != HX_HURT_END; i++)
+    if (how == HX_HURT_SIDE)
+        done = hurt_side(p, r);
+    for (size_t i = 0; i < t.count && how < HX_HURT_END; i++)
         if (t.e[i].proven && t.e[i].first && t.e[i].first <= lsn && lsn <= t.e[i].last)
             done |= hurt(p, &t, &t.e[i], how, r);
     d->stats.lies += done;

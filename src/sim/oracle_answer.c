@@ -8,7 +8,7 @@
 #include "oracle_int.h"
 
 /* Heads (doc/PROTOCOL.md): offsets. */
-enum { Q_TYPE = 6, Q_VOLUME = 16, Q_EPOCH = 48, Q_OWNER = 56, Q_PG = 72, P_STATUS = 16, P_SERVER = 24 };
+enum { Q_TYPE = 6, Q_VOLUME = 16, Q_EPOCH = 48, Q_OWNER = 56, Q_PG = 72, P_STATUS = 16, P_FLAGS = 20, P_SERVER = 24 };
 
 struct ask { /* a request and its good answer */
     uint32_t server, pg;
@@ -17,6 +17,7 @@ struct ask { /* a request and its good answer */
     const uint8_t *owner, *incarnation;
     const uint8_t *q, *a; /* bodies */
     size_t q_len, a_len;
+    uint32_t flags; /* of the answer */
 };
 
 /* ---- acknowledgements ---- */
@@ -224,12 +225,19 @@ static void on_fence(struct hx_oracle *o, const struct ask *q)
     hx_inventory_fini(&v);
 }
 
+/* A member that is damaged above what it is complete to says so: it may have been one of the four. */
 static void on_repair(struct hx_oracle *o, const struct ask *q)
 {
     struct oc_attempt *a =
         q->a_len == 8 && answered(o, q, q->pg) ? oc_attempt_get(o, q->epoch, q->owner) : NULL;
-    if (a)
-        oc_attempt_repaired(o, a, q->pg, q->server, hx_get_u64(q->a));
+    if (!a)
+        return;
+    uint64_t through = hx_get_u64(q->a), vdl = a->h.count ? a->h.e[a->h.count - 1].vdl.v : 0;
+    struct hx_segment_look l;
+    if (!(q->flags & HX_REPLY_DAMAGED) && oc_look(o, q->server, q->pg, &l) && l.doubt.v > through && l.doubt.v <= vdl)
+        hx_sim_broken(o->s, "I11", "server %u may have lost LSN %llu of PG %u, but says that it ends with %llu", q->server,
+                      (oc_ull)l.doubt.v, q->pg, (oc_ull)through);
+    oc_attempt_repaired(o, a, q->pg, q->server, through);
 }
 
 static void on_fetch(struct hx_oracle *o, const struct ask *q)
@@ -379,7 +387,8 @@ bool hx_oracle_answered(struct hx_oracle *o, uint32_t server, const uint8_t *req
                     .q = request + HX_MSG_HEAD,
                     .a = answer + HX_REPLY_HEAD,
                     .q_len = request_len - HX_MSG_HEAD,
-                    .a_len = answer_len - HX_REPLY_HEAD};
+                    .a_len = answer_len - HX_REPLY_HEAD,
+                    .flags = hx_get_u32(answer + P_FLAGS)};
     if (!o->blind && !hx_sim_over(o->s))
         judge(o, &q);
     return q.type != HX_MSG_APPEND || all_acks(&q);

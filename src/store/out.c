@@ -102,7 +102,7 @@ static int settle_one(struct hx_item *i)
     case ITEM_REPAIR:
         scl = hx_chain_walk(&s->chain, &i->history);
         /* What is damaged above it does not pass for what never was. */
-        if (hx_seg_lost_within(s, scl + 1, hx_history_top_entry(&i->history)->vdl.v))
+        if (hx_seg_lost_within(s, scl + 1, hx_history_top_entry(&i->history)->vdl.v) && !HX_MUTANT(REPAIR_DAMAGED))
             i->flags = HX_REPLY_DAMAGED;
         return u64s(i, scl, NULL);
     case ITEM_ADOPT:
