@@ -130,10 +130,12 @@ void bed_fence(struct bed *b, uint64_t epoch, unsigned owner)
         bed_send(b, m, NULL, 0);
         for (unsigned i = 0; i < b->fences; i++) {
             bed_answer(b, i, m, NULL, 0, 0, a, e.len);
-            memcpy(b->a + HX_REPLY_HEAD, h, heard.len);
+            bool damaged = b->damaged >> i & 1;
+            if (!damaged)
+                memcpy(b->a + HX_REPLY_HEAD, h, heard.len);
             if (b->reborn >> i & 1)
                 answer_reborn(b, i);
-            hx_oracle_heard(b->o, b->client, b->a, HX_REPLY_HEAD + heard.len);
+            hx_oracle_heard(b->o, b->client, b->a, HX_REPLY_HEAD + (damaged ? e.len : heard.len));
         }
     }
 }

@@ -32,6 +32,7 @@ struct bed {
     /* An opening as the script wants it. */
     unsigned fences, repairs, stores, adopts;
     unsigned reborn;  /* a bit per server: wiped after its FENCE answers, heard under a new name before they arrive */
+    unsigned damaged; /* a bit per server: its inventories say that anything may be lost */
     uint64_t through; /* what REPAIR is answered with, every PG */
 };
 struct msg {

@@ -72,6 +72,30 @@ static void a_fence_answer_of_a_life_before_counts(void **state)
     bed_judge(b, "", "");
 }
 
+/* Three of four heard deny the LSN where the log ends; the fourth may have had anything. */
+static void an_end_that_three_deny_is_silent(void **state)
+{
+    (void)state;
+    uint64_t x;
+    struct bed *b = bed_written(2, &x);
+    b->fences = 4;
+    b->damaged = 1;
+    bed_open_at(b, 1, 3, x + 1);
+    bed_judge(b, "", "");
+}
+
+/* ---- I11 ---- */
+static void I11_an_end_that_two_deny(void **state)
+{
+    (void)state;
+    uint64_t x;
+    struct bed *b = bed_written(2, &x);
+    b->fences = 4;
+    b->damaged = 1 << 1 | 1 << 3;
+    bed_open_at(b, 1, 3, x + 1);
+    bed_judge(b, "I11", "fewer than three");
+}
+
 /* ---- I1 ---- */
 static void I1_three_copies_are_not_durable(void **state)
 {
@@ -542,6 +566,8 @@ int main(void)
         cmocka_unit_test(a_good_history_is_silent),
         cmocka_unit_test(an_opening_that_hears_of_its_end_late_is_silent),
         cmocka_unit_test(a_fence_answer_of_a_life_before_counts),
+        cmocka_unit_test(an_end_that_three_deny_is_silent),
+        cmocka_unit_test(I11_an_end_that_two_deny),
         cmocka_unit_test(I1_three_copies_are_not_durable),
         cmocka_unit_test(I1_the_same_copy_twice_is_one),
         cmocka_unit_test(I1_another_group_lacks_it),
