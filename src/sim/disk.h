@@ -54,10 +54,10 @@ void hx_sim_disk_wipe(struct hx_sim_disk *d);                   /* empty */
 bool hx_sim_disk_save(struct hx_sim_disk *d);                   /* one image of what is durable; false: no memory */
 bool hx_sim_disk_rollback(struct hx_sim_disk *d);               /* back to the image; false: there is none */
 bool hx_sim_disk_flip(struct hx_sim_disk *d, struct hx_rng *r); /* one bit of one file; false: nothing stored */
-/* Aimed at entries of PG's newest log file (disk_aim.c), best while the server is down: it notices when it starts.
+/* Aimed at PG's newest log file (disk_aim.c), best while the server is down: it notices when it starts.
  * Aim: the last LSN of one of the newest entries that a later one proves; false: there is none.  Hurt: the entries that
- * hold LSN; whatever LSN is: HX_HURT_END, the end of the log can no longer be read; HX_HURT_SIDE, bits of a sidecar's list
- * flip.  False: nothing was hit. */
+ * hold LSN; whatever LSN is: HX_HURT_END, the end of the log can no longer be read; HX_HURT_SIDE, bits of a sidecar's
+ * list flip.  False: nothing was hit. */
 enum hx_sim_hurt { HX_HURT_FLIP, HX_HURT_ZERO, HX_HURT_READ, HX_HURT_REPLACE, HX_HURT_END, HX_HURT_SIDE };
 bool hx_sim_disk_aim(struct hx_sim_disk *d, uint32_t pg, struct hx_rng *r, uint64_t *ret_lsn);
 bool hx_sim_disk_hurt(struct hx_sim_disk *d, uint32_t pg, uint64_t lsn, enum hx_sim_hurt how, struct hx_rng *r);

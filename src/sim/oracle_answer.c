@@ -235,8 +235,8 @@ static void on_repair(struct hx_oracle *o, const struct ask *q)
     uint64_t through = hx_get_u64(q->a), vdl = a->h.count ? a->h.e[a->h.count - 1].vdl.v : 0;
     struct hx_segment_look l;
     if (!(q->flags & HX_REPLY_DAMAGED) && oc_look(o, q->server, q->pg, &l) && l.doubt.v > through && l.doubt.v <= vdl)
-        hx_sim_broken(o->s, "I11", "server %u may have lost LSN %llu of PG %u, but says that it ends with %llu", q->server,
-                      (oc_ull)l.doubt.v, q->pg, (oc_ull)through);
+        hx_sim_broken(o->s, "I11", "server %u may have lost LSN %llu of PG %u, but says that it ends with %llu",
+                      q->server, (oc_ull)l.doubt.v, q->pg, (oc_ull)through);
     oc_attempt_repaired(o, a, q->pg, q->server, through);
 }
 
