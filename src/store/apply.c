@@ -72,15 +72,19 @@ static int apply_below(struct hx_seg *s, const struct hx_held *r, bool again)
     return err;
 }
 
-static int apply_record(struct hx_seg *s, const struct hx_held *r, bool local, bool again)
+static int apply_local(struct hx_seg *s, const struct hx_held *r)
 {
-    if (!local)
-        return r->lsn > s->chain.hint ? apply_above(s, r, again) : apply_below(s, r, again);
     struct hx_version v = version_of(r);
     int err = index_record(s, r->page, &v, true, false);
     if (s->unknown_count && hx_rec_is_base(v.kind))
         hx_seg_mended(s, r->page, v.lsn);
     return err;
+}
+
+int hx_apply_held(struct hx_seg *s, struct hx_held *h, bool again)
+{
+    h->valid = hx_history_valid(&s->meta.history, HX_LSN(h->lsn), HX_EPOCH(h->epoch)) || HX_MUTANT(GOSSIP_ANNULLED);
+    return h->lsn > s->chain.hint ? apply_above(s, h, again) : apply_below(s, h, again);
 }
 
 static int apply_frame(struct hx_seg *s, uint32_t slot, const struct hx_side_frame *f, const uint8_t *recs)
@@ -97,9 +101,7 @@ static int apply_frame(struct hx_seg *s, uint32_t slot, const struct hx_side_fra
         struct hx_held h = {.lsn = f->first + r.lsn_off, .prev = prev, .epoch = f->epoch, .page = r.page, .sum = r.sum,
                             .file = v.file, .pos = v.pos, .at = v.at, .len = v.len, .kind = r.kind,
                             .flags = r.flags, .codec = v.codec};
-        h.valid = hx_history_valid(&s->meta.history, HX_LSN(h.lsn), HX_EPOCH(h.epoch));
-        h.valid = h.valid || HX_MUTANT(GOSSIP_ANNULLED);
-        err = apply_record(s, &h, f->kind == HX_ENV_LOCAL, again);
+        err = f->kind == HX_ENV_LOCAL ? apply_local(s, &h) : hx_apply_held(s, &h, again);
         off += r.len;
         prev = h.lsn;
     }

@@ -9,16 +9,13 @@
  *   R2 Damage that no restart can repair is remembered (hx_seg_unknown); it never passes for "not there".
  *   R3 Where damage ends is known when anything that was written later is left: every entry and every sidecar names
  *      the highest LSN before it.  Else the log is endless, and what is written from now on names none.
+ *   R4 A checkpoint (ckpt.c) stands in for the files before it; with damage anywhere behind it, it does not count.
  */
 #include "store.h"
 
 #include "hexad/mutant.h"
 
 #include <stdlib.h>
-
-struct pass {
-    uint64_t stable, vdl, floor, gc, highest;
-};
 
 static int add_file(struct hx_seg *s, const struct hx_disk_file *d)
 {
@@ -66,7 +63,7 @@ static int list_files(struct hx_seg *s)
     return err;
 }
 
-static void fold(struct pass *p, const struct hx_logfile *f, uint64_t stable)
+static void fold(struct hx_load_pass *p, const struct hx_logfile *f, uint64_t stable)
 {
     p->stable = stable > p->stable ? stable : p->stable;
     p->vdl = f->vdl > p->vdl ? f->vdl : p->vdl;
@@ -75,7 +72,7 @@ static void fold(struct pass *p, const struct hx_logfile *f, uint64_t stable)
     p->highest = f->max_lsn > p->highest ? f->max_lsn : p->highest;
 }
 
-static int first_pass(struct hx_seg *s, struct pass *p)
+static int first_pass(struct hx_seg *s, struct hx_load_pass *p)
 {
     struct hx_log *l = &s->log;
     for (size_t i = 0; i < l->slot_count; i++) {
@@ -97,13 +94,16 @@ static int first_pass(struct hx_seg *s, struct pass *p)
     return 0;
 }
 
-static int second_pass(struct hx_seg *s)
+/* Files from number FROM on. */
+static int second_pass(struct hx_seg *s, uint64_t from)
 {
     struct hx_log *l = &s->log;
     struct hx_buf side = {0};
     int err = 0;
     for (size_t i = 0; i < l->slot_count && !err; i++) {
         struct hx_logfile *f = l->files[i];
+        if (f->id < from)
+            continue;
         if (f->sided) {
             err = hx_side_load(s, f, &side);
             if (err == HX_E_CORRUPT || err == HX_E_NOENT || err == HX_E_IO) {
@@ -139,7 +139,7 @@ static void settle_unknowns(struct hx_seg *s, uint64_t base)
 }
 
 /* R3: each file learns from the later ones how far the log went when they were written. */
-static void look_back(struct hx_seg *s, const struct pass *p)
+static void look_back(struct hx_seg *s, const struct hx_load_pass *p)
 {
     struct hx_log *l = &s->log;
     uint64_t later = 0;
@@ -151,9 +151,61 @@ static void look_back(struct hx_seg *s, const struct pass *p)
     l->highest = s->meta.base.v > l->highest ? s->meta.base.v : l->highest;
 }
 
+/* What everything else is applied on top of. */
+static void begin(struct hx_seg *s, const struct hx_load_pass *p)
+{
+    uint64_t base = s->meta.base.v > p->stable ? s->meta.base.v : p->stable;
+    s->chain.anchor = s->chain.scl = base;
+    s->chain.hint = p->vdl > base ? p->vdl : base;
+    s->oldest = s->meta.oldest.v;
+    s->floor = s->gc = 0;
+    hx_apply_floor(s, p->floor, p->gc);
+}
+
+static int begin_again(struct hx_seg *s, const struct hx_load_pass *p)
+{
+    hx_index_fini(&s->index);
+    hx_chain_fini(&s->chain);
+    s->unknown_count = 0;
+    s->damaged = 0;
+    for (size_t i = 0; i < s->log.slot_count; i++) {
+        s->log.files[i]->refs = 0;
+        s->log.files[i]->live = 0;
+    }
+    begin(s, p);
+    return hx_seg_index_init(s, &s->meta.geometry);
+}
+
+static bool any_damage(const struct hx_seg *s)
+{
+    bool any = s->unknown_count > 0;
+    for (size_t i = 0; i < s->log.slot_count; i++)
+        any |= s->log.files[i]->damaged;
+    return any;
+}
+
+/* The checkpoint and what came since; when that is not whole, the sidecars of all files (R4). */
+static int apply_all(struct hx_seg *s, const struct hx_load_pass *p)
+{
+    uint64_t tail;
+    begin(s, p);
+    int err = hx_ckpt_load(s, begin_again, p, &tail);
+    if (err)
+        return err;
+    if (tail) {
+        hx_apply_floor(s, p->floor, p->gc); /* the hint is higher now */
+        err = second_pass(s, tail);
+        if (err || !any_damage(s))
+            return err;
+        s->ckpt.loaded = 0;
+        err = begin_again(s, p);
+    }
+    return err ? err : second_pass(s, 0);
+}
+
 int hx_load(struct hx_seg *s)
 {
-    struct pass p = {0};
+    struct hx_load_pass p = {0};
     int err = list_files(s);
     if (!err)
         err = first_pass(s, &p);
@@ -166,16 +218,11 @@ int hx_load(struct hx_seg *s)
     err = hx_revive_write_again(s);
     if (err)
         return err;
-    uint64_t base = s->meta.base.v > p.stable ? s->meta.base.v : p.stable;
-    s->chain.anchor = s->chain.scl = base;
-    s->chain.hint = p.vdl > base ? p.vdl : base;
-    s->oldest = s->meta.oldest.v;
-    hx_apply_floor(s, p.floor, p.gc);
     look_back(s, &p);
-    err = second_pass(s);
+    err = apply_all(s, &p);
     if (err)
         return err;
-    settle_unknowns(s, base);
+    settle_unknowns(s, s->meta.base.v > p.stable ? s->meta.base.v : p.stable);
     for (size_t i = 0; i < s->log.slot_count; i++) {
         struct hx_logfile *f = s->log.files[i];
         if (f->sealed && !f->sided && hx_side_save(s, f) && s->error)

@@ -96,8 +96,9 @@ int hx_side_save(struct hx_seg *s, struct hx_logfile *f)
     hx_enc_u64(&e, f->floor);
     hx_enc_u64(&e, f->gc);
     hx_enc_u64(&e, f->stable);
+    f->side_crc = hx_crc32c(0, f->side.p, f->side.len);
     hx_enc_u32(&e, (uint32_t)f->side.len);
-    hx_enc_u32(&e, hx_crc32c(0, f->side.p, f->side.len));
+    hx_enc_u32(&e, f->side_crc);
     hx_enc_u32(&e, hx_log_salt(&s->at, &s->env->server));
     hx_enc_u64(&e, s->log.endless ? 0 : s->log.highest);
     hx_enc_bytes(&e, (const uint8_t[16]){0}, 16);
@@ -142,7 +143,7 @@ static int read_head(struct hx_seg *s, struct hx_logfile *f, uint64_t *ret_stabl
     f->gc = hx_dec_u64(&d);
     *ret_stable = f->stable = hx_dec_u64(&d);
     *ret_len = hx_dec_u32(&d);
-    *ret_crc = hx_dec_u32(&d);
+    f->side_crc = *ret_crc = hx_dec_u32(&d);
     uint32_t salt = hx_dec_u32(&d);
     f->highest = hx_dec_u64(&d);
     return id == f->id && salt == hx_log_salt(&s->at, &s->env->server) ? 0 : HX_E_CORRUPT;

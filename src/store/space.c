@@ -36,6 +36,7 @@ uint64_t hx_space_bytes(const struct hx_seg *s)
     for (size_t i = 0; i < s->log.slot_count; i++)
         if (s->log.files[i])
             n += s->log.files[i]->filled > s->log.files[i]->end ? s->log.files[i]->filled : s->log.files[i]->end;
+    n += s->ckpt.bytes;
     return n;
 }
 
@@ -371,5 +372,6 @@ bool hx_space_work(struct hx_seg *s)
         more |= compact(s);
     }
     more |= delete_dead(s);
+    more |= hx_ckpt_work(s);
     return more && !s->error;
 }

@@ -195,6 +195,8 @@ struct hx_logfile {
     bool sealed, sided, damaged;
     bool vague;  /* damaged at the restart, so what it held is not known, nor lowest and highest LSN */
     bool rotten; /* damaged since: what is left is to be moved elsewhere */
+    bool in_ckpt;      /* load: named by the checkpoint that is being read */
+    uint32_t side_crc; /* of the list in its sidecar */
     struct hx_buf side;        /* until the sidecar is written */
 };
 struct hx_log {
@@ -233,8 +235,54 @@ int hx_load(struct hx_seg *s);
 /* revive.c: what a failed flush had left in doubt of the log, and was read now, is made durable.  HX_E_POISONED, ... */
 int hx_revive_write_again(struct hx_seg *s);
 
+/* ---- ckpt.c: index and chain on the disk, for a quick restart ---- */
+#define HX_CKPT_FILE 4u /* and 5 */
+#define HX_CKPT_HEAD 80u
+#define HX_CKPT_START 4096u /* the first block */
+#define HX_CKPT_BLOCK (16u << 10)
+#define HX_CKPT_BLOCK_HEAD 32u
+#define HX_CKPT_ROOM (HX_CKPT_BLOCK - HX_CKPT_BLOCK_HEAD)
+#define HX_CKPT_VERSION_BYTES 32u
+#define HX_CKPT_HELD_BYTES 56u
+#define HX_CKPT_SPAN_BYTES 16u
+#define HX_CKPT_FILE_BYTES 24u
+enum hx_ckpt_kind { HX_CKPT_VERSIONS = 1, HX_CKPT_HELD, HX_CKPT_SPANS, HX_CKPT_FILES, HX_CKPT_KINDS };
+struct hx_ckpt_head {
+    uint64_t generation, tail, tail_end; /* tail: the restart reads files from this number on */
+    uint64_t hint, anchor, oldest, pages;
+    uint32_t salt, blocks;
+};
+void hx_ckpt_head_encode(const struct hx_ckpt_head *h, uint8_t out[HX_CKPT_HEAD]);
+int hx_ckpt_head_decode(const uint8_t *p, size_t len, struct hx_ckpt_head *ret); /* HX_E_CORRUPT, HX_E_VERSION */
+/* P: HX_CKPT_BLOCK bytes, of which LEN behind the head are content. */
+void hx_ckpt_block_seal(uint8_t *p, const struct hx_ckpt_head *h, uint32_t number, uint16_t kind, uint32_t len);
+int hx_ckpt_block_check(const uint8_t *p, const struct hx_ckpt_head *h, uint32_t number, uint16_t *ret_kind,
+                        uint32_t *ret_len); /* HX_E_CORRUPT */
+struct hx_seg_ckpt {
+    struct hx_ckpt_head head; /* of the one that is being written; generation: highest known */
+    bool active;
+    uint16_t kind;            /* of the block that is being filled */
+    uint32_t used;
+    uint64_t page;            /* next one to write */
+    uint8_t *block;
+    uint64_t good, loaded;    /* generations: of the one that is whole on the disk; that this start took; 0: none */
+    uint64_t since, bytes;    /* file from which on the log counts for the next one; bytes of the good one */
+};
+struct hx_load_pass { /* what the first pass of a restart found */
+    uint64_t stable, vdl, floor, gc, highest;
+};
+/* A bounded piece of writing one, when it is time; true when there is more. */
+bool hx_ckpt_work(struct hx_seg *s);
+/* Index and chain out of the best one, on top of what a restart begins with; *ret_tail: the files from there on remain
+ * to be applied; 0: there is none, and AGAIN has put everything back. */
+int hx_ckpt_load(struct hx_seg *s, int (*again)(struct hx_seg *s, const struct hx_load_pass *p),
+                 const struct hx_load_pass *p, uint64_t *ret_tail);
+void hx_ckpt_fini(struct hx_seg *s);
+
 /* ---- apply.c: stored records become held, chained, indexed ---- */
 int hx_apply_side(struct hx_seg *s, uint32_t slot, const uint8_t *side, size_t len, bool loading);
+/* A record whose place is known; sets .valid.  AGAIN: the first copy is known to be damaged. */
+int hx_apply_held(struct hx_seg *s, struct hx_held *h, bool again);
 void hx_apply_hint(struct hx_seg *s, uint64_t vdl);
 void hx_apply_floor(struct hx_seg *s, uint64_t floor, uint64_t gc);
 /* The own history has changed: what is valid, and so index and SCL. */
@@ -370,6 +418,7 @@ struct hx_seg {
     struct hx_seg_work work;
     struct hx_seg_gossip gossip;
     struct hx_seg_sound sound;
+    struct hx_seg_ckpt ckpt;
     struct hx_seg_suspect suspect;
     struct hx_seg_revive revive;
     struct hx_seg_scrub scrub;
