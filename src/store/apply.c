@@ -76,8 +76,8 @@ static int apply_local(struct hx_seg *s, const struct hx_held *r)
 {
     struct hx_version v = version_of(r);
     int err = index_record(s, r->page, &v, true, false);
-    if (s->unknown_count && hx_rec_is_base(v.kind))
-        hx_seg_mended(s, r->page, v.lsn);
+    if ((s->unknown_count || s->wrong_count) && hx_rec_is_base(v.kind))
+        hx_seg_mended(s, r->page, v.lsn, v.sum);
     return err;
 }
 

@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-#define PAGES_READ 256u
+#define PAGES_READ 128u
 
 static const uint8_t zeros[HX_PAGE_SIZE];
 

@@ -46,6 +46,12 @@ static struct hx_peer *peer_of(struct hx_node *n, const struct hx_uuid *server)
     return &n->peers[n->peer_count++];
 }
 
+bool hx_gossip_reachable(struct hx_node *n, const struct hx_server *m)
+{
+    const struct hx_peer *p = peer_of(n, &m->incarnation);
+    return p && n->now_ms >= p->not_before_ms;
+}
+
 static void peer_result(struct hx_node *n, const struct hx_uuid *server, bool good)
 {
     struct hx_peer *p = peer_of(n, server);
@@ -56,8 +62,7 @@ static void peer_result(struct hx_node *n, const struct hx_uuid *server, bool go
     p->not_before_ms = good ? 0 : n->now_ms + (pause < BACKOFF_MAX_MS ? pause : BACKOFF_MAX_MS);
 }
 
-/* Member SLOT of the segment's PG; NULL when that is ourselves. */
-static const struct hx_server *member_at(const struct hx_node *n, const struct hx_seg *s, unsigned slot)
+const struct hx_server *hx_gossip_member(const struct hx_node *n, const struct hx_seg *s, unsigned slot)
 {
     const struct hx_geometry *g = &s->meta.geometry;
     if (s->at.pg >= g->pg_count)
@@ -70,7 +75,7 @@ static const struct hx_server *member_by(const struct hx_node *n, const struct h
                                          const struct hx_uuid *server)
 {
     for (unsigned i = 0; i < HX_COPIES; i++) {
-        const struct hx_server *m = member_at(n, s, i);
+        const struct hx_server *m = hx_gossip_member(n, s, i);
         if (m && ((name && !strcmp(m->name, name)) || (server && hx_uuid_eq(&m->incarnation, server))))
             return m;
     }
@@ -78,8 +83,7 @@ static const struct hx_server *member_by(const struct hx_node *n, const struct h
 }
 
 /* ---- sending ---- */
-/* Queues a message to M; BODY moved.  CALL says what the answer belongs to. */
-static int post(struct hx_node *n, const struct hx_server *m, struct hx_call call, uint32_t pg, struct hx_buf *body)
+int hx_gossip_post(struct hx_node *n, const struct hx_server *m, struct hx_call call, uint32_t pg, struct hx_buf *body)
 {
     struct hx_item i = {.kind = ITEM_SEND, .token = ++n->next_call};
     size_t name = strlen(m->name) + 1, url = strlen(m->url) + 1;
@@ -111,12 +115,12 @@ static int post(struct hx_node *n, const struct hx_server *m, struct hx_call cal
     return 0;
 }
 
-static bool may_call(const struct hx_node *n, const struct hx_seg *s)
+bool hx_gossip_may_call(const struct hx_node *n, const struct hx_seg *s)
 {
     return !s->error && !s->gossip.busy && n->call_count < CALLS_MAX && n->now_ms >= s->gossip.not_before_ms;
 }
 
-static struct hx_call call_of(struct hx_seg *s, enum hx_msg_type type)
+struct hx_call hx_gossip_call(struct hx_seg *s, enum hx_msg_type type)
 {
     return (struct hx_call){.type = (uint16_t)type, .volume = s->at.volume, .seg = s, .top = hx_seg_top(s)};
 }
@@ -133,22 +137,21 @@ static void ask_records(struct hx_node *n, struct hx_seg *s, const struct hx_ser
     hx_enc_u32(&e, FETCH_BYTES);
     hx_enc_u8(&e, 0);
     s->gossip.after = after;
-    post(n, m, call_of(s, HX_MSG_FETCH), s->at.pg, &b);
+    hx_gossip_post(n, m, hx_gossip_call(s, HX_MSG_FETCH), s->at.pg, &b);
 }
 
-/* C names the pages and the point. */
-static void ask_pages(struct hx_node *n, struct hx_seg *s, const struct hx_server *m, const struct hx_call *c)
+int hx_gossip_ask_pages(struct hx_node *n, struct hx_seg *s, const struct hx_server *m, const struct hx_call *c)
 {
     struct hx_buf b = {0};
     uint8_t *p = hx_buf_add(&b, 12 + 4 * (size_t)c->page_count);
     if (!p)
-        return;
+        return HX_E_NOMEM;
     struct hx_enc e = hx_enc_init(p, b.len);
     hx_enc_u64(&e, c->point);
     hx_enc_u32(&e, c->page_count);
     for (uint32_t i = 0; i < c->page_count; i++)
         hx_enc_u32(&e, c->pages[i]);
-    post(n, m, *c, s->at.pg, &b);
+    return hx_gossip_post(n, m, *c, s->at.pg, &b);
 }
 
 /*
@@ -168,7 +171,7 @@ static void ask_blind(struct hx_node *n, struct hx_seg *s, const struct hx_serve
     }
     if (!o->bits || o->whole)
         return;
-    struct hx_call c = call_of(s, HX_MSG_READ);
+    struct hx_call c = hx_gossip_call(s, HX_MSG_READ);
     c.point = o->at;
     uint32_t from = o->next;
     for (; o->next < pages && c.page_count < HX_MEND_PAGES; o->next++)
@@ -179,7 +182,7 @@ static void ask_blind(struct hx_node *n, struct hx_seg *s, const struct hx_serve
         hx_seg_touch(s);
     o->next = o->next < pages ? o->next : 0;
     if (c.page_count)
-        ask_pages(n, s, m, &c);
+        hx_gossip_ask_pages(n, s, m, &c);
 }
 
 static uint64_t doubt(const struct hx_seg *s)
@@ -204,12 +207,12 @@ static void mend(struct hx_node *n, struct hx_seg *s, const struct hx_server *m,
         return;
     }
     if (u->page != HX_NONE && u->to <= point && point <= theirs) {
-        struct hx_call c = call_of(s, HX_MSG_READ);
+        struct hx_call c = hx_gossip_call(s, HX_MSG_READ);
         c.pages[c.page_count++] = u->page;
         uint64_t own = u->to > s->floor ? u->to : s->floor; /* there it is mended for every read point */
         c.point = s->gossip.aged || own > point ? point : own;
         s->gossip.aged = false;
-        ask_pages(n, s, m, &c);
+        hx_gossip_ask_pages(n, s, m, &c);
     } else if (u->blind && u->to <= point && point <= theirs && s->gossip.vain >= FETCH_VAIN) {
         ask_blind(n, s, m, u, point);
     } else if (u->from <= theirs && u->to != UINT64_MAX)
@@ -221,12 +224,12 @@ static void compare(struct hx_node *n, struct hx_seg *s, const struct hx_server 
 {
     struct hx_epoch top = hx_seg_top(s);
     struct hx_buf none = {0};
-    if (!may_call(n, s))
+    if (!hx_gossip_may_call(n, s))
         return;
     s->gossip.mending = false;
     s->gossip.doubt = doubt(s);
     if (e->top.v > top.v && e->top.v >= s->meta.promised.v) {
-        post(n, m, call_of(s, HX_MSG_HISTORY), s->at.pg, &none);
+        hx_gossip_post(n, m, hx_gossip_call(s, HX_MSG_HISTORY), s->at.pg, &none);
     } else if (e->top.v == top.v && e->scl.v > s->chain.scl) {
         s->gossip.target = e->scl.v;
         ask_records(n, s, m, s->chain.scl, e->scl.v);
@@ -265,7 +268,7 @@ static int tell(struct hx_node *n, const struct hx_volume *v, const struct hx_se
     }
     hx_put_u32(b.p, count);
     struct hx_call c = {.type = HX_MSG_GOSSIP, .volume = v->id};
-    return post(n, m, c, 0, &b);
+    return hx_gossip_post(n, m, c, 0, &b);
 }
 
 static void round_of(struct hx_node *n, struct hx_volume *v)
@@ -279,7 +282,7 @@ static void round_of(struct hx_node *n, struct hx_volume *v)
     for (unsigned tries = 0; tries < HX_COPIES; tries++) {
         uint32_t t = v->turn++;
         const struct hx_seg *s = n->segs[from + t / HX_COPIES % (end - from)];
-        const struct hx_server *m = s->error ? NULL : member_at(n, s, t % HX_COPIES);
+        const struct hx_server *m = s->error ? NULL : hx_gossip_member(n, s, t % HX_COPIES);
         const struct hx_peer *p = m ? peer_of(n, &m->incarnation) : NULL;
         if (!p || n->now_ms < p->not_before_ms)
             continue;
@@ -349,19 +352,19 @@ static void on_records(struct hx_node *n, const struct hx_call *c, struct hx_dec
     hx_node_dirty(n, s);
 }
 
-/* A page as a peer has it at a point that nothing can annul: a local image, in place of what is damaged here. */
-static void put_page(struct hx_node *n, struct hx_seg *s, uint32_t page, uint64_t lsn, const uint8_t *data)
+uint32_t hx_gossip_put_page(struct hx_node *n, struct hx_seg *s, uint32_t page, uint64_t lsn, const uint8_t *data)
 {
     struct hx_frame_builder *b = s->env->builder;
     size_t len = data ? HX_PAGE_SIZE : 0;
     while (len && !data[len - 1])
         len--;
+    uint8_t kind = len ? HX_REC_IMAGE : HX_REC_ZERO;
     hx_frame_builder_reset(b, &s->at.volume, s->at.pg, hx_seg_top(s), HX_LSN(0));
-    hx_frame_builder_add(b, HX_LSN(lsn), page, len ? HX_REC_IMAGE : HX_REC_ZERO, 0, (struct hx_bytes){data, len},
-                         (struct hx_bytes){NULL, 0});
+    hx_frame_builder_add(b, HX_LSN(lsn), page, kind, 0, (struct hx_bytes){data, len}, (struct hx_bytes){NULL, 0});
     size_t bytes = hx_frame_builder_seal(b, HX_LSN(0), HX_LSN(0), HX_LSN(0), 0, s->env->scratch);
     if (!hx_log_put(s, HX_ENV_LOCAL, 0, s->env->scratch, bytes))
         hx_node_dirty(n, s);
+    return hx_store_sum(kind, page, data, len);
 }
 
 static void on_pages(struct hx_node *n, const struct hx_call *c, struct hx_dec *d)
@@ -393,7 +396,7 @@ static void on_pages(struct hx_node *n, const struct hx_call *c, struct hx_dec *
         }
         if (sweep) /* counts when the image is durable (apply.c) */
             o->want[o->want_count++] = (struct hx_sound_page){c->pages[i], r[i].lsn.v};
-        put_page(n, s, c->pages[i], r[i].lsn.v, data);
+        hx_gossip_put_page(n, s, c->pages[i], r[i].lsn.v, data);
     }
     hx_node_dirty(n, s);
 }
@@ -421,13 +424,19 @@ void hx_node_answer(struct hx_node *n, uint64_t now_ms, uint64_t call, int err, 
     if (err || h.status) {
         if (c.seg)
             c.seg->gossip.not_before_ms = n->now_ms + n->gossip_ms;
-        if (c.seg && c.type == HX_MSG_READ && !err && h.status == HX_E_TOO_OLD) {
+        if (c.seg && c.type == HX_MSG_READ && !c.compare && !err && h.status == HX_E_TOO_OLD) {
             hx_seg_sound_forget(c.seg);
             c.seg->gossip.aged = true;
         }
+        if (c.compare)
+            hx_compare_answer(n, &c, err ? err : h.status, NULL);
         return;
     }
     struct hx_dec d = hx_dec_init(b.p, b.len);
+    if (c.compare) {
+        hx_compare_answer(n, &c, 0, &d);
+        return;
+    }
     if (c.type == HX_MSG_GOSSIP)
         on_gossip(n, &c, &d);
     else if (c.type == HX_MSG_HISTORY)
@@ -451,7 +460,7 @@ void hx_gossip_flushed(struct hx_node *n, struct hx_seg *s)
         g->vain = doubt(s) != g->doubt ? 0 : g->vain + 1;
     g->stalls = moved || doubt(s) != g->doubt ? 0 : g->stalls < 8 ? g->stalls + 1 : g->stalls;
     const struct hx_server *m = member_by(n, s, NULL, &g->peer);
-    if (moved && m && s->chain.scl < g->target && may_call(n, s))
+    if (moved && m && s->chain.scl < g->target && hx_gossip_may_call(n, s))
         ask_records(n, s, m, s->chain.scl, g->target);
     else if (!moved) {
         uint64_t pause = (uint64_t)n->gossip_ms << g->stalls;

@@ -74,6 +74,7 @@ struct hx_call {
     struct hx_epoch top;
     uint64_t point;
     uint32_t pages[HX_MEND_PAGES], page_count; /* READ */
+    bool compare; /* it is compare.c's */
 };
 
 struct hx_node {
@@ -102,7 +103,7 @@ struct hx_node {
     struct hx_pace {
         uint64_t cycle_ms, rate_max; /* bytes a second */
         uint64_t last_ms, requests;  /* at the last tick */
-        uint64_t credit;             /* bytes x 1000 that may be read */
+        int64_t credit;              /* bytes x 1000 that may be read; below 0: were read too early */
     } pace;
     struct hx_node_stats stats;
 };
@@ -155,5 +156,21 @@ int hx_digest_answer(struct hx_node *n, const struct hx_req *r, const struct hx_
 uint64_t hx_gossip_tick(struct hx_node *n);
 void hx_gossip_heard(struct hx_node *n, const struct hx_req *r, const struct hx_gossip_entry *e);
 void hx_gossip_flushed(struct hx_node *n, struct hx_seg *s);
+/* Member SLOT of the segment's PG; NULL when that is ourselves. */
+const struct hx_server *hx_gossip_member(const struct hx_node *n, const struct hx_seg *s, unsigned slot);
+bool hx_gossip_reachable(struct hx_node *n, const struct hx_server *m); /* it has not just been silent */
+bool hx_gossip_may_call(const struct hx_node *n, const struct hx_seg *s);
+struct hx_call hx_gossip_call(struct hx_seg *s, enum hx_msg_type type);
+/* Queues a message to M; BODY moved.  CALL says what the answer belongs to; its number is n->next_call. */
+int hx_gossip_post(struct hx_node *n, const struct hx_server *m, struct hx_call call, uint32_t pg, struct hx_buf *body);
+/* READ of the pages and at the point that C names. */
+int hx_gossip_ask_pages(struct hx_node *n, struct hx_seg *s, const struct hx_server *m, const struct hx_call *c);
+/* A page as a peer has it at a point that nothing can annul (DATA NULL: zeros): a local image, in place of what is
+ * damaged here.  The sum of its record. */
+uint32_t hx_gossip_put_page(struct hx_node *n, struct hx_seg *s, uint32_t page, uint64_t lsn, const uint8_t *data);
+/* compare.c */
+bool hx_compare_ready(const struct hx_node *n, const struct hx_seg *s);
+size_t hx_compare_step(struct hx_node *n, struct hx_seg *s); /* the next question; what it cost */
+void hx_compare_answer(struct hx_node *n, const struct hx_call *call, int err, struct hx_dec *d);
 
 #endif

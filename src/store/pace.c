@@ -16,6 +16,7 @@
 #define RATE_MIN 1024u
 #define RATE_MAX_DEFAULT (16u << 20)
 #define PAUSE_MAX 60000u
+#define ANSWER_MS 20u /* a peer's answer takes about as long */
 
 void hx_pace_init(struct hx_node *n, const struct hx_node_cfg *cfg)
 {
@@ -39,6 +40,8 @@ static struct hx_seg *choose(const struct hx_node *n)
         if (s->error || (!n->pace.cycle_ms && !urgent(s)))
             continue;
         hx_scrub_load(s);
+        if (s->scrub.comparing && !hx_compare_ready(n, s))
+            continue;
         if (!best || (urgent(s) && !urgent(best)) ||
             (urgent(s) == urgent(best) && s->scrub.cycles < best->scrub.cycles))
             best = s;
@@ -54,7 +57,7 @@ static uint64_t rate(const struct hx_node *n, bool demand, bool busy)
     if (demand)
         return busy ? p->rate_max / 4 + 1 : p->rate_max;
     for (size_t i = 0; i < n->seg_count; i++)
-        total += hx_scrub_total(n->segs[i]);
+        total += hx_scrub_total(n->segs[i]) + (n->segs[i]->index.pages << HX_PAGE_SHIFT);
     total += total / 4; /* sidecars, slots, what comes meanwhile */
     uint64_t r = p->cycle_ms < 1000 ? p->rate_max : total / (p->cycle_ms / 1000) + RATE_MIN;
     return r < p->rate_max ? r : p->rate_max;
@@ -67,29 +70,44 @@ void hx_pace_ask(struct hx_node *n, const struct hx_uuid *volume)
             hx_scrub_ask(n->segs[i]);
 }
 
+static bool comparing(const struct hx_node *n)
+{
+    for (size_t i = 0; i < n->seg_count; i++)
+        if (n->segs[i]->scrub.comparing && !n->segs[i]->error)
+            return true;
+    return false;
+}
+
+static void spend(struct hx_node *n, struct hx_seg *s)
+{
+    struct hx_pace *p = &n->pace;
+    while (s && p->credit >= (int64_t)PIECE_MIN * 1000) {
+        size_t used = s->scrub.comparing ? hx_compare_step(n, s) : hx_scrub_step(s, (size_t)(p->credit / 1000));
+        p->credit -= (int64_t)used * 1000;
+        if (s->meta_dirty)
+            hx_node_dirty(n, s);
+        s = choose(n);
+    }
+}
+
 uint64_t hx_pace_tick(struct hx_node *n)
 {
     struct hx_pace *p = &n->pace;
     uint64_t gone = n->now_ms > p->last_ms ? n->now_ms - p->last_ms : 0;
     struct hx_seg *s = choose(n);
-    bool busy = n->stats.requests != p->requests;
+    bool busy = n->stats.requests != p->requests, answers = comparing(n);
     p->last_ms = n->now_ms;
     p->requests = n->stats.requests;
     if (!s) {
-        p->credit = 0;
-        return PAUSE_MAX;
+        p->credit = p->credit < 0 ? p->credit : 0;
+        return answers ? ANSWER_MS : PAUSE_MAX;
     }
-    uint64_t r = rate(n, urgent(s), busy), most = (uint64_t)PIECE * 1000;
-    p->credit += (gone < 1000 ? gone : 1000) * r;
-    p->credit = p->credit < most ? p->credit : most;
-    while (s && p->credit >= (uint64_t)PIECE_MIN * 1000) {
-        uint64_t used = (uint64_t)hx_scrub_step(s, (size_t)(p->credit / 1000)) * 1000;
-        p->credit = used < p->credit ? p->credit - used : 0;
-        if (s->meta_dirty)
-            hx_node_dirty(n, s);
-        s = choose(n);
-    }
-    uint64_t lack = (uint64_t)PIECE_MIN * 1000 - p->credit;
-    uint64_t pause = lack / r + 1;
-    return s && pause < PAUSE_MAX ? pause : PAUSE_MAX;
+    uint64_t r = rate(n, urgent(s), busy);
+    p->credit += (int64_t)((gone < 1000 ? gone : 1000) * r);
+    p->credit = p->credit < (int64_t)PIECE * 1000 ? p->credit : (int64_t)PIECE * 1000;
+    spend(n, s);
+    int64_t lack = (int64_t)PIECE_MIN * 1000 - p->credit;
+    uint64_t pause = lack > 0 ? (uint64_t)lack / r + 1 : 1;
+    pause = comparing(n) && pause < ANSWER_MS ? ANSWER_MS : pause;
+    return pause < PAUSE_MAX ? pause : PAUSE_MAX;
 }

@@ -5,6 +5,7 @@
  *      the page is CORRUPT, the record is remembered as unknown, and gossip fetches it again (I11).
  *   P2 While there is blind damage (struct hx_unknown), a page is CORRUPT unless its base is newer than it, or a
  *      peer confirmed the page and the read point is not below that (gossip.c).
+ *   P3 A page that most members have otherwise is CORRUPT until the right image is there (compare.c).
  * Refusals by read point (too old, lagging) are the caller's.  Memory: one array per segment, as long as the
  * longest chain read.
  */
@@ -108,6 +109,10 @@ int hx_page_read(struct hx_seg *s, uint32_t page, uint64_t point, bool whole, ui
         return err;
     *ret = (struct hx_read_page){.state = HX_READ_ZEROS};
     if (s->unknown_count && blind_at(s, page, base_of(s, n), point)) { /* P2 */
+        ret->state = HX_READ_CORRUPT;
+        return 0;
+    }
+    if (s->wrong_count && hx_compare_is_wrong(s, page, point)) { /* P3 */
         ret->state = HX_READ_CORRUPT;
         return 0;
     }

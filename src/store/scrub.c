@@ -2,8 +2,9 @@
  * scrub.c - a segment reads again everything that it has stored, a piece at a time: what rots where nobody reads is
  * found while there are good copies of it left.
  *
- * A cycle goes over both meta slots, then the log files in the order of their numbers, each with its sidecar.  How much
- * is read when is not decided here (pace.c); damage is told by the rules that a read or a restart follows:
+ * A cycle goes over both meta slots, then the log files in the order of their numbers, each with its sidecar; then
+ * pages are compared with those of peers (compare.c).  How much is read when is not decided here (pace.c); damage is
+ * told by the rules that a read or a restart follows:
  *   U1 An entry is good when envelope and frame are whole, say what the list of the file says of them (LSNs, epoch,
  *      lengths, crc of the body), and stand where they say (segment, file, offset): so flipped, misdirected, swapped
  *      and stale blocks are all found, the last three though their own sums are right.
@@ -59,7 +60,7 @@ static void save_position(struct hx_seg *s)
     hx_enc_u32(&e, MARK_MAGIC);
     hx_enc_u16(&e, MARK_VERSION);
     hx_enc_u16(&e, 0);
-    hx_enc_u64(&e, c->under_way ? c->file : 0);
+    hx_enc_u64(&e, c->comparing ? HX_LOG_SIDE_BIT | c->page : c->under_way ? c->file : 0);
     hx_enc_u64(&e, c->cycles);
     hx_enc_u64(&e, c->done);
     hx_enc_u64(&e, c->total);
@@ -89,6 +90,11 @@ void hx_scrub_load(struct hx_seg *s)
     c->done = c->saved = c->file ? hx_get_u64(p + 24) : 0;
     c->total = hx_get_u64(p + 32);
     c->under_way = c->file != 0;
+    c->comparing = c->file >= HX_LOG_SIDE_BIT;
+    if (c->comparing) {
+        c->page = (uint32_t)c->file;
+        c->file = 0;
+    }
     c->asked = c->asked > c->cycles ? c->asked : 0;
 }
 
@@ -102,7 +108,10 @@ static void begin_cycle(struct hx_seg *s)
 {
     struct hx_seg_scrub *c = &s->scrub;
     hx_scrub_forget(s);
+    hx_compare_forget(s);
     c->under_way = true;
+    c->comparing = false;
+    c->undecided_now = 0;
     c->file = c->done = c->saved = c->pos = c->renewed = 0;
     c->off = 0;
     c->total = hx_scrub_total(s);
@@ -119,11 +128,24 @@ void hx_scrub_ask(struct hx_seg *s)
     hx_seg_touch(s);
 }
 
-static void end_cycle(struct hx_seg *s)
+/* All files are through. */
+static void begin_comparing(struct hx_seg *s)
 {
     struct hx_seg_scrub *c = &s->scrub;
     hx_scrub_forget(s);
-    c->under_way = false;
+    c->comparing = true;
+    c->page = c->fails = 0;
+    c->file = c->pos = 0;
+    c->off = 0;
+    save_position(s);
+}
+
+void hx_scrub_compared(struct hx_seg *s)
+{
+    struct hx_seg_scrub *c = &s->scrub;
+    hx_compare_forget(s);
+    c->under_way = c->comparing = false;
+    c->undecided = c->undecided_now;
     c->cycles++;
     c->file = c->done = c->pos = 0;
     c->off = 0;
@@ -135,11 +157,14 @@ void hx_scrub_status(const struct hx_seg *s, struct hx_scrub_status *ret)
 {
     const struct hx_seg_scrub *c = &s->scrub;
     uint64_t now = hx_seg_damages(s);
-    uint64_t done = c->done + c->pos;
+    uint64_t pages = s->index.pages << HX_PAGE_SHIFT, all = hx_geometry_pg_pages(&s->meta.geometry);
+    uint64_t done = c->done + c->pos + (c->comparing ? (uint64_t)((double)pages * c->page / (double)all) : 0);
     *ret = (struct hx_scrub_status){.cycles = c->cycles, .asked = c->asked, .found = s->damaged + c->rewritten};
+    ret->differed = c->differed;
+    ret->undecided = c->undecided > c->undecided_now ? c->undecided : c->undecided_now;
     ret->mended = c->rewritten + (s->damaged > now ? s->damaged - now : 0);
     if (c->under_way) {
-        ret->total = c->total > done ? c->total : done;
+        ret->total = c->total + pages > done ? c->total + pages : done;
         ret->done = done;
     }
 }
@@ -438,7 +463,7 @@ static void step(struct look *l)
     while (c->under_way && !s->error && l->used < l->budget) {
         struct hx_logfile *f = file_from(s, c->file, &l->slot);
         if (!f) {
-            end_cycle(s);
+            begin_comparing(s);
             return;
         }
         go_to(s, f->id);
@@ -459,7 +484,7 @@ size_t hx_scrub_step(struct hx_seg *s, size_t budget)
 {
     struct hx_seg_scrub *c = &s->scrub;
     struct look l = {.s = s, .budget = budget};
-    if (s->error)
+    if (s->error || c->comparing)
         return CHARGE;
     hx_scrub_load(s);
     if (!c->under_way) {

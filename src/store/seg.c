@@ -67,6 +67,8 @@ void hx_seg_free(struct hx_seg *s)
     hx_buf_fini(&s->work.side);
     hx_seg_sound_forget(s);
     hx_scrub_forget(s);
+    hx_compare_forget(s);
+    free(s->wrongs);
     free(s->unknowns);
     free(s->path);
     free(s);
@@ -231,7 +233,7 @@ bool hx_seg_is_mended(const struct hx_seg *s, const struct hx_unknown *u)
 
 size_t hx_seg_damages(const struct hx_seg *s)
 {
-    size_t n = 0;
+    size_t n = hx_compare_wrongs(s);
     for (size_t i = 0; i < s->unknown_count; i++)
         n += !hx_seg_is_mended(s, &s->unknowns[i]);
     return n;
@@ -248,8 +250,9 @@ void hx_seg_sound_forget(struct hx_seg *s)
     s->sound = (struct hx_seg_sound){0};
 }
 
-void hx_seg_mended(struct hx_seg *s, uint32_t page, uint64_t lsn)
+void hx_seg_mended(struct hx_seg *s, uint32_t page, uint64_t lsn, uint32_t sum)
 {
+    hx_compare_mended(s, page, lsn, sum);
     for (uint32_t i = 0; i < s->sound.want_count; i++)
         if (s->sound.want[i].page == page && s->sound.want[i].lsn == lsn)
             hx_seg_set_sound(s, page);

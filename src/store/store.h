@@ -381,6 +381,17 @@ struct hx_seg_scrub { /* scrub.c */
     uint64_t cycles, asked; /* finished; asked for on demand: until cycles is that many */
     uint64_t done, total, saved; /* bytes of log files behind it; of the cycle; as of the last saved position */
     uint64_t found, rewritten; /* damaged places since the start; slots and sidecars written anew */
+    bool comparing;        /* the files are through: pages are compared with those of peers (compare.c) */
+    uint32_t page, turn, fails; /* next page; member; questions in a row without an answer */
+    uint64_t wait_ms;      /* before the next question */
+    uint64_t differed;     /* pages that were wrong here */
+    uint64_t undecided, undecided_now; /* pages that differ, in the last whole cycle; in this one */
+};
+struct hx_wrong { /* a page whose content here is not what most members have (compare.c) */
+    uint32_t page;
+    uint64_t lsn;     /* of the right content */
+    uint32_t sum;     /* of the image with it, once it was PUT into the batch */
+    bool put, mended; /* mended: it is durable; only read points below LSN are still wrong */
 };
 struct hx_seg_suspect { /* what a failed write or flush has left in doubt, until it was written anew (revive.c) */
     uint64_t file, from; /* log file from that offset on; 0: none */
@@ -422,6 +433,9 @@ struct hx_seg {
     struct hx_seg_suspect suspect;
     struct hx_seg_revive revive;
     struct hx_seg_scrub scrub;
+    struct hx_compare *compare; /* while pages are compared */
+    struct hx_wrong *wrongs;
+    size_t wrong_count, wrong_cap;
 };
 int hx_seg_new(struct hx_seg_env *env, struct hx_disk *d, struct hx_disk_place at, struct hx_seg **ret);
 void hx_seg_free(struct hx_seg *s);
@@ -438,7 +452,8 @@ bool hx_seg_lost(const struct hx_seg *s, uint64_t lsn); /* is that record (or ma
 bool hx_seg_lost_within(const struct hx_seg *s, uint64_t from, uint64_t to);
 int hx_seg_unknown(struct hx_seg *s, uint64_t from, uint64_t to, uint32_t page, bool blind);
 void hx_seg_unknown_split(struct hx_seg *s, size_t i); /* the I-th of the list, where the SCL is */
-void hx_seg_mended(struct hx_seg *s, uint32_t page, uint64_t lsn); /* PAGE has a good base at LSN again */
+/* PAGE has a good base at LSN again; SUM: of that record. */
+void hx_seg_mended(struct hx_seg *s, uint32_t page, uint64_t lsn, uint32_t sum);
 bool hx_seg_is_sound(const struct hx_seg *s, const struct hx_unknown *u, uint32_t page, uint64_t point);
 bool hx_seg_is_mended(const struct hx_seg *s, const struct hx_unknown *u); /* every page that it is about is sound */
 size_t hx_seg_damages(const struct hx_seg *s); /* that are not mended */
@@ -502,7 +517,14 @@ void hx_scrub_ask(struct hx_seg *s);   /* a whole cycle from now on, before othe
 uint64_t hx_scrub_total(const struct hx_seg *s);
 void hx_scrub_forget(struct hx_seg *s); /* frees memory */
 void hx_scrub_status(const struct hx_seg *s, struct hx_scrub_status *ret);
+void hx_scrub_compared(struct hx_seg *s); /* the comparing is over, and with it the cycle */
 /* Damage U, of records that the chain reaches over, becomes damage of the pages that need them. */
 void hx_scrub_narrow(struct hx_seg *s, const struct hx_unknown *u);
+
+/* ---- compare.c: pages that peers have otherwise; how they are asked: node_private.h ---- */
+void hx_compare_forget(struct hx_seg *s); /* frees memory */
+bool hx_compare_is_wrong(const struct hx_seg *s, uint32_t page, uint64_t point);
+void hx_compare_mended(struct hx_seg *s, uint32_t page, uint64_t lsn, uint32_t sum);
+size_t hx_compare_wrongs(const struct hx_seg *s); /* that are not mended */
 
 #endif

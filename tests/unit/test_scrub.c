@@ -453,6 +453,136 @@ static void members_give_the_same_digests(void **state)
     hx_rig_fini(&r);
 }
 
+/* ---- copies that are whole, but not alike ---- */
+/* One record, of a random page, that reaches COPIES servers from FIRST on with other bytes: all with the same ones
+ * (ALIKE), or each with different ones. */
+static void diverge(struct hx_rig *r, struct hx_model *m, unsigned first, unsigned copies, bool alike)
+{
+    hx_model_frame(r, m, 1);
+    const struct hx_model_rec *x = &m->recs[m->last];
+    for (unsigned k = 0; k < HX_COPIES; k++) {
+        unsigned i = (first + k) % HX_COPIES;
+        uint8_t other[HX_PAGE_SIZE] = {1, 2, 3, (uint8_t)(alike ? 0 : k), (uint8_t)m->last};
+        struct hx_rig_rec rec = {m->last, x->page, HX_REC_IMAGE, HX_REC_CPL, other, HX_PAGE_SIZE};
+        if (k >= copies)
+            rec = (struct hx_rig_rec){m->last, x->page, x->kind, HX_REC_CPL, x->payload, x->len};
+        size_t n = hx_rig_frame(r, PG, 1, m->last - 1, &rec, 1, (struct hx_rig_marks){m->vdl, m->floor, m->floor});
+        assert_int_equal(hx_rig_append(r, i, 1, m->vdl, m->floor, r->frame, n, NULL), 0);
+    }
+    m->acked = m->last;
+}
+
+/* VDL and floor are at the last record, everywhere. */
+static void announce(struct hx_rig *r, struct hx_model *m)
+{
+    m->vdl = m->floor = m->acked;
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        assert_int_equal(hx_rig_append(r, i, 1, m->vdl, m->floor, NULL, 0, NULL), 0);
+}
+
+static uint64_t differed(struct hx_rig *r)
+{
+    uint64_t n = 0;
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        n += status(r, i).scrub.differed;
+    return n;
+}
+
+/* Promise: a copy that has silently diverged, all of its checksums right, is found by digests and replaced by what most
+ * members have: one copy, two that agree with each other, three that do not; a restart does not bring it back. */
+static void a_silently_diverged_copy_is_found_and_mended(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned copies;
+        bool alike;
+    } cases[] = {{1, true}, {2, true}, {2, false}, {3, false}};
+    struct hx_rig r;
+    struct hx_model m;
+    uint64_t found = 0;
+    start(&r, &m, 9);
+    for (unsigned k = 0; k < 40; k++) {
+        unsigned first = (unsigned)(hx_model_dice(&m) % HX_COPIES), copies = cases[k % HX_ARRAY_LEN(cases)].copies;
+        char what[60];
+        snprintf(what, sizeof what, "round %u", k);
+        diverge(&r, &m, first, copies, cases[k % HX_ARRAY_LEN(cases)].alike);
+        announce(&r, &m);
+        until_mended(&r, what);
+        for (unsigned i = 0; i < HX_COPIES; i++) {
+            assert_int_equal(corrupt_pages(&r, &m, i, true, what), 0);
+            corrupt_pages(&r, &m, i, false, what);
+        }
+        found += copies;
+        assert_int_equal(differed(&r), found);
+        if (k % 8 == 7) {
+            unsigned i = (first + k) % HX_COPIES;
+            found -= status(&r, i).scrub.differed;
+            hx_rig_stop(&r, i);
+            assert_int_equal(hx_rig_start(&r, i), 0);
+            assert_int_equal(corrupt_pages(&r, &m, i, true, "after a restart"), 0);
+        }
+        work(&r, &m, 2);
+    }
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        assert_int_equal(status(&r, i).scrub.undecided, 0);
+    hx_model_fini(&m);
+    hx_rig_fini(&r);
+}
+
+/* Promise: where three copies stand against three nothing is replaced, and the status says so. */
+static void without_a_majority_nothing_is_replaced(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_model m;
+    uint8_t was[HX_COPIES][HX_PAGE_SIZE], now[HX_PAGE_SIZE];
+    struct hx_read_page p;
+    start(&r, &m, 10);
+    diverge(&r, &m, 0, 3, true);
+    announce(&r, &m);
+    uint32_t page = m.recs[m.last].page;
+    uint64_t undecided = 0;
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        assert_int_equal(hx_rig_read(&r, i, PG, 1, m.acked, page, was[i], &p), 0);
+    until_mended(&r, "three against three");
+    for (unsigned i = 0; i < HX_COPIES; i++) {
+        assert_int_equal(hx_rig_read(&r, i, PG, 1, m.acked, page, now, &p), 0);
+        assert_int_equal(p.state, HX_READ_RAW);
+        assert_memory_equal(now, was[i], sizeof now);
+        undecided += status(&r, i).scrub.undecided;
+    }
+    assert_true(undecided >= 1);
+    assert_int_equal(differed(&r), 0);
+    hx_model_fini(&m);
+    hx_rig_fini(&r);
+}
+
+/* Promise: from the moment when a page was found wrong it is CORRUPT, until it is right. */
+static void found_wrong_is_not_served(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_model m;
+    struct hx_read_page p = {.state = HX_READ_RAW};
+    start(&r, &m, 11);
+    diverge(&r, &m, 2, 1, true);
+    announce(&r, &m);
+    uint32_t page = m.recs[m.last].page;
+    bool seen = false;
+    for (unsigned k = 0; k < 400 && !(seen && p.state == HX_READ_RAW); k++) {
+        uint8_t want[HX_PAGE_SIZE], got[HX_PAGE_SIZE];
+        hx_rig_step(&r, 20);
+        assert_int_equal(hx_rig_read(&r, 2, PG, 1, m.acked, page, got, &p), 0);
+        seen |= status(&r, 2).scrub.differed > 0;
+        hx_model_fold(&m, page, m.acked, want);
+        if (seen && p.state != HX_READ_CORRUPT)
+            assert_memory_equal(got, want, sizeof got);
+    }
+    assert_true(seen && p.state == HX_READ_RAW);
+    hx_model_fini(&m);
+    hx_rig_fini(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -462,6 +592,9 @@ int main(void)
         cmocka_unit_test(the_rate_is_kept),
         cmocka_unit_test(on_demand_there_is_one_cycle),
         cmocka_unit_test(members_give_the_same_digests),
+        cmocka_unit_test(a_silently_diverged_copy_is_found_and_mended),
+        cmocka_unit_test(without_a_majority_nothing_is_replaced),
+        cmocka_unit_test(found_wrong_is_not_served),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("scrub", tests, NULL, NULL);
