@@ -2,8 +2,9 @@
  * test_crash_points.c - power loss at every disk call of a segment server's life.
  *
  * Method: a story of three servers: formats, appends that reach the first one or not, gossip, images, compaction,
- * deletion, three later epochs (fenced, repaired, adopted or heard of by gossip), restarts.  Every write, flush and
- * remove of the first server is recorded, and after each step what it says of itself.  Then for each call: a
+ * deletion, rot that is mended, scrubbing, a flush that fails, three later epochs (fenced, repaired, adopted or heard of
+ * by gossip), restarts.  Every write, flush and remove of the first server is recorded, with the kind of file operation
+ * that it is, and after each step what it says of itself.  Then for each call: a
  * simulated disk (src/sim/disk.h) gets all calls before it, and loses power at this one; the server starts again over
  * what survived, in some cases it loses power during that start, too, once or twice; in others only the process dies
  * at the call, and the power goes after it has started again and said something; and then
@@ -11,6 +12,10 @@
  *   - it holds nothing that nobody sent; every page at every point is the fold of the valid records, or TOO_OLD
  *     where that was allowed; FETCH gives valid records only, byte for byte;
  *   - its peers fill it up again, and all pages are those of the end of the story.
+ *
+ * Here once for each call (`make check`).  `make check-crash` (HEXAD_CRASH=STORIES) runs more stories and tries each
+ * call VARIANTS times with other sectors lost, torn and kept; power loss at every call of the restart that follows; and
+ * one more while the server catches up, so that what is written over a cut-off tail is tried, too.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,6 +27,7 @@
 #include "hexad/assert.h"
 #include "node_rig.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define PGS 3u
@@ -30,6 +36,23 @@
 #define EPOCHS 8u
 #define FACTS 1000u
 #define CALLS 20000u
+#define VARIANTS 4u
+#define SIDE_BIT (UINT64_C(1) << 32)
+#define SCRUB_FILE 8u
+#define FIRST_LOG 16u
+#define ENV 96u
+
+/* ---- kinds of file operations ---- */
+enum what {
+    W_MAKE, W_CREATE, W_APPEND, W_SEAL, W_MARK, W_FILL, W_IMAGE, W_COPY, W_MEND, W_AGAIN, W_SIDE, W_META, W_SCRUB,
+    W_FLUSH_LOG, W_FLUSH_SIDE, W_FLUSH_META, W_DELETE, W_DELETE_SIDE, W_KINDS
+};
+static const char *const what_names[W_KINDS] = {
+    "make a segment's directory", "create a log file", "append records", "seal a log file", "mark an idle tail",
+    "fill ahead with zeros", "materialised image", "copy by compaction", "mend a page from a peer",
+    "write again after a failed flush", "sidecar", "meta slot (promise, history, base)", "position of the scrub",
+    "flush of a log file", "flush of a sidecar", "flush of a meta slot", "delete a log file", "delete a sidecar",
+};
 
 /* ---- a farm that records what changes it ---- */
 struct call {
@@ -38,23 +61,82 @@ struct call {
     uint64_t file, off;
     uint8_t *bytes;
     size_t len;
+    unsigned kinds; /* bits of enum what */
+};
+struct tail { /* how far a log file has been written with anything but zeros */
+    struct hx_disk_place at;
+    uint64_t file, end;
 };
 struct recorder {
     struct hx_disk_farm farm;
     struct hx_disk_farm *under;
     struct call *calls;
     size_t count;
+    struct tail *tails;
+    size_t tail_count;
+    const struct story *story;
 };
+static unsigned local_kinds(const struct story *s, uint32_t pg, const uint8_t *frame, size_t len);
+
 struct rec_disk {
     struct hx_disk disk, *under;
     struct recorder *r;
     struct hx_disk_place at;
 };
 
+static struct tail *tail_of(struct recorder *r, struct hx_disk_place at, uint64_t file)
+{
+    for (size_t i = 0; i < r->tail_count; i++)
+        if (r->tails[i].file == file && r->tails[i].at.pg == at.pg)
+            return &r->tails[i];
+    r->tails = realloc(r->tails, (r->tail_count + 1) * sizeof *r->tails);
+    hx_assert(r->tails);
+    r->tails[r->tail_count] = (struct tail){at, file, 0};
+    return &r->tails[r->tail_count++];
+}
+
+/* What a write to a log file holds: entries, or zeros. */
+static unsigned log_kinds(struct recorder *r, const struct call *c, const uint8_t *p)
+{
+    struct tail *t = tail_of(r, c->at, c->file);
+    unsigned kinds = t->end == 0 ? 1u << W_CREATE : 0;
+    size_t used = c->len;
+    while (used && !p[used - 1])
+        used--;
+    if (!used)
+        return kinds | 1u << W_FILL;
+    if (c->off < t->end)
+        return kinds | 1u << W_AGAIN;
+    t->end = c->off + c->len;
+    for (size_t at = 0; at + ENV <= c->len;) {
+        size_t body = hx_get_u32(p + at + 8);
+        hx_assert(!memcmp(p + at, "HXE1", 4) && at + ENV + body <= c->len);
+        static const unsigned by_kind[] = {0, 1u << W_APPEND, 0, 1u << W_MARK, 1u << W_SEAL};
+        kinds |= p[at + 4] == 2 ? local_kinds(r->story, c->at.pg, p + at + ENV, body) : by_kind[p[at + 4]];
+        at += ENV + ((body + 7) & ~(size_t)7);
+    }
+    return kinds;
+}
+
+static unsigned kinds_of(struct recorder *r, const struct call *c, const void *bytes)
+{
+    bool side = c->file & SIDE_BIT, meta = c->file < SCRUB_FILE;
+    if (c->kind == CALL_MAKE)
+        return 1u << W_MAKE;
+    if (c->kind == CALL_REMOVE)
+        return 1u << (side ? W_DELETE_SIDE : W_DELETE);
+    if (c->kind == CALL_FLUSH)
+        return 1u << (side ? W_FLUSH_SIDE : meta ? W_FLUSH_META : W_FLUSH_LOG);
+    if (side || c->file < FIRST_LOG)
+        return 1u << (side ? W_SIDE : meta ? W_META : W_SCRUB);
+    return log_kinds(r, c, bytes);
+}
+
 static void record(struct rec_disk *d, struct call c, const void *bytes)
 {
     hx_assert(d->r->count < CALLS);
     c.at = d->at;
+    c.kinds = kinds_of(d->r, &c, bytes);
     c.bytes = malloc(c.len + 1);
     hx_assert(c.bytes);
     if (c.len)
@@ -74,14 +156,18 @@ static int rec_read(struct hx_disk *d, uint64_t file, uint64_t off, void *buf, s
 
 static int rec_write(struct hx_disk *d, uint64_t file, uint64_t off, const void *buf, size_t len)
 {
-    record(rec_self(d), (struct call){.kind = CALL_WRITE, .file = file, .off = off, .len = len}, buf);
-    return rec_self(d)->under->ops->write(rec_self(d)->under, file, off, buf, len);
+    int err = rec_self(d)->under->ops->write(rec_self(d)->under, file, off, buf, len);
+    if (!err) /* what fails by plan has no effect (mem_disk.h) */
+        record(rec_self(d), (struct call){.kind = CALL_WRITE, .file = file, .off = off, .len = len}, buf);
+    return err;
 }
 
 static int rec_flush(struct hx_disk *d, uint64_t file)
 {
-    record(rec_self(d), (struct call){.kind = CALL_FLUSH, .file = file}, NULL);
-    return rec_self(d)->under->ops->flush(rec_self(d)->under, file);
+    int err = rec_self(d)->under->ops->flush(rec_self(d)->under, file);
+    if (!err)
+        record(rec_self(d), (struct call){.kind = CALL_FLUSH, .file = file}, NULL);
+    return err;
 }
 
 static int rec_remove(struct hx_disk *d, uint64_t file)
@@ -159,9 +245,31 @@ struct story {
     unsigned openings;
     uint64_t epoch, lsn, last[PGS], vdl, floor, gc;
     uint32_t pgs; /* made so far */
+    bool mending; /* what is of its own making now is a peer's page */
+    bool hot;     /* what is written are patches of one page */
     struct fact *facts;
     size_t fact_count;
 };
+
+/* A frame of the server's own making: every record of it was written like this (a copy), or not (an image). */
+static unsigned local_kinds(const struct story *s, uint32_t pg, const uint8_t *frame, size_t len)
+{
+    static uint8_t buf[HX_FRAME_RAW_MAX];
+    struct hx_frame_head h;
+    struct hx_frame_walk w;
+    struct hx_rec r;
+    const uint8_t *raw;
+    unsigned kinds = 0;
+    hx_assert(!hx_frame_head_decode(frame, len, &h) && !hx_frame_body(&h, frame + HX_FRAME_HEAD, buf, &raw));
+    if (s->mending)
+        return 1u << W_MEND;
+    hx_frame_walk_init(&w, &h, raw);
+    while (hx_frame_walk_next(&w, &r) > 0)
+        for (size_t i = 0; i < s->rec_count; i++)
+            if (s->recs[i].pg == pg && s->recs[i].lsn == r.lsn.v && s->recs[i].page == r.page)
+                kinds |= 1u << (s->recs[i].kind == r.kind ? W_COPY : W_IMAGE);
+    return kinds;
+}
 
 static uint64_t below(struct story *s, uint64_t n)
 {
@@ -245,14 +353,18 @@ static void append(struct story *s, bool to_first)
     for (unsigned i = 0; i < count; i++) {
         struct record *x = &s->recs[s->rec_count++];
         *x = (struct record){.lsn = ++s->lsn, .epoch = s->epoch, .prev = s->last[pg], .pg = pg, .cpl = i + 1 == count};
-        x->page = (uint32_t)below(s, below(s, 3) ? 3 : PAGES);
-        make_payload(s, x);
+        x->page = s->hot ? 1 : (uint32_t)below(s, below(s, 3) ? 3 : PAGES);
+        do {
+            free(x->payload);
+            make_payload(s, x);
+        } while (s->hot && x->kind != HX_REC_PATCH);
         s->last[pg] = x->lsn;
     }
     size_t n = frame_of(s, pg, from, count, s->epoch);
     for (unsigned i = to_first ? 0 : 1; i < 3; i++) {
         int err = hx_rig_append(&s->r, i, s->epoch, s->vdl, s->floor, s->r.frame, n, NULL);
-        assert_true(err == 0 || (i == 0 && (err == HX_E_NEED_HISTORY || err == HX_E_NO_SEGMENT)));
+        bool told = err == HX_E_NEED_HISTORY || err == HX_E_NO_SEGMENT || err == HX_E_POISONED;
+        assert_true(err == 0 || (i == 0 && told));
     }
     move_marks(s);
 }
@@ -344,6 +456,67 @@ static bool settle(struct story *s)
     return true;
 }
 
+/* ---- rot, scrubbing, a flush that fails ---- */
+/* Rot in an entry of a closed file that a page needs; then all pages are read, and the peers mend what is met.  The
+ * replays do not have the rot: what was written because of it must be right there, too. */
+static void rot_and_mend(struct story *s)
+{
+    uint32_t pg = (uint32_t)below(s, s->pgs);
+    struct hx_disk_place at = hx_rig_place(&s->r, pg);
+    struct hx_segment_status st;
+    size_t len;
+    for (uint64_t id = FIRST_LOG; id < hx_mem_last_log(s->r.farm[0], &at); id++) {
+        uint8_t *p = hx_mem_file(s->r.farm[0], &at, id, &len);
+        for (size_t off = 0; p && off + HX_FRAME_HEAD + 64 < len; off += 8)
+            if (hx_get_u32(p + off) == HX_FRAME_MAGIC)
+                p[off + HX_FRAME_HEAD + hx_get_u32(p + off + 100) - 1] ^= 0x20; /* the last byte of its body */
+    }
+    assert_int_equal(hx_rig_status(&s->r, 0, pg, &st), 0);
+    for (uint32_t page = 0; page < PAGES; page++)
+        hx_rig_read(&s->r, 0, pg, st.top.v, st.scl.v, page, NULL, NULL);
+    s->mending = true;
+    for (unsigned i = 0; i < 60 && (i < 5 || !hx_rig_status(&s->r, 0, pg, &st)) && (i < 5 || st.damaged); i++)
+        hx_rig_step(&s->r, 150);
+    s->mending = false;
+}
+
+/* Everything is read again: the position is kept now and then, and what has rotted is made anew. */
+static void scrub(struct story *s)
+{
+    hx_rig_stop(&s->r, 0);
+    s->r.scrub_cycle_s = 1;
+    assert_int_equal(hx_rig_start(&s->r, 0), 0);
+    for (unsigned i = 0; i < 12; i++)
+        hx_rig_step(&s->r, 1000);
+    hx_rig_stop(&s->r, 0);
+    s->r.scrub_cycle_s = 0;
+    assert_int_equal(hx_rig_start(&s->r, 0), 0);
+}
+
+/* So many patches that the page is worth an image. */
+static void heat(struct story *s)
+{
+    s->hot = true;
+    for (unsigned i = 0; i < 8; i++)
+        append(s, true);
+    s->hot = false;
+    s->vdl = s->lsn;
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(hx_rig_append(&s->r, i, s->epoch, s->vdl, s->floor, NULL, 0, NULL), 0);
+    hx_rig_step(&s->r, 50);
+}
+
+static void fail_a_flush(struct story *s)
+{
+    hx_mem_fail(s->r.farm[0], HX_MEM_FLUSH, 1, HX_E_IO, false);
+    for (unsigned i = 0; i < 4; i++)
+        append(s, true);
+    hx_mem_fail(s->r.farm[0], 0, 0, 0, false);
+    note_fact(s);
+    for (unsigned i = 0; i < 4; i++)
+        hx_rig_step(&s->r, 1000); /* it reads its disk again */
+}
+
 static void tell_story(struct story *s, uint64_t seed, unsigned steps)
 {
     *s = (struct story){.rng = hx_rng_fork(seed, "story", 0), .epoch = 1, .pgs = 2, .openings = 1};
@@ -355,6 +528,7 @@ static void tell_story(struct story *s, uint64_t seed, unsigned steps)
     hx_rig_stop(&s->r, 0);
     s->r.log_file_bytes = 16u << 10;
     s->rec.farm.ops = &rec_farm_ops;
+    s->rec.story = s;
     s->rec.under = hx_mem_farm(s->r.farm[0]);
     s->r.other[0] = &s->rec.farm;
     assert_int_equal(hx_rig_start(&s->r, 0), 0);
@@ -372,6 +546,14 @@ static void tell_story(struct story *s, uint64_t seed, unsigned steps)
         } else if (i % (steps / 5) == 7) {
             hx_rig_stop(&s->r, 0);
             assert_int_equal(hx_rig_start(&s->r, 0), 0);
+        } else if (i % (steps / 3) == 11) {
+            fail_a_flush(s);
+        } else if (i % (steps / 3) == 23) {
+            rot_and_mend(s);
+        } else if (i % (steps / 3) == 31) {
+            heat(s);
+        } else if (i == steps / 2 + 3) {
+            scrub(s);
         } else if (below(s, 3) == 0) {
             hx_rig_step(&s->r, 50);
         } else {
@@ -399,6 +581,7 @@ static void end_story(struct story *s)
     for (unsigned i = 0; i < EPOCHS; i++)
         hx_history_fini(&s->h[i]);
     free(s->rec.calls);
+    free(s->rec.tails);
     free(s->recs);
     free(s->facts);
 }
@@ -611,8 +794,9 @@ static int replay(struct hx_disk_farm *f, const struct call *c)
 
 static struct hx_sim_disk *disk_after(const struct story *s, size_t calls, uint64_t seed)
 {
+    static const uint32_t torn[] = {60, 0, 100, 30};
     struct hx_sim_opts o = {.seed = seed};
-    o.v[HX_OPT_torn_pct] = 60;
+    o.v[HX_OPT_torn_pct] = torn[seed / CALLS % HX_ARRAY_LEN(torn)];
     struct hx_sim_disk *d = hx_sim_disk_new(&o, 0);
     assert_non_null(d);
     for (size_t i = 0; i < calls; i++)
@@ -628,19 +812,31 @@ static const struct fact *fact_at(const struct story *s, size_t calls)
     return &s->facts[i];
 }
 
-static void start_over(struct story *s, struct hx_sim_disk *d, unsigned deaths, struct hx_rng *g)
+static uint64_t changes(const struct hx_sim_disk *d)
+{
+    struct hx_sim_disk_stats st;
+    hx_sim_disk_stats(d, &st);
+    return st.writes + st.flushes + st.removes;
+}
+
+/* Starts over what survived.  The power goes once more at call AT of the start (0: not), and DEATHS more times somewhere
+ * in it.  How many calls the start made that went through. */
+static uint64_t start_over(struct story *s, struct hx_sim_disk *d, uint64_t at, unsigned deaths, struct hx_rng *g)
 {
     s->r.other[0] = hx_sim_disk_farm(d);
     for (unsigned i = 0;; i++) {
         hx_sim_disk_power_off(d);
         hx_sim_disk_power_on(d);
-        if (i < deaths)
+        uint64_t was = changes(d);
+        if (i == 0 && at)
+            hx_sim_disk_power_off_at(d, at);
+        else if (i < deaths + (at > 0))
             hx_sim_disk_power_off_at(d, 1 + hx_rng_below(g, 6));
         int err = hx_rig_start(&s->r, 0);
         if (!hx_sim_disk_is_off(d)) {
             assert_int_equal(err, 0);
             hx_sim_disk_power_off_at(d, 0);
-            return;
+            return changes(d) - was;
         }
         if (!err)
             hx_rig_stop(&s->r, 0);
@@ -660,32 +856,109 @@ static void start_between(struct story *s, struct hx_sim_disk *d, struct fact *s
     hx_rig_stop(&s->r, 0);
 }
 
-/* At call K of S the power goes; K after the last one: after it. */
-static void cut_at(struct story *s, size_t k)
+/* ---- cutting ---- */
+struct cut {
+    size_t call;       /* the power goes there; after the last one: behind it */
+    unsigned variant;  /* other sectors are lost */
+    uint64_t at;       /* and once more at this call of the start; 0: no */
+    unsigned deaths;   /* and so often at some call of further starts */
+    bool process;      /* not at the call: the process dies there, and the power goes after the next one has spoken */
+    bool refill, again; /* its peers fill it up; AGAIN: and meanwhile the power goes once more */
+};
+
+/* While the peers fill it up the power goes at some call: nothing that it says of itself then may sink. */
+static void cut_again(struct story *s, struct hx_sim_disk *d, const struct cut *c, struct hx_rng *g)
 {
-    struct hx_rng g = hx_rng_fork(k, "cut", 0);
-    struct hx_sim_disk *d = disk_after(s, k, k);
+    struct fact was = {0};
+    hx_sim_disk_power_off_at(d, 1 + hx_rng_below(g, 40));
+    for (unsigned i = 0; i < 30 && !hx_sim_disk_is_off(d); i++) {
+        for (uint32_t pg = 0; pg < PGS; pg++)
+            was.there[pg] = hx_rig_status(&s->r, 0, pg, &was.s[pg]) == 0;
+        hx_rig_step(&s->r, 50);
+    }
+    hx_rig_stop(&s->r, 0);
+    was.recs = s->rec_count;
+    start_over(s, d, 0, 0, g);
+    for (uint32_t pg = 0; pg < PGS; pg++) /* it answers nothing, and is no fact, while its disk has failed */
+        if (was.there[pg] && was.s[pg].state)
+            assert_int_equal(hx_rig_status(&s->r, 0, pg, &was.s[pg]), 0);
+    struct fact end = s->facts[s->fact_count - 1];
+    for (uint32_t pg = 0; pg < PGS; pg++)
+        end.there[pg] |= was.there[pg];
+    check_all(s, c->call, &was, &end, g);
+}
+
+/* How many calls the start made. */
+static uint64_t cut_at(struct story *s, const struct cut *c)
+{
+    size_t k = c->call;
+    struct hx_rng g = hx_rng_fork(k + (uint64_t)c->variant * CALLS, "cut", c->at);
+    struct hx_sim_disk *d = disk_after(s, k, k + (uint64_t)c->variant * CALLS);
     const struct fact *next = fact_at(s, k), *end = s->facts + s->fact_count;
     struct fact was = *next;
     while (next + 1 < end && next->calls <= k)
         next++;
-    bool process = k % 4 == 1;
-    if (k < s->rec.count && s->rec.calls[k].kind != CALL_MAKE && !process) {
+    if (k < s->rec.count && s->rec.calls[k].kind != CALL_MAKE && !c->process) {
         hx_sim_disk_power_off_at(d, 1);
         assert_int_equal(replay(hx_sim_disk_farm(d), &s->rec.calls[k]), HX_E_IO);
     }
-    if (process)
+    if (c->process)
         start_between(s, d, &was);
-    start_over(s, d, (unsigned)(k % 4 < 2 ? 0 : k % 4 - 1), &g);
+    uint64_t calls = start_over(s, d, c->at, c->deaths, &g);
     check_all(s, k, &was, next, &g);
-    if (k % 2 == 0)
+    if (c->again)
+        cut_again(s, d, c, &g);
+    if (c->refill)
         check_refill(s, k, &g);
     hx_rig_stop(&s->r, 0);
     s->r.other[0] = NULL;
     hx_sim_disk_free(d);
+    return calls;
 }
 
-static void cut_everywhere(uint64_t seed, unsigned steps)
+static struct {
+    uint64_t calls[W_KINDS], losses[W_KINDS], inside[W_KINDS];
+    uint64_t all, all_inside;
+} table;
+
+static void count(const struct story *s, const struct cut *c)
+{
+    unsigned kinds = c->call < s->rec.count ? s->rec.calls[c->call].kinds : 0;
+    for (unsigned w = 0; w < W_KINDS; w++)
+        if (kinds >> w & 1) {
+            table.calls[w] += c->variant == 0 && c->at == 0;
+            table.losses[w]++;
+            table.inside[w] += c->at > 0;
+        }
+    table.all++;
+    table.all_inside += c->at > 0;
+}
+
+/* Every kind has been met. */
+static void assert_complete(void)
+{
+    for (unsigned w = 0; w < W_KINDS; w++)
+        if (table.losses[w] < 3)
+            fail_msg("the stories hardly ever do this: %s", what_names[w]);
+}
+
+/* Everything that check-crash tries at call K. */
+static void cut_all_ways(struct story *s, size_t k)
+{
+    for (unsigned v = 0; v < VARIANTS; v++) {
+        struct cut c = {.call = k, .variant = v, .process = v == 1, .refill = v < 2, .again = v == 2 || v == 3};
+        uint64_t calls = cut_at(s, &c);
+        count(s, &c);
+        for (c.at = 1; v == 0 && c.at <= calls; c.at++) {
+            c.refill = false;
+            c.deaths = c.at % 3 == 2;
+            cut_at(s, &c);
+            count(s, &c);
+        }
+    }
+}
+
+static void cut_everywhere(uint64_t seed, unsigned steps, bool all_ways)
 {
     struct story s;
     tell_story(&s, seed, steps);
@@ -695,29 +968,61 @@ static void cut_everywhere(uint64_t seed, unsigned steps)
     print_message("# %zu calls: %u writes, %u flushes, %u removes; %zu records, %u openings\n", s.rec.count,
                   kinds[CALL_WRITE], kinds[CALL_FLUSH], kinds[CALL_REMOVE], s.rec_count, s.openings);
     assert_true(kinds[CALL_REMOVE] > 4 && kinds[CALL_FLUSH] > 200 && s.openings >= 4);
-    for (size_t k = 0; k <= s.rec.count; k++)
-        cut_at(&s, k);
+    for (size_t k = 0; k <= s.rec.count; k++) {
+        struct cut c = {.call = k, .process = k % 4 == 1, .deaths = (unsigned)(k % 4 < 2 ? 0 : k % 4 - 1),
+                        .refill = k % 2 == 0, .again = k % 8 == 4};
+        if (all_ways) {
+            cut_all_ways(&s, k);
+        } else {
+            cut_at(&s, &c);
+            count(&s, &c);
+        }
+    }
     end_story(&s);
 }
 
 static void power_loss_at_every_call_of_a_story(void **state)
 {
     (void)state;
-    cut_everywhere(1, 240);
+    cut_everywhere(1, 240, false);
 }
 
 static void power_loss_at_every_call_of_another_story(void **state)
 {
     (void)state;
-    cut_everywhere(2, 300);
+    cut_everywhere(2, 300, false);
+    assert_complete();
+}
+
+static void power_loss_in_all_ways(void **state)
+{
+    const char *stories = getenv("HEXAD_CRASH");
+    (void)state;
+    for (unsigned i = 1; i <= (unsigned)strtoul(stories, NULL, 10); i++)
+        cut_everywhere(i, 240 + 20 * (i % 4), true);
+    assert_complete();
+}
+
+static void print_table(void)
+{
+    printf("# %-40s %8s %12s %20s\n", "file operation", "calls", "power losses", "of them in a restart");
+    for (unsigned w = 0; w < W_KINDS; w++)
+        printf("# %-40s %8llu %12llu %20llu\n", what_names[w], (unsigned long long)table.calls[w],
+               (unsigned long long)table.losses[w], (unsigned long long)table.inside[w]);
+    printf("# %-40s %8s %12llu %20llu\n", "all (a call may be of several kinds)", "", (unsigned long long)table.all,
+           (unsigned long long)table.all_inside);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
+    const struct CMUnitTest linear[] = {
         cmocka_unit_test(power_loss_at_every_call_of_a_story),
         cmocka_unit_test(power_loss_at_every_call_of_another_story),
     };
+    const struct CMUnitTest all[] = {cmocka_unit_test(power_loss_in_all_ways)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests_name("crash_points", tests, NULL, NULL);
+    int failed = getenv("HEXAD_CRASH") ? cmocka_run_group_tests_name("crash", all, NULL, NULL)
+                                       : cmocka_run_group_tests_name("crash_points", linear, NULL, NULL);
+    print_table();
+    return failed;
 }
