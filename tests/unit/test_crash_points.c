@@ -2,9 +2,9 @@
  * test_crash_points.c - power loss at every disk call of a segment server's life.
  *
  * Method: a story of three servers: formats, appends that reach the first one or not, gossip, images, compaction,
- * deletion, rot that is mended, scrubbing, a flush that fails, three later epochs (fenced, repaired, adopted or heard of
- * by gossip), restarts.  Every write, flush and remove of the first server is recorded, with the kind of file operation
- * that it is, and after each step what it says of itself.  Then for each call: a
+ * deletion, rot that is mended, scrubbing, a flush that fails, three later epochs (fenced, repaired, adopted or heard
+ * of by gossip), restarts.  Every write, flush and remove of the first server is recorded, with the kind of file
+ * operation that it is, and after each step what it says of itself.  Then for each call: a
  * simulated disk (src/sim/disk.h) gets all calls before it, and loses power at this one; the server starts again over
  * what survived, in some cases it loses power during that start, too, once or twice; in others only the process dies
  * at the call, and the power goes after it has started again and said something; and then
@@ -819,8 +819,8 @@ static uint64_t changes(const struct hx_sim_disk *d)
     return st.writes + st.flushes + st.removes;
 }
 
-/* Starts over what survived.  The power goes once more at call AT of the start (0: not), and DEATHS more times somewhere
- * in it.  How many calls the start made that went through. */
+/* Starts over what survived.  The power goes once more at call AT of the start (0: not), and DEATHS more times
+ * somewhere in it.  How many calls the start made that went through. */
 static uint64_t start_over(struct story *s, struct hx_sim_disk *d, uint64_t at, unsigned deaths, struct hx_rng *g)
 {
     s->r.other[0] = hx_sim_disk_farm(d);
