@@ -3,7 +3,8 @@
  *
  *   F1 Frames go out in the order of their first LSN, so that whoever asks moves its SCL with every answer.
  *   F2 A frame goes out as it is stored when everything in it may be sent; else what may is framed anew (I4).
- *   F3 A frame that is damaged here is left out and remembered; the peer finds a hole and asks another one.
+ *   F3 A frame that is damaged here is left out and remembered; the peer finds a hole and asks another one.  Not so one
+ *      that the own history annuls and that is not held: nobody may ask for it any more, so no peer could mend it.
  * Positions come from the files' sidecars (the last one read is kept), so nothing is kept in memory per frame.
  * Records that were materialised or moved by compaction are not served: every member has them (README, "Space").
  */
@@ -100,6 +101,15 @@ static int reframe(struct fetch *f, const struct hx_frame_head *h, const uint8_t
     return 0;
 }
 
+/* F3: somebody may still ask for a record of this frame. */
+static bool wanted(const struct fetch *f, const struct candidate *c)
+{
+    const struct hx_history *own = &f->s->meta.history;
+    const struct hx_epoch epoch = HX_EPOCH(c->epoch);
+    return hx_history_valid(own, HX_LSN(c->first), epoch) || hx_history_valid(own, HX_LSN(c->last), epoch) ||
+           (f->ask->raw && c->last > f->s->chain.hint);
+}
+
 static int emit(struct fetch *f, const struct candidate *c, struct hx_buf *out)
 {
     struct hx_seg *s = f->s;
@@ -112,7 +122,7 @@ static int emit(struct fetch *f, const struct candidate *c, struct hx_buf *out)
                  (hx_crc32c(0, p + HX_FRAME_HEAD, h.body_len) != h.body_crc && !HX_MUTANT(FETCH_UNVERIFIED))))
         err = HX_E_CORRUPT;
     if (err == HX_E_CORRUPT || err == HX_E_IO)
-        return hx_seg_unknown(s, c->first, c->last, HX_NONE, false); /* F3 */
+        return wanted(f, c) ? hx_seg_unknown(s, c->first, c->last, HX_NONE, false) : 0;
     if (err)
         return err;
     /* The LSNs that an epoch may have are one run, so both ends tell for all between. */

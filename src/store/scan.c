@@ -201,6 +201,17 @@ static uint64_t lowest_lost(const struct scan *c)
     return c->highest ? c->stable + 1 : 1;
 }
 
+/* From OFF on, which is in the window: how many bytes before an envelope may begin, or might leave the window. */
+static uint64_t without_magic(const struct scan *c, uint64_t off)
+{
+    const uint8_t *p = c->win + (off - c->win_off);
+    uint64_t end = c->win_off + c->win_len, n = 0;
+    end = end < c->bytes ? end : c->bytes;
+    while (off + n + 8 + HX_LOG_ENV <= end && hx_get_u32(p + n) != HX_LOG_ENV_MAGIC)
+        n += 8;
+    return n;
+}
+
 /* No good entry at pos: is there one further on that proves damage?  1: moved there; 0: this is the end. */
 static int resync(struct scan *c)
 {
@@ -210,7 +221,9 @@ static int resync(struct scan *c)
         const uint8_t *p = at(c, off, HX_LOG_ENV, &err);
         if (!p)
             return err;
-        if (hx_get_u32(p) != HX_LOG_ENV_MAGIC || !envelope_at(c, off, &e, &err))
+        uint64_t n = without_magic(c, off); /* mostly zeros: space filled ahead */
+        off += n;
+        if (hx_get_u32(p + n) != HX_LOG_ENV_MAGIC || !envelope_at(c, off, &e, &err))
             continue;
         if (c->highest && e.durable <= c->pos)
             continue;

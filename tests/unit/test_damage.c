@@ -100,6 +100,40 @@ static void a_torn_tail_is_cut_and_a_marked_one_is_not(void **state)
     }
 }
 
+/* Promise (I15): a FETCH that meets a damaged frame remembers it, for a peer to mend; but not one that the
+ * history has annulled, which no peer would give: a segment would count as damaged for ever.  Method: three
+ * batches, of which epoch 2 keeps the first; one of them rots, then a peer asks for all records. */
+static void a_damaged_frame_that_is_void_is_no_damage(void **state)
+{
+    (void)state;
+    for (unsigned k = 0; k < 3; k++) {
+        struct hx_rig r;
+        struct hx_inventory v = {0};
+        struct hx_rig_reply a;
+        uint64_t top, scl;
+        three_batches(&r);
+        struct hx_history h = {0};
+        struct hx_history_entry first = {HX_EPOCH(1), HX_LSN(0), HX_LSN(0), HX_RIG_LAL};
+        struct hx_history_entry second = {HX_EPOCH(2), HX_LSN(3), HX_LSN(9 + HX_RIG_LAL), HX_RIG_LAL};
+        assert_int_equal(hx_history_push(&h, first), 0);
+        assert_int_equal(hx_history_push(&h, second), 0);
+        assert_int_equal(hx_rig_adopt(&r, 0, HX_MODEL_PG, 2, &h, &top, &scl), 0);
+        hx_history_fini(&h);
+        assert_int_equal(scl, 3);
+        frame_in_log(&r, k)[HX_FRAME_HEAD + 40] ^= 1;
+        static const uint8_t all[21] = {[8] = 100, [18] = 1};
+        struct hx_rig_ask q = {.type = HX_MSG_FETCH, .role = HX_NODE_ROLE_SEGMENT, .name = "b1", .pg = HX_MODEL_PG,
+                               .epoch = 2, .body = {all, sizeof all}};
+        assert_int_equal(hx_rig_call(&r, 0, &q, &a), 0);
+        assert_int_equal(a.body.len > 0, k > 0);
+        hx_rig_reply_fini(&a);
+        assert_int_equal(hx_rig_fence(&r, 0, HX_MODEL_PG, 3, 1, &v), 0);
+        assert_int_equal(v.unknown_count, k == 0);
+        hx_inventory_fini(&v);
+        hx_rig_fini(&r);
+    }
+}
+
 /* What an empty REPAIR of epoch 2 with the cut VDL is answered: the SCL, and the reply's flags. */
 static uint64_t repair_flags(struct hx_rig *r, uint64_t vdl, uint32_t *ret_flags)
 {
@@ -785,6 +819,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damage_inside_the_log_is_unknown),
         cmocka_unit_test(a_torn_tail_is_cut_and_a_marked_one_is_not),
+        cmocka_unit_test(a_damaged_frame_that_is_void_is_no_damage),
         cmocka_unit_test(a_repair_answer_tells_of_damage),
         cmocka_unit_test(one_of_two_meta_slots_is_enough),
         cmocka_unit_test(damage_anywhere_is_never_served),
