@@ -9,6 +9,7 @@
 #ifndef HEXAD_RECOVERY_H
 #define HEXAD_RECOVERY_H
 
+#include "hexad/quorum.h"
 #include "hexad/effect.h"
 #include "hexad/geometry.h"
 #include "hexad/history.h"
@@ -88,6 +89,7 @@ int hx_growth_next(struct hx_growth *g, struct hx_effect *ret);
 /* HX_E_AGAIN; 0: published, hx_growth_geometry is the new one; HX_E_FENCED; HX_E_NOSPACE (cannot be placed). */
 int hx_growth_state(const struct hx_growth *g);
 const struct hx_geometry *hx_growth_geometry(const struct hx_growth *g);
+hx_members hx_growth_made(const struct hx_growth *g); /* of the new PG, those that are known to have the segment */
 
 /* ---- looking a volume up: LOOKUP at all configured servers ---- */
 /* Folds one LOOKUP answer into what is known: highest geometry, highest epoch, whether a writer lives.

@@ -19,6 +19,7 @@
 #ifndef HEXAD_WRITER_H
 #define HEXAD_WRITER_H
 
+#include "hexad/quorum.h"
 #include "hexad/effect.h"
 #include "hexad/geometry.h"
 #include "hexad/history.h"
@@ -81,8 +82,9 @@ void hx_writer_set_floor(struct hx_writer *w, struct hx_lsn floor);
 void hx_writer_set_info(struct hx_writer *w, const char *text);
 /* Wall-clock microseconds for frames sealed from now on. */
 void hx_writer_set_time(struct hx_writer *w, uint64_t time_us);
-/* A PG that growth has published (geometry g + 1).  HX_E_NOMEM. */
-int hx_writer_add_pg(struct hx_writer *w, const struct hx_geometry *grown);
+/* A PG that growth has published (geometry g + 1), with the members that made it; the others are told to as soon as
+ * they answer.  HX_E_NOMEM. */
+int hx_writer_add_pg(struct hx_writer *w, const struct hx_geometry *grown, hx_members made);
 /* Say goodbye with the next announcement; call when VDL == last. hx_writer_idle: nothing is under way. */
 void hx_writer_goodbye(struct hx_writer *w, uint64_t now_ms);
 bool hx_writer_idle(const struct hx_writer *w);

@@ -221,6 +221,11 @@ int hx_growth_state(const struct hx_growth *g)
     return g->state;
 }
 
+hx_members hx_growth_made(const struct hx_growth *g)
+{
+    return g->made;
+}
+
 const struct hx_geometry *hx_growth_geometry(const struct hx_growth *g)
 {
     return &g->geometry;

@@ -30,7 +30,7 @@ bool hx_session_growth_step(struct hx_session *s)
     if (err == 0) {
         if (s->now_ms < s->grow_again_ms)
             return false;
-        err = hx_writer_add_pg(s->writer, hx_growth_geometry(s->growth));
+        err = hx_writer_add_pg(s->writer, hx_growth_geometry(s->growth), hx_growth_made(s->growth));
         if (err) { /* published, and so to be used: a growth of the same number might be placed elsewhere */
             s->grow_again_ms = s->now_ms + HX_SESSION_GROW_PAUSE_MS;
             return false;

@@ -35,7 +35,8 @@ void hx_writer_clock(struct hx_writer *w, uint64_t now_ms)
 
 /* ---- life ---- */
 
-static void pg_begin(struct hx_writer *w, uint32_t pg, const struct hx_writer_pg *found, bool adopted)
+/* TOLD: members that are known to have the segment and the history of this epoch; the others are asked. */
+static void pg_begin(struct hx_writer *w, uint32_t pg, const struct hx_writer_pg *found, hx_members told)
 {
     struct hx_writer_pgs *p = &w->pg[pg];
     memset(p, 0, sizeof *p);
@@ -49,7 +50,8 @@ static void pg_begin(struct hx_writer *w, uint32_t pg, const struct hx_writer_pg
     for (unsigned i = 0; i < HX_COPIES; i++) {
         p->seat[i].server = w->geometry.pgs[pg].server[i];
         p->seat[i].next = HX_WRITER_NONE;
-        p->seat[i].state = adopted ? HX_SEAT_READY : HX_SEAT_ASK;
+        p->seat[i].told = hx_members_has(told, i);
+        p->seat[i].state = p->seat[i].told ? HX_SEAT_READY : HX_SEAT_ASK;
         if (w->server[p->seat[i].server]->home == HX_WRITER_NONE)
             w->server[p->seat[i].server]->home = pg;
     }
@@ -168,7 +170,7 @@ static int fill(struct hx_writer *w, const struct hx_writer_cfg *cfg)
     w->pg_count = cfg->geometry->pg_count;
     /* PG 0's members are those whose answers opened the epoch; the others hear of it from us (step 8). */
     for (uint32_t i = 0; i < w->pg_count; i++)
-        pg_begin(w, i, &cfg->pgs[i], i == 0);
+        pg_begin(w, i, &cfg->pgs[i], i == 0 ? HX_MEMBERS_ALL : 0);
     return 0;
 }
 
@@ -220,7 +222,7 @@ static bool format_under_way(const struct hx_writer *w)
     return false;
 }
 
-int hx_writer_add_pg(struct hx_writer *w, const struct hx_geometry *grown)
+int hx_writer_add_pg(struct hx_writer *w, const struct hx_geometry *grown, hx_members made)
 {
     struct hx_geometry copy = {0};
     hx_assert(grown->pg_count >= w->pg_count && grown->server_count >= w->server_count);
@@ -237,8 +239,13 @@ int hx_writer_add_pg(struct hx_writer *w, const struct hx_geometry *grown)
     }
     hx_geometry_fini(&w->geometry);
     w->geometry = copy;
-    while (w->pg_count < grown->pg_count)
-        pg_begin(w, w->pg_count++, NULL, true); /* FORMAT carried the history of this epoch */
+    while (w->pg_count < grown->pg_count) {
+        uint32_t pg = w->pg_count++;
+        pg_begin(w, pg, NULL, made); /* FORMAT carried the history of this epoch */
+        for (unsigned i = 0; i < HX_COPIES; i++)
+            if (!hx_members_has(made, i)) /* at once: it counts as lost until it is there */
+                hx_writer_member_lacks(w, pg, i, HX_E_NO_SEGMENT);
+    }
     while (w->blob->older && !format_under_way(w)) {
         struct hx_writer_blob *gone = w->blob->older;
         w->blob->older = gone->older;
@@ -468,7 +475,7 @@ static bool seat_edge(unsigned from, unsigned to)
         [HX_SEAT_ADOPTING] = 1u << HX_SEAT_READY | 1u << HX_SEAT_PAUSED | 1u << HX_SEAT_FORMAT,
         [HX_SEAT_FORMAT] = 1u << HX_SEAT_FORMATTING,
         [HX_SEAT_FORMATTING] = 1u << HX_SEAT_READY | 1u << HX_SEAT_PAUSED,
-        [HX_SEAT_PAUSED] = 1u << HX_SEAT_READY,
+        [HX_SEAT_PAUSED] = 1u << HX_SEAT_READY | 1u << HX_SEAT_ADOPT,
     };
     return edges[from] >> to & 1u;
 }

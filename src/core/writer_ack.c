@@ -92,6 +92,13 @@ static void seat_refused(struct hx_writer *w, uint32_t pg, unsigned slot, int er
         hx_writer_seat_move(w, pg, slot, HX_SEAT_PAUSED, err);
 }
 
+static void seat_good(struct hx_seat *seat)
+{
+    seat->told = true;
+    if (seat->state == HX_SEAT_READY)
+        seat->error = 0;
+}
+
 /* Errors that speak of a segment, not of the server. */
 static bool of_segment(int err)
 {
@@ -128,8 +135,8 @@ static int take_acks(struct hx_writer *w, struct hx_writer_server *s, struct hx_
             seat_refused(w, a.pg, (unsigned)slot, a.status);
         else if (!learn(w, c, a.pg, (unsigned)slot, a.scl))
             return HX_E_BADMSG;
-        else if (w->pg[a.pg].seat[slot].state == HX_SEAT_READY)
-            w->pg[a.pg].seat[slot].error = 0;
+        else
+            seat_good(&w->pg[a.pg].seat[slot]);
     }
     return 0;
 }
@@ -183,12 +190,14 @@ static int take_adopt(struct hx_writer *w, struct hx_writer_call *c, int status,
         return HX_E_FENCED;
     }
     bool good = hx_dec_end(&d) == 0 && top.v == w->epoch.v && learn(w, c, c->pg, c->slot, scl);
+    w->pg[c->pg].seat[c->slot].told |= good;
     hx_writer_seat_move(w, c->pg, c->slot, good ? HX_SEAT_READY : HX_SEAT_PAUSED, good ? 0 : HX_E_BADMSG);
     return good ? 0 : HX_E_BADMSG;
 }
 
 static int take_format(struct hx_writer *w, struct hx_writer_call *c, int status)
 {
+    w->pg[c->pg].seat[c->slot].told |= status == 0;
     hx_writer_seat_move(w, c->pg, c->slot, status ? HX_SEAT_PAUSED : HX_SEAT_READY, status);
     return status && !of_segment(status) ? status : 0;
 }

@@ -53,6 +53,7 @@ struct hx_seat {
     int error;           /* why it is or was not READY, 0 for none */
     uint8_t state;
     bool listed;
+    bool told; /* it has answered for this PG under our epoch: it has the segment and the history */
 };
 struct hx_writer_pgs {
     struct hx_lsn last; /* last record, allocated: the next one's backlink */

@@ -439,8 +439,11 @@ static void resume_seats(struct hx_writer *w, struct hx_writer_server *s)
     for (uint32_t pg = s->list; pg != HX_WRITER_NONE;) {
         unsigned slot = (unsigned)hx_writer_slot(w, pg, s->index);
         uint32_t next = w->pg[pg].seat[slot].next;
-        if (w->pg[pg].seat[slot].state == HX_SEAT_PAUSED)
-            hx_writer_seat_move(w, pg, slot, HX_SEAT_READY, w->pg[pg].seat[slot].error);
+        const struct hx_seat *seat = &w->pg[pg].seat[slot];
+        /* One that has never answered is asked again, also when nobody writes there: else a group whose growth or
+         * opening missed a member would go without it for as long as it is idle. */
+        if (seat->state == HX_SEAT_PAUSED)
+            hx_writer_seat_move(w, pg, slot, seat->told ? HX_SEAT_READY : HX_SEAT_ADOPT, seat->error);
         pg = next;
     }
 }

@@ -360,7 +360,7 @@ static void grow(void)
     for (unsigned i = 0; i < STEPS_MAX && hx_growth_state(g) == HX_E_AGAIN; i++)
         world_step(&w);
     if (hx_growth_state(g) == 0)
-        hx_writer_add_pg(writer, hx_growth_geometry(g));
+        hx_writer_add_pg(writer, hx_growth_geometry(g), hx_growth_made(g));
     world_leave(&w, g);
     hx_growth_free(g);
 }

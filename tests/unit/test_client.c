@@ -213,7 +213,7 @@ static void grow(struct story *s)
     for (int i = 0; i < STEPS_MAX && hx_growth_state(g) == HX_E_AGAIN; i++)
         step(s, true);
     assert_int_equal(hx_growth_state(g), 0);
-    assert_int_equal(hx_writer_add_pg(s->writer, hx_growth_geometry(g)), 0);
+    assert_int_equal(hx_writer_add_pg(s->writer, hx_growth_geometry(g), hx_growth_made(g)), 0);
     world_leave(&s->w, g);
     hx_growth_free(g);
 }

@@ -307,7 +307,7 @@ static void try_growth(struct world *w)
         some_time(w);
     }
     if (hx_growth_state(w->growth) == 0)
-        assert_int_equal(hx_writer_add_pg(w->writer, hx_growth_geometry(w->growth)), 0);
+        assert_int_equal(hx_writer_add_pg(w->writer, hx_growth_geometry(w->growth), hx_growth_made(w->growth)), 0);
     hx_growth_free(w->growth);
     w->growth = NULL;
 }

@@ -398,10 +398,10 @@ static int grow(struct client *c)
         world_step(&c->w);
     err = hx_growth_state(g);
     if (err == 0)
-        ALLOC_FAULTS(err = hx_writer_add_pg(c->writer, hx_growth_geometry(g)));
+        ALLOC_FAULTS(err = hx_writer_add_pg(c->writer, hx_growth_geometry(g), hx_growth_made(g)));
     if (err && hx_growth_state(g) == 0) { /* published, though the writer does not know it yet: the same once more */
         lift();
-        err = hx_writer_add_pg(c->writer, hx_growth_geometry(g));
+        err = hx_writer_add_pg(c->writer, hx_growth_geometry(g), hx_growth_made(g));
     }
     world_leave(&c->w, g);
     hx_growth_free(g);

@@ -376,7 +376,7 @@ static void grow(struct life *l, struct reign *x)
     for (unsigned n = world_below(&l->w, 4) == 0 ? 20 : STEPS_MAX; n > 0 && hx_growth_state(g) == HX_E_AGAIN; n--)
         step(l, 300);
     if (hx_growth_state(g) == 0) {
-        assert_int_equal(hx_writer_add_pg(x->w, hx_growth_geometry(g)), 0);
+        assert_int_equal(hx_writer_add_pg(x->w, hx_growth_geometry(g), hx_growth_made(g)), 0);
         l->grown++;
     }
     world_leave(&l->w, g);

@@ -758,13 +758,37 @@ static void a_volume_grows_while_writes_go_on(void **state)
     assert_int_equal(hx_geometry_add_pg(&r.g, &m), 0);
     assert_int_equal(hx_geometry_add_pg(&r.f.geometry, &m), 0);
     r.f.server[0].seg[1].absent = true;
-    assert_int_equal(hx_writer_add_pg(r.w, &r.g), 0);
+    assert_int_equal(hx_writer_add_pg(r.w, &r.g, HX_MEMBERS_ALL), 0);
     assert_int_equal(hx_writer_pages(r.w), 2 * PG_PAGES);
     cpl = commit(&r, 1, 0);
     rig_wait(&r, 100, 0);
     assert_int_equal(hx_writer_vdl(r.w).v, cpl.v);
     assert_int_equal(fake_scl(&r.f, 0, 1).v, cpl.v);
     assert_int_equal(r.f.server[0].formats, 1);
+    rig_close(&r);
+}
+
+/* Promise (growth): members that were away while a PG was made get its segment when they are back, also when nobody
+ * writes there: two that were never made and one whose disk is lost would be a loss. */
+static void an_idle_pg_is_made_on_all_six(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct hx_pg_members m;
+    open_quiet(&r, &(struct rig_opts){0});
+    commit(&r, 0, 1);
+    rig_wait(&r, 100, 0);
+    assert_int_equal(hx_geometry_place(&r.g, &m), 0);
+    assert_int_equal(hx_geometry_add_pg(&r.g, &m), 0);
+    assert_int_equal(hx_geometry_add_pg(&r.f.geometry, &m), 0);
+    unsigned away = m.server[1];
+    r.f.server[away].seg[1].absent = true;
+    assert_int_equal(hx_writer_add_pg(r.w, &r.g, HX_MEMBERS_ALL & ~(hx_members)(1u << 1)), 0);
+    rig_wait(&r, 5000, 1u << away);
+    assert_true(r.f.server[away].seg[1].absent);
+    rig_wait(&r, 5000, 0);
+    assert_int_equal(r.f.server[away].formats, 1);
+    assert_false(r.f.server[away].seg[1].absent);
     rig_close(&r);
 }
 
@@ -970,6 +994,7 @@ int main(void)
         cmocka_unit_test(full_members_hold_the_vdl_until_they_have_space),
         cmocka_unit_test(a_failing_server_is_probed_and_catches_up),
         cmocka_unit_test(a_volume_grows_while_writes_go_on),
+        cmocka_unit_test(an_idle_pg_is_made_on_all_six),
         cmocka_unit_test(goodbye_is_said_to_all_and_the_writer_is_idle),
         cmocka_unit_test(random_schedules_agree_with_a_dumb_twin),
     };

@@ -337,7 +337,7 @@ static void growth_leaves_a_format_under_way_alone(void **state)
         assert_int_equal(hx_geometry_place(&r.g, &m), 0);
         assert_int_equal(hx_geometry_add_pg(&r.g, &m), 0);
         assert_int_equal(hx_geometry_add_pg(&r.f.geometry, &m), 0);
-        assert_int_equal(hx_writer_add_pg(r.w, &r.g), 0);
+        assert_int_equal(hx_writer_add_pg(r.w, &r.g, HX_MEMBERS_ALL), 0);
     }
     struct hx_lsn cpl = commit(&r, 3, 1);
     rig_wait(&r, 5000, 0);
@@ -346,7 +346,7 @@ static void growth_leaves_a_format_under_way_alone(void **state)
     assert_int_equal(hx_geometry_place(&r.g, &m), 0);
     assert_int_equal(hx_geometry_add_pg(&r.g, &m), 0);
     assert_int_equal(hx_geometry_add_pg(&r.f.geometry, &m), 0);
-    assert_int_equal(hx_writer_add_pg(r.w, &r.g), 0);
+    assert_int_equal(hx_writer_add_pg(r.w, &r.g, HX_MEMBERS_ALL), 0);
     rig_close(&r);
 }
 
