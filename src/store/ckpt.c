@@ -35,6 +35,7 @@
 #define PIECE_PAGES (64u << 10)
 #define LOG_FACTOR 32u       /* bytes of log behind a checkpoint, for each of its own, before the next one */
 #define LOG_FILES 4u         /* and so many files at least */
+#define SMALL (1u << 20)     /* log files that only tests and the simulator make so small: each brings one */
 _Static_assert(HX_CKPT_BLOCK % 4096 == 0 && HX_CKPT_HEAD <= HX_CKPT_START, "layout");
 
 /* ---- bytes ---- */
@@ -249,8 +250,8 @@ static bool sound(const struct hx_seg *s)
 
 static bool due(const struct hx_seg *s)
 {
-    uint64_t log = 0, most = (uint64_t)LOG_FILES * hx_seg_file_bytes(s),
-             own = LOG_FACTOR * HX_CKPT_VERSION_BYTES * s->index.versions;
+    uint64_t log = 0, file = hx_seg_file_bytes(s), most = file < SMALL ? file : LOG_FILES * file,
+             own = file < SMALL ? 0 : LOG_FACTOR * HX_CKPT_VERSION_BYTES * s->index.versions;
     for (size_t i = 0; i < s->log.slot_count; i++) {
         const struct hx_logfile *f = s->log.files[i];
         if (!f)

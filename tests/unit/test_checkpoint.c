@@ -223,7 +223,7 @@ static void an_old_one_is_as_right_as_a_new_one(void **state)
     for (unsigned round = 0; round < 2; round++) {
         struct copy old = keep(&r, file_of(g));
         uint64_t first = lowest_file(segment(&r));
-        uint64_t newer = work_until(&r, &m, g);
+        uint64_t newer = work_until(&r, &m, g + 5);
         struct copy fresh = keep(&r, file_of(newer));
         struct hx_disk_place at = hx_rig_place(&r, HX_MODEL_PG);
         gone += lowest_file(segment(&r)) > first;
