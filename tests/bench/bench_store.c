@@ -4,8 +4,8 @@
  *   bench_store [--dir D] [--segments N] [--volumes V] [--mib M] [--bytes B] [--again PERCENT] [--rounds R] [--cold]
  *               [--keep] [--json]
  *
- * Fills N segments of M MiB of V volumes, every page once (then PERCENT of them once more, in no order), with images of B
- * bytes (4096: nothing of the page is left out), through the door that the daemon uses (hexad/node.h) over real files.
+ * Fills N segments of M MiB of V volumes, every page once (then PERCENT of them once more, in no order), with images of
+ * B bytes (4096: nothing of the page is left out), through the door that the daemon uses (hexad/node.h) over real files.
  * The process that did it kills itself with -9; another one opens the same directory, --cold: after the system's caches
  * were dropped, and appends to the first segment at once.  Then, in R rounds, every segment gets a page of 4 KiB in the
  * same moment, and all become durable in one hx_node_flush.  No sockets, no peers, background work as in the daemon.
@@ -368,7 +368,8 @@ static void print(const struct options *o, const struct fill *f, const struct fi
     double tib = (double)o->segments * (double)o->mib / (1u << 20);
     if (o->json) {
         printf("{\"segments\": %u, \"volumes\": %u, \"mib\": %llu, \"pages\": %llu, \"versions\": %llu, "
-               "\"index_bytes\": %llu, \"index_bytes_per_page\": %.2f, \"rss_bytes\": %llu, \"rss_grown_per_page\": %.2f, "
+               "\"index_bytes\": %llu, \"index_bytes_per_page\": %.2f, \"rss_bytes\": %llu, "
+               "\"rss_grown_per_page\": %.2f, "
                "\"fill_s\": %.1f, \"written_per_user_byte\": %.2f, \"reopen_ms\": %.0f, \"by_checkpoint\": %u, "
                "\"first_append_ms\": %.1f, \"reopened_rss_bytes\": %llu, \"round_ms\": %.2f, \"descriptors\": %u}\n",
                o->segments, o->volumes, (unsigned long long)o->mib, (unsigned long long)f->pages,
