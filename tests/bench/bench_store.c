@@ -5,7 +5,7 @@
  *               [--keep] [--json]
  *
  * Fills N segments of M MiB of V volumes, every page once (then PERCENT of them once more, in no order), with images of
- * B bytes (4096: nothing of the page is left out), through the door that the daemon uses (hexad/node.h) over real files.
+ * B bytes (4096: nothing of the page is left out), by the door that the daemon uses (hexad/node.h) over real files.
  * The process that did it kills itself with -9; another one opens the same directory, --cold: after the system's caches
  * were dropped, and appends to the first segment at once.  Then, in R rounds, every segment gets a page of 4 KiB in the
  * same moment, and all become durable in one hx_node_flush.  No sockets, no peers, background work as in the daemon.
