@@ -55,8 +55,8 @@ int hx_sim_clients_new(struct hx_sim *s)
 
 static void let_go(struct hx_sim_client *c)
 {
+    hx_session_free(c->session); /* it unlinks the operations that are parked in it: they are the programs' memory */
     hx_work_free(c->work);
-    hx_session_free(c->session);
     c->work = NULL;
     c->session = NULL;
 }

@@ -14,7 +14,7 @@
  * Verdicts: FS a wrong answer; I7 the tree after an opening is not the official prefix, or its structure is damaged;
  * I1 a barrier that a later history leaves out (journal.h); I13 success after a fence; I15 answered twice or never.
  *
- * A crash of the mount: hx_work_free, before the session is freed; parked operations are forgotten, nothing is
+ * A crash of the mount: hx_work_free, when the session has been freed; parked operations are forgotten, nothing is
  * answered.
  */
 #ifndef HX_SIM_WORK_H
