@@ -118,6 +118,20 @@ static void check_scl(struct hx_oracle *o, uint32_t server, uint32_t pg, const s
                       server, pg, (oc_ull)scl, (oc_ull)oc_top(l->history));
 }
 
+/* The writer says what all members have; so do they to each other. */
+static bool all_have(const struct hx_oracle *o, uint32_t server, uint32_t pg, const struct hx_segment_look *l)
+{
+    uint64_t lsn = oc_log_last(o, pg, l->gc.v);
+    unsigned n = l->scl.v >= lsn;
+    for (uint32_t i = 0; i < o->server_count; i++) {
+        if (i == server)
+            continue;
+        const struct oc_seg *s = pg < o->servers[i].seg_count ? &o->servers[i].segs[pg] : NULL;
+        n += s && (s->was.scl.v >= lsn || s->lied);
+    }
+    return n >= HX_COPIES;
+}
+
 static void check_marks(struct hx_oracle *o, uint32_t server, uint32_t pg, const struct oc_seg *s,
                         const struct hx_segment_look *l)
 {
@@ -128,7 +142,7 @@ static void check_marks(struct hx_oracle *o, uint32_t server, uint32_t pg, const
         hx_sim_broken(o->s, "I10",
                       "server %u, PG %u: versions below %llu are gone, but the read floor is %llu", server,
                       pg, (oc_ull)l->oldest.v, (oc_ull)o->floor_told);
-    if (l->floor.v > o->floor_told || l->gc.v > o->gc_told)
+    if (l->floor.v > o->floor_told || (l->gc.v > o->gc_told && !all_have(o, server, pg, l)))
         hx_sim_broken(o->s, "I10", "server %u, PG %u: floor %llu, gc %llu, but %llu and %llu were announced",
                       server, pg, (oc_ull)l->floor.v, (oc_ull)l->gc.v, (oc_ull)o->floor_told,
                       (oc_ull)o->gc_told);

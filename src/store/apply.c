@@ -101,6 +101,7 @@ static int apply_frame(struct hx_seg *s, uint32_t slot, const struct hx_side_fra
         struct hx_held h = {.lsn = f->first + r.lsn_off, .prev = prev, .epoch = f->epoch, .page = r.page, .sum = r.sum,
                             .file = v.file, .pos = v.pos, .at = v.at, .len = v.len, .kind = r.kind,
                             .flags = r.flags, .codec = v.codec};
+        s->log.files[slot]->raw += (uint64_t)v.len + HX_REC_HEAD;
         err = f->kind == HX_ENV_LOCAL ? apply_local(s, &h) : hx_apply_held(s, &h, again);
         off += r.len;
         prev = h.lsn;
@@ -115,6 +116,8 @@ int hx_apply_side(struct hx_seg *s, uint32_t slot, const uint8_t *side, size_t l
     const uint8_t *recs;
     int got, err = 0;
     s->loading = loading;
+    if (loading)
+        s->log.files[slot]->raw = 0; /* the list is all of it */
     while (!err && (got = hx_side_next(side, len, &off, &f, &recs)) > 0) {
         if (f.first)
             hx_log_note(s->log.files[slot], f.first, f.flags & HX_ENV_DAMAGED ? f.first : f.last);

@@ -14,6 +14,7 @@
  *   E3 Gossip obeys the history, not the promise: a fenced laggard is filled, too (I15).
  *   E4 Records that a FETCH found damaged below the hint, and that no peer has any more, are void or were moved by
  *      compaction: the chain does not need them, but pages may: what of them is still used is looked for (scrub.c).
+ *   E5 The SCLs that peers tell say what all members have (gc), which lets files go (space.c) while nobody writes.
  * A peer that does not answer is left alone for a while that doubles, up to BACKOFF_MAX_MS.
  */
 #include "node_private.h"
@@ -219,11 +220,37 @@ static void mend(struct hx_node *n, struct hx_seg *s, const struct hx_server *m,
         ask_records(n, s, m, u->from - 1, u->to);
 }
 
+/*
+ * E5: without it only the writer says what all six have, and in its frames: of the last ones it never does.  An SCL is durable where it is told, and means the same under the same history.
+ */
+static void note_scl(struct hx_node *n, struct hx_seg *s, const struct hx_server *m, const struct hx_gossip_entry *e)
+{
+    struct hx_seg_gossip *g = &s->gossip;
+    struct hx_epoch top = hx_seg_top(s);
+    if (g->scl_top != top.v) {
+        g->scl_top = top.v;
+        memset(g->scl, 0, sizeof g->scl);
+    }
+    if (e->top.v != top.v || s->error)
+        return;
+    uint64_t all = s->chain.scl < s->floor ? s->chain.scl : s->floor;
+    for (unsigned i = 0; i < HX_COPIES; i++) {
+        const struct hx_server *other = member_at(n, s, i);
+        if (!other)
+            continue; /* ourselves */
+        if (other == m && e->scl.v > g->scl[i])
+            g->scl[i] = e->scl.v;
+        all = g->scl[i] < all ? g->scl[i] : all;
+    }
+    hx_apply_floor(s, 0, all);
+}
+
 /* What peer M has, against the own: pulls when it is more. */
 static void compare(struct hx_node *n, struct hx_seg *s, const struct hx_server *m, const struct hx_gossip_entry *e)
 {
     struct hx_epoch top = hx_seg_top(s);
     struct hx_buf none = {0};
+    note_scl(n, s, m, e);
     if (!hx_gossip_may_call(n, s))
         return;
     s->gossip.mending = false;

@@ -309,6 +309,16 @@ bool hx_index_listed(const struct hx_index *x, uint32_t page)
     return t && !slot_kind(t);
 }
 
+uint32_t hx_index_after(const struct hx_index *x, uint32_t page)
+{
+    size_t i = page / LEAF;
+    uint64_t mask = ~UINT64_C(0) << page % LEAF;
+    for (; i < x->leaf_count; i++, mask = ~UINT64_C(0))
+        if (x->leaves[i].bits & mask)
+            return (uint32_t)(i * LEAF) + (uint32_t)__builtin_ctzll(x->leaves[i].bits & mask);
+    return HX_NONE;
+}
+
 struct hx_index_walk hx_index_walk(const struct hx_index *x, uint32_t page)
 {
     const struct slot *t = slot_find(x, page);
@@ -433,7 +443,7 @@ static int insert_into_list(struct hx_seg *s, struct slot *t, uint32_t page, con
     slot_set_list(t, head);
     attach(s, v);
     if (n->depth && n->depth % 16 == 0)
-        hx_space_long_chain(s, page);
+        hx_space_long_chain(s, page, n->depth);
     return 0;
 }
 

@@ -229,6 +229,8 @@ int hx_log_put(struct hx_seg *s, enum hx_env_kind kind, uint8_t flags, const uin
     hx_env_encode(&e, p);
     memcpy(p + HX_LOG_ENV, frame, len);
     memset(p + HX_LOG_ENV + len, 0, n - HX_LOG_ENV - len);
+    l->taken += kind == HX_ENV_FRAME;
+    l->fresh |= kind == HX_ENV_FRAME;
     if (flags & HX_ENV_BELIEVED)
         believe(s, &h);
     return 0;
@@ -276,7 +278,8 @@ static void place(struct hx_seg *s, struct hx_logfile *f, uint8_t *p, size_t len
 static void fill_ahead(struct hx_seg *s, struct hx_logfile *f, size_t batch_len)
 {
     static const uint8_t zeros[64u << 10];
-    if (f->filled >= f->end || batch_len >= HX_LOG_BULK) {
+    /* What background work writes need not be quick, and a file that it closes soon should not be larger than it is. */
+    if (f->filled >= f->end || batch_len >= HX_LOG_BULK || !s->log.fresh) {
         f->filled = f->filled > f->end ? f->filled : f->end;
         return;
     }
@@ -305,6 +308,7 @@ void hx_log_drop(struct hx_seg *s)
         hx_buf_fini(&l->batch);
     }
     l->batch_vdl = l->batch_floor = l->batch_gc = 0;
+    l->fresh = false;
 }
 
 /* Offsets in the batch become offsets in the file. */
@@ -409,6 +413,17 @@ int hx_log_seal(struct hx_seg *s)
     if (s->log.tail == HX_NONE)
         return 0;
     int err = flush_batch(s, true);
+    hx_log_drop(s);
+    return err;
+}
+
+int hx_log_start(struct hx_seg *s)
+{
+    if (s->log.tail != HX_NONE || s->log.batch.len)
+        return 0;
+    int err = put_bare(s, HX_ENV_MARK);
+    if (!err)
+        err = flush_batch(s, false);
     hx_log_drop(s);
     return err;
 }

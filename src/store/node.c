@@ -310,7 +310,7 @@ static bool background(struct hx_node *n)
     for (size_t i = 0; i < n->seg_count && i < WORK_SEGMENTS; i++) {
         struct hx_seg *s = n->segs[n->work_at++ % n->seg_count];
         mark_idle(s);
-        more |= hx_space_work(s);
+        more |= hx_space_work(s, n->now_ms);
         if (s->meta_dirty || s->log.batch.len)
             hx_node_dirty(n, s);
     }

@@ -101,7 +101,8 @@ int hx_side_save(struct hx_seg *s, struct hx_logfile *f)
     hx_enc_u32(&e, f->side_crc);
     hx_enc_u32(&e, hx_log_salt(&s->at, &s->env->server));
     hx_enc_u64(&e, s->log.endless ? 0 : s->log.highest);
-    hx_enc_bytes(&e, (const uint8_t[16]){0}, 16);
+    hx_enc_u64(&e, f->raw);
+    hx_enc_u64(&e, 0);
     hx_enc_u32(&e, hx_crc32c(0, head, HX_LOG_SIDE_HEAD - 4));
     hx_assert(!e.err && e.len == HX_LOG_SIDE_HEAD);
     uint64_t id = f->id | HX_LOG_SIDE_BIT;
@@ -146,6 +147,7 @@ static int read_head(struct hx_seg *s, struct hx_logfile *f, uint64_t *ret_stabl
     f->side_crc = *ret_crc = hx_dec_u32(&d);
     uint32_t salt = hx_dec_u32(&d);
     f->highest = hx_dec_u64(&d);
+    f->raw = hx_dec_u64(&d);
     return id == f->id && salt == hx_log_salt(&s->at, &s->env->server) ? 0 : HX_E_CORRUPT;
 }
 

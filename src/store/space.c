@@ -10,6 +10,9 @@
  *   B2 A page is materialised only at or below the hint: what is there cannot be annulled (pitfall 21).
  *   B3 Compaction copies records as they are; the index moves from the old place to the new one when the copy
  *      is durable (index.c: a local record takes over the place of its twin).
+ *   B4 Log files take at most 1.5 x what of them is used, and a constant besides: 1.25 files while records come, a
+ *      sixteenth of a file when nobody has written for some seconds.  Only what all members have can be tidied, so
+ *      while one is down, what it lacks comes on top.
  * Nothing here is needed for correctness of reads; everything may be interrupted by a crash at any point.
  */
 #include "store.h"
@@ -20,14 +23,30 @@
 
 #define WORK_PAGES 4096u           /* pages looked at per piece of a sweep */
 #define WORK_BYTES (1u << 20)      /* payload copied per piece of a compaction */
+#define WORK_QUIET_BYTES (4u << 20)
 #define CHAIN_LONG 16u
 #define CHAIN_PRESSED 4u           /* when the lists have half of their memory */
+#define SMALL_FILES 8u /* closed files of less than a sixteenth, that are left as they are */
+#define QUIET_MS 5000u /* without a record from outside: nobody is in the way, and what is left over may be tidied */
 
-void hx_space_long_chain(struct hx_seg *s, uint32_t page)
+/* The longest chains first: one that is found while there is no room takes the place of the shortest, if it is longer. */
+void hx_space_long_chain(struct hx_seg *s, uint32_t page, unsigned patches)
 {
     struct hx_seg_work *w = &s->work;
-    if (w->todo_count < HX_ARRAY_LEN(w->todo)) /* else the sweep finds it */
-        w->todo[w->todo_count++] = page;
+    struct hx_long_chain *shortest = &w->todo[0];
+    for (uint32_t i = 0; i < w->todo_count; i++) {
+        if (w->todo[i].page == page) {
+            w->todo[i].patches = patches;
+            return;
+        }
+        if (w->todo[i].patches < shortest->patches)
+            shortest = &w->todo[i];
+    }
+    if (w->todo_count < HX_ARRAY_LEN(w->todo))
+        shortest = &w->todo[w->todo_count++];
+    else if (shortest->patches >= patches)
+        return; /* the sweep finds it */
+    *shortest = (struct hx_long_chain){page, patches};
 }
 
 uint64_t hx_space_bytes(const struct hx_seg *s)
@@ -93,22 +112,49 @@ static unsigned chain_long(const struct hx_seg *s)
     return n < HX_INDEX_NODES / 2 ? CHAIN_LONG : n < HX_INDEX_NODES ? CHAIN_PRESSED : 1;
 }
 
-/* The newest version of PAGE that may be materialised, if its chain is long; 0 if not. */
-static uint64_t worth_image(struct hx_seg *s, uint32_t page)
+/* What of PAGE one image at or below POINT would stand for: the newest version there, and the patches down to a base. */
+struct chain_at {
+    uint64_t lsn; /* 0: nothing there */
+    unsigned patches;
+    uint64_t bytes; /* of these patches */
+};
+
+static struct chain_at chain_at(const struct hx_seg *s, uint32_t page, uint64_t point)
 {
-    uint64_t point = s->chain.hint < s->chain.scl ? s->chain.hint : s->chain.scl, lsn = 0; /* B2 */
-    point = HX_MUTANT(IMAGE_ABOVE_HINT) ? UINT64_MAX : point;
-    unsigned patches = 0;
+    struct chain_at c = {0};
     struct hx_version v;
     for (struct hx_index_walk w = hx_index_walk(&s->index, page); hx_index_next(&w, &v);) {
         if (v.lsn > point)
             continue;
         if (hx_rec_is_base(v.kind))
             break;
-        lsn = lsn ? lsn : v.lsn;
-        patches++;
+        c.lsn = c.lsn ? c.lsn : v.lsn;
+        c.patches++;
+        c.bytes += v.len + HX_REC_HEAD;
     }
-    return patches >= chain_long(s) ? lsn : 0;
+    return c;
+}
+
+static uint64_t settled(const struct hx_seg *s) /* B2 */
+{
+    uint64_t point = s->chain.hint < s->chain.scl ? s->chain.hint : s->chain.scl;
+    return HX_MUTANT(IMAGE_ABOVE_HINT) ? UINT64_MAX : point;
+}
+
+static int put_image(struct hx_seg *s, struct out *o, uint32_t page, uint64_t lsn, bool *ret_done)
+{
+    struct hx_read_page r;
+    uint8_t *data = s->env->page;
+    *ret_done = false;
+    int err = hx_page_read(s, page, lsn, false, data, &r);
+    if (err || r.state != HX_READ_RAW)
+        return err;
+    size_t len = HX_PAGE_SIZE;
+    while (len && !data[len - 1])
+        len--;
+    err = out_add(o, lsn, page, len ? HX_REC_IMAGE : HX_REC_ZERO, data, len);
+    *ret_done = !err;
+    return err;
 }
 
 static int materialise(struct hx_seg *s)
@@ -117,26 +163,17 @@ static int materialise(struct hx_seg *s)
     struct page_at list[HX_ARRAY_LEN(w->todo)];
     size_t n = 0;
     for (uint32_t i = 0; i < w->todo_count; i++) {
-        list[n] = (struct page_at){worth_image(s, w->todo[i]), w->todo[i]};
-        n += list[n].lsn > 0;
+        struct chain_at c = chain_at(s, w->todo[i].page, settled(s));
+        if (c.patches >= chain_long(s))
+            list[n++] = (struct page_at){c.lsn, w->todo[i].page};
     }
     w->todo_count = 0;
     qsort(list, n, sizeof *list, by_lsn);
     struct out o = {.s = s};
     int err = 0;
-    for (size_t i = 0; i < n && !err; i++) {
-        struct hx_read_page r;
-        uint8_t *data = s->env->page;
-        if (i && list[i].lsn == list[i - 1].lsn)
-            continue; /* the page was listed twice */
-        err = hx_page_read(s, list[i].page, list[i].lsn, false, data, &r);
-        if (err || r.state != HX_READ_RAW)
-            continue;
-        size_t len = HX_PAGE_SIZE;
-        while (len && !data[len - 1])
-            len--;
-        err = out_add(&o, list[i].lsn, list[i].page, len ? HX_REC_IMAGE : HX_REC_ZERO, data, len);
-    }
+    bool done;
+    for (size_t i = 0; i < n && !err; i++)
+        err = put_image(s, &o, list[i].page, list[i].lsn, &done);
     int close = out_close(&o);
     return err ? err : close;
 }
@@ -145,9 +182,8 @@ static int materialise(struct hx_seg *s)
 static bool sweep(struct hx_seg *s)
 {
     struct hx_seg_work *w = &s->work;
-    uint64_t pages = hx_geometry_pg_pages(&s->meta.geometry);
+    const struct hx_index *x = &s->index;
     if (!w->sweeping) {
-        const struct hx_index *x = &s->index;
         bool pressed = x->nodes >= HX_INDEX_NODES / 2 && s->chain.hint > w->sweep_hint;
         if (!pressed && (s->floor <= w->sweep_floor || x->versions <= x->pages + x->pages / 8))
             return false;
@@ -156,16 +192,59 @@ static bool sweep(struct hx_seg *s)
         w->sweep_hint = s->chain.hint;
         w->sweep_page = 0;
     }
-    uint64_t end = w->sweep_page + WORK_PAGES < pages ? w->sweep_page + WORK_PAGES : pages;
-    for (; w->sweep_page < end && w->todo_count < HX_ARRAY_LEN(w->todo); w->sweep_page++) {
-        if (!hx_index_listed(&s->index, w->sweep_page))
+    for (unsigned left = WORK_PAGES; left > 0 && w->todo_count < HX_ARRAY_LEN(w->todo); left--) {
+        w->sweep_page = hx_index_after(x, w->sweep_page);
+        w->sweeping = w->sweep_page != HX_NONE;
+        if (!w->sweeping)
+            return false;
+        uint32_t page = w->sweep_page++;
+        if (!hx_index_listed(x, page))
             continue;
-        hx_index_prune(s, w->sweep_page);
-        if (worth_image(s, w->sweep_page))
-            hx_space_long_chain(s, w->sweep_page);
+        hx_index_prune(s, page);
+        struct chain_at c = chain_at(s, page, settled(s));
+        if (c.patches >= chain_long(s))
+            hx_space_long_chain(s, page, c.patches);
     }
-    w->sweeping = w->sweep_page < pages;
-    return w->sweeping;
+    return true;
+}
+
+/* ---- how much there is, and how much there may be ---- */
+/* What of F's bytes is still used: frames are compressed, what the index points to is counted raw. */
+static uint64_t used_of(const struct hx_logfile *f)
+{
+    if (!f->raw) /* its sidecar does not know */
+        return f->live < f->end ? f->live : f->end;
+    if (f->live >= f->raw)
+        return f->live ? f->end : 0;
+    return f->end * (f->live * 65536 / f->raw) / 65536;
+}
+
+static uint64_t size_of(const struct hx_logfile *f)
+{
+    return f->filled > f->end ? f->filled : f->end;
+}
+
+struct room {
+    uint64_t size, used; /* of all log files */
+    uint64_t spare;      /* B4: what there may be besides */
+    bool quiet;
+};
+
+static struct room measure(const struct hx_seg *s)
+{
+    uint64_t file = hx_seg_file_bytes(s);
+    struct room r = {.quiet = s->work.quiet, .spare = s->work.quiet ? file / 16 : file + file / 4};
+    for (size_t i = 0; i < s->log.slot_count; i++) {
+        const struct hx_logfile *f = s->log.files[i];
+        r.size += f ? size_of(f) : 0;
+        r.used += f ? used_of(f) : 0;
+    }
+    return r;
+}
+
+static bool too_much(const struct room *r)
+{
+    return r->size > r->used + r->used / 2 + r->spare;
 }
 
 /* ---- compaction ---- */
@@ -174,19 +253,56 @@ static bool all_have(const struct hx_seg *s, const struct hx_logfile *f)
     return (f->max_lsn <= s->gc || HX_MUTANT(GC_BEFORE_ALL_HAVE)) && f->max_lsn <= s->chain.anchor;
 }
 
-static uint32_t choose_victim(const struct hx_seg *s)
+/*
+ * The file of which the smallest part is used.  Nearly empty ones at any time, others only when there is too much: what
+ * waits may die by itself, and costs nothing then.  Rotten ones at once; and when nobody is in the way, one of many small
+ * ones.  What a file was filled with ahead does not count here: the copy would be filled ahead, too, and so for ever.
+ */
+static uint32_t choose_victim(const struct hx_seg *s, const struct room *r)
 {
-    uint32_t best = HX_NONE;
+    uint32_t best = HX_NONE, small = HX_NONE, smalls = 0;
+    uint64_t best_part = too_much(r) ? 7 * 65536 / 8 : 65536 / 8;
     for (size_t i = 0; i < s->log.slot_count; i++) {
         const struct hx_logfile *f = s->log.files[i];
-        if (!f || !f->sided || !f->refs || !all_have(s, f))
+        if (!f || !f->sided || !f->refs || !all_have(s, f) || (f->damaged && !f->rotten) || !f->end)
             continue;
-        if (!f->rotten && (f->damaged || f->live >= f->end / 2))
+        if (f->end < hx_seg_file_bytes(s) / 16) {
+            smalls++;
+            small = small == HX_NONE || f->end < s->log.files[small]->end ? (uint32_t)i : small;
+        }
+        uint64_t part = f->rotten ? 0 : used_of(f) * 65536 / f->end;
+        if (part >= best_part)
             continue;
-        if (best == HX_NONE || f->live < s->log.files[best]->live)
-            best = (uint32_t)i;
+        best = (uint32_t)i;
+        best_part = part;
     }
-    return best;
+    return best == HX_NONE && r->quiet && smalls > SMALL_FILES ? small : best;
+}
+
+/* Pages of which a piece of a compaction has made an image: what it stands for need not be copied. */
+#define IMAGED 1024u
+struct imaged {
+    struct page_at e[IMAGED];
+};
+
+/* Is the record at LSN of PAGE covered by an image at the read floor, made now if it pays? */
+static int in_image(struct hx_seg *s, struct imaged *m, uint32_t page, uint64_t lsn, struct out *o, bool *ret)
+{
+    struct page_at *e = &m->e[page % IMAGED];
+    if (e->lsn && e->page == page) {
+        *ret = lsn <= e->lsn;
+        return 0;
+    }
+    *ret = false;
+    hx_index_prune(s, page);
+    uint64_t floor = s->floor < settled(s) ? s->floor : settled(s);
+    struct chain_at c = chain_at(s, page, floor);
+    if (lsn > c.lsn || (c.patches < CHAIN_LONG / 2 && c.bytes < HX_PAGE_SIZE / 2))
+        return 0;
+    int err = put_image(s, o, page, c.lsn, ret);
+    if (*ret)
+        *e = (struct page_at){c.lsn, page};
+    return err;
 }
 
 /* A record of the victim, when the index points to it. */
@@ -214,24 +330,27 @@ static int copy_record(struct hx_seg *s, const struct hx_side_frame *f, const st
 
 /* Copies what is still used of a frame of the victim. */
 static int copy_frame(struct hx_seg *s, const struct hx_side_frame *f, const uint8_t *recs, struct out *o,
-                      size_t *copied)
+                      struct imaged *m, size_t *copied)
 {
     int err = 0;
     for (uint32_t k = 0; k < f->count && !err; k++, recs += HX_LOG_SIDE_REC) {
         struct hx_side_rec r;
+        bool covered;
         hx_side_rec_decode(recs, &r);
-        err = copy_record(s, f, &r, o, copied);
+        err = in_image(s, m, r.page, f->first + r.lsn_off, o, &covered);
+        if (!err && !covered)
+            err = copy_record(s, f, &r, o, copied);
     }
     return err;
 }
 
-static bool compact(struct hx_seg *s)
+static bool compact(struct hx_seg *s, const struct room *r)
 {
     struct hx_seg_work *w = &s->work;
     if (w->victim == HX_NONE) {
         if (s->log.batch.len)
             return false; /* images were just made: where they belong shows after the flush */
-        w->victim = choose_victim(s);
+        w->victim = choose_victim(s, r);
         w->side_off = 0;
         if (w->victim == HX_NONE)
             return false;
@@ -242,15 +361,17 @@ static bool compact(struct hx_seg *s)
             return true;
         }
     }
+    struct imaged *m = calloc(1, sizeof *m);
     struct out o = {.s = s};
-    size_t copied = 0;
+    size_t copied = 0, most = r->quiet ? WORK_QUIET_BYTES : WORK_BYTES;
     struct hx_side_frame f;
     const uint8_t *recs;
-    int err = 0, more = 1;
-    while (!err && copied < WORK_BYTES && (more = hx_side_next(w->side.p, w->side.len, &w->side_off, &f, &recs)) > 0)
+    int err = m ? 0 : HX_E_NOMEM, more = 1;
+    while (!err && copied < most && (more = hx_side_next(w->side.p, w->side.len, &w->side_off, &f, &recs)) > 0)
         if (!(f.flags & HX_ENV_DAMAGED))
-            err = copy_frame(s, &f, recs, &o, &copied);
+            err = copy_frame(s, &f, recs, &o, m, &copied);
     int close = out_close(&o);
+    free(m);
     if (err || close || more <= 0) { /* on an error: as far as it came, and again later */
         s->log.files[w->victim]->rotten &= err || close; /* what cannot be read stays, until it is mended */
         w->victim = HX_NONE;
@@ -333,43 +454,70 @@ static uint64_t highest_durable(const struct hx_seg *s)
     return id;
 }
 
+/* What waits for the tail to be closed, or is in it and could go if it were. */
+static bool worth_sealing(const struct hx_seg *s, const struct room *r, uint64_t waiting)
+{
+    if (s->log.batch.len || s->log.tail == HX_NONE)
+        return false;
+    if (waiting && (waiting >= r->size / 5 || (too_much(r) && waiting >= r->spare / 4)))
+        return true;
+    const struct hx_logfile *f = s->log.files[s->log.tail];
+    uint64_t unused = f->end - used_of(f); /* not what is only filled with zeros: a new file has that, too */
+    return too_much(r) && all_have(s, f) && unused >= r->spare / 2 && unused >= f->end / 4;
+}
+
 static bool delete_dead(struct hx_seg *s)
 {
-    uint64_t waiting = 0, all = 0, highest = highest_durable(s);
+    uint64_t waiting = 0, last = 0, highest = highest_durable(s);
     bool any = false;
     for (size_t i = 0; i < s->log.slot_count; i++) {
         struct hx_logfile *f = s->log.files[i];
-        if (!f)
+        if (!f || !dead(s, f))
             continue;
-        all += f->end;
-        if (!dead(s, f) || f->id == highest) /* B1 e */
+        if (f->id == highest) { /* B1 e */
+            last = f->end;
             continue;
+        }
         any = true;
         if (!all_sided(s, f->dead_id))
-            waiting += f->end;
+            waiting += size_of(f);
         else if (base_saved(s, f))
             remove_file(s, i);
     }
-    /* Dead files wait for the tail to be closed; when they are a fifth of everything it is closed now. */
-    if (waiting && waiting >= all / 5 && !s->log.batch.len && s->log.tail != HX_NONE)
+    struct room r = measure(s);
+    if (worth_sealing(s, &r, waiting))
         return hx_log_seal(s) == 0;
+    if (r.quiet && last > r.spare && s->log.tail == HX_NONE) /* a new file, so that this one may go */
+        return hx_log_start(s) == 0;
     return any && waiting == 0;
 }
 
-bool hx_space_work(struct hx_seg *s)
+static void notice_quiet(struct hx_seg *s, uint64_t now_ms)
+{
+    struct hx_seg_work *w = &s->work;
+    if (s->log.taken != w->quiet_taken) {
+        w->quiet_taken = s->log.taken;
+        w->quiet_ms = now_ms;
+    }
+    w->quiet = now_ms - w->quiet_ms >= QUIET_MS;
+}
+
+bool hx_space_work(struct hx_seg *s, uint64_t now_ms)
 {
     if (s->error)
         return false;
+    notice_quiet(s, now_ms);
     bool more = save_sides(s);
     if (s->nospace) { /* copies need room that is not there: deletion only */
         more |= delete_dead(s);
         return more && !s->error;
     }
     if (!s->log.batch.len) { /* what is copied twice before it is durable would stay twice */
+        struct room r = measure(s);
         if (s->work.todo_count)
             more |= materialise(s) == 0;
         more |= sweep(s);
-        more |= compact(s);
+        more |= compact(s, &r);
     }
     more |= delete_dead(s);
     more |= hx_ckpt_work(s);

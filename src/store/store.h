@@ -115,6 +115,8 @@ int hx_index_init(struct hx_index *x, uint64_t pages, uint64_t file_bytes);
 void hx_index_fini(struct hx_index *x);
 bool hx_index_has(const struct hx_index *x, uint32_t page);
 bool hx_index_listed(const struct hx_index *x, uint32_t page); /* more than one version, or one that fits no slot */
+/* The first page at or above PAGE that has a version; HX_NONE: there is none.  Where no pages are it costs little. */
+uint32_t hx_index_after(const struct hx_index *x, uint32_t page);
 struct hx_index_walk hx_index_walk(const struct hx_index *x, uint32_t page);
 bool hx_index_next(struct hx_index_walk *w, struct hx_version *ret);
 uint64_t hx_index_bytes(const struct hx_index *x); /* of memory */
@@ -187,7 +189,7 @@ struct hx_logfile {
     uint64_t min_lsn, max_lsn; /* of what it holds */
     uint64_t vdl, floor, gc;   /* highest believed */
     uint64_t stable;           /* that its last entry names */
-    uint64_t live;             /* bytes of payload that the index points to */
+    uint64_t live, raw;        /* bytes of records that the index points to; of all that it holds, counted alike */
     uint64_t prev_first, prev_last;
     uint64_t highest, later; /* highest that its entries name; that later files name, at a restart; 0: not known */
     uint32_t seq, chain, refs; /* of the last entry; refs: versions in the index and held records */
@@ -206,6 +208,8 @@ struct hx_log {
     uint64_t next_id;
     uint64_t highest; /* LSN that was ever put into it */
     bool endless;     /* but for damage of which nobody knows how far it went (load.c): nothing bounds the log */
+    uint64_t taken;   /* frames that came from outside */
+    bool fresh;       /* there are such in the batch */
     struct hx_buf batch, side; /* what waits for the next flush */
     uint64_t batch_vdl, batch_floor, batch_gc; /* highest believed in it */
 };
@@ -224,6 +228,7 @@ void hx_log_note(struct hx_logfile *f, uint64_t first, uint64_t last);
 uint32_t hx_log_salt(const struct hx_disk_place *at, const struct hx_uuid *server);
 int hx_log_mark(struct hx_seg *s); /* says at the tail what is durable; written, not flushed */
 int hx_log_seal(struct hx_seg *s); /* closes the tail: END, flush */
+int hx_log_start(struct hx_seg *s); /* begins one, when there is none: MARK, flush */
 
 /* ---- scan.c, side.c, load.c: what a restart reads ---- */
 /* Reads a log file that has no sidecar: fills f->side and its counters.  HIGHEST: its end may be torn. */
@@ -341,11 +346,16 @@ struct hx_seg_work { /* space.c */
     uint32_t sweep_page;
     uint64_t sweep_floor, sweep_hint; /* for which the sweep under way was started */
     bool sweeping;
-    uint32_t todo[64], todo_count; /* pages with long chains */
+    struct hx_long_chain {
+        uint32_t page, patches;
+    } todo[64];
+    uint32_t todo_count;
     uint32_t victim;        /* slot of the file being emptied, or HX_NONE */
     struct hx_buf side;     /* its sidecar */
     size_t side_off;
     uint64_t idle_end, marked_end; /* tail's end at the last tick; when it was last marked */
+    uint64_t quiet_taken, quiet_ms; /* log.taken, and since when it has been that */
+    bool quiet;
 };
 #define HX_MEND_PAGES 128u /* asked for at once */
 struct hx_seg_sound { /* gossip.c: pages that a peer confirmed in spite of blind damage */
@@ -368,6 +378,7 @@ struct hx_seg_gossip { /* gossip.c */
     uint32_t turn, stalls;  /* stalls: answers in a row that did not help */
     uint32_t vain;          /* FETCHes for damage in a row that did not */
     uint64_t doubt;         /* how much was UNKNOWN when it was asked */
+    uint64_t scl[HX_COPIES], scl_top; /* what the members have, as they told under this history */
     bool aged;              /* a peer has given up what is as old as the damaged page */
 };
 #define HX_SCRUB_FILE 8u /* where its position is kept */
@@ -505,8 +516,8 @@ int hx_fetch_serve(struct hx_seg *s, const struct hx_fetch *f, struct hx_buf *ou
 
 /* ---- space.c: background work ---- */
 /* A bounded piece of work; true when there is more.  What it puts in the batch is made durable by the next flush. */
-bool hx_space_work(struct hx_seg *s);
-void hx_space_long_chain(struct hx_seg *s, uint32_t page);
+bool hx_space_work(struct hx_seg *s, uint64_t now_ms);
+void hx_space_long_chain(struct hx_seg *s, uint32_t page, unsigned patches);
 uint64_t hx_space_bytes(const struct hx_seg *s);
 
 /* ---- scrub.c: everything that is stored is read again, now and then ---- */

@@ -31,19 +31,28 @@ static void comes_back(struct hx_rig *r, struct hx_segment_status *ret)
     fail_msg("state %d after a minute", ret->state);
 }
 
+/* The power goes between two calls: sidecars that are there are durable, for what supersedes others must be in files that
+ * have theirs (space.c, B1 c). */
+static void sidecars_survive(struct hx_rig *r, uint64_t seed)
+{
+    struct hx_disk_place at = hx_rig_place(r, HX_MODEL_PG);
+    hx_rig_stop(r, 0);
+    hx_mem_crash(r->farm[0], seed);
+    for (uint64_t id = 16; id <= hx_mem_last_log(r->farm[0], &at); id++) {
+        size_t len;
+        const uint8_t *side = hx_mem_file(r->farm[0], &at, id | UINT64_C(1) << 32, &len);
+        if (side && (len < 4 || memcmp(side, "HXS1", 4)))
+            fail_msg("seed %u: the sidecar of file %u was never durable", (unsigned)seed, (unsigned)id);
+    }
+    assert_int_equal(hx_rig_start(r, 0), 0);
+}
+
 /* The power goes; what was acknowledged is there, and everything is readable. */
 static void survives(struct hx_rig *r, struct hx_model *m, uint64_t seed)
 {
     struct hx_segment_status s;
     hx_rig_stop(r, 0);
     hx_mem_crash(r->farm[0], seed);
-    struct hx_disk_place at = hx_rig_place(r, HX_MODEL_PG);
-    for (uint64_t id = 16; id <= hx_mem_last_log(r->farm[0], &at); id++) {
-        size_t len;
-        const uint8_t *side = hx_mem_file(r->farm[0], &at, id | UINT64_C(1) << 32, &len);
-        if (side && (len < 4 || memcmp(side, "HXS1", 4))) /* what supersedes others (space.c, B1 c) must be there */
-            fail_msg("seed %u: the sidecar of file %u was never durable", (unsigned)seed, (unsigned)id);
-    }
     assert_int_equal(hx_rig_start(r, 0), 0);
     assert_int_equal(state_of(r, &s), 0);
     if (s.scl.v < m->acked)
@@ -77,8 +86,10 @@ static void a_failure_heals_by_itself(void **state)
         comes_back(&r, &s);
         assert_true(s.scl.v >= m.acked);
         m.acked = m.last = s.scl.v; /* what it says now it has promised */
-        if (k % 2)
+        if (k % 2) {
+            sidecars_survive(&r, k);
             survives(&r, &m, k);
+        }
         if (m.acked)
             hx_model_check(&r, &m, 5);
         for (unsigned i = 0; i < 10; i++)
@@ -139,8 +150,8 @@ static void a_disk_that_stays_broken_is_asked_rarely(void **state)
         assert_int_equal(state_of(&r, &s), HX_E_POISONED);
         assert_string_equal(s.volume_name, "vol0");
     }
-    /* Two calls (write and flush of the first slot) for each of at most 6 + 600 / 16 attempts. */
-    assert_in_range(hx_mem_calls(r.farm[0]) - calls, 2 * 30, 2 * 44);
+    /* A flush of the first slot, at least, for each of at most 6 + 600 / 16 attempts. */
+    assert_in_range(hx_mem_calls(r.farm[0]) - calls, 30, 2 * 44);
     hx_mem_fail(r.farm[0], 0, 0, 0, false);
     for (unsigned i = 0; i < 33 && state_of(&r, &s); i++)
         hx_rig_step(&r, 500);
