@@ -235,7 +235,7 @@ static void note_scl(struct hx_node *n, struct hx_seg *s, const struct hx_server
         return;
     uint64_t all = s->chain.scl < s->floor ? s->chain.scl : s->floor;
     for (unsigned i = 0; i < HX_COPIES; i++) {
-        const struct hx_server *other = member_at(n, s, i);
+        const struct hx_server *other = hx_gossip_member(n, s, i);
         if (!other)
             continue; /* ourselves */
         if (other == m && e->scl.v > g->scl[i])
