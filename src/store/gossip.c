@@ -221,7 +221,8 @@ static void mend(struct hx_node *n, struct hx_seg *s, const struct hx_server *m,
 }
 
 /*
- * E5: without it only the writer says what all six have, and in its frames: of the last ones it never does.  An SCL is durable where it is told, and means the same under the same history.
+ * E5: without it only the writer says what all six have, and in its frames: of the last ones it never does.  An SCL is
+ * durable where it is told, and means the same under the same history.
  */
 static void note_scl(struct hx_node *n, struct hx_seg *s, const struct hx_server *m, const struct hx_gossip_entry *e)
 {

@@ -29,7 +29,8 @@
 #define SMALL_FILES 8u /* closed files of less than a sixteenth, that are left as they are */
 #define QUIET_MS 5000u /* without a record from outside: nobody is in the way, and what is left over may be tidied */
 
-/* The longest chains first: one that is found while there is no room takes the place of the shortest, if it is longer. */
+/* The longest chains first: one that is found while there is no room takes the place of the shortest, if that is
+ * shorter. */
 void hx_space_long_chain(struct hx_seg *s, uint32_t page, unsigned patches)
 {
     struct hx_seg_work *w = &s->work;
@@ -112,7 +113,7 @@ static unsigned chain_long(const struct hx_seg *s)
     return n < HX_INDEX_NODES / 2 ? CHAIN_LONG : n < HX_INDEX_NODES ? CHAIN_PRESSED : 1;
 }
 
-/* What of PAGE one image at or below POINT would stand for: the newest version there, and the patches down to a base. */
+/* What of PAGE one image at or below POINT would stand for: the newest version there, the patches down to a base. */
 struct chain_at {
     uint64_t lsn; /* 0: nothing there */
     unsigned patches;
@@ -255,8 +256,8 @@ static bool all_have(const struct hx_seg *s, const struct hx_logfile *f)
 
 /*
  * The file of which the smallest part is used.  Nearly empty ones at any time, others only when there is too much: what
- * waits may die by itself, and costs nothing then.  Rotten ones at once; and when nobody is in the way, one of many small
- * ones.  What a file was filled with ahead does not count here: the copy would be filled ahead, too, and so for ever.
+ * waits may die by itself, and costs nothing then.  Rotten ones at once; and when nobody is in the way, one of many
+ * small ones.  What a file was filled with ahead does not count here: the copy would be filled ahead, too, and so for ever.
  */
 static uint32_t choose_victim(const struct hx_seg *s, const struct room *r)
 {

@@ -31,8 +31,8 @@ static void comes_back(struct hx_rig *r, struct hx_segment_status *ret)
     fail_msg("state %d after a minute", ret->state);
 }
 
-/* The power goes between two calls: sidecars that are there are durable, for what supersedes others must be in files that
- * have theirs (space.c, B1 c). */
+/* The power goes between two calls: sidecars that are there are durable, for what supersedes others must be in files
+ * that have theirs (space.c, B1 c). */
 static void sidecars_survive(struct hx_rig *r, uint64_t seed)
 {
     struct hx_disk_place at = hx_rig_place(r, HX_MODEL_PG);

@@ -91,8 +91,8 @@ static void announce(struct load *w)
             assert_int_equal(hx_rig_append(&w->r, i, 1, w->last, w->last, NULL, 0, NULL), 0);
 }
 
-/* Promise: pages that are written again and again, in order or anywhere, take 1.5 x what is live and a constant: one and
- * a quarter of a log file that there may be besides, one that is being emptied, one that it goes to.  Method: 20 times
+/* Promise: pages that are written again and again, in order or anywhere, take 1.5 x what is live and a constant: one
+ * and a quarter of a log file that there may be besides, one that is being emptied, one that it goes to.  Method: 20 times
  * all pages, 20 times as many anywhere; four ticks after every second frame. */
 static void overwriting_takes_a_bounded_space(void **state)
 {
