@@ -257,7 +257,8 @@ static bool all_have(const struct hx_seg *s, const struct hx_logfile *f)
 /*
  * The file of which the smallest part is used.  Nearly empty ones at any time, others only when there is too much: what
  * waits may die by itself, and costs nothing then.  Rotten ones at once; and when nobody is in the way, one of many
- * small ones.  What a file was filled with ahead does not count here: the copy would be filled ahead, too, and so for ever.
+ * small ones.  What a file was filled with ahead does not count here: the copy would be filled ahead, too, and so for
+ * ever.
  */
 static uint32_t choose_victim(const struct hx_seg *s, const struct room *r)
 {
