@@ -93,7 +93,7 @@ static void announce(struct load *w)
 
 /* Promise: pages that are written again and again, in order or anywhere, take 1.5 x what is live and a constant: one
  * and a quarter of a log file that there may be besides, what waits for the tail to be closed, the one that is being
- * emptied, and the tail.  Method: 20 times all pages, 20 times as many anywhere; four ticks after every second frame. */
+ * emptied, and the tail.  Method: 20 times all pages, 20 times as many anywhere; four ticks each two frames. */
 static void overwriting_takes_a_bounded_space(void **state)
 {
     (void)state;
