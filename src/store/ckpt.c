@@ -490,12 +490,14 @@ static bool fits(const struct hx_seg *s, const struct hx_ckpt_head *h)
 {
     if (h->salt != hx_log_salt(&s->at, &s->env->server) || h->pages != hx_geometry_pg_pages(&s->meta.geometry))
         return false;
+    bool tail = h->tail_end == 0;
     for (size_t i = 0; i < s->log.slot_count; i++) {
         const struct hx_logfile *f = s->log.files[i];
+        tail |= f->id == h->tail;
         if (f->damaged || (f->id == h->tail && f->end < h->tail_end) || (f->id < h->tail && !f->sided))
             return false;
     }
-    return true;
+    return tail; /* that file was deleted since, or a flush that did nothing took it: the sidecars tell */
 }
 
 /* All of it, or an error: then index and chain are to be made anew. */
@@ -506,6 +508,7 @@ static int take_all(struct hx_seg *s, const struct hx_ckpt_head *h, uint64_t id)
     c->hint = h->hint > c->hint ? h->hint : c->hint;
     c->anchor = c->scl = h->anchor > c->anchor ? h->anchor : c->anchor;
     s->oldest = h->oldest > s->oldest ? h->oldest : s->oldest;
+    s->proof->scl = h->anchor; /* load.c R5: of what came since */
     for (size_t i = 0; i < s->log.slot_count; i++)
         s->log.files[i]->in_ckpt = false;
     s->loading = true;

@@ -10,6 +10,9 @@
  *   R3 Where damage ends is known when anything that was written later is left: every entry and every sidecar names
  *      the highest LSN before it.  Else the log is endless, and what is written from now on names none.
  *   R4 A checkpoint (ckpt.c) stands in for the files before it; with damage anywhere behind it, it does not count.
+ *   R5 Every record above the saved base is in some file, for only files below it were deleted.  One that is not there
+ *      although the chain was complete beyond it was lost without a trace (a flush that did nothing took a file, or its
+ *      end): that is blind damage like any other.
  */
 #include "store.h"
 
@@ -160,6 +163,8 @@ static void begin(struct hx_seg *s, const struct hx_load_pass *p)
     s->oldest = s->meta.oldest.v;
     s->floor = s->gc = 0;
     hx_apply_floor(s, p->floor, p->gc);
+    hx_chain_fini(s->proof);
+    s->proof->scl = s->meta.base.v;
 }
 
 static int begin_again(struct hx_seg *s, const struct hx_load_pass *p)
@@ -184,23 +189,44 @@ static bool any_damage(const struct hx_seg *s)
     return any;
 }
 
+/* R5: what is missing between where the proof begins and ANCHOR. */
+static int prove(struct hx_seg *s, uint64_t anchor)
+{
+    const struct hx_chain *proof = s->proof;
+    uint64_t x = proof->scl;
+    int err = 0;
+    for (size_t i = 0; i < proof->span_count && !err; i++) {
+        const struct hx_span *p = &proof->spans[i];
+        uint64_t to = p->prev < anchor ? p->prev : anchor;
+        if (to > x)
+            err = hx_seg_unknown(s, x + 1, to, HX_NONE, true);
+        x = p->last > x ? p->last : x;
+    }
+    return err || x >= anchor ? err : hx_seg_unknown(s, x + 1, anchor, HX_NONE, true);
+}
+
 /* The checkpoint and what came since; when that is not whole, the sidecars of all files (R4). */
 static int apply_all(struct hx_seg *s, const struct hx_load_pass *p)
 {
-    uint64_t tail;
+    uint64_t tail, base;
     begin(s, p);
+    base = s->chain.anchor;
     int err = hx_ckpt_load(s, begin_again, p, &tail);
     if (err)
         return err;
     if (tail) {
         hx_apply_floor(s, p->floor, p->gc); /* the hint is higher now */
         err = second_pass(s, tail);
+        if (!err)
+            err = prove(s, base);
         if (err || !any_damage(s))
             return err;
         s->ckpt.loaded = 0;
         err = begin_again(s, p);
     }
-    return err ? err : second_pass(s, 0);
+    if (!err)
+        err = second_pass(s, 0);
+    return err ? err : prove(s, base);
 }
 
 int hx_load(struct hx_seg *s)
@@ -219,7 +245,11 @@ int hx_load(struct hx_seg *s)
     if (err)
         return err;
     look_back(s, &p);
+    struct hx_chain proof = {0};
+    s->proof = &proof;
     err = apply_all(s, &p);
+    s->proof = NULL;
+    hx_chain_fini(&proof);
     if (err)
         return err;
     settle_unknowns(s, s->meta.base.v > p.stable ? s->meta.base.v : p.stable);

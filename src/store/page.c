@@ -100,6 +100,14 @@ bool hx_page_blind(struct hx_seg *s, uint32_t page, uint64_t point)
     return blind_at(s, page, base_of(s, n), point);
 }
 
+/* What else of a page that is damaged is so: all of it is mended together, not one record after each read. */
+static void look_further(struct hx_seg *s, uint32_t page, size_t n, bool whole)
+{
+    struct hx_bytes b;
+    while (n-- > 0)
+        (void)hx_page_payload(s, page, &s->path[n], whole, s->env->page + HX_PAGE_SIZE, &b);
+}
+
 int hx_page_read(struct hx_seg *s, uint32_t page, uint64_t point, bool whole, uint8_t data[HX_PAGE_SIZE],
                  struct hx_read_page *ret)
 {
@@ -130,6 +138,7 @@ int hx_page_read(struct hx_seg *s, uint32_t page, uint64_t point, bool whole, ui
             err = HX_E_CORRUPT; /* a writer's mistake: the record came like this */
         if (err == HX_E_CORRUPT) {
             ret->state = HX_READ_CORRUPT;
+            look_further(s, page, n, whole);
             return 0;
         }
         if (err)

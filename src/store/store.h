@@ -421,6 +421,7 @@ struct hx_seg {
     uint64_t serial;  /* of its last touch (look.c) */
     int error;        /* why it answers nothing: POISONED, CORRUPT, ...; 0 */
     bool nospace;     /* the last write found the disk full */
+    struct hx_chain *proof; /* while loading: what there is of the records at or below the anchor (load.c R5) */
     bool meta_dirty, loading;
     bool queued;      /* in the node's list of segments to flush */
     int round_error;  /* of the flush in this round */
