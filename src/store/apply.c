@@ -66,7 +66,7 @@ static int apply_below(struct hx_seg *s, const struct hx_held *r, bool again)
     if (covered && !s->loading && !again)
         return 0; /* A3; when loading, the chain may begin above records that pages still need */
     int err = covered ? 0 : hx_chain_span(&s->chain, r->prev, r->lsn);
-    if (!err && s->proof && covered)
+    if (!err && s->proof && covered && !hx_chain_covers(s->proof, r->lsn))
         err = hx_chain_span(s->proof, r->prev, r->lsn);
     if (!err)
         err = index_held(s, r, again || s->loading);

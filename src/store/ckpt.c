@@ -497,7 +497,8 @@ static bool fits(const struct hx_seg *s, const struct hx_ckpt_head *h)
         if (f->damaged || (f->id == h->tail && f->end < h->tail_end) || (f->id < h->tail && !f->sided))
             return false;
     }
-    return tail; /* that file was deleted since, or a flush that did nothing took it: the sidecars tell */
+    /* T was deleted since, as the base says, or a flush that did nothing took it: then the sidecars tell. */
+    return tail || s->meta.base.v >= h->anchor;
 }
 
 /* All of it, or an error: then index and chain are to be made anew. */
@@ -508,7 +509,7 @@ static int take_all(struct hx_seg *s, const struct hx_ckpt_head *h, uint64_t id)
     c->hint = h->hint > c->hint ? h->hint : c->hint;
     c->anchor = c->scl = h->anchor > c->anchor ? h->anchor : c->anchor;
     s->oldest = h->oldest > s->oldest ? h->oldest : s->oldest;
-    s->proof->scl = h->anchor; /* load.c R5: of what came since */
+    s->proof->scl = h->anchor > s->proof->scl ? h->anchor : s->proof->scl; /* load.c R5: of what came since */
     for (size_t i = 0; i < s->log.slot_count; i++)
         s->log.files[i]->in_ckpt = false;
     s->loading = true;
