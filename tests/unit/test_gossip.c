@@ -14,6 +14,8 @@
 #include "hexad/crc.h"
 #include "peer_kit.h"
 
+#include <stdlib.h>
+
 #define PG 1u
 #define SIDE_BIT (UINT64_C(1) << 32)
 
@@ -179,6 +181,32 @@ static void a_full_disk_is_not_filled_further(void **state)
     hx_peer_answer(&r, &q, (struct hx_reply_head){0}, r.frame, n);
     assert_int_equal(status(&r).scl.v, 8);
     hx_rig_fini(&r);
+}
+
+/* Promise: a frame of another group or another volume, in an answer that is otherwise right, is not stored, and
+ * ends the answer; what stood before it counts. */
+static void frames_of_others_are_not_stored(void **state)
+{
+    (void)state;
+    for (unsigned what = 0; what < 2; what++) {
+        struct hx_rig r;
+        uint8_t *b = malloc(64u << 10);
+        assert_non_null(b);
+        start(&r);
+        struct hx_peer_question q = hx_peer_provoke(&r, HX_MSG_FETCH, 1, 9);
+        struct hx_enc e = hx_enc_init(b, 64u << 10);
+        hx_enc_bytes(&e, r.frame, hx_rig_run(&r, PG, 1, 6, 7, 1, 0));
+        struct hx_uuid own = r.geometry.volume;
+        r.geometry.volume = what ? hx_rig_uuid(777) : own;
+        hx_enc_bytes(&e, r.frame, hx_rig_run(&r, what ? PG : 0, 1, 7, 8, 1, 0));
+        r.geometry.volume = own;
+        hx_enc_bytes(&e, r.frame, hx_rig_run(&r, PG, 1, 8, 9, 1, 0));
+        hx_peer_answer(&r, &q, (struct hx_reply_head){0}, b, e.len);
+        assert_int_equal(status(&r).scl.v, 7);
+        assert_int_equal(status(&r).highest.v, 7);
+        free(b);
+        hx_rig_fini(&r);
+    }
 }
 
 /* ---- answers that come too late ---- */
@@ -444,7 +472,13 @@ static void doubt_ends_when_every_page_is_confirmed(void **state)
             hx_peer_answer(&r, &q, (struct hx_reply_head){0}, NULL, 0);
     }
     assert_int_equal(q.type, HX_MSG_READ);
-    hx_peer_answer(&r, &q, (struct hx_reply_head){.status = HX_E_TOO_OLD}, NULL, 0);
+    static const int refused[] = {HX_E_LAGGING, HX_E_TOO_OLD}; /* the second one has it begin anew */
+    for (size_t i = 0; i < HX_ARRAY_LEN(refused); i++) {
+        hx_peer_answer(&r, &q, (struct hx_reply_head){.status = refused[i]}, NULL, 0);
+        q = hx_peer_provoke(&r, HX_MSG_READ, 1, 14);
+        assert_int_equal(hx_get_u64(q.body), 14);
+    }
+    hx_node_answer(r.node[0], r.now_ms, q.call, HX_E_TIMEOUT, (struct hx_bytes){NULL, 0});
     mend_all(&r, 14, 14, &sweeps);
     assert_in_range(sweeps, 2, 8); /* 256 pages, 128 at once */
     look(&r, &l);
@@ -495,6 +529,7 @@ int main(void)
         cmocka_unit_test(records_are_asked_of_members_only),
         cmocka_unit_test(at_most_64_questions_are_under_way),
         cmocka_unit_test(a_full_disk_is_not_filled_further),
+        cmocka_unit_test(frames_of_others_are_not_stored),
         cmocka_unit_test(a_frame_across_the_cut_is_not_taken),
         cmocka_unit_test(a_failed_segment_takes_nothing),
         cmocka_unit_test(a_page_of_zeros_is_mended_too),

@@ -122,17 +122,19 @@ static void two_records_of_one_lsn_are_both_told(void **state)
     (void)state;
     start(&r);
     struct hx_history h = history(&r, 2, 3, 1003);
-    static const uint64_t runs[][3] = {{1, 1, 3}, {1, 1004, 4}}; /* epoch, first, count */
-    for (unsigned i = 0; i < 2; i++) {
-        size_t n = hx_rig_run(&r, PG, runs[i][0], i ? 3 : 0, runs[i][1], (unsigned)runs[i][2], 0);
-        assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, n, NULL), 0);
-    }
+    size_t n = hx_rig_run(&r, PG, 1, 0, 1, 3, 0);
+    assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, n, NULL), 0);
     assert_int_equal(hx_rig_adopt(&r, 0, PG, 2, &h, NULL, NULL), 0);
     uint8_t payload[12] = {0, 0, 8, 0, 77};
     struct hx_rig_rec rec = {1006, 1006 % 16, HX_REC_SPARSE, HX_REC_CPL, payload, sizeof payload};
-    size_t n = hx_rig_frame(&r, PG, 2, 3, &rec, 1, (struct hx_rig_marks){0});
+    n = hx_rig_frame(&r, PG, 2, 3, &rec, 1, (struct hx_rig_marks){0});
     for (unsigned twice = 0; twice < 2; twice++)
         assert_int_equal(hx_rig_append(&r, 0, 2, 0, 0, r.frame, n, NULL), 0);
+    struct hx_history other = history(&r, 3, 1007, 2007); /* which would keep epoch 1's */
+    n = hx_rig_run(&r, PG, 1, 3, 1004, 4, 0);
+    for (unsigned twice = 0; twice < 2; twice++)
+        assert_int_equal(hx_rig_repair(&r, 0, PG, 2, &other, r.frame, n, NULL), 0);
+    hx_history_fini(&other);
     assert_int_equal(hx_rig_read(&r, 0, PG, 2, 1006, 1006 % 16, data, NULL), 0);
     assert_int_equal(data[0], 77);
     assert_int_equal(hx_rig_fence(&r, 0, PG, 3, 1, &v), 0);
@@ -143,6 +145,25 @@ static void two_records_of_one_lsn_are_both_told(void **state)
     }
     hx_inventory_fini(&v);
     hx_history_fini(&h);
+    hx_rig_fini(&r);
+}
+
+/* Promise: records whose links disagree, which no writer makes, neither lower the SCL nor hide what is there. */
+static void links_that_disagree_lose_nothing(void **state)
+{
+    struct hx_rig r;
+    (void)state;
+    start(&r);
+    assert_int_equal(hx_rig_append(&r, 0, 1, 20, 0, NULL, 0, NULL), 0);
+    static const uint64_t links[][2] = {{5, 8}, {4, 10}, {0, 4}, {10, 12}}; /* prev, LSN */
+    for (size_t i = 0; i < HX_ARRAY_LEN(links); i++) {
+        size_t n = hx_rig_run(&r, PG, 1, links[i][0], links[i][1], 1, 0);
+        assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, n, NULL), 0);
+    }
+    assert_int_equal(status(&r, PG).scl.v, 12);
+    uint8_t data[HX_PAGE_SIZE];
+    assert_int_equal(hx_rig_read(&r, 0, PG, 1, 12, 8, data, NULL), 0);
+    assert_int_equal(data[0], 8);
     hx_rig_fini(&r);
 }
 
@@ -270,20 +291,23 @@ static struct hx_ack ack_of(struct hx_rig *r, uint64_t token)
 }
 
 /* Promise: what one batch gathers is bounded: at 8 MiB it is written at once, whoever waits; and it is acknowledged as
- * if it had not been; when that write fails, nothing of the batch is acknowledged. */
+ * if it had not been; when that write fails, or finds no space, nothing of the batch is acknowledged. */
 static void a_large_batch_is_written_at_once(void **state)
 {
     (void)state;
-    for (unsigned fail = 0; fail < 2; fail++) {
+    for (unsigned fail = 0; fail < 3; fail++) {
         struct hx_rig r;
         uint64_t lsn = 0, calls, t[2];
         start(&r);
         t[0] = queue_bulk(&r, &lsn, 5u << 20);
         calls = hx_mem_calls(r.farm[0]);
         if (fail)
-            hx_mem_fail(r.farm[0], HX_MEM_FLUSH, 1, HX_E_IO, false);
+            hx_mem_fail(r.farm[0], fail == 1 ? HX_MEM_FLUSH : HX_MEM_WRITE, 1, fail == 1 ? HX_E_IO : HX_E_NOSPACE,
+                        fail == 2);
+        if (fail == 2)
+            queue(&r, HX_MSG_FENCE, HX_NODE_ROLE_WRITER, 1, NULL, 0);
         t[1] = queue_bulk(&r, &lsn, 5u << 20);
-        assert_true(hx_mem_calls(r.farm[0]) >= calls + 2); /* before anybody has asked for a flush */
+        assert_true(hx_mem_calls(r.farm[0]) >= calls + (fail == 2 ? 1 : 2)); /* before anybody has asked for a flush */
         hx_node_flush(r.node[0]);
         struct hx_node_effect e;
         unsigned came = 0;
@@ -292,7 +316,7 @@ static void a_large_batch_is_written_at_once(void **state)
                 struct hx_ack k;
                 struct hx_dec d = hx_dec_init(e.body.p + HX_REPLY_HEAD, e.body.len - HX_REPLY_HEAD);
                 hx_ack_decode(&k, &d);
-                assert_int_equal(k.status, fail ? HX_E_POISONED : 0);
+                assert_int_equal(k.status, fail == 1 ? HX_E_POISONED : fail ? HX_E_NOSPACE : 0);
                 assert_int_equal(k.scl.v, fail ? 0 : lsn);
                 came++;
             }
@@ -308,7 +332,7 @@ static void a_large_batch_is_written_at_once(void **state)
  * missing for "not there". */
 static void an_inventory_is_whole_or_none(void **state)
 {
-    enum { COUNT = 20000, FRAMES = 12 };
+    enum { COUNT = 21800, FRAMES = 14 };
     struct hx_rig r;
     struct hx_rig_rec *recs = calloc(COUNT, sizeof *recs);
     struct hx_inventory v = {0};
@@ -323,6 +347,9 @@ static void an_inventory_is_whole_or_none(void **state)
         assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, n, NULL), 0);
         lsn += COUNT;
     }
+    /* By then the log file was closed: its sidecar would have become larger than a start likes to read. */
+    struct hx_disk_place at = hx_rig_place(&r, PG);
+    assert_int_equal(hx_mem_last_log(r.farm[0], &at), 17);
     assert_int_equal(hx_rig_fence(&r, 0, PG, 2, 1, NULL), HX_E_TOOBIG);
     assert_int_equal(hx_rig_fence(&r, 0, PG, 1, 1, NULL), HX_E_FENCED); /* the promise was made all the same */
     size_t n = hx_rig_run(&r, PG, 1, lsn, lsn + 1, 1, lsn);
@@ -341,6 +368,37 @@ static void an_inventory_is_whole_or_none(void **state)
     hx_inventory_fini(&v);
     hx_history_fini(&h);
     free(recs);
+    hx_rig_fini(&r);
+}
+
+/* Promise: a geometry that no longer fits the answer to LOOKUP beside the writer's word is refused as too big, not cut
+ * short. */
+static void a_lookup_is_whole_or_none(void **state)
+{
+    struct hx_rig r;
+    uint8_t *b = malloc(HX_MSG_BODY_MAX);
+    (void)state;
+    assert_non_null(b);
+    hx_rig_init(&r, 1, 1u << 20, 1, 0);
+    size_t one = hx_geometry_encoded_len(&r.geometry) + hx_history_encoded_len(&r.history);
+    uint32_t more = (uint32_t)((HX_MSG_BODY_MAX - one) / sizeof *r.geometry.pgs);
+    struct hx_pg_members *pgs = realloc(r.geometry.pgs, (more + 1) * sizeof *pgs);
+    assert_non_null(pgs);
+    r.geometry.pgs = pgs;
+    for (uint32_t i = 1; i <= more; i++)
+        pgs[i] = pgs[0];
+    r.geometry.pg_count = r.geometry.g = more + 1;
+    struct hx_enc e = hx_enc_init(b, HX_MSG_BODY_MAX);
+    hx_geometry_encode(&r.geometry, &e);
+    hx_history_encode(&r.history, &e);
+    assert_int_equal(e.err, 0);
+    assert_int_equal(says(&r, HX_MSG_FORMAT, 1, b, e.len), 0);
+    b[0] = 4;
+    b[1] = 0;
+    memcpy(b + 2, "vol0", 4);
+    assert_int_equal(says(&r, HX_MSG_LOOKUP, 1, b, 6), HX_E_TOOBIG);
+    assert_int_equal(status(&r, PG).promised.v, 1);
+    free(b);
     hx_rig_fini(&r);
 }
 
@@ -632,6 +690,9 @@ static void how_full_the_disk_is_comes_from_the_disk(void **state)
     hx_mem_fail(r.farm[0], HX_MEM_WRITE, 1, HX_E_NOSPACE, false);
     size_t n = hx_rig_run(&r, PG, 1, 0, 1, 3, 0);
     assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, n, NULL), HX_E_NOSPACE);
+    hx_mem_fail(r.farm[0], HX_MEM_WRITE, 1, HX_E_NOSPACE, false);
+    n = hx_rig_run(&r, 0, 1, 0, 1, 3, 0);
+    assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, n, NULL), HX_E_NOSPACE);
     hx_rig_step(&r, 500);
     assert_int_equal(status(&r, PG).state, HX_E_NOSPACE);
     hx_mem_fail_space(r.farm[0], 0);
@@ -643,6 +704,36 @@ static void how_full_the_disk_is_comes_from_the_disk(void **state)
     assert_int_equal(status(&r, PG).state, 0);
     assert_int_equal(status(&r, 0).state, 0);
     hx_rig_fini(&r);
+}
+
+/* A farm that lists a place which is gone when it is opened. */
+static int gone_open(struct hx_disk_farm *f, struct hx_disk_place place, bool create, struct hx_disk **ret)
+{
+    (void)f;
+    (void)place;
+    (void)create;
+    (void)ret;
+    return HX_E_NOENT;
+}
+
+static int gone_next(struct hx_disk_farm *f, size_t *cursor, struct hx_disk_place *ret)
+{
+    (void)f;
+    *ret = (struct hx_disk_place){hx_rig_uuid(500), 1};
+    return (*cursor)++ == 0;
+}
+
+/* Promise: a directory that disappears while the server starts is no segment, and does not keep it from starting. */
+static void a_place_that_has_gone_is_no_segment(void **state)
+{
+    static const struct hx_disk_farm_ops ops = {.open = gone_open, .next = gone_next};
+    struct hx_disk_farm farm = {&ops};
+    struct hx_node_cfg cfg = {.name = "a1", .zone = "z", .incarnation = hx_rig_uuid(1), .farm = &farm};
+    struct hx_node *n;
+    (void)state;
+    assert_int_equal(hx_node_new(&cfg, 1, &n), 0);
+    assert_int_equal(hx_node_places(n), 0);
+    hx_node_free(n);
 }
 
 /* Promise: with many segments, background work comes to each of them.  Method: 20 idle ones; each in turn writes a MARK
@@ -682,6 +773,8 @@ int main(void)
         cmocka_unit_test(answers_are_judged_when_they_are_made),
         cmocka_unit_test(a_large_batch_is_written_at_once),
         cmocka_unit_test(an_inventory_is_whole_or_none),
+        cmocka_unit_test(a_lookup_is_whole_or_none),
+        cmocka_unit_test(links_that_disagree_lose_nothing),
         cmocka_unit_test(a_writer_lives_as_long_as_its_newest_connections),
         cmocka_unit_test(an_older_writer_does_not_pass_for_the_newest),
         cmocka_unit_test(status_tells_each_volumes_writer_once),
@@ -691,6 +784,7 @@ int main(void)
         cmocka_unit_test(format_replaces_only_what_is_empty),
         cmocka_unit_test(a_geometry_has_its_own_group),
         cmocka_unit_test(how_full_the_disk_is_comes_from_the_disk),
+        cmocka_unit_test(a_place_that_has_gone_is_no_segment),
         cmocka_unit_test(background_work_comes_to_every_segment),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
