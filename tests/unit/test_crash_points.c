@@ -38,6 +38,7 @@
 #define CALLS 20000u
 #define VARIANTS 4u
 #define SIDE_BIT (UINT64_C(1) << 32)
+#define CKPT_FILE 4u /* and 5 */
 #define SCRUB_FILE 8u
 #define FIRST_LOG 16u
 #define ENV 96u
@@ -45,13 +46,14 @@
 /* ---- kinds of file operations ---- */
 enum what {
     W_MAKE, W_CREATE, W_APPEND, W_SEAL, W_MARK, W_FILL, W_IMAGE, W_COPY, W_MEND, W_AGAIN, W_SIDE, W_META, W_SCRUB,
-    W_FLUSH_LOG, W_FLUSH_SIDE, W_FLUSH_META, W_DELETE, W_DELETE_SIDE, W_KINDS
+    W_CKPT, W_FLUSH_LOG, W_FLUSH_SIDE, W_FLUSH_META, W_FLUSH_CKPT, W_DELETE, W_DELETE_SIDE, W_DELETE_CKPT, W_KINDS
 };
 static const char *const what_names[W_KINDS] = {
     "make a segment's directory", "create a log file", "append records", "seal a log file", "mark an idle tail",
     "fill ahead with zeros", "materialised image", "copy by compaction", "mend a page from a peer",
     "write again after a failed flush", "sidecar", "meta slot (promise, history, base)", "position of the scrub",
-    "flush of a log file", "flush of a sidecar", "flush of a meta slot", "delete a log file", "delete a sidecar",
+    "checkpoint", "flush of a log file", "flush of a sidecar", "flush of a meta slot", "flush of a checkpoint",
+    "delete a log file", "delete a sidecar", "delete a checkpoint",
 };
 
 /* ---- a farm that records what changes it ---- */
@@ -120,15 +122,15 @@ static unsigned log_kinds(struct recorder *r, const struct call *c, const uint8_
 
 static unsigned kinds_of(struct recorder *r, const struct call *c, const void *bytes)
 {
-    bool side = c->file & SIDE_BIT, meta = c->file < SCRUB_FILE;
+    bool side = c->file & SIDE_BIT, meta = c->file < CKPT_FILE, ckpt = !meta && c->file < SCRUB_FILE;
     if (c->kind == CALL_MAKE)
         return 1u << W_MAKE;
     if (c->kind == CALL_REMOVE)
-        return 1u << (side ? W_DELETE_SIDE : W_DELETE);
+        return 1u << (side ? W_DELETE_SIDE : ckpt ? W_DELETE_CKPT : W_DELETE);
     if (c->kind == CALL_FLUSH)
-        return 1u << (side ? W_FLUSH_SIDE : meta ? W_FLUSH_META : W_FLUSH_LOG);
+        return 1u << (side ? W_FLUSH_SIDE : meta ? W_FLUSH_META : ckpt ? W_FLUSH_CKPT : W_FLUSH_LOG);
     if (side || c->file < FIRST_LOG)
-        return 1u << (side ? W_SIDE : meta ? W_META : W_SCRUB);
+        return 1u << (side ? W_SIDE : meta ? W_META : ckpt ? W_CKPT : W_SCRUB);
     return log_kinds(r, c, bytes);
 }
 
