@@ -344,6 +344,11 @@ void hx_mem_fail_read(struct hx_mem_farm *f, uint64_t k, int err)
     f->fail_read_err = err;
 }
 
+bool hx_mem_read_failed(const struct hx_mem_farm *f)
+{
+    return f->fail_read_err && !f->fail_read_in;
+}
+
 void hx_mem_bad_range(struct hx_mem_farm *f, uint64_t id, uint64_t off, uint64_t len)
 {
     f->bad_id = id;
