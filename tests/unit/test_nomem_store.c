@@ -327,6 +327,51 @@ static void damage_met_by_reads(void **state)
     for_each(read_over_damage);
 }
 
+/* ---- what goes on behind ---- */
+static void behind(uint64_t k, bool always)
+{
+    struct hx_rig r;
+    static uint8_t data[HX_PAGE_SIZE];
+    (void)k;
+    (void)always;
+    hx_rig_init(&r, 2, 1u << 20, 2, 16u << 10);
+    for (unsigned i = 0; i < 2; i++) {
+        hx_rig_stop(&r, i);
+        r.scrub_cycle_s = 1;
+        assert_int_equal(hx_rig_start(&r, i), 0);
+        assert_int_equal(hx_rig_format(&r, i, PG), 0);
+    }
+    for (uint64_t lsn = 1; lsn <= 2 * RUNS; lsn++) { /* as hx_rig_run, and some room taken: several files */
+        hx_put_u64(data, lsn);
+        for (size_t i = 8; i < sizeof data; i++)
+            data[i] = (uint8_t)(lsn * 31 + i * i * 7 + i / 3);
+        struct hx_rig_rec rec = {lsn, (uint32_t)(lsn % 16), HX_REC_IMAGE, HX_REC_CPL, data, 3000};
+        size_t n = hx_rig_frame(&r, PG, 1, lsn - 1, &rec, 1, (struct hx_rig_marks){lsn - 1, lsn > 40 ? 30 : 0, 0});
+        for (unsigned i = 0; i < 2; i++)
+            assert_int_equal(hx_rig_append(&r, i, 1, lsn - 1, lsn > 40 ? 30 : 0, r.frame, n, NULL), 0);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(hx_rig_append(&r, i, 1, 2 * RUNS, 40, NULL, 0, NULL), 0);
+    ALLOC_FAULTS(for (unsigned i = 0; i < 10; i++) hx_rig_step(&r, 700));
+    lift();
+    for (unsigned i = 0; i < 2; i++)
+        if (status(&r, i).state)
+            relieve(&r, i);
+    assert_mended(&r);
+    hx_rig_stop(&r, 0);
+    assert_int_equal(hx_rig_start(&r, 0), 0);
+    assert_mended(&r);
+    hx_rig_fini(&r);
+}
+
+/* Promise: checkpoints, scrubbing, comparing, sidecars and compaction that lack memory are done later; nothing is
+ * lost or taken for damage. */
+static void work_behind_without_memory(void **state)
+{
+    (void)state;
+    for_each(behind);
+}
+
 /* ---- a disk that does not even open ---- */
 static void start_without_disk(uint64_t k, bool always)
 {
@@ -372,6 +417,7 @@ int main(void)
         cmocka_unit_test(a_history_that_brings_records_back),
         cmocka_unit_test(damage_at_a_restart),
         cmocka_unit_test(damage_met_by_reads),
+        cmocka_unit_test(work_behind_without_memory),
         cmocka_unit_test(a_disk_that_does_not_open),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
