@@ -3,8 +3,8 @@
  * pages are read, records fetched, everything scrubbed, pages compared and mended.
  *
  * Method: the same life with a peer is lived once for each read; whatever it meets, nothing wrong is served then or
- * later, want of memory is no damage, and once the disk reads again everything is there (what an error made UNKNOWN comes
- * back from the peer).
+ * later, want of memory is no damage, and once the disk reads again everything is there (what an error made UNKNOWN
+ * comes back from the peer).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -56,7 +56,8 @@ static void start(struct hx_rig *r)
             hx_put_u16(data + 2, 56);
         }
         data[len - 1] = 1;
-        struct hx_rig_rec rec = {lsn, (uint32_t)(lsn % PAGES), image ? HX_REC_IMAGE : HX_REC_PATCH, HX_REC_CPL, data, len};
+        struct hx_rig_rec rec = {
+            lsn, (uint32_t)(lsn % PAGES), image ? HX_REC_IMAGE : HX_REC_PATCH, HX_REC_CPL, data, len};
         size_t n = hx_rig_frame(r, PG, 1, lsn - 1, &rec, 1, (struct hx_rig_marks){lsn - 1, 0, 0});
         for (unsigned i = 0; i < 2; i++)
             assert_int_equal(hx_rig_append(r, i, 1, lsn - 1, 0, r->frame, n, NULL), 0);
