@@ -91,8 +91,9 @@ bool hx_oracle_hopeless(const struct hx_oracle *o);
 /* Who is not settled stays so: breaks I10 when it lacks what nobody has kept for it. */
 void hx_oracle_lacking(struct hx_oracle *o);
 /* Reads every page of every live member, once they are settled, so that what rots unread is met.  What is
- * CORRUPT is told as that, which is no breach: peers mend it.  Anything else that is read is judged. */
-void hx_oracle_scrub(struct hx_oracle *o, uint64_t skip);
+ * CORRUPT is told as that, which is no breach: peers mend it.  Anything else that is read is judged.  True: some was
+ * found. */
+bool hx_oracle_scrub(struct hx_oracle *o, uint64_t skip);
 /* All healed and caught up, scrubbed and mended: all live members of each PG hold the same bytes, which are
  * the fold of the official log (I4, I6, I15).  SKIP: a bit per server that is out for good. */
 void hx_oracle_end(struct hx_oracle *o, uint64_t skip);

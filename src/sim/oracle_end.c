@@ -218,11 +218,12 @@ static void all_members(struct hx_oracle *o, uint64_t skip, bool mended)
                 end_member(o, k, e, pg, mended);
 }
 
-void hx_oracle_scrub(struct hx_oracle *o, uint64_t skip)
+bool hx_oracle_scrub(struct hx_oracle *o, uint64_t skip)
 {
     o->scrub_found = false;
     all_members(o, skip, false);
     o->sound_at = o->scrub_found || hx_sim_over(o->s) ? 0 : o->s->events;
+    return o->scrub_found;
 }
 
 void hx_oracle_end(struct hx_oracle *o, uint64_t skip)
