@@ -5,10 +5,11 @@
 #   --seeds A..B    of the simulator (default 1..40)
 #   --no-build      only count what an earlier run left
 #   --only unit     without the simulator and the fuzz corpora; compares nothing
-# In its own build directory, BUILD/coverage: no optimisation, --coverage.  A program that fails ends the run.
+# In its own build directory, BUILD/coverage: no optimisation, --coverage.
+# A program that fails is told at the end, and fails the target: what it reached before counts.
 set -euo pipefail
 : "${HEXAD_BUILD:?run it as: make coverage}" "${HEXAD_SOURCE:?}"
-list=() seeds=1..40 build=1 only=
+list=() failed=() seeds=1..40 build=1 only=
 while [ $# -gt 0 ]; do
     case $1 in
     --list) list+=(--list) ;;
@@ -35,10 +36,10 @@ if [ -n "$build" ]; then
     cd "$dir"
     export HEXAD_SOURCE HEXAD_BUILD=$dir
     for p in "${programs[@]}"; do
-        "./$p" >"$p.log" 2>&1 || { tail -n 5 "$p.log" && echo "coverage: $p fails" >&2 && exit 1; }
+        "./$p" >"$p.log" 2>&1 || failed+=("$p")
     done
     if [ -x hexad-sim ] && [ "$only" != unit ]; then
-        ./hexad-sim --seeds "$seeds" >hexad-sim.log 2>&1 || { tail -n 5 hexad-sim.log && echo "coverage: hexad-sim fails" >&2 && exit 1; }
+        ./hexad-sim --seeds "$seeds" >hexad-sim.log 2>&1 || failed+=(hexad-sim)
     fi
 fi
 cd "$dir"
@@ -48,4 +49,9 @@ for layer in core store fs; do
     (cd gcov && sed "s|^|$dir/|" list | xargs gcov --branch-probabilities --branch-counts --json-format --stdout \
         2>/dev/null) >"gcov/$layer.json"
 done
-python3 "$HEXAD_SOURCE/tests/coverage.py" "${list[@]}" "$HEXAD_SOURCE" gcov/core.json gcov/store.json gcov/fs.json
+python3 "$HEXAD_SOURCE/tests/coverage.py" "${list[@]}" "$HEXAD_SOURCE" gcov/core.json gcov/store.json gcov/fs.json || wrong=1
+for p in "${failed[@]}"; do
+    echo "coverage: $p fails: $dir/$p.log" >&2
+    wrong=1
+done
+exit "${wrong:-0}"
