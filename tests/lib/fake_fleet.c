@@ -310,9 +310,9 @@ static void on_fence(struct fleet_seg *s, const struct hx_msg_head *h, struct an
 }
 
 /* The label of the frame in which a record is given: a few records share one. */
-uint64_t fleet_time(struct hx_lsn lsn)
+uint64_t fleet_time(const struct fleet *f, struct hx_lsn lsn)
 {
-    return 77 + lsn.v / 3;
+    return 77 + lsn.v / (f->per_label ? f->per_label : 3);
 }
 
 static void on_fetch(struct fleet *f, struct fleet_seg *s, const struct hx_msg_head *h, struct hx_dec *d,
@@ -341,7 +341,7 @@ static void on_fetch(struct fleet *f, struct fleet_seg *s, const struct hx_msg_h
         hx_frame_builder_reset(b, &f->geometry.volume, h->pg, r->epoch, r->prev);
         hx_frame_builder_add(b, r->lsn, r->page, r->kind, r->cpl ? HX_REC_CPL : 0,
                              (struct hx_bytes){r->payload, r->len}, (struct hx_bytes){0});
-        a->e.len += hx_frame_builder_seal(b, HX_LSN(0), HX_LSN(0), HX_LSN(0), fleet_time(r->lsn),
+        a->e.len += hx_frame_builder_seal(b, HX_LSN(0), HX_LSN(0), HX_LSN(0), fleet_time(f, r->lsn),
                                               a->e.p + a->e.len);
     }
     hx_frame_builder_free(b);

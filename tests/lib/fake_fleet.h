@@ -87,6 +87,7 @@ struct fleet {
     size_t flight_count;
     uint64_t delivered; /* requests handled */
     struct hx_lsn durable; /* highest VDL that a test's writer has announced */
+    uint32_t per_label;    /* records whose frames have one time (fleet_time); 0: 3 */
 };
 /* SERVERS (a multiple of 3) in zones az-a.. round robin pairs, PG k on six of them, formatted with (1,0,0,lal). */
 struct fleet *fleet_new(uint32_t servers, uint32_t pgs, uint64_t lal);
@@ -104,7 +105,7 @@ int fleet_adopt(struct fleet *f, uint32_t pg, unsigned slot, struct hx_epoch epo
 struct fleet_rec fleet_make(uint64_t lsn, uint64_t epoch, uint64_t prev, bool cpl, unsigned salt,
                             uint8_t payload[FLEET_PAYLOAD]);
 struct hx_lsn fleet_scl(const struct fleet_seg *s, const struct hx_history *h);
-uint64_t fleet_time(struct hx_lsn lsn);
+uint64_t fleet_time(const struct fleet *f, struct hx_lsn lsn);
 bool fleet_holds(const struct fleet_seg *s, struct hx_lsn lsn, struct hx_epoch epoch);
 /* One round of gossip of records among all members of a PG that are up: equal tops, valid records. */
 void fleet_gossip(struct fleet *f);

@@ -144,6 +144,25 @@ static void a_leftover_is_explained_though_others_are_silent(void **state)
     close_stage(&g);
 }
 
+static void a_leftover_waits_for_the_one_that_is_silent(void **state)
+{
+    /* Promise: with six servers in all, five heard and a leftover on three, the sixth may come: it is waited for, and
+     * named when it does not; then the leftover is finished. */
+    (void)state;
+    struct stage g;
+    open_stage(&g, 6);
+    leave(&g, 7, 3);
+    g.f->servers[5].down = true;
+    uint64_t from = g.f->now_ms;
+    ends(&g, HX_E_TIMEOUT, "no answer from c2 (");
+    assert_true(g.f->now_ms - from >= 10000);
+    give_up(&g);
+    g.f->servers[5].down = false;
+    ends(&g, 0, "made");
+    assert_int_equal(hx_create_geometry(g.c)->volume.b[0], 7);
+    close_stage(&g);
+}
+
 static void with_six_silent_nothing_is_made(void **state)
 {
     /* Promise (C1): a volume of that name has six members; with six silent it may be on just these. */
@@ -433,6 +452,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_volume_in_use_is_found_though_others_are_silent),
         cmocka_unit_test(a_leftover_is_explained_though_others_are_silent),
+        cmocka_unit_test(a_leftover_waits_for_the_one_that_is_silent),
         cmocka_unit_test(with_six_silent_nothing_is_made),
         cmocka_unit_test(a_server_that_cannot_be_asked_everything_is_not_heard),
         cmocka_unit_test(a_client_that_was_stopped_is_told_a_timeout),

@@ -312,6 +312,25 @@ static void a_full_server_is_tried_again_and_not_waited_for(void **state)
     tear_down(&s);
 }
 
+static void answers_to_calls_that_were_never_made_change_nothing(void **state)
+{
+    /* Promise (A3): not even one that says FENCED. */
+    (void)state;
+    struct stage s = set_up(6);
+    struct hx_growth *g = start(&s);
+    struct hx_effect e;
+    assert_int_equal(hx_growth_next(g, &e), 1);
+    struct hx_reply_head h = {.type = HX_MSG_FORMAT, .status = HX_E_FENCED, .server = e.server->incarnation,
+                              .req_id = e.call + 1};
+    uint8_t reply[HX_REPLY_HEAD];
+    hx_reply_head_encode(&h, NULL, 0, reply);
+    hx_growth_answer(g, s.f->now_ms, e.call + 1, (struct hx_bytes){reply, sizeof reply});
+    hx_growth_failed(g, s.f->now_ms, e.call + 1, HX_E_FENCED);
+    assert_int_equal(hx_growth_state(g), HX_E_AGAIN);
+    finish(&s, g);
+    tear_down(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -322,6 +341,7 @@ int main(void)
         cmocka_unit_test(fenced_ends_it_for_ever),
         cmocka_unit_test(a_growth_that_died_anywhere_is_repeated_or_found),
         cmocka_unit_test(a_full_server_is_tried_again_and_not_waited_for),
+        cmocka_unit_test(answers_to_calls_that_were_never_made_change_nothing),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("growth", tests, NULL, NULL);

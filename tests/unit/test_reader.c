@@ -671,6 +671,20 @@ static void a_good_page_comes_beside_one_that_nobody_has(void **state)
     expect(&b, 5, 1);
     assert_int_equal(b.err[4], HX_E_CORRUPT);
     assert_int_equal(b.times[4], 1);
+    b.r.f.server[5].seg[0].rotten_page = 0;
+    b.r.f.server[5].refuse = HX_E_LAGGING; /* alive, and will have it: page 10 comes, page 11 waits */
+    for (unsigned k = 0; k < 5; k++)
+        b.r.f.server[k].seg[0].rotten_page = 11 + 1;
+    ask(&b, 10, 2);
+    drain(&b);
+    wait(&b, 1000);
+    expect(&b, 10, 1);
+    assert_int_equal(b.times[11], 0);
+    b.r.f.server[5].refuse = 0;
+    wait(&b, 2000);
+    expect(&b, 11, 1);
+    for (unsigned k = 0; k < FAKE_SERVERS; k++)
+        b.r.f.server[k].seg[0].rotten_page = 4 + 1;
     ask(&b, 4, 1);
     for (unsigned k = 0; k < 4; k++)
         deliver(&b, 0);
