@@ -14,7 +14,7 @@
 
 #define FAKE_SERVERS 6u /* where nothing else is said */
 #define FAKE_SERVERS_MAX 13u
-#define FAKE_PGS_MAX 16u
+#define FAKE_PGS_MAX 320u
 
 struct fake_rec {
     struct hx_lsn lsn, prev;

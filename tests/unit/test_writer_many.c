@@ -38,6 +38,15 @@ static struct hx_lsn commit(struct rig *r, uint32_t pg, uint32_t page)
     return cpl;
 }
 
+/* COUNT whole pages as one mini-transaction. */
+static int append_pages(struct rig *r, size_t count, struct hx_lsn *ret)
+{
+    uint64_t pages[240];
+    for (size_t i = 0; i < count; i++)
+        pages[i] = i;
+    return rig_append(r, pages, count, HX_PAGE_SIZE, ret);
+}
+
 static bool is_member(const struct rig *r, uint32_t pg, unsigned server)
 {
     for (unsigned i = 0; i < HX_COPIES; i++)
@@ -88,6 +97,44 @@ static void story(uint32_t pgs)
     rig_close(&r);
 }
 
+/* Mini-transactions over random groups, several of them in a request; requests are answered, refused as a whole, lost
+ * or left alone at random. */
+static void random_story(uint64_t seed)
+{
+    struct rig r;
+    struct hx_lsn cpl = HX_LSN(0);
+    uint64_t x = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    open_many(&r, 4);
+    for (unsigned k = 0; k < 400; k++) {
+        uint64_t pages[3];
+        for (unsigned i = 0; i < 3; i++) {
+            x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+            pages[i] = x % 4 * PG_PAGES + x / 4 % PG_PAGES;
+        }
+        assert_int_equal(rig_append(&r, pages, 1 + x / 1024 % 3, 60, &cpl), 0);
+        if (x / 64 % 3 == 0)
+            hx_writer_want(r.w, r.now, cpl);
+        hx_writer_tick(r.w, r.now += x / 128 % 8);
+        rig_pump(&r);
+        for (unsigned i = x / 4096 % 8; i > 0 && r.f.count > 0; i--) {
+            size_t at = (x >> 20) % r.f.count;
+            unsigned server = r.f.queue[at].server, what = (x >> 40) % 16;
+            r.f.server[server].refuse = what == 0 ? HX_E_NOSPACE : 0;
+            if (what == 1)
+                rig_lose(&r, at, HX_E_CLOSED);
+            else
+                rig_deliver(&r, at);
+            r.f.server[server].refuse = 0;
+            x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        }
+    }
+    hx_writer_want(r.w, r.now, cpl);
+    rig_wait(&r, 30000, 0);
+    assert_int_equal(hx_writer_vdl(r.w).v, cpl.v);
+    check_spread(&r);
+    rig_close(&r);
+}
+
 /* Promise (L1): frames go to the members of their group only; also when requests fail, are refused as a whole, or
  * come back late, and when the upkeep looks for those who lack something. */
 static void each_server_gets_its_own_groups_only(void **state)
@@ -95,6 +142,8 @@ static void each_server_gets_its_own_groups_only(void **state)
     (void)state;
     story(2);
     story(4);
+    for (uint64_t seed = 1; seed <= 40; seed++)
+        random_story(seed);
 }
 
 /* Gives the honest answer to request I with its acknowledgements made to speak of PG. */
@@ -138,6 +187,68 @@ static void acknowledgements_for_others_groups_count_for_nothing(void **state)
     assert_int_equal(hx_writer_vdl(r.w).v, before.v);
     rig_wait(&r, 20000, 0);
     assert_int_equal(hx_writer_vdl(r.w).v, cpl.v);
+    rig_close(&r);
+}
+
+/* Promise (refusal table): a member that refuses an announcement before it was told the history is asked again after a
+ * pause, and joins.  Method: a server of PG 1 only, whose disk is full when it hears of the writer for the first time. */
+static void a_refusal_before_the_history_is_only_a_pause(void **state)
+{
+    (void)state;
+    struct rig r;
+    unsigned server = 0;
+    rig_open(&r, &(struct rig_opts){.pgs = 2, .servers = MANY, .epoch = 3, .vdl = 40, .end = 5000});
+    while (is_member(&r, 0, server) || !is_member(&r, 1, server))
+        server++;
+    r.f.server[server].refuse = HX_E_NOSPACE;
+    rig_wait(&r, 500, 0);
+    r.f.server[server].refuse = 0;
+    rig_wait(&r, 5000, 0);
+    struct hx_lsn cpl = commit(&r, 1, 1);
+    rig_wait(&r, 100, 0);
+    assert_int_equal(hx_writer_vdl(r.w).v, cpl.v);
+    assert_int_equal(fake_scl(&r.f, server, 1).v, cpl.v);
+    rig_close(&r);
+}
+
+/* Promise: an acknowledgement that overtakes a refusal counts, and does not hide that the seat was refused: it stays
+ * paused, and what it lacks is given later.  Method: two requests to one member; the first is refused, then the
+ * second is acknowledged. */
+static void an_acknowledgement_after_a_refusal_counts(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct hx_member_view v;
+    size_t at[2], n = 0;
+    rig_open(&r, &(struct rig_opts){0});
+    rig_run(&r, 0);
+    struct hx_lsn cpl;
+    for (unsigned k = 0; k < 4; k++) /* bulk data: more than one request at a time */
+        assert_int_equal(append_pages(&r, 200, &cpl), 0);
+    hx_writer_want(r.w, r.now, cpl);
+    rig_pump(&r);
+    for (size_t i = 0; i < r.f.count && n < 2; i++)
+        if (r.f.queue[i].server == 3 && r.f.queue[i].frames > 0)
+            at[n++] = i;
+    assert_int_equal(n, 2);
+    unsigned slot = 0;
+    while (r.g.pgs[0].server[slot] != 3)
+        slot++;
+    r.f.server[3].seg[0].refuse = HX_E_NOSPACE;
+    uint64_t second = r.f.queue[at[1]].call;
+    rig_deliver(&r, at[0]);
+    r.f.server[3].seg[0].refuse = 0;
+    size_t i = 0;
+    while (r.f.queue[i].call != second)
+        i++;
+    rig_deliver(&r, i);
+    hx_writer_member(r.w, 0, slot, r.now, &v);
+    assert_int_equal(v.last_error, HX_E_NOSPACE);
+    rig_wait(&r, 5000, 0);
+    assert_int_equal(hx_writer_vdl(r.w).v, cpl.v);
+    assert_int_equal(fake_scl(&r.f, 3, 0).v, cpl.v);
+    hx_writer_member(r.w, 0, slot, r.now, &v);
+    assert_int_equal(v.last_error, 0);
     rig_close(&r);
 }
 
@@ -254,6 +365,96 @@ static void many_small_frames_fill_the_log(void **state)
     rig_close(&r);
 }
 
+/* Promise (W5): what only a dead server lacks makes room at once, for nothing pins it. */
+static void a_dead_server_makes_room_at_once(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct hx_lsn cpl;
+    rig_open(&r, &(struct rig_opts){.window_bytes = WINDOW});
+    rig_run(&r, 0);
+    commit(&r, 0, 1);
+    rig_run(&r, 1u << 5);
+    while (r.f.count > 0)
+        rig_lose(&r, 0, HX_E_CONNECT);
+    assert_int_equal(append_pages(&r, 100, &cpl), 0);
+    hx_writer_want(r.w, r.now, cpl);
+    rig_pump(&r);
+    while (hx_writer_vdl(r.w).v < cpl.v) {
+        rig_run(&r, 1u << 5);
+        while (r.f.count > 0)
+            rig_lose(&r, 0, HX_E_CONNECT);
+        hx_writer_tick(r.w, r.now += 10);
+    }
+    assert_int_equal(append_pages(&r, 200, &cpl), 0);
+    hx_writer_want(r.w, r.now, cpl);
+    rig_wait(&r, 200, 1u << 5);
+    assert_int_equal(hx_writer_vdl(r.w).v, cpl.v);
+    rig_close(&r);
+}
+
+/* Promise (W5): a request that was cancelled is over: its answer, which was on its way, is nobody's.  Method: a
+ * stopped server's request pins the window; an append cancels it; before that is carried out the answer comes. */
+static void an_answer_to_a_cancelled_request_is_nobodys(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct hx_lsn cpl;
+    struct hx_effect e;
+    rig_open(&r, &(struct rig_opts){.window_bytes = WINDOW});
+    rig_run(&r, 0);
+    assert_int_equal(append_pages(&r, 100, &cpl), 0);
+    hx_writer_want(r.w, r.now, cpl);
+    rig_wait(&r, 50, 1u << 5);
+    assert_int_equal(hx_writer_vdl(r.w).v, cpl.v);
+    size_t i = 0;
+    while (r.f.queue[i].server != 5 || r.f.queue[i].frames == 0)
+        i++;
+    uint64_t call = r.f.queue[i].call;
+    struct hx_bytes answer = fake_answer(&r.f, i);
+    unsigned slot = 0;
+    while (r.g.pgs[0].server[slot] != 5)
+        slot++;
+    struct hx_lsn before = hx_writer_scl(r.w, 0, slot);
+    assert_int_equal(append_pages(&r, 200, &cpl), HX_E_ROOM);
+    do {
+        assert_int_equal(hx_writer_next(r.w, &e), 1);
+        fake_effect(&r.f, &e);
+    } while (e.kind != HX_EFFECT_CANCEL || e.call != call);
+    hx_writer_answer(r.w, r.now, call, answer);
+    hx_writer_failed(r.w, r.now, call, HX_E_TIMEOUT);
+    assert_int_equal(hx_writer_scl(r.w, 0, slot).v, before.v);
+    free((void *)(uintptr_t)answer.p);
+    rig_pump(&r);
+    assert_int_equal(append_pages(&r, 200, &cpl), 0);
+    hx_writer_want(r.w, r.now, cpl);
+    rig_wait(&r, 200, 1u << 5);
+    assert_int_equal(hx_writer_vdl(r.w).v, cpl.v);
+    rig_close(&r);
+}
+
+/* Promise: with more groups than an announcement looks at, each member of each is told the history, and then silence. */
+static void the_upkeep_goes_round_all_groups(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct hx_lsn cpl;
+    rig_open(&r, &(struct rig_opts){.pgs = FAKE_PGS_MAX});
+    assert_true(FAKE_PGS_MAX > HX_WRITER_PROBE_SCAN);
+    rig_run(&r, 0);
+    for (uint32_t pg = 0; pg < FAKE_PGS_MAX; pg += 50)
+        cpl = commit(&r, pg, 1);
+    rig_wait(&r, 1000, 0);
+    assert_int_equal(hx_writer_vdl(r.w).v, cpl.v);
+    for (unsigned k = 0; k < 100; k++)
+        rig_wait(&r, 10000, 0); /* one history per announcement */
+    unsigned told = r.f.server[2].adopts;
+    assert_true(told >= FAKE_PGS_MAX - 1); /* of PG 0 it knows */
+    rig_wait(&r, 20000, 0);
+    assert_int_equal(r.f.server[2].adopts, told);
+    rig_close(&r);
+}
+
 /* ---- words, clock, endings ---- */
 
 /* Promise: a description that does not fit is not cut into half a text: the former one stays. */
@@ -292,6 +493,9 @@ static void a_round_trip_time_does_not_wrap(void **state)
     rig_deliver(&r, 0);
     hx_writer_member(r.w, 0, slot, r.now, &v);
     assert_int_equal(v.rtt_us, UINT32_MAX);
+    assert_int_equal(hx_writer_silent_ms(r.w, server), 0);     /* it has just answered */
+    assert_true(hx_writer_silent_ms(r.w, (server + 1) % FAKE_SERVERS) >= 5000000);
+    assert_int_equal(hx_writer_silent_ms(r.w, FAKE_SERVERS), 0); /* not known: not known to be silent */
     rig_close(&r);
 }
 
@@ -370,10 +574,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_server_gets_its_own_groups_only),
         cmocka_unit_test(acknowledgements_for_others_groups_count_for_nothing),
+        cmocka_unit_test(a_refusal_before_the_history_is_only_a_pause),
+        cmocka_unit_test(an_acknowledgement_after_a_refusal_counts),
         cmocka_unit_test(what_no_writer_can_serve_is_refused),
         cmocka_unit_test(transactions_that_never_fit_are_refused),
         cmocka_unit_test(more_groups_than_open_frames),
         cmocka_unit_test(many_small_frames_fill_the_log),
+        cmocka_unit_test(a_dead_server_makes_room_at_once),
+        cmocka_unit_test(an_answer_to_a_cancelled_request_is_nobodys),
+        cmocka_unit_test(the_upkeep_goes_round_all_groups),
         cmocka_unit_test(a_description_is_taken_whole_or_not),
         cmocka_unit_test(a_round_trip_time_does_not_wrap),
         cmocka_unit_test(idle_means_that_nothing_is_left_to_say),
