@@ -355,6 +355,7 @@ void rig_open(struct rig *r, const struct rig_opts *o)
     with.end = with.end ? with.end : with.lal;
     *r = (struct rig){.now = 1000};
     fake_geometry(&r->g, with.servers ? with.servers : FAKE_SERVERS, with.pgs, with.lal);
+    r->g.pg_bytes = with.pg_bytes ? with.pg_bytes : r->g.pg_bytes;
     fake_init(&r->f, &r->g, HX_EPOCH(with.epoch));
     struct hx_writer_pg pgs[FAKE_PGS_MAX] = {0};
     struct hx_history_entry first = {HX_EPOCH(1), HX_LSN(0), HX_LSN(0), with.lal};

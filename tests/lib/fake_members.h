@@ -94,6 +94,7 @@ struct rig {
 struct rig_opts {
     uint32_t pgs;        /* 0: 1 */
     uint32_t servers;    /* 0: 6 */
+    uint64_t pg_bytes;   /* 0: 1 MiB */
     uint64_t lal;        /* 0: 4096 */
     size_t window_bytes;
     uint64_t epoch;      /* 0: 1; higher: begins above vdl and end */

@@ -603,6 +603,36 @@ static void pages_above_the_vdl_stay_and_leave_room_for_reads(void **state)
     close_bench(&b);
 }
 
+/* Promise: a cache of any size finds each of its pages.  Method: 20,000 pages of a new group, which are zeros without a
+ * fetch, more than the first tables for them hold. */
+static void a_large_cache_finds_all_its_pages(void **state)
+{
+    (void)state;
+    enum { N = 20000 };
+    struct bench b;
+    struct hx_cache_stats s;
+    rig_open(&b.r, &(struct rig_opts){.pg_bytes = UINT64_C(128) << 20});
+    rig_run(&b.r, 0);
+    struct hx_cache_cfg cfg = {.cache_bytes = (size_t)N * HX_PAGE_SIZE};
+    assert_int_equal(hx_cache_new(&cfg, b.r.w, &b.c), 0);
+    b.p = hx_cache_pager(b.c);
+    for (uint64_t i = 0; i < N; i++)
+        (void)must_get(&b, i);
+    hx_cache_trim(b.c);
+    for (uint64_t i = 0; i < N; i++)
+        assert_true(hx_cache_has(b.c, HX_PAGE(i)));
+    assert_false(hx_cache_has(b.c, HX_PAGE(N)));
+    hx_cache_stats(b.c, &s);
+    assert_int_equal(s.pages, N);
+    assert_int_equal(s.evicted, 0);
+    (void)must_get(&b, N);
+    hx_cache_trim(b.c);
+    hx_cache_stats(b.c, &s);
+    assert_int_equal(s.evicted, 1);
+    assert_false(hx_cache_has(b.c, HX_PAGE(0))); /* used first */
+    close_bench(&b);
+}
+
 /* Promise: what was used last leaves last; a page just fetched survives one trim, so that the operation
  * that waits for it finds it. */
 static void eviction_is_least_recently_used_with_a_second_chance_for_the_fetched(void **state)
@@ -741,6 +771,7 @@ int main(void)
         cmocka_unit_test(zeros_said_of_a_known_page_are_checked),
         cmocka_unit_test(answers_to_fetches_that_are_over_change_nothing),
         cmocka_unit_test(a_mini_transaction_may_be_larger_than_the_cache),
+        cmocka_unit_test(a_large_cache_finds_all_its_pages),
         cmocka_unit_test(pages_above_the_vdl_stay_and_leave_room_for_reads),
         cmocka_unit_test(eviction_is_least_recently_used_with_a_second_chance_for_the_fetched),
         cmocka_unit_test(cache_and_log_agree_with_a_plain_array),

@@ -174,6 +174,77 @@ static void operations_run_in_bounded_rows(void **state)
     free_world(w);
 }
 
+static unsigned count_of_pages;
+
+static int write_many(struct todo *t)
+{
+    struct hx_pager *p = hx_session_pager(t->c->s);
+    int err = hx_pager_begin(p);
+    for (unsigned i = 0; i < count_of_pages && err == 0; i++) {
+        uint8_t *q;
+        err = hx_pager_edit(p, HX_PAGE(i), HX_EDIT_ZEROS, &q);
+        for (size_t k = 0; k < HX_PAGE_SIZE && err == 0; k += 8)
+            hx_put_u64(q + k, (t->value + i + k) * UINT64_C(0x9e3779b97f4a7c15) ^ i << 13);
+        if (err) {
+            hx_pager_abort(p);
+            return err;
+        }
+    }
+    return err ? err : hx_pager_commit(p, &t->lsn);
+}
+
+static bool hung; /* what goes to the last server is swallowed: neither answer nor failure comes back */
+
+static int hanging_next(void *obj, struct hx_effect *ret)
+{
+    static uint64_t swallowed[64];
+    static unsigned n;
+    struct client *c = obj;
+    while (part_next(obj, ret)) {
+        bool there = false;
+        for (unsigned i = 0; i < n; i++)
+            there |= swallowed[i] == ret->call;
+        if (!hung || (ret->kind == HX_EFFECT_CANCEL && !there))
+            return 1;
+        if (ret->kind == HX_EFFECT_SEND) {
+            if (strcmp(ret->server->name, c->w->servers[WORLD_SERVERS - 1].name) != 0)
+                return 1;
+            swallowed[n++ % HX_ARRAY_LEN(swallowed)] = ret->call;
+        }
+    }
+    return 0;
+}
+
+/* Promise (W5, S2): an operation that waits for room goes on when there is room, also when nothing becomes durable at
+ * that moment: all is durable already, and a hung server's request, which pinned the log, was cancelled. */
+static void room_alone_lets_operations_go_on(void **state)
+{
+    (void)state;
+    struct world *w = new_world(44, true);
+    struct client c = {.w = w};
+    struct todo t;
+    struct hx_session_cfg cfg = config(w);
+    hung = false;
+    assert_int_equal(hx_session_new(&cfg, &c.s), 0);
+    world_join(w, (struct world_part){&c, hanging_next, part_answer, part_failed, part_tick});
+    UNTIL(w, c.last == HX_SESSION_OPEN);
+    write_now(&c, 1, 1);
+    UNTIL(w, world_under_way(w, &c, HX_PART_WRITER) == 0);
+    hung = true;
+    for (unsigned round = 0; round < 3; round++) {
+        count_of_pages = round == 0 ? 110 : 220;
+        start_call(&c, &t, write_many);
+        t.value = round;
+        UNTIL(w, t.answers);
+        assert_int_equal(t.err, 0);
+        start(&c, &t, SYNC, 0, 0, true);
+        UNTIL(w, t.answers);
+        assert_int_equal(t.err, 0);
+    }
+    vanish(&c);
+    free_world(w);
+}
+
 /* ---- freeing before growth ---- */
 
 static int lacks_a_page_first(struct todo *t)
@@ -434,6 +505,7 @@ int main(void)
         cmocka_unit_test(an_operation_whose_time_is_up_does_not_wait_again),
         cmocka_unit_test(pages_asked_for_together_are_waited_for_together),
         cmocka_unit_test(operations_run_in_bounded_rows),
+        cmocka_unit_test(room_alone_lets_operations_go_on),
         cmocka_unit_test(freeing_may_wait_and_comes_before_growth),
         cmocka_unit_test(an_operation_without_freeing_grows_at_once),
         cmocka_unit_test(a_volume_grows_only_where_it_may),

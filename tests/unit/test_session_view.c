@@ -6,6 +6,8 @@
  */
 #include "session_kit.h"
 
+#include "fake_fleet.h"
+
 /* ---- opening ---- */
 
 /* A session alone: its requests are answered by hand. */
@@ -168,6 +170,57 @@ static void the_missing_quorum_is_named(void **state)
     UNTIL(w, t.answers);
     close_now(&c);
     free_world(w);
+}
+
+/* ---- a session over scripted servers ---- */
+
+static int alone_next(void *o, struct hx_effect *ret)
+{
+    struct hx_session_effect e;
+    while (hx_session_next(o, &e))
+        if (e.kind == HX_SESSION_SEND || e.kind == HX_SESSION_CANCEL) {
+            *ret = e.net;
+            return 1;
+        }
+    return 0;
+}
+static void alone_answer(void *o, uint64_t now, uint64_t call, struct hx_bytes body)
+{
+    hx_session_answer(o, now, now * 1000, call, body);
+}
+static void alone_failed(void *o, uint64_t now, uint64_t call, int err)
+{
+    hx_session_failed(o, now, call, err);
+}
+static uint64_t alone_tick(void *o, uint64_t now)
+{
+    return hx_session_tick(o, now);
+}
+
+/* Promise: where four servers answer, and damage keeps them from saying that a record never was, the decision lacks a
+ * read quorum: that is what the opening fails with, in words that name the damaged ones. */
+static void a_decision_that_damage_prevents_lacks_a_read_quorum(void **state)
+{
+    (void)state;
+    struct fleet *f = fleet_new(6, 1, LAL);
+    struct hx_session *s;
+    struct hx_session_cfg cfg = {.name = "vol0", .servers = f->geometry.servers, .server_count = 6, .now_ms = f->now_ms,
+                                 .cache_bytes = CACHE, .window_bytes = WINDOW, .seed = 3, .soft_ms = 8000};
+    for (unsigned i = 0; i < 2; i++) {
+        fleet_seg_at(f, 0, i)->unknown = (struct hx_inv_unknown){HX_LSN(1), HX_LSN(2)};
+        f->servers[fleet_server_at(f, 0, 5 - i)].down = true;
+    }
+    assert_int_equal(hx_session_new(&cfg, &s), 0);
+    struct fleet_part p = {s, alone_next, alone_answer, alone_failed, alone_tick};
+    for (int i = 0; i < STEPS_MAX && hx_session_state(s) != HX_SESSION_FAILED; i++)
+        fleet_step(f, &p, 1);
+    assert_int_equal(hx_session_error(s), HX_E_NO_READ_QUORUM);
+    assert_non_null(strstr(hx_session_why(s), "2 of 6 servers surely never had LSN 1, 3 needed"));
+    assert_non_null(strstr(hx_session_why(s), "has a damaged record there"));
+    assert_non_null(strstr(hx_session_waiting(s), hx_err_text(HX_E_NO_READ_QUORUM)));
+    fleet_abandon(f, s);
+    hx_session_free(s);
+    fleet_free(f);
 }
 
 /* ---- room ---- */
@@ -360,6 +413,7 @@ int main(void)
         cmocka_unit_test(too_few_configured_servers_are_told),
         cmocka_unit_test(an_opening_that_loses_its_servers_says_which_quorum),
         cmocka_unit_test(the_missing_quorum_is_named),
+        cmocka_unit_test(a_decision_that_damage_prevents_lacks_a_read_quorum),
         cmocka_unit_test(one_odd_answer_does_not_make_a_volume_full),
         cmocka_unit_test(servers_that_missed_a_takeover_do_not_name_us),
         cmocka_unit_test(a_goodbye_that_nobody_hears_is_bounded),
