@@ -20,17 +20,17 @@
 #include <stdlib.h>
 
 #define PAGES 1300u
-#define EDITS 70u
+#define EDITS 70u /* at most */
 
 static uint64_t shadow[PAGES];
 
-static int edit(struct hx_pager *p, uint64_t first, enum hx_edit how, uint64_t value)
+static int edit(struct hx_pager *p, uint64_t first, uint64_t count, enum hx_edit how, uint64_t value)
 {
     struct hx_lsn cpl;
     int err = hx_pager_begin(p);
     if (err)
         return err;
-    for (uint64_t i = first; i < first + EDITS; i++) {
+    for (uint64_t i = first; i < first + count; i++) {
         uint8_t *q;
         ALLOC_FAULTS(err = hx_pager_edit(p, HX_PAGE(i), how, &q));
         if (err) {
@@ -78,17 +78,18 @@ static bool script(uint64_t k, bool always)
     check(p);
     for (uint64_t n = 0; n < 8; n++) {
         uint64_t first = n * 53 % (PAGES - EDITS), value = (n + 1) << 32;
-        err = edit(p, first, n % 3 == 2 ? HX_EDIT_ZEROS : HX_EDIT_KEEP, value);
+        uint64_t count = n == 0 ? 64 : EDITS; /* 64 before-images fill a chunk: the records need another */
+        err = edit(p, first, count, n % 3 == 2 ? HX_EDIT_ZEROS : HX_EDIT_KEEP, value);
         if (err)
             assert_int_equal(err, HX_E_NOMEM);
-        for (uint64_t i = first; i < first + EDITS && err == 0; i++)
+        for (uint64_t i = first; i < first + count && err == 0; i++)
             shadow[i] = value + i;
     }
     check(p);
     bool struck = alloc_fault_happened();
     alloc_fault_plan(0, false);
     check(p);
-    assert_int_equal(edit(p, 100, HX_EDIT_KEEP, UINT64_C(99) << 32), 0);
+    assert_int_equal(edit(p, 100, EDITS, HX_EDIT_KEEP, UINT64_C(99) << 32), 0);
     for (uint64_t i = 100; i < 100 + EDITS; i++)
         shadow[i] = (UINT64_C(99) << 32) + i;
     check(p);

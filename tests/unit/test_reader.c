@@ -695,6 +695,10 @@ static void a_good_page_comes_beside_one_that_nobody_has(void **state)
     assert_int_equal(reads_queued(&b), 2);
     deliver(&b, 1);
     assert_int_equal(b.times[4], 1);
+    b.r.now += 5000; /* late again, but there is nobody left to ask */
+    hx_reader_tick(b.rd, b.r.now);
+    pump(&b);
+    assert_int_equal(reads_queued(&b), 1);
     deliver(&b, 0);
     take(&b);
     assert_int_equal(b.times[4], 2);

@@ -558,6 +558,7 @@ static void what_is_waited_for_is_said_in_the_room_there_is(void **state)
     waiting_has(r, "PG 0: 0 of 6 servers are complete through LSN 0, 4 needed (silent: ");
     waiting_has(r, "has granted this epoch to another client");
     struct hx_effect e;
+    hx_recovery_tick(r, f->now_ms += 60000);
     while (hx_recovery_next(r, &e))
         if (e.kind == HX_EFFECT_SEND)
             hx_recovery_failed(r, f->now_ms, e.call, HX_E_CLOSED); /* silence, too */

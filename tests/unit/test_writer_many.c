@@ -191,7 +191,7 @@ static void acknowledgements_for_others_groups_count_for_nothing(void **state)
 }
 
 /* Promise (refusal table): a member that refuses an announcement before it was told the history is asked again after a
- * pause, and joins.  Method: a server of PG 1 only, whose disk is full when it hears of the writer for the first time. */
+ * pause, and joins.  Method: a server of PG 1 only, whose disk is full when it first hears of the writer. */
 static void a_refusal_before_the_history_is_only_a_pause(void **state)
 {
     (void)state;
@@ -208,6 +208,20 @@ static void a_refusal_before_the_history_is_only_a_pause(void **state)
     rig_wait(&r, 100, 0);
     assert_int_equal(hx_writer_vdl(r.w).v, cpl.v);
     assert_int_equal(fake_scl(&r.f, server, 1).v, cpl.v);
+    rig_close(&r);
+    rig_open(&r, &(struct rig_opts){.pgs = 2, .servers = MANY, .epoch = 3, .vdl = 40, .end = 5000});
+    hx_writer_goodbye(r.w, r.now); /* the first that it hears of us, and the last */
+    rig_pump(&r);
+    size_t i = 0;
+    while (r.f.queue[i].server != server)
+        i++;
+    r.f.server[server].refuse = HX_E_NOSPACE;
+    rig_deliver(&r, i);
+    assert_int_equal(r.f.server[server].goodbyes, 0);
+    assert_false(hx_writer_idle(r.w));
+    r.f.server[server].refuse = 0;
+    rig_wait(&r, 5000, 0);
+    assert_int_equal(r.f.server[server].goodbyes, 1);
     rig_close(&r);
 }
 
@@ -433,7 +447,7 @@ static void an_answer_to_a_cancelled_request_is_nobodys(void **state)
     rig_close(&r);
 }
 
-/* Promise: with more groups than an announcement looks at, each member of each is told the history, and then silence. */
+/* Promise: with more groups than an announcement looks at, each member of each is told the history; then silence. */
 static void the_upkeep_goes_round_all_groups(void **state)
 {
     (void)state;
