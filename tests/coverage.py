@@ -59,7 +59,7 @@ def read_reasons(name):
             elif re.fullmatch(r"        \S.*", line):
                 found += pending
                 pending = []
-            elif re.fullmatch(r"\w+/\w+\.c \w+", line) and not pending:
+            elif re.fullmatch(r"\w+/\w+\.c \w+", line):
                 place = ("src/" + line.split()[0], line.split()[1])
             else:
                 sys.exit(f"{name}:{number}: neither a place, a branch nor a reason: {line}")
