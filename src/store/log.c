@@ -385,10 +385,10 @@ static int flush_batch(struct hx_seg *s, bool seal)
             s->suspect.from = f->durable;
             hx_seg_poison(s, HX_E_POISONED);
         }
-        s->nospace = err == HX_E_NOSPACE;
+        s->nospace = err == HX_E_NOSPACE || (s->nospace && s->reserve.tight);
         return s->error ? s->error : err;
     }
-    s->nospace = false;
+    s->nospace = s->nospace && s->reserve.tight; /* what found room was given it (reserve.c) */
     err = take_side(s, f);
     if (seal) {
         f->sealed = true;

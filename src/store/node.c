@@ -297,10 +297,16 @@ static void notice_space(struct hx_node *n)
     bool any = false;
     for (size_t i = 0; i < n->seg_count && !any; i++)
         any = n->segs[i]->nospace;
-    if (!any || n->farm->ops->space(n->farm, &total, &free_bytes) || free_bytes < SPACE_ENOUGH)
+    if (!any || n->farm->ops->space(n->farm, &total, &free_bytes))
         return;
-    for (size_t i = 0; i < n->seg_count; i++)
-        n->segs[i]->nospace = false;
+    for (size_t i = 0; i < n->seg_count; i++) {
+        struct hx_seg *s = n->segs[i];
+        uint64_t tight = 2 * hx_reserve_wanted(s), enough = tight < SPACE_ENOUGH ? tight : SPACE_ENOUGH;
+        if (s->nospace && free_bytes >= (s->reserve.tight ? enough : SPACE_ENOUGH)) {
+            s->nospace = false;
+            hx_seg_touch(s);
+        }
+    }
 }
 
 static bool background(struct hx_node *n)

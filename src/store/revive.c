@@ -82,6 +82,7 @@ static void take_over(struct hx_seg *s, struct hx_seg *fresh)
     s->revive = old.revive;
     s->gossip = old.gossip;
     s->gossip.arrived = false;
+    s->reserve.tight = old.reserve.tight;
     s->scrub.asked = old.scrub.asked;
     s->scrub.found = old.scrub.found;
     s->scrub.rewritten = old.scrub.rewritten;

@@ -57,6 +57,7 @@ int hx_rules_format(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geo
     if (err || !newer)
         return err; /* it is there already: idempotent */
     if (fresh) {
+        s->reserve.looked = true; /* there is none */
         err = hx_seg_index_init(s, g);
         if (err)
             return err;
@@ -151,6 +152,8 @@ static int store(struct hx_seg *s, const uint8_t *frame, const struct hx_frame_h
 {
     if (have_all(s, h))
         return 0;
+    if (s->reserve.tight)
+        return HX_E_NOSPACE; /* Z2 */
     int err = hx_log_put(s, HX_ENV_FRAME, flags, frame, hx_frame_bytes(h));
     if (err)
         return err == HX_E_CORRUPT ? HX_E_BADMSG : err;

@@ -13,6 +13,7 @@
  *   B4 Log files take at most 1.5 x what of them is used, and a constant besides: 1.25 files while records come, a
  *      sixteenth of a file when nobody has written for some seconds.  Only what all members have can be tidied, so
  *      while one is down, what it lacks comes on top.
+ *   B5 On a full disk the room for all that is the reserve's (reserve.c): files that it cannot hold twice are left.
  * Nothing here is needed for correctness of reads; everything may be interrupted by a crash at any point.
  */
 #include "store.h"
@@ -52,7 +53,7 @@ void hx_space_long_chain(struct hx_seg *s, uint32_t page, unsigned patches)
 
 uint64_t hx_space_bytes(const struct hx_seg *s)
 {
-    uint64_t n = 2 * HX_META_RESERVE;
+    uint64_t n = 2 * HX_META_RESERVE + s->reserve.bytes;
     for (size_t i = 0; i < s->log.slot_count; i++)
         if (s->log.files[i])
             n += s->log.files[i]->filled > s->log.files[i]->end ? s->log.files[i]->filled : s->log.files[i]->end;
@@ -263,7 +264,7 @@ static bool all_have(const struct hx_seg *s, const struct hx_logfile *f)
 static uint32_t choose_victim(const struct hx_seg *s, const struct room *r)
 {
     uint32_t best = HX_NONE, small = HX_NONE, smalls = 0;
-    uint64_t best_part = too_much(r) ? 7 * 65536 / 8 : 65536 / 8;
+    uint64_t best_part = too_much(r) || s->nospace ? 7 * 65536 / 8 : 65536 / 8;
     for (size_t i = 0; i < s->log.slot_count; i++) {
         const struct hx_logfile *f = s->log.files[i];
         if (!f || !f->sided || !f->refs || !all_have(s, f) || (f->damaged && !f->rotten) || !f->end)
@@ -273,7 +274,7 @@ static uint32_t choose_victim(const struct hx_seg *s, const struct room *r)
             small = small == HX_NONE || f->end < s->log.files[small]->end ? (uint32_t)i : small;
         }
         uint64_t part = f->rotten ? 0 : used_of(f) * 65536 / f->end;
-        if (part >= best_part)
+        if (part >= best_part || (s->nospace && used_of(f) > hx_reserve_wanted(s) * 3 / 4))
             continue;
         best = (uint32_t)i;
         best_part = part;
@@ -398,7 +399,7 @@ static bool dead(struct hx_seg *s, struct hx_logfile *f)
 static bool all_sided(const struct hx_seg *s, uint64_t id)
 {
     for (size_t i = 0; i < s->log.slot_count; i++)
-        if (s->log.files[i] && s->log.files[i]->id <= id && !s->log.files[i]->sided)
+        if (s->log.files[i] && s->log.files[i]->id <= id && !s->log.files[i]->sided && s->log.files[i]->end)
             return false;
     return true;
 }
@@ -459,9 +460,9 @@ static uint64_t highest_durable(const struct hx_seg *s)
 /* What waits for the tail to be closed, or is in it and could go if it were. */
 static bool worth_sealing(const struct hx_seg *s, const struct room *r, uint64_t waiting)
 {
-    if (s->log.batch.len || s->log.tail == HX_NONE)
+    if (s->log.batch.len || s->log.tail == HX_NONE || !s->log.files[s->log.tail]->end)
         return false;
-    if (waiting && (waiting >= r->size / 5 || (too_much(r) && waiting >= r->spare / 4)))
+    if (waiting && (s->nospace || waiting >= r->size / 5 || (too_much(r) && waiting >= r->spare / 4)))
         return true;
     const struct hx_logfile *f = s->log.files[s->log.tail];
     uint64_t unused = f->end - used_of(f); /* not what is only filled with zeros: a new file has that, too */
@@ -504,16 +505,39 @@ static void notice_quiet(struct hx_seg *s, uint64_t now_ms)
     w->quiet = now_ms - w->quiet_ms >= QUIET_MS;
 }
 
+/*
+ * A full disk: only what gives room back.  Where that needs room itself, the reserve is given up for it.  Never more than
+ * a piece a tick: what finds no room would not find it sooner.
+ */
+static bool work_full(struct hx_seg *s)
+{
+    struct room r = measure(s);
+    delete_dead(s);
+    bool waits = s->work.victim != HX_NONE || choose_victim(s, &r) != HX_NONE;
+    for (size_t i = 0; i < s->log.slot_count; i++) {
+        struct hx_logfile *f = s->log.files[i];
+        waits |= f && ((f->sealed && !f->sided) || dead(s, f));
+    }
+    if (!waits)
+        return false;
+    if (!s->reserve.tight && s->reserve.bytes) {
+        s->reserve.tight = hx_reserve_release(s);
+        hx_seg_touch(s);
+    }
+    if (s->reserve.tight && !s->log.batch.len)
+        compact(s, &r);
+    return false;
+}
+
 bool hx_space_work(struct hx_seg *s, uint64_t now_ms)
 {
     if (s->error)
         return false;
     notice_quiet(s, now_ms);
     bool more = save_sides(s);
-    if (s->nospace) { /* copies need room that is not there: deletion only */
-        more |= delete_dead(s);
-        return more && !s->error;
-    }
+    if (s->nospace)
+        return work_full(s);
+    more |= hx_reserve_work(s);
     if (!s->log.batch.len) { /* what is copied twice before it is durable would stay twice */
         struct room r = measure(s);
         if (s->work.todo_count)

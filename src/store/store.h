@@ -404,6 +404,11 @@ struct hx_wrong { /* a page whose content here is not what most members have (co
     uint32_t sum;     /* of the image with it, once it was PUT into the batch */
     bool put, mended; /* mended: it is durable; only read points below LSN are still wrong */
 };
+struct hx_seg_reserve { /* reserve.c */
+    uint64_t bytes; /* that there are */
+    uint32_t pause;
+    bool looked, tight;
+};
 struct hx_seg_suspect { /* what a failed write or flush has left in doubt, until it was written anew (revive.c) */
     uint64_t file, from; /* log file from that offset on; 0: none */
     uint64_t side;       /* sidecar; 0: none */
@@ -444,6 +449,7 @@ struct hx_seg {
     struct hx_seg_ckpt ckpt;
     struct hx_seg_suspect suspect;
     struct hx_seg_revive revive;
+    struct hx_seg_reserve reserve;
     struct hx_seg_scrub scrub;
     struct hx_compare *compare; /* while pages are compared */
     struct hx_wrong *wrongs;
@@ -514,6 +520,11 @@ struct hx_fetch {
 };
 /* Appends frames to OUT; *ret_more: there is more in the range. */
 int hx_fetch_serve(struct hx_seg *s, const struct hx_fetch *f, struct hx_buf *out, bool *ret_more);
+
+/* ---- reserve.c: room for making room ---- */
+uint64_t hx_reserve_wanted(const struct hx_seg *s);
+bool hx_reserve_work(struct hx_seg *s);    /* makes it, a piece at a time; true when there is more to do */
+bool hx_reserve_release(struct hx_seg *s); /* its room is free now; false: not */
 
 /* ---- space.c: background work ---- */
 /* A bounded piece of work; true when there is more.  What it puts in the batch is made durable by the next flush. */

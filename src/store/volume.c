@@ -154,7 +154,7 @@ static void segment_status(struct hx_node *n, const struct hx_seg *s, bool text,
     st->pages = s->index.pages;
     st->records = s->index.versions;
     st->damaged = hx_seg_damages(s);
-    st->state = s->error ? s->error : s->nospace ? HX_E_NOSPACE : st->damaged ? HX_E_CORRUPT : 0;
+    st->state = s->error ? s->error : s->nospace || s->reserve.tight ? HX_E_NOSPACE : st->damaged ? HX_E_CORRUPT : 0;
     hx_scrub_status(s, &st->scrub);
     const struct hx_volume *v = hx_volume_get(n, &s->at.volume, false);
     hx_assert(v);
