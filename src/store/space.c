@@ -506,8 +506,8 @@ static void notice_quiet(struct hx_seg *s, uint64_t now_ms)
 }
 
 /*
- * A full disk: only what gives room back.  Where that needs room itself, the reserve is given up for it.  Never more than
- * a piece a tick: what finds no room would not find it sooner.
+ * A full disk: only what gives room back.  Where that needs room itself, the reserve is given up for it.  Never more
+ * than a piece a tick: what finds no room would not find it sooner.
  */
 static bool work_full(struct hx_seg *s)
 {

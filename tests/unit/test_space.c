@@ -41,8 +41,8 @@ static void begin(struct load *w, unsigned servers)
         assert_int_equal(hx_rig_format(&w->r, i, PG), 0);
 }
 
-/* COUNT records to all servers that run but SKIP (6: none); what went before is durable, and nobody reads below it.  The
- * last status that is not 0. */
+/* COUNT records to all servers that run but SKIP (6: none); what went before is durable, and nobody reads below it.
+ * The last status that is not 0. */
 static int append(struct load *w, const struct hx_rig_rec *recs, unsigned count, uint64_t gc, unsigned skip)
 {
     uint64_t was = w->last;
@@ -260,7 +260,8 @@ static void a_disk_full_of_garbage_tidies_itself(void **state)
     }
 }
 
-/* Promise: a full disk never takes away promises, histories and reads.  Method: every byte is taken, the reserve too. */
+/* Promise: a full disk never takes away promises, histories and reads.  Method: every byte is taken, the reserve
+ * too. */
 static void nothing_is_left_but_promises_are_kept(void **state)
 {
     (void)state;
