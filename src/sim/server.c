@@ -349,6 +349,7 @@ void hx_sim_server_start(struct hx_sim *s, uint32_t i)
                               .farm = hx_sim_disk_farm(v->disk),
                               .gossip_ms = (uint32_t)HX_OPT(s, gossip_ms),
                               .log_file_bytes = (uint32_t)HX_OPT(s, log_kb) << 10,
+                              .scrub_cycle_s = (uint32_t)HX_OPT(s, scrub_s),
                               .seed = s->opts.seed * 1000 + v->life * 16 + i};
     int err = hx_node_new(&cfg, hx_sim_ms(s), &v->node);
     hx_sim_note(s, HX_NOTE_START, 's', i, v->life, (uint64_t)-err, 0);

@@ -54,6 +54,7 @@ bool hx_rng_ppm(struct hx_rng *r, uint64_t ppm);                 /* true in ppm 
     X(cache_kb, "page cache of a client, KiB")                                                                       \
     X(log_kb, "size at which a segment's log file is closed, KiB")                                                   \
     X(gossip_ms, "gossip interval of the servers")                                                                   \
+    X(scrub_s, "everything a server stores is read again in this time; 0: never (by --set only)")                     \
     X(think_us, "pause of a program between operations, mean; they come in bursts")                                  \
     X(fsync_pct, "of operations that are barriers")                                                                  \
     X(big_pct, "of writes that are large")                                                                           \

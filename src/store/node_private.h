@@ -19,6 +19,7 @@ enum item_kind {
     ITEM_ADOPT,
     ITEM_READ,      /* made when it is taken, so that memory holds one answer at a time */
     ITEM_FETCH,
+    ITEM_DIGEST,
     ITEM_SEND
 };
 struct hx_item {
@@ -151,7 +152,8 @@ void hx_pace_ask(struct hx_node *n, const struct hx_uuid *volume); /* zero: of a
 /* digest.c: heads of what Q asks for, as many as one answer has; *ret_read: pages whose bytes were read. */
 int hx_digest_heads(struct hx_seg *s, const struct hx_digest_ask *q, struct hx_read_page *ret, uint32_t *ret_count,
                     size_t *ret_read);
-int hx_digest_answer(struct hx_node *n, const struct hx_req *r, const struct hx_digest_ask *q);
+int hx_digest_ask(struct hx_node *n, const struct hx_req *r, const struct hx_digest_ask *q); /* queues the answer */
+int hx_digest_body(struct hx_node *n, const struct hx_item *i);                               /* and makes it */
 /* gossip.c */
 uint64_t hx_gossip_tick(struct hx_node *n);
 void hx_gossip_heard(struct hx_node *n, const struct hx_req *r, const struct hx_gossip_entry *e);

@@ -196,6 +196,8 @@ static int body_of(struct hx_node *n, struct hx_item *i)
         return body_acks(n, i);
     if (i->kind == ITEM_READ)
         return body_read(n, i);
+    if (i->kind == ITEM_DIGEST)
+        return hx_digest_body(n, i);
     if (i->kind == ITEM_FETCH) {
         bool more = false;
         int err = hx_rules_fetch(i->seg, i->epoch, i->fetch.raw); /* O3 */

@@ -428,7 +428,7 @@ static int verb_digest(struct hx_node *n, struct hx_req *r)
     if (q.first >= hx_geometry_pg_pages(&s->meta.geometry))
         return HX_E_INVAL;
     err = hx_rules_read(s, r->head.epoch, q.point.v);
-    return err ? err : hx_digest_answer(n, r, &q);
+    return err ? err : hx_digest_ask(n, r, &q);
 }
 
 int hx_verbs_handle(struct hx_node *n, struct hx_req *r)

@@ -15,6 +15,11 @@ status=$?
 printf '%s\n' "$out" | tail -n 20 | sed 's/^/# /'
 ok $status "no invariant breaks in seeds 1 to ${HEXAD_SIM_SEEDS:-300}"
 
+out=$("$sim" --seeds 1..60 --jobs 2 --keep-going --set scrub_s=2)
+status=$?
+printf '%s\n' "$out" | tail -n 20 | sed 's/^/# /'
+ok $status "nor while all servers read again what they store and compare it"
+
 while read -r line; do
     args=${line%%#*} what=${line#*#}
     [ -n "${args// /}" ] || continue
