@@ -116,8 +116,8 @@ static uint8_t *tamper(struct hx_bytes body, size_t *ret_len)
     return p;
 }
 
-/* Hands a changed answer to GIVE, a second time perhaps. */
-#define GIVE(body, give, fail)                  \
+/* Hands a changed answer to GIVE, or a failure to FAIL. */
+#define WORLD_GIVE(body, give, fail)            \
     do {                                        \
         size_t n_;                              \
         uint8_t *p_ = tamper((body), &n_);      \
@@ -132,74 +132,9 @@ static uint8_t *tamper(struct hx_bytes body, size_t *ret_len)
         free(p_);                               \
     } while (0)
 
-#define PART(kind)                                                                                             \
-    static int kind##_next(void *o, struct hx_effect *e)                                                       \
-    {                                                                                                          \
-        return hx_##kind##_next(o, e);                                                                         \
-    }                                                                                                          \
-    static void kind##_answer(void *o, uint64_t now, uint64_t call, struct hx_bytes body)                      \
-    {                                                                                                          \
-        GIVE(body, hx_##kind##_answer(o, now, call, b), hx_##kind##_failed(o, now, call, err));                \
-    }                                                                                                          \
-    static void kind##_failed(void *o, uint64_t now, uint64_t call, int err)                                   \
-    {                                                                                                          \
-        hx_##kind##_failed(o, now, call, err);                                                                 \
-    }                                                                                                          \
-    static uint64_t kind##_tick(void *o, uint64_t now)                                                         \
-    {                                                                                                          \
-        return hx_##kind##_tick(o, now);                                                                       \
-    }                                                                                                          \
-    static struct world_part part_##kind(struct hx_##kind *o)                                                  \
-    {                                                                                                          \
-        return (struct world_part){o, kind##_next, kind##_answer, kind##_failed, kind##_tick};                 \
-    }
-PART(create)
-PART(recovery)
-PART(writer)
-PART(growth)
+#include "world_parts.h"
 
-static void take_pages(void)
-{
-    struct hx_reader_done d;
-    uint8_t x = 0;
-    while (hx_reader_take(reader, &d)) {
-        for (size_t i = 0; d.data && i < HX_PAGE_SIZE; i++)
-            x ^= d.data[i];
-        if (d.err)
-            hx_cache_fill_failed(cache, d.want, d.err);
-        else
-            hx_cache_fill(cache, d.want, d.data);
-    }
-    fuzz_check(x | 1);
-}
-
-static int read_next(void *o, struct hx_effect *e)
-{
-    (void)o;
-    return hx_reader_next(reader, e);
-}
-
-static void read_answer(void *o, uint64_t now, uint64_t call, struct hx_bytes body)
-{
-    (void)o;
-    GIVE(body, hx_reader_answer(reader, now, now * 1000, call, b); take_pages(),
-         hx_reader_failed(reader, now, call, err); take_pages());
-}
-
-static void read_failed(void *o, uint64_t now, uint64_t call, int err)
-{
-    (void)o;
-    hx_reader_failed(reader, now, call, err);
-    take_pages();
-}
-
-static uint64_t read_tick(void *o, uint64_t now)
-{
-    (void)o;
-    uint64_t wait = hx_reader_tick(reader, now);
-    take_pages();
-    return wait;
-}
+static struct world_reader part;
 
 /* ---- what is done ---- */
 static void make_geometry(void)
@@ -238,7 +173,7 @@ static void create(void)
                                 .server_count = WORLD_SERVERS};
     if (hx_create_new(&cfg, &c))
         return;
-    world_join(&w, part_create(c));
+    world_join(&w, world_part_create(c));
     for (unsigned i = 0; i < STEPS_MAX && hx_create_state(c) == HX_E_AGAIN; i++)
         world_step(&w);
     fuzz_check(hx_create_why(c) != NULL);
@@ -271,8 +206,9 @@ static void begin(const struct hx_recovery_result *res)
     fuzz_check(hx_writer_new(&cfg, &writer) == 0);
     fuzz_check(hx_cache_new(&(struct hx_cache_cfg){.cache_bytes = 4u << 20}, writer, &cache) == 0);
     fuzz_check(hx_reader_new(writer, 5, &reader) == 0);
-    world_join(&w, part_writer(writer));
-    world_join(&w, (struct world_part){&reader, read_next, read_answer, read_failed, read_tick});
+    world_join(&w, world_part_writer(writer));
+    part = (struct world_reader){.reader = reader, .cache = cache};
+    world_join(&w, world_part_reader(&part));
 }
 
 static bool open_volume(uint8_t who)
@@ -283,7 +219,7 @@ static bool open_volume(uint8_t who)
     char text[200];
     if (hx_recovery_new(&cfg, &r))
         return false;
-    world_join(&w, part_recovery(r));
+    world_join(&w, world_part_recovery(r));
     for (unsigned i = 0; i < STEPS_MAX && hx_recovery_state(r) < HX_RECOVERY_OPEN; i++)
         world_step(&w);
     hx_recovery_waiting(r, text, sizeof text);
@@ -298,7 +234,7 @@ static bool open_volume(uint8_t who)
 static void leave(void)
 {
     world_leave(&w, writer);
-    world_leave(&w, &reader);
+    world_leave(&w, &part);
     hx_reader_free(reader);
     hx_cache_free(cache);
     hx_writer_free(writer);
@@ -356,7 +292,7 @@ static void grow(void)
     struct hx_uuid owner = {{5}};
     if (hx_growth_new(writer, &owner, w.now_ms, &g))
         return;
-    world_join(&w, part_growth(g));
+    world_join(&w, world_part_growth(g));
     for (unsigned i = 0; i < STEPS_MAX && hx_growth_state(g) == HX_E_AGAIN; i++)
         world_step(&w);
     if (hx_growth_state(g) == 0)

@@ -6,7 +6,7 @@
  * that it shows is the newest; after each reopening it is what the mini-transactions up to the cut made of it (I6, I7),
  * and nothing that was durable is missing (I1).  One seed, one story; the seed is in every message.
  */
-#include "reopen_world.h"
+#include "world_parts.h"
 
 #include "hexad/pager.h"
 #include "hexad/reader.h"
@@ -38,6 +38,7 @@ struct story {
     struct hx_writer *writer;
     struct hx_cache *cache;
     struct hx_reader *reader;
+    struct world_reader part;
     struct edit edit[EDITS_MAX];
     size_t edit_count;
     uint64_t misses, checked;
@@ -57,68 +58,12 @@ static uint64_t sum_of_zeros(void)
     return sum_of(zeros);
 }
 
-/* ---- parts ---- */
-
-#define PART(kind)                                                                                          \
-    static int kind##_next(void *o, struct hx_effect *e)                                                    \
-    {                                                                                                       \
-        return hx_##kind##_next(o, e);                                                                      \
-    }                                                                                                       \
-    static void kind##_answer(void *o, uint64_t now, uint64_t call, struct hx_bytes body)                   \
-    {                                                                                                       \
-        hx_##kind##_answer(o, now, call, body);                                                             \
-    }                                                                                                       \
-    static void kind##_failed(void *o, uint64_t now, uint64_t call, int err)                                \
-    {                                                                                                       \
-        hx_##kind##_failed(o, now, call, err);                                                              \
-    }                                                                                                       \
-    static uint64_t kind##_tick(void *o, uint64_t now)                                                      \
-    {                                                                                                       \
-        return hx_##kind##_tick(o, now);                                                                    \
-    }                                                                                                       \
-    static struct world_part part_##kind(struct hx_##kind *o)                                               \
-    {                                                                                                       \
-        return (struct world_part){o, kind##_next, kind##_answer, kind##_failed, kind##_tick};              \
-    }
-PART(create)
-PART(recovery)
-PART(writer)
-PART(growth)
-
-/* The reader, with the cache behind it. */
-static void take(struct story *s)
+/* No page may be lost here. */
+static void look(void *ctx, const struct hx_reader_done *d)
 {
-    struct hx_reader_done d;
-    while (hx_reader_take(s->reader, &d)) {
-        if (d.err)
-            fail_msg("seed %llu: page %llu: error %d", (unsigned long long)s->seed,
-                     (unsigned long long)d.want.page.v, d.err);
-        hx_cache_fill(s->cache, d.want, d.data);
-    }
-}
-
-static int read_next(void *o, struct hx_effect *e)
-{
-    return hx_reader_next(((struct story *)o)->reader, e);
-}
-
-static void read_answer(void *o, uint64_t now, uint64_t call, struct hx_bytes body)
-{
-    hx_reader_answer(((struct story *)o)->reader, now, now * 1000, call, body);
-    take(o);
-}
-
-static void read_failed(void *o, uint64_t now, uint64_t call, int err)
-{
-    hx_reader_failed(((struct story *)o)->reader, now, call, err);
-    take(o);
-}
-
-static uint64_t read_tick(void *o, uint64_t now)
-{
-    uint64_t wait = hx_reader_tick(((struct story *)o)->reader, now);
-    take(o);
-    return wait;
+    if (d->err)
+        fail_msg("seed %llu: page %llu: error %d", (unsigned long long)((struct story *)ctx)->seed,
+                 (unsigned long long)d->want.page.v, d->err);
 }
 
 /* ---- servers ---- */
@@ -154,7 +99,7 @@ static void make_volume(struct story *s)
     hx_put_u64(cfg.volume.b, 77);
     hx_put_u64(cfg.owner.b, 78);
     assert_int_equal(hx_create_new(&cfg, &c), 0);
-    world_join(&s->w, part_create(c));
+    world_join(&s->w, world_part_create(c));
     for (int i = 0; i < STEPS_MAX && hx_create_state(c) == HX_E_AGAIN; i++)
         world_step(&s->w);
     assert_int_equal(hx_create_state(c), 0);
@@ -172,8 +117,9 @@ static void begin(struct story *s, const struct hx_recovery_result *res)
     assert_int_equal(hx_cache_new(&cache, s->writer, &s->cache), 0);
     assert_int_equal(hx_reader_new(s->writer, world_random(&s->w), &s->reader), 0);
     assert_int_equal(hx_geometry_copy(&s->geometry, &res->geometry), 0);
-    world_join(&s->w, part_writer(s->writer));
-    world_join(&s->w, (struct world_part){s, read_next, read_answer, read_failed, read_tick});
+    world_join(&s->w, world_part_writer(s->writer));
+    s->part = (struct world_reader){s->reader, s->cache, look, s};
+    world_join(&s->w, world_part_reader(&s->part));
 }
 
 static uint64_t open_volume(struct story *s)
@@ -184,7 +130,7 @@ static uint64_t open_volume(struct story *s)
     hx_put_u64(cfg.owner.b, world_random(&s->w));
     hx_put_u64(cfg.owner.b + 8, world_random(&s->w));
     assert_int_equal(hx_recovery_new(&cfg, &r), 0);
-    world_join(&s->w, part_recovery(r));
+    world_join(&s->w, world_part_recovery(r));
     for (int i = 0; i < STEPS_MAX && hx_recovery_state(r) < HX_RECOVERY_OPEN; i++)
         step(s, true);
     assert_int_equal(hx_recovery_state(r), HX_RECOVERY_OPEN);
@@ -197,7 +143,7 @@ static uint64_t open_volume(struct story *s)
 static void leave(struct story *s)
 {
     world_leave(&s->w, s->writer);
-    world_leave(&s->w, s);
+    world_leave(&s->w, &s->part);
     hx_reader_free(s->reader);
     hx_cache_free(s->cache);
     hx_writer_free(s->writer);
@@ -209,7 +155,7 @@ static void grow(struct story *s)
     struct hx_uuid owner = {{0}};
     hx_put_u64(owner.b, world_random(&s->w));
     assert_int_equal(hx_growth_new(s->writer, &owner, s->w.now_ms, &g), 0);
-    world_join(&s->w, part_growth(g));
+    world_join(&s->w, world_part_growth(g));
     for (int i = 0; i < STEPS_MAX && hx_growth_state(g) == HX_E_AGAIN; i++)
         step(s, true);
     assert_int_equal(hx_growth_state(g), 0);

@@ -14,7 +14,8 @@
 #include <cmocka.h>
 
 #include "alloc_fault.h"
-#include "reopen_world.h"
+#define WORLD_DO ALLOC_FAULTS /* faults strike inside of the parts only */
+#include "world_parts.h"
 
 #include "hexad/pager.h"
 #include "hexad/reader.h"
@@ -32,6 +33,7 @@ struct client {
     struct hx_writer *writer;
     struct hx_cache *cache;
     struct hx_reader *reader;
+    struct world_reader part;
     uint8_t durable[PAGES]; /* first byte of each page that is durable */
     uint64_t failed_reads;
 };
@@ -62,73 +64,11 @@ static void for_each(void (*script)(struct client *c, uint64_t k))
     print_message("# %llu allocations\n", (unsigned long long)k - 2);
 }
 
-/* ---- parts: faults strike inside of them only ---- */
-#define PART(kind)                                                                         \
-    static int kind##_next(void *o, struct hx_effect *e)                                   \
-    {                                                                                      \
-        int more;                                                                          \
-        ALLOC_FAULTS(more = hx_##kind##_next(o, e));                                       \
-        return more;                                                                       \
-    }                                                                                      \
-    static void kind##_answer(void *o, uint64_t now, uint64_t call, struct hx_bytes body)  \
-    {                                                                                      \
-        ALLOC_FAULTS(hx_##kind##_answer(o, now, call, body));                              \
-    }                                                                                      \
-    static void kind##_failed(void *o, uint64_t now, uint64_t call, int err)               \
-    {                                                                                      \
-        ALLOC_FAULTS(hx_##kind##_failed(o, now, call, err));                               \
-    }                                                                                      \
-    static uint64_t kind##_tick(void *o, uint64_t now)                                     \
-    {                                                                                      \
-        uint64_t wait;                                                                     \
-        ALLOC_FAULTS(wait = hx_##kind##_tick(o, now));                                     \
-        return wait;                                                                       \
-    }                                                                                      \
-    static struct world_part part_##kind(struct hx_##kind *o)                              \
-    {                                                                                      \
-        return (struct world_part){o, kind##_next, kind##_answer, kind##_failed, kind##_tick}; \
-    }
-PART(create)
-PART(recovery)
-PART(writer)
-PART(growth)
-
-static void take(struct client *c)
+static void look(void *ctx, const struct hx_reader_done *d)
 {
-    struct hx_reader_done d;
-    while (hx_reader_take(c->reader, &d)) {
-        if (d.err && d.err != HX_E_NOMEM)
-            fail_msg("a page could not be read: %d", d.err);
-        c->failed_reads += d.err != 0;
-        if (d.err)
-            hx_cache_fill_failed(c->cache, d.want, d.err);
-        else
-            hx_cache_fill(c->cache, d.want, d.data);
-    }
-}
-
-static int read_next(void *o, struct hx_effect *e)
-{
-    int more;
-    ALLOC_FAULTS(more = hx_reader_next(((struct client *)o)->reader, e));
-    return more;
-}
-
-static void read_answer(void *o, uint64_t now, uint64_t call, struct hx_bytes body)
-{
-    ALLOC_FAULTS(hx_reader_answer(((struct client *)o)->reader, now, now * 1000, call, body); take(o));
-}
-
-static void read_failed(void *o, uint64_t now, uint64_t call, int err)
-{
-    ALLOC_FAULTS(hx_reader_failed(((struct client *)o)->reader, now, call, err); take(o));
-}
-
-static uint64_t read_tick(void *o, uint64_t now)
-{
-    uint64_t wait;
-    ALLOC_FAULTS(wait = hx_reader_tick(((struct client *)o)->reader, now); take(o));
-    return wait;
+    if (d->err && d->err != HX_E_NOMEM)
+        fail_msg("a page could not be read: %d", d->err);
+    ((struct client *)ctx)->failed_reads += d->err != 0;
 }
 
 /* ---- making and opening ---- */
@@ -142,7 +82,7 @@ static int make(struct client *c)
     ALLOC_FAULTS(err = hx_create_new(&cfg, &cr));
     if (err)
         return err;
-    world_join(&c->w, part_create(cr));
+    world_join(&c->w, world_part_create(cr));
     for (int i = 0; i < STEPS_MAX && hx_create_state(cr) == HX_E_AGAIN; i++)
         world_step(&c->w);
     err = hx_create_state(cr);
@@ -173,8 +113,9 @@ static int begin(struct client *c, const struct hx_recovery_result *res)
     }
     if (err)
         return err;
-    world_join(&c->w, part_writer(c->writer));
-    world_join(&c->w, (struct world_part){c, read_next, read_answer, read_failed, read_tick});
+    world_join(&c->w, world_part_writer(c->writer));
+    c->part = (struct world_reader){c->reader, c->cache, look, c};
+    world_join(&c->w, world_part_reader(&c->part));
     return 0;
 }
 
@@ -187,7 +128,7 @@ static int open_volume(struct client *c, uint8_t who)
     ALLOC_FAULTS(err = hx_recovery_new(&cfg, &r));
     if (err)
         return err;
-    world_join(&c->w, part_recovery(r));
+    world_join(&c->w, world_part_recovery(r));
     for (int i = 0; i < STEPS_MAX && hx_recovery_state(r) < HX_RECOVERY_OPEN; i++)
         world_step(&c->w);
     err = hx_recovery_state(r) == HX_RECOVERY_OPEN ? 0 : hx_recovery_error(r);
@@ -203,7 +144,7 @@ static int open_volume(struct client *c, uint8_t who)
 static void leave(struct client *c)
 {
     world_leave(&c->w, c->writer);
-    world_leave(&c->w, c);
+    world_leave(&c->w, &c->part);
     hx_reader_free(c->reader);
     hx_cache_free(c->cache);
     hx_writer_free(c->writer);
@@ -215,7 +156,7 @@ static void fetch(struct client *c)
     struct hx_cache_want w[8];
     size_t n;
     while ((n = hx_cache_take_wants(c->cache, w, HX_ARRAY_LEN(w))) > 0)
-        ALLOC_FAULTS(hx_reader_fetch(c->reader, c->w.now_ms, w, n); take(c));
+        ALLOC_FAULTS(hx_reader_fetch(c->reader, c->w.now_ms, w, n); world_reader_take(&c->part));
     for (int i = 0; i < 40; i++)
         world_step(&c->w);
 }
@@ -393,7 +334,7 @@ static int grow(struct client *c)
     ALLOC_FAULTS(err = hx_growth_new(c->writer, &owner, c->w.now_ms, &g));
     if (err)
         return err;
-    world_join(&c->w, part_growth(g));
+    world_join(&c->w, world_part_growth(g));
     for (int i = 0; i < STEPS_MAX && hx_growth_state(g) == HX_E_AGAIN; i++)
         world_step(&c->w);
     err = hx_growth_state(g);

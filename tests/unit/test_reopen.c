@@ -12,7 +12,7 @@
  *   O4 each PG's last record is what the log says;
  *   O5 every page read at the cut, from every member that answers, is what the log says.
  */
-#include "reopen_world.h"
+#include "world_parts.h"
 
 #include "hexad/quorum.h"
 #include "hexad/recovery.h"
@@ -51,32 +51,6 @@ struct life {
     uint64_t pages_read;
     unsigned grown;
 };
-
-#define PART(kind)                                                                                          \
-    static int kind##_next(void *o, struct hx_effect *e)                                                    \
-    {                                                                                                       \
-        return hx_##kind##_next(o, e);                                                                      \
-    }                                                                                                       \
-    static void kind##_answer(void *o, uint64_t now, uint64_t call, struct hx_bytes body)                   \
-    {                                                                                                       \
-        hx_##kind##_answer(o, now, call, body);                                                             \
-    }                                                                                                       \
-    static void kind##_failed(void *o, uint64_t now, uint64_t call, int err)                                \
-    {                                                                                                       \
-        hx_##kind##_failed(o, now, call, err);                                                              \
-    }                                                                                                       \
-    static uint64_t kind##_tick(void *o, uint64_t now)                                                      \
-    {                                                                                                       \
-        return hx_##kind##_tick(o, now);                                                                    \
-    }                                                                                                       \
-    static struct world_part part_##kind(struct hx_##kind *o)                                               \
-    {                                                                                                       \
-        return (struct world_part){o, kind##_next, kind##_answer, kind##_failed, kind##_tick};              \
-    }
-PART(recovery)
-PART(create)
-PART(writer)
-PART(growth)
 
 /* ---- servers come and go ---- */
 
@@ -268,7 +242,7 @@ static void make_volume(struct life *l)
                                 .servers = l->w.servers, .server_count = WORLD_SERVERS};
     hx_put_u64(cfg.volume.b, world_random(&l->w) | 1);
     assert_int_equal(hx_create_new(&cfg, &c), 0);
-    world_join(&l->w, part_create(c));
+    world_join(&l->w, world_part_create(c));
     for (int i = 0; i < STEPS_MAX && hx_create_state(c) == HX_E_AGAIN; i++)
         step(l, 0);
     if (hx_create_state(c) != 0)
@@ -288,7 +262,7 @@ static struct hx_recovery *start_opening(struct life *l)
     hx_put_u64(cfg.owner.b, world_random(&l->w));
     hx_put_u64(cfg.owner.b + 8, world_random(&l->w));
     assert_int_equal(hx_recovery_new(&cfg, &r), 0);
-    world_join(&l->w, part_recovery(r));
+    world_join(&l->w, world_part_recovery(r));
     return r;
 }
 
@@ -331,7 +305,7 @@ static struct reign *begin_reign(struct life *l, const struct hx_recovery_result
                                 .pgs = res->pgs, .window_bytes = 4u << 20, .now_ms = l->w.now_ms};
     *x = (struct reign){.epoch = hx_history_top(&res->history).v};
     assert_int_equal(hx_writer_new(&cfg, &x->w), 0);
-    world_join(&l->w, part_writer(x->w));
+    world_join(&l->w, world_part_writer(x->w));
     assert_int_equal(hx_geometry_copy(&l->geometry, &res->geometry), 0);
     return x;
 }
@@ -372,7 +346,7 @@ static void grow(struct life *l, struct reign *x)
     if (l->geometry.pg_count >= 3)
         return;
     assert_int_equal(hx_growth_new(x->w, &owner, l->w.now_ms, &g), 0);
-    world_join(&l->w, part_growth(g));
+    world_join(&l->w, world_part_growth(g));
     for (unsigned n = world_below(&l->w, 4) == 0 ? 20 : STEPS_MAX; n > 0 && hx_growth_state(g) == HX_E_AGAIN; n--)
         step(l, 300);
     if (hx_growth_state(g) == 0) {
