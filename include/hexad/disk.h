@@ -41,15 +41,26 @@ struct hx_disk_place {
     struct hx_uuid volume;
     uint32_t pg;
 };
+struct hx_disk_flush { /* a flush of many */
+    struct hx_disk *disk;
+    uint64_t file;
+    int err;
+};
 struct hx_disk_farm_ops {
     /* Opens, creating the directory when CREATE (durable on return), else HX_E_NOENT. */
     int (*open)(struct hx_disk_farm *f, struct hx_disk_place at, bool create, struct hx_disk **ret);
     void (*close)(struct hx_disk_farm *f, struct hx_disk *d);
-    /* Every place that exists, from index *cursor (start 0) on: 1 and *ret, or 0 at the end, or an error. */
+    /* Every place that exists, from index *cursor (start 0) on: 1 and *ret, or 0 at the end, or an error.  A farm with
+     * flush_many may leave it to the first flush of a disk that is opened before the end to make durable what names
+     * a killed process left there: so each of them is to be flushed. */
     int (*next)(struct hx_disk_farm *f, size_t *cursor, struct hx_disk_place *ret);
     /* Bytes in all and free on the medium. */
     int (*space)(struct hx_disk_farm *f, uint64_t *ret_total, uint64_t *ret_free);
+    /* May be NULL.  flush of each of COUNT (at most HX_DISK_FLUSH_MAX) files, of one disk each, all at the same time;
+     * every .err as flush would give it.  What was written to one of them may be flushed though another fails. */
+    void (*flush_many)(struct hx_disk_farm *f, struct hx_disk_flush *list, size_t count);
 };
+#define HX_DISK_FLUSH_MAX 64u
 struct hx_disk_farm {
     const struct hx_disk_farm_ops *ops;
 };

@@ -446,7 +446,7 @@ static int farm_space(struct hx_disk_farm *farm, uint64_t *ret_total, uint64_t *
     return 0;
 }
 
-static const struct hx_disk_farm_ops farm_ops = {farm_open, farm_close, farm_next, farm_space};
+static const struct hx_disk_farm_ops farm_ops = {farm_open, farm_close, farm_next, farm_space, NULL};
 
 struct hx_sim_disk *hx_sim_disk_new(const struct hx_sim_opts *o, uint32_t server)
 {

@@ -38,7 +38,7 @@
 
 #define LEAF 64u /* pages; one bit of a word each */
 #define GROW 8u  /* slots by which a leaf grows */
-#define CHUNK_BITS 10u
+#define CHUNK_BITS 6u /* of the lists: a segment with one version in one pays 2 KiB for it */
 #define CHUNK (1u << CHUNK_BITS)
 #define LSN_BITS 43u
 #define WHERE_BITS 49u

@@ -239,7 +239,9 @@ int hx_load(struct hx_seg *s)
         return err;
     const struct hx_logfile *last = s->log.slot_count ? s->log.files[s->log.slot_count - 1] : NULL;
     bool flush = last && !last->sided && !HX_MUTANT(RESTART_TRUSTS_CACHE);
-    if (flush && s->disk->ops->flush(s->disk, last->id)) /* R1 */
+    if (flush && s->env->opening && !last->sealed)
+        s->late = last->id; /* R1: all segments' together (node.c) */
+    else if (flush && s->disk->ops->flush(s->disk, last->id)) /* R1 */
         return HX_E_POISONED;
     err = hx_revive_write_again(s);
     if (err)

@@ -339,17 +339,26 @@ static int write_batch(struct hx_seg *s, struct hx_logfile *f)
     }
     f->end += l->batch.len;
     fill_ahead(s, f, l->batch.len);
-    err = HX_MUTANT(ACK_BEFORE_FLUSH) ? 0 : s->disk->ops->flush(s->disk, f->id);
+    return 0;
+}
+
+static int flush_file(struct hx_seg *s, const struct hx_logfile *f)
+{
+    int err = HX_MUTANT(ACK_BEFORE_FLUSH) ? 0 : s->disk->ops->flush(s->disk, f->id);
     if (err && HX_MUTANT(FLUSH_RETRIED))
         err = s->disk->ops->flush(s->disk, f->id);
-    if (err)
-        return err == HX_E_NOSPACE ? HX_E_IO : err; /* after a flush nothing may be tried again */
+    return err;
+}
+
+/* The batch, the last thing written to F, is durable. */
+static void now_durable(struct hx_seg *s, struct hx_logfile *f)
+{
+    struct hx_log *l = &s->log;
     f->durable = f->end;
     f->vdl = l->batch_vdl > f->vdl ? l->batch_vdl : f->vdl;
     f->floor = l->batch_floor > f->floor ? l->batch_floor : f->floor;
     f->gc = l->batch_gc > f->gc ? l->batch_gc : f->gc;
-    shift_side(&l->side, was.end);
-    return 0;
+    shift_side(&l->side, f->end - l->batch.len);
 }
 
 static int take_side(struct hx_seg *s, struct hx_logfile *f)
@@ -366,36 +375,76 @@ static int take_side(struct hx_seg *s, struct hx_logfile *f)
     return err;
 }
 
-static int flush_batch(struct hx_seg *s, bool seal)
+static int failed(struct hx_seg *s, const struct hx_logfile *f, int err)
+{
+    if (err != HX_E_NOSPACE && err != HX_E_NOMEM) {
+        s->suspect.file = f->id;
+        s->suspect.from = f->durable;
+        hx_seg_poison(s, HX_E_POISONED);
+    }
+    s->nospace = err == HX_E_NOSPACE || (s->nospace && s->reserve.tight);
+    return s->error ? s->error : err;
+}
+
+/* The batch is written, and the file closed with it if SEAL or it is full; nothing of it counts yet (L1). */
+static int begin_batch(struct hx_seg *s, bool seal)
 {
     struct hx_log *l = &s->log;
     int err = new_tail(s);
     if (err)
         return err;
     struct hx_logfile *f = l->files[l->tail];
-    seal = seal || f->end + l->batch.len + HX_LOG_ENV >= hx_seg_file_bytes(s) ||
-           f->side.len + l->side.len >= HX_LOG_SIDE_MAX;
-    if (seal)
+    l->sealing = seal || f->end + l->batch.len + HX_LOG_ENV >= hx_seg_file_bytes(s) ||
+                 f->side.len + l->side.len >= HX_LOG_SIDE_MAX;
+    if (l->sealing)
         err = put_bare(s, HX_ENV_END); /* L3 */
     if (!err)
         err = write_batch(s, f);
-    if (err) {
-        if (err != HX_E_NOSPACE && err != HX_E_NOMEM) {
-            s->suspect.file = f->id;
-            s->suspect.from = f->durable;
-            hx_seg_poison(s, HX_E_POISONED);
-        }
-        s->nospace = err == HX_E_NOSPACE || (s->nospace && s->reserve.tight);
-        return s->error ? s->error : err;
-    }
+    return err ? failed(s, f, err) : 0;
+}
+
+/* FLUSHED: what the flush of the tail said. */
+static int end_batch(struct hx_seg *s, int flushed)
+{
+    struct hx_log *l = &s->log;
+    struct hx_logfile *f = l->files[l->tail];
+    if (flushed) /* after a flush nothing may be tried again */
+        return failed(s, f, flushed == HX_E_NOSPACE ? HX_E_IO : flushed);
+    now_durable(s, f);
     s->nospace = s->nospace && s->reserve.tight; /* what found room was given it (reserve.c) */
-    err = take_side(s, f);
-    if (seal) {
+    int err = take_side(s, f);
+    if (l->sealing) {
         f->sealed = true;
         l->tail = HX_NONE;
     }
     if (err)
         hx_seg_poison(s, err); /* on the disk, but not in chain and index: only a restart brings them together */
+    return err;
+}
+
+static int flush_batch(struct hx_seg *s, bool seal)
+{
+    int err = begin_batch(s, seal);
+    return err ? err : end_batch(s, flush_file(s, s->log.files[s->log.tail]));
+}
+
+int hx_log_begin(struct hx_seg *s, uint64_t *ret_file)
+{
+    *ret_file = 0;
+    if (!s->log.batch.len)
+        return 0;
+    int err = begin_batch(s, false);
+    if (err)
+        hx_log_drop(s);
+    else
+        *ret_file = s->log.files[s->log.tail]->id;
+    return err;
+}
+
+int hx_log_end(struct hx_seg *s, int flushed)
+{
+    int err = end_batch(s, flushed);
+    hx_log_drop(s);
     return err;
 }
 

@@ -130,6 +130,32 @@ static int open_place(struct hx_node *n, struct hx_disk_place at)
     return err;
 }
 
+/* What all segments found when they were opened is made durable (load.c R1, hexad/disk.h next): a flush each, all at
+ * the same time, for they take longer than everything else. */
+static void flush_opened(struct hx_node *n)
+{
+    for (size_t i = 0; i < n->seg_count;) {
+        struct hx_disk_flush list[HX_DISK_FLUSH_MAX];
+        struct hx_seg *of[HX_DISK_FLUSH_MAX];
+        size_t count = 0;
+        for (; i < n->seg_count && count < HX_DISK_FLUSH_MAX; i++) {
+            struct hx_seg *s = n->segs[i];
+            if (s->error)
+                continue;
+            list[count] = (struct hx_disk_flush){s->disk, s->late ? s->late : 1, 0};
+            of[count++] = s;
+        }
+        if (count)
+            n->farm->ops->flush_many(n->farm, list, count);
+        for (size_t k = 0; k < count; k++) {
+            of[k]->late = 0;
+            n->stats.errors += list[k].err != 0;
+            if (list[k].err)
+                hx_seg_poison(of[k], HX_E_POISONED);
+        }
+    }
+}
+
 int hx_node_new(const struct hx_node_cfg *cfg, uint64_t now_ms, struct hx_node **ret)
 {
     if (strlen(cfg->name) > HX_NAME_MAX || strlen(cfg->zone) > HX_NAME_MAX || hx_uuid_is_zero(&cfg->incarnation))
@@ -149,10 +175,14 @@ int hx_node_new(const struct hx_node_cfg *cfg, uint64_t now_ms, struct hx_node *
     struct hx_disk_place at;
     size_t cursor = 0;
     int more = 0;
+    n->env.opening = n->farm->ops->flush_many != NULL;
     while (!err && (more = n->farm->ops->next(n->farm, &cursor, &at)) > 0)
         err = open_place(n, at);
     if (!err && more < 0)
         err = more;
+    if (!err && n->env.opening)
+        flush_opened(n);
+    n->env.opening = false;
     if (err) {
         hx_node_free(n);
         return err;
@@ -259,15 +289,38 @@ void hx_node_closed(struct hx_node *n, uint64_t now_ms, uint64_t conn)
     hx_volume_closed(n, conn);
 }
 
+/* All are written, then all are flushed, at the same time where the farm can do that: so a disk that many segments
+ * share has to work as hard for many as for a few. */
+static void flush_some(struct hx_node *n, struct hx_seg **segs, size_t count)
+{
+    struct hx_disk_flush list[HX_DISK_FLUSH_MAX];
+    struct hx_seg *of[HX_DISK_FLUSH_MAX];
+    size_t waiting = 0;
+    bool together = n->farm->ops->flush_many && count > 1;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t file = together ? hx_seg_flush_begin(segs[i]) : 0;
+        if (!together)
+            hx_seg_flush(segs[i]);
+        if (file) {
+            list[waiting] = (struct hx_disk_flush){segs[i]->disk, file, 0};
+            of[waiting++] = segs[i];
+        }
+    }
+    if (waiting)
+        n->farm->ops->flush_many(n->farm, list, waiting);
+    for (size_t i = 0; i < waiting; i++)
+        hx_seg_flush_end(of[i], list[i].err);
+    for (size_t i = 0; i < count; i++)
+        hx_seg_touch(segs[i]);
+}
+
 void hx_node_flush(struct hx_node *n)
 {
     size_t count = n->dirty_count;
-    for (size_t i = 0; i < count; i++) {
-        struct hx_seg *s = n->dirty[i];
-        n->stats.flushes += s->meta_dirty || s->log.batch.len;
-        hx_seg_flush(s);
-        hx_seg_touch(s);
-    }
+    for (size_t i = 0; i < count; i++)
+        n->stats.flushes += n->dirty[i]->meta_dirty || n->dirty[i]->log.batch.len;
+    for (size_t i = 0; i < count; i += HX_DISK_FLUSH_MAX)
+        flush_some(n, n->dirty + i, count - i < HX_DISK_FLUSH_MAX ? count - i : HX_DISK_FLUSH_MAX);
     hx_out_settle(n);
     for (size_t i = 0; i < count; i++) {
         struct hx_seg *s = n->dirty[i];

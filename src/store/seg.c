@@ -131,27 +131,55 @@ int hx_seg_open(struct hx_seg *s)
     return err;
 }
 
-int hx_seg_flush(struct hx_seg *s)
+static void flush_meta(struct hx_seg *s)
 {
-    if (!s->error && s->meta_dirty) { /* G2 */
-        int err = hx_meta_save(s->disk, &s->at, &s->env->server, &s->meta);
-        if (err && err != HX_E_NOMEM && err != HX_E_NOSPACE)
-            hx_seg_poison(s, HX_E_POISONED); /* G1 */
-        s->meta_dirty = err != 0;
-        s->nospace |= err == HX_E_NOSPACE;
-        if (err && !s->round_error)
-            s->round_error = s->error ? s->error : err;
-    }
-    if (s->error || s->meta_dirty) {
-        hx_log_drop(s);
-    } else {
-        int err = hx_log_flush(s);
-        if (err && !s->round_error)
-            s->round_error = err;
-    }
+    if (s->error || !s->meta_dirty)
+        return;
+    int err = hx_meta_save(s->disk, &s->at, &s->env->server, &s->meta); /* G2 */
+    if (err && err != HX_E_NOMEM && err != HX_E_NOSPACE)
+        hx_seg_poison(s, HX_E_POISONED); /* G1 */
+    s->meta_dirty = err != 0;
+    s->nospace |= err == HX_E_NOSPACE;
+    if (err && !s->round_error)
+        s->round_error = s->error ? s->error : err;
+}
+
+static int flushed(struct hx_seg *s, int err)
+{
+    if (err && !s->round_error)
+        s->round_error = err;
     if (s->error)
         s->round_error = s->error;
     return s->round_error;
+}
+
+int hx_seg_flush(struct hx_seg *s)
+{
+    int err = 0;
+    flush_meta(s);
+    if (s->error || s->meta_dirty)
+        hx_log_drop(s);
+    else
+        err = hx_log_flush(s);
+    return flushed(s, err);
+}
+
+uint64_t hx_seg_flush_begin(struct hx_seg *s)
+{
+    uint64_t file = 0;
+    int err = 0;
+    flush_meta(s);
+    if (s->error || s->meta_dirty)
+        hx_log_drop(s);
+    else
+        err = hx_log_begin(s, &file);
+    flushed(s, err);
+    return file;
+}
+
+void hx_seg_flush_end(struct hx_seg *s, int err)
+{
+    flushed(s, hx_log_end(s, err));
 }
 
 bool hx_seg_lost(const struct hx_seg *s, uint64_t lsn)

@@ -211,12 +211,16 @@ struct hx_log {
     uint64_t taken;   /* frames that came from outside */
     bool fresh;       /* there are such in the batch */
     struct hx_buf batch, side; /* what waits for the next flush */
+    bool sealing;              /* the batch that is being flushed closes its file */
     uint64_t batch_vdl, batch_floor, batch_gc; /* highest believed in it */
 };
 /* Checks FRAME whole and puts it into the batch.  HX_E_BADMSG, HX_E_CORRUPT, HX_E_NOMEM: nothing changed. */
 int hx_log_put(struct hx_seg *s, enum hx_env_kind kind, uint8_t flags, const uint8_t *frame, size_t len);
 /* Writes and flushes the batch, then applies it to chain and index.  Any error: nothing of the batch counts. */
 int hx_log_flush(struct hx_seg *s);
+/* The same in two steps: writes the batch, *ret_file is to be flushed (0: there is nothing); and what that said. */
+int hx_log_begin(struct hx_seg *s, uint64_t *ret_file);
+int hx_log_end(struct hx_seg *s, int flushed);
 void hx_log_drop(struct hx_seg *s); /* forgets the batch */
 int hx_log_read(struct hx_seg *s, uint32_t slot, uint64_t off, void *buf, size_t len); /* HX_E_CORRUPT: too short */
 int hx_log_slot(struct hx_log *l, struct hx_logfile *f, uint32_t *ret);
@@ -329,6 +333,7 @@ struct hx_seg_env { /* what the segments of a node share */
     struct hx_uuid server;
     const char *name;
     uint64_t changes;        /* counts what look.c calls touches */
+    bool opening;            /* the node starts, and flushes all newest files itself before anything is answered */
     uint64_t failures;       /* segments that stopped, for whatever reason */
     uint32_t log_file_bytes; /* 0: default */
     struct hx_bodies bodies;
@@ -447,6 +452,7 @@ struct hx_seg {
     struct hx_seg_gossip gossip;
     struct hx_seg_sound sound;
     struct hx_seg_ckpt ckpt;
+    uint64_t late; /* file that the node has to flush before anything is answered (env->opening); 0: none */
     struct hx_seg_suspect suspect;
     struct hx_seg_revive revive;
     struct hx_seg_reserve reserve;
@@ -482,6 +488,9 @@ uint32_t hx_seg_file_bytes(const struct hx_seg *s);
 int hx_seg_index_init(struct hx_seg *s, const struct hx_geometry *g); /* HX_E_NOMEM */
 /* One durable step: meta first, then the log.  The error is kept in round_error, too. */
 int hx_seg_flush(struct hx_seg *s);
+/* The same for many at a time: the file that has to be flushed (0: none), and what its flush said. */
+uint64_t hx_seg_flush_begin(struct hx_seg *s);
+void hx_seg_flush_end(struct hx_seg *s, int err);
 
 /* ---- rules.c: the table of doc/PROTOCOL.md, one function a row.  All are volatile until hx_seg_flush. ---- */
 int hx_rules_format(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geometry *g,

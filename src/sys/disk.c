@@ -6,9 +6,10 @@
  *      marks pages clean that it could not write (D3).
  *   S2 Names come from numbers only; links are not followed; nothing is inherited by children.
  * A crash leaves files of any length up to what was written, and names that were never synced may be missing.
- * Threads: one.  Memory: one struct per disk; descriptors are in the farm's cache.
+ * Threads: one, but for flushes of many (flushpool.c).  Memory: one struct per disk; descriptors: the farm's cache.
  */
 #include "farm_private.h"
+#include "hexad/assert.h"
 #include "hexad/err.h"
 
 #include <dirent.h>
@@ -105,46 +106,69 @@ static int disk_write(struct hx_disk *disk, uint64_t file, uint64_t off, const v
     return err;
 }
 
-static int sync_fd(int fd)
-{
-    int rc;
-    do
-        rc = fdatasync(fd);
-    while (rc < 0 && errno == EINTR);
-    if (rc == 0)
-        return 0;
-    int err = hx_err_from_errno(errno);
-    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); /* S1 */
-    return err;
-}
-
 void hx_disk_evict(struct hx_fd_entry *e)
 {
-    int err = sync_fd(e->fd);
+    int err = hx_flush_fd(e->fd);
     if (err)
         self(e->disk)->failed = err;
     e->dirty = err != 0;
+}
+
+/* What is to be synced for a flush of FILE. */
+static int flush_job(struct hx_sys_disk *d, uint64_t file, struct hx_fd_entry **ret_entry, struct hx_flush_job *ret)
+{
+    int err = d->failed ? d->failed : get(d, file, false, ret_entry);
+    if (!err)
+        *ret = (struct hx_flush_job){(*ret_entry)->fd, d->dir_dirty ? d->dir_fd : -1, 0};
+    return err;
 }
 
 static int disk_flush(struct hx_disk *disk, uint64_t file)
 {
     struct hx_sys_disk *d = self(disk);
     struct hx_fd_entry *e;
-    if (d->failed)
-        return d->failed;
-    int err = get(d, file, false, &e);
+    struct hx_flush_job j;
+    int err = flush_job(d, file, &e, &j);
     if (err)
         return err;
-    err = sync_fd(e->fd);
+    err = hx_flush_fd(j.fd);
     if (err)
         return err;
     e->dirty = false;
-    if (d->dir_dirty) {
-        if (fsync(d->dir_fd) < 0)
+    if (j.dir_fd >= 0) {
+        if (fsync(j.dir_fd) < 0)
             return hx_err_from_errno(errno);
         d->dir_dirty = false;
     }
     return 0;
+}
+
+void hx_disk_flush_many(struct hx_disk_farm *f, struct hx_disk_flush *list, size_t count)
+{
+    struct hx_sys_farm *farm = HX_CONTAINER_OF(f, struct hx_sys_farm, farm);
+    struct hx_flush_job jobs[HX_DISK_FLUSH_MAX];
+    struct hx_fd_entry *entries[HX_DISK_FLUSH_MAX];
+    size_t of[HX_DISK_FLUSH_MAX], n = 0;
+    hx_assert(count <= HX_DISK_FLUSH_MAX);
+    bool few = 2 * count > farm->files_max; /* or getting the last descriptor would drop the first one */
+    for (size_t i = 0; i < count; i++) {
+        if (few) {
+            list[i].err = disk_flush(list[i].disk, list[i].file);
+            continue;
+        }
+        list[i].err = flush_job(self(list[i].disk), list[i].file, &entries[n], &jobs[n]);
+        of[n] = i;
+        n += !list[i].err;
+    }
+    hx_flushpool_run(farm->pool, jobs, n);
+    for (size_t k = 0; k < n; k++) {
+        list[of[k]].err = jobs[k].err;
+        if (jobs[k].err)
+            continue;
+        entries[k]->dirty = false;
+        if (jobs[k].dir_fd >= 0)
+            self(list[of[k]].disk)->dir_dirty = false;
+    }
 }
 
 static int disk_remove(struct hx_disk *disk, uint64_t file)

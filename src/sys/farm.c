@@ -72,7 +72,8 @@ static int farm_open(struct hx_disk_farm *f, struct hx_disk_place at, bool creat
         return HX_E_NOMEM;
     }
     *d = (struct hx_sys_disk){.disk = {&hx_sys_disk_ops}, .farm = farm, .dir_fd = fd};
-    if (fsync(fd) < 0) /* P1; of this segment alone, so its flushes say it */
+    d->dir_dirty = farm->walking; /* P1: with the first flush, many at the same time */
+    if (!farm->walking && fsync(fd) < 0) /* of this segment alone, so its flushes say it */
         d->failed = hx_err_from_errno(errno);
     farm->open_disks++;
     *ret = &d->disk;
@@ -143,7 +144,8 @@ static int farm_next(struct hx_disk_farm *f, size_t *cursor, struct hx_disk_plac
         if (err)
             return err;
     }
-    if (*cursor >= farm->place_count)
+    farm->walking = *cursor < farm->place_count;
+    if (!farm->walking)
         return 0;
     *ret = farm->places[(*cursor)++];
     return 1;
@@ -159,7 +161,7 @@ static int farm_space(struct hx_disk_farm *f, uint64_t *ret_total, uint64_t *ret
     return 0;
 }
 
-static const struct hx_disk_farm_ops farm_ops = {farm_open, farm_close, farm_next, farm_space};
+static const struct hx_disk_farm_ops farm_ops = {farm_open, farm_close, farm_next, farm_space, hx_disk_flush_many};
 
 /* Sockets and directories need descriptors, too: one per open segment, so raise the soft limit. */
 static unsigned bound_files(unsigned wanted)
@@ -185,8 +187,12 @@ int hx_farm_new(struct hx_datadir *d, unsigned files_max, struct hx_disk_farm **
         return HX_E_NOMEM;
     farm->farm.ops = &farm_ops;
     farm->segments_fd = hx_datadir_segments_fd(d);
-    int err = hx_fdcache_new(bound_files(files_max ? files_max : FILES_DEFAULT), hx_disk_evict, &farm->fds);
+    farm->files_max = bound_files(files_max ? files_max : FILES_DEFAULT);
+    int err = hx_fdcache_new(farm->files_max, hx_disk_evict, &farm->fds);
+    if (!err)
+        err = hx_flushpool_new(&farm->pool);
     if (err) {
+        hx_fdcache_free(farm->fds);
         free(farm);
         return err;
     }
@@ -200,6 +206,7 @@ void hx_farm_free(struct hx_disk_farm *f)
         return;
     struct hx_sys_farm *farm = self(f);
     hx_assert(farm->open_disks == 0); /* disks first: their owner closes them */
+    hx_flushpool_free(farm->pool);
     hx_fdcache_free(farm->fds);
     free(farm->places);
     free(farm);

@@ -5,14 +5,18 @@
 #define HEXAD_SYS_FARM_PRIVATE_H
 
 #include "fdcache.h"
+#include "flushpool.h"
 #include "hexad/disk.h"
 
 struct hx_sys_farm {
     struct hx_disk_farm farm;
     int segments_fd; /* of the data directory */
     struct hx_fdcache *fds;
+    unsigned files_max; /* of fds */
+    struct hx_flushpool *pool;
     struct hx_disk_place *places; /* of the walk under way */
     size_t place_count;
+    bool walking; /* it has not come to its end */
     unsigned open_disks;
 };
 struct hx_sys_disk {
@@ -24,6 +28,7 @@ struct hx_sys_disk {
                      * every flush from now on (D3) */
 };
 extern const struct hx_disk_ops hx_sys_disk_ops;
+void hx_disk_flush_many(struct hx_disk_farm *f, struct hx_disk_flush *list, size_t count);
 /* The cache's evict: flush, and remember a failure in the disk. */
 void hx_disk_evict(struct hx_fd_entry *e);
 

@@ -2,13 +2,14 @@
  * bench_store.c - what large and many segments cost a server: memory, time to reopen after kill -9, group commits.
  *
  *   bench_store [--dir D] [--segments N] [--volumes V] [--mib M] [--bytes B] [--again PERCENT] [--rounds R] [--cold]
- *               [--keep] [--json]
+ *               [--keep] [--json] [--there]
  *
  * Fills N segments of M MiB of V volumes, every page once (then PERCENT of them once more, in no order), with images of
  * B bytes (4096: nothing of the page is left out), by the door that the daemon uses (hexad/node.h) over real files.
  * The process that did it kills itself with -9; another one opens the same directory, --cold: after the system's caches
  * were dropped, and appends to the first segment at once.  Then, in R rounds, every segment gets a page of 4 KiB in the
- * same moment, and all become durable in one hx_node_flush.  No sockets, no peers, background work as in the daemon.
+ * same moment, and all become durable in one hx_node_flush.  --there: D was kept by a run with the same numbers.
+ * No sockets, no peers, background work as in the daemon.
  * Prints figures; asserts nothing but that everything succeeds.
  */
 #include "../../src/store/node_private.h"
@@ -32,7 +33,7 @@ struct options {
     const char *dir;
     unsigned segments, volumes, bytes, again, rounds;
     uint64_t mib;
-    bool cold, keep, json;
+    bool cold, keep, json, there;
 };
 struct seg_state {
     uint64_t last; /* LSN */
@@ -295,20 +296,22 @@ static void fill(struct bench *b, int out)
     f.rss = rss();
     f.written = proc("/proc/self/io", "wchar:");
     totals(b, &f);
-    if (write(out, &f, sizeof f) != sizeof f || write(out, b->lsn, b->o->volumes * sizeof *b->lsn) < 0 ||
-        write(out, b->segs, b->o->segments * sizeof *b->segs) < 0)
+    if (write(out, &f, sizeof f) != sizeof f)
         die("pipe");
     kill(getpid(), SIGKILL);
 }
 
 /* ---- the other process ---- */
-static void read_all(int fd, void *p, size_t len)
+/* Where each segment's records end. */
+static void find_ends(struct bench *b)
 {
-    for (size_t n = 0; n < len;) {
-        ssize_t got = read(fd, (uint8_t *)p + n, len - n);
-        if (got <= 0)
-            die("the first process ended early");
-        n += (size_t)got;
+    for (unsigned k = 0; k < b->o->segments; k++) {
+        unsigned v = k % b->o->volumes;
+        const struct hx_seg *s = hx_node_find(b->node, &b->geometry[v].volume, k / b->o->volumes);
+        if (!s)
+            die("a segment is not there");
+        b->segs[k].last = s->chain.scl;
+        b->lsn[v] = s->chain.scl > b->lsn[v] ? s->chain.scl : b->lsn[v];
     }
 }
 
@@ -326,7 +329,8 @@ struct figures {
     unsigned loaded, fds;
 };
 
-static void reopen(struct bench *b, struct figures *g)
+/* What F does not know yet it gets from here. */
+static void reopen(struct bench *b, struct figures *g, struct fill *f)
 {
     g->rss0 = rss();
     uint64_t t = now_ns();
@@ -334,6 +338,7 @@ static void reopen(struct bench *b, struct figures *g)
     uint64_t opened = now_ns();
     for (unsigned v = 0; v < b->o->volumes; v++)
         make_geometry(b, v);
+    find_ends(b);
     uint64_t before = now_ns();
     append(b, 0, 0, 1, 1, HX_PAGE_SIZE);
     hx_node_flush(b->node);
@@ -342,8 +347,7 @@ static void reopen(struct bench *b, struct figures *g)
     g->reopen_ms = (double)(opened - t) / 1e6;
     g->loaded = by_checkpoint(b);
     g->rss = rss();
-    struct fill f = {0};
-    totals(b, &f);
+    totals(b, f);
 }
 
 static void group_commits(struct bench *b, struct figures *g)
@@ -365,6 +369,7 @@ static void print(const struct options *o, const struct fill *f, const struct fi
 {
     double per_page = f->pages ? (double)f->index / (double)f->pages : 0;
     double per_page_rss = f->pages ? ((double)f->rss - (double)f->rss0) / (double)f->pages : 0;
+    double written = f->user ? (double)f->written / (double)f->user : 0;
     double tib = (double)o->segments * (double)o->mib / (1u << 20);
     if (o->json) {
         printf("{\"segments\": %u, \"volumes\": %u, \"mib\": %llu, \"pages\": %llu, \"versions\": %llu, "
@@ -374,8 +379,7 @@ static void print(const struct options *o, const struct fill *f, const struct fi
                "\"first_append_ms\": %.1f, \"reopened_rss_bytes\": %llu, \"round_ms\": %.2f, \"descriptors\": %u}\n",
                o->segments, o->volumes, (unsigned long long)o->mib, (unsigned long long)f->pages,
                (unsigned long long)f->versions, (unsigned long long)f->index, per_page, (unsigned long long)f->rss,
-               per_page_rss, (double)f->ns / 1e9, (double)f->written / (double)f->user, g->reopen_ms, g->loaded,
-               g->append_ms, (unsigned long long)g->rss, g->round_ms, g->fds);
+               per_page_rss, (double)f->ns / 1e9, written, g->reopen_ms, g->loaded, g->append_ms, (unsigned long long)g->rss, g->round_ms, g->fds);
         return;
     }
     printf("%u segments of %llu MiB in %u volumes, %llu pages, %llu versions; filled in %.1f s\n", o->segments,
@@ -385,7 +389,7 @@ static void print(const struct options *o, const struct fill *f, const struct fi
            (double)f->index / (1u << 20) / tib);
     printf("resident    %.1f MiB (%.1f when empty), grown by %.2f bytes a page\n", (double)f->rss / (1u << 20),
            (double)f->rss0 / (1u << 20), per_page_rss);
-    printf("written     %.2f bytes for each of the pages' content\n", (double)f->written / (double)f->user);
+    printf("written     %.2f bytes for each of the pages' content\n", written);
     printf("reopened    %.0f ms after kill -9%s, %u by checkpoint; first append %.1f ms; resident %.1f MiB\n",
            g->reopen_ms, o->cold ? ", caches dropped" : "", g->loaded, g->append_ms, (double)g->rss / (1u << 20));
     printf("round       %.2f ms to make one page in each segment durable; %u descriptors\n", g->round_ms, g->fds);
@@ -394,7 +398,7 @@ static void print(const struct options *o, const struct fill *f, const struct fi
 static void usage(void)
 {
     fputs("usage: bench_store [--dir D] [--segments N] [--volumes V] [--mib M] [--bytes B] [--again PERCENT]\n"
-          "                   [--rounds R] [--cold] [--keep] [--json]\n", stderr);
+          "                   [--rounds R] [--cold] [--keep] [--json] [--there]\n", stderr);
     exit(2);
 }
 
@@ -403,7 +407,7 @@ static void parse(int argc, char **argv, struct options *o)
     static const struct option longs[] = {
         {"dir", 1, NULL, 'd'}, {"segments", 1, NULL, 's'}, {"volumes", 1, NULL, 'v'}, {"mib", 1, NULL, 'm'},
         {"bytes", 1, NULL, 'b'}, {"again", 1, NULL, 'a'}, {"rounds", 1, NULL, 'r'}, {"cold", 0, NULL, 'c'},
-        {"keep", 0, NULL, 'k'}, {"json", 0, NULL, 'j'}, {NULL, 0, NULL, 0}};
+        {"keep", 0, NULL, 'k'}, {"json", 0, NULL, 'j'}, {"there", 0, NULL, 't'}, {NULL, 0, NULL, 0}};
     unsigned *numbers[256] = {['s'] = &o->segments, ['v'] = &o->volumes, ['b'] = &o->bytes, ['a'] = &o->again,
                               ['r'] = &o->rounds};
     for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
@@ -413,6 +417,8 @@ static void parse(int argc, char **argv, struct options *o)
             o->mib = strtoull(optarg, NULL, 10);
         else if (c == 'c')
             o->cold = true;
+        else if (c == 't')
+            o->there = true;
         else if (c == 'k')
             o->keep = true;
         else if (c == 'j')
@@ -437,37 +443,47 @@ static void drop_caches(void)
         close(fd);
 }
 
-int main(int argc, char **argv)
+static struct fill first_process(struct bench *b)
 {
-    char own[] = "/tmp/bench_store.XXXXXX", command[64];
-    struct options o = {.segments = 1, .volumes = 1, .mib = 10240, .bytes = 16, .rounds = 100};
-    struct bench b;
-    struct fill f;
-    struct figures g = {0};
     int fds[2], status;
-    parse(argc, argv, &o);
-    bool made = !o.dir;
-    if (made && !(o.dir = mkdtemp(own)))
-        die("no directory");
-    make(&b, &o);
+    struct fill f;
     if (pipe(fds))
         die("pipe");
     pid_t child = fork();
     if (child == 0) {
         close(fds[0]);
-        fill(&b, fds[1]);
+        fill(b, fds[1]);
         _exit(1);
     }
     close(fds[1]);
-    read_all(fds[0], &f, sizeof f);
-    read_all(fds[0], b.lsn, o.volumes * sizeof *b.lsn);
-    read_all(fds[0], b.segs, o.segments * sizeof *b.segs);
+    if (child < 0 || read(fds[0], &f, sizeof f) != sizeof f)
+        die("the first process ended early");
     close(fds[0]);
     if (waitpid(child, &status, 0) < 0 || !WIFSIGNALED(status))
         die("the first process was not killed");
+    return f;
+}
+
+int main(int argc, char **argv)
+{
+    char own[] = "/tmp/bench_store.XXXXXX", command[64];
+    struct options o = {.segments = 1, .volumes = 1, .mib = 10240, .bytes = 16, .rounds = 100};
+    struct bench b;
+    struct fill f = {0};
+    struct figures g = {0};
+    parse(argc, argv, &o);
+    bool made = !o.dir;
+    if (made && !(o.dir = mkdtemp(own)))
+        die("no directory");
+    make(&b, &o);
+    if (!o.there)
+        f = first_process(&b);
     if (o.cold)
         drop_caches();
-    reopen(&b, &g);
+    struct fill again = {0};
+    reopen(&b, &g, &again);
+    if (o.there)
+        f = again;
     group_commits(&b, &g);
     print(&o, &f, &g);
     if (made && !o.keep) {

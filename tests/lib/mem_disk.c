@@ -283,7 +283,14 @@ static int farm_space(struct hx_disk_farm *farm, uint64_t *ret_total, uint64_t *
     return f->fail_space;
 }
 
-static const struct hx_disk_farm_ops farm_ops = {farm_open, farm_close, farm_next, farm_space};
+static void farm_flush_many(struct hx_disk_farm *f, struct hx_disk_flush *list, size_t count)
+{
+    (void)f;
+    for (size_t i = 0; i < count; i++)
+        list[i].err = list[i].disk->ops->flush(list[i].disk, list[i].file);
+}
+
+static const struct hx_disk_farm_ops farm_ops = {farm_open, farm_close, farm_next, farm_space, farm_flush_many};
 
 struct hx_mem_farm *hx_mem_farm_new(void)
 {

@@ -220,7 +220,7 @@ static int rec_space(struct hx_disk_farm *f, uint64_t *ret_total, uint64_t *ret_
     return r->under->ops->space(r->under, ret_total, ret_free);
 }
 
-static const struct hx_disk_farm_ops rec_farm_ops = {rec_open, rec_close, rec_next, rec_space};
+static const struct hx_disk_farm_ops rec_farm_ops = {rec_open, rec_close, rec_next, rec_space, NULL};
 
 /* ---- the story: what was written, and what the first server said ---- */
 struct record {

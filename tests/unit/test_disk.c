@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -62,7 +63,8 @@ static unsigned open_descriptors(void)
 }
 
 /* Stands in for libc's: the directories that were synced, each between two line ends; failing that of FAIL. */
-static char synced[4096];
+static pthread_mutex_t synced_lock = PTHREAD_MUTEX_INITIALIZER; /* also called by threads of the farm */
+static char synced[8192];
 static const char *sync_fails;
 int fsync(int fd)
 {
@@ -70,8 +72,10 @@ int fsync(int fd)
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t n = readlink(link, path, sizeof path - 1);
     path[n > 0 ? n : 0] = '\0';
+    pthread_mutex_lock(&synced_lock);
     size_t at = strlen(synced);
     snprintf(synced + at, sizeof synced - at, "\n%s\n", path);
+    pthread_mutex_unlock(&synced_lock);
     if (sync_fails && strcmp(path, sync_fails) == 0) {
         errno = EIO;
         return -1;
@@ -411,11 +415,53 @@ static void replacing_a_file_is_whole(void **state)
     assert_int_equal(access(cmd, F_OK), -1);
 }
 
+/* Promise: many files are flushed at the same time, each with its own result and its directory with it; what flush says
+ * of one of them, flush_many says.  Method: files on 40 disks, one of them not there, one whose directory fails; with
+ * many descriptors, and with so few that they are flushed one after the other. */
+static void many_are_flushed_together(void **state)
+{
+    (void)state;
+    for (unsigned few = 0; few < 2; few++) {
+        struct hx_disk_farm *f = farm;
+        struct hx_disk *d[40];
+        struct hx_disk_flush list[40];
+        char bad[256];
+        if (!few)
+            assert_int_equal(hx_farm_new(dd, 200, &f), 0);
+        for (unsigned i = 0; i < 40; i++) {
+            struct hx_disk_place at = {{{5, (uint8_t)few}}, i};
+            assert_int_equal(f->ops->open(f, at, true, &d[i]), 0);
+            list[i] = (struct hx_disk_flush){d[i], 16 + i, 77};
+            if (i != 3)
+                assert_int_equal(d[i]->ops->write(d[i], 16 + i, 0, "x", 1), 0);
+        }
+        snprintf(bad, sizeof bad, "%s/segments/05%s0000000000000000000000000000-7", data, few ? "01" : "00");
+        synced[0] = '\0';
+        sync_fails = bad;
+        f->ops->flush_many(f, list, 40);
+        sync_fails = NULL;
+        for (unsigned i = 0; i < 40; i++)
+            assert_int_equal(list[i].err, i == 3 ? HX_E_NOENT : i == 7 ? HX_E_IO : 0);
+        synced[0] = '\0';
+        for (unsigned i = 0; i < 40; i++)
+            list[i].err = 77;
+        f->ops->flush_many(f, list, 40);
+        assert_non_null(strstr(synced, bad)); /* that one is still to be synced, and no other */
+        assert_null(strstr(synced + 1 + strlen(bad), "segments"));
+        for (unsigned i = 0; i < 40; i++) {
+            assert_int_equal(list[i].err, i == 3 ? HX_E_NOENT : 0);
+            f->ops->close(f, d[i]);
+        }
+        if (!few)
+            hx_farm_free(f);
+    }
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(a_write_is_readable_at_once),
+        CASE(many_are_flushed_together), CASE(a_write_is_readable_at_once),
         CASE(past_the_end_is_short_and_holes_are_zero),
         CASE(an_absent_file_is_noent),
         CASE(flush_and_remove_go_together),

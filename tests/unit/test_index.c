@@ -217,7 +217,7 @@ static void lists_give_their_memory_back(void **state)
         hx_index_prune(s, i);
     assert_int_equal(s->index.nodes, 0);
     assert_int_equal(s->index.versions, pages);
-    assert_true(hx_index_bytes(&s->index) <= 17 * (uint64_t)pages);
+    assert_true(hx_index_bytes(&s->index) <= 18 * (uint64_t)pages);
     assert_int_equal(s->oldest, 3 * pages);
     hx_seg_free(s);
 }
