@@ -379,7 +379,8 @@ static void print(const struct options *o, const struct fill *f, const struct fi
                "\"first_append_ms\": %.1f, \"reopened_rss_bytes\": %llu, \"round_ms\": %.2f, \"descriptors\": %u}\n",
                o->segments, o->volumes, (unsigned long long)o->mib, (unsigned long long)f->pages,
                (unsigned long long)f->versions, (unsigned long long)f->index, per_page, (unsigned long long)f->rss,
-               per_page_rss, (double)f->ns / 1e9, written, g->reopen_ms, g->loaded, g->append_ms, (unsigned long long)g->rss, g->round_ms, g->fds);
+               per_page_rss, (double)f->ns / 1e9, written, g->reopen_ms, g->loaded, g->append_ms,
+               (unsigned long long)g->rss, g->round_ms, g->fds);
         return;
     }
     printf("%u segments of %llu MiB in %u volumes, %llu pages, %llu versions; filled in %.1f s\n", o->segments,
