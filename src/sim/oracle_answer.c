@@ -213,8 +213,9 @@ static void on_fence(struct hx_oracle *o, const struct ask *q)
     if (!s->lied)
         check_complete(o, q, &v, s);
     struct hx_segment_look look;
+    /* The same damage before and after; other damage may have been met since the inventory was made. */
     if (s->seen && !s->fresh && s->was.unknowns && !v.unknown_count && oc_look(o, q->server, q->pg, &look) &&
-        look.unknowns)
+        look.unknowns && look.doubt.v == s->was.doubt.v)
         hx_sim_broken(o->s, "I11", "server %u has damaged records in PG %u, but its inventory does not say so",
                       q->server, q->pg);
     /* An ADOPT in the same batch may have made void what it had acknowledged. */
