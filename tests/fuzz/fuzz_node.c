@@ -324,7 +324,20 @@ static void seed_rest(void)
     step(HX_MSG_LOOKUP, 0, b, 7);
     step(HX_MSG_STATUS, 0, b, 1);
     step(HX_MSG_HISTORY, 1, b, 1);
+    step(HX_MSG_SCRUB, 0, b, 1);
+    step(TICK, 100, NULL, 0);
     finish("questions");
+    hx_put_u64(b + 1, 16);
+    hx_put_u32(b + 9, 2);
+    hx_put_u32(b + 13, 8);
+    hx_put_u32(b + 17, 40);
+    step(HX_MSG_DIGEST, 1, b, 21);
+    step(HX_MSG_SCRUB, 0, b, 1);
+    for (unsigned i = 0; i < 12; i++) { /* what the peers that it asks say of its pages */
+        step(TICK, 100, NULL, 0);
+        step(ANSWER, 0, b, 33);
+    }
+    finish("digest");
     hx_put_u32(b + 1, 1);
     hx_put_u32(b + 5, 0);
     hx_put_u64(b + 9, 1);

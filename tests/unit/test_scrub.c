@@ -214,6 +214,16 @@ static void keep_slots(struct hx_rig *r)
     }
 }
 
+/* Both slots of server I say the same. */
+static void check_slots(struct hx_rig *r, unsigned i, const char *what)
+{
+    struct hx_disk_place at = hx_rig_place(r, PG);
+    size_t len;
+    const uint8_t *a = hx_mem_file(r->farm[i], &at, 1, &len), *b = hx_mem_file(r->farm[i], &at, 2, &len);
+    if (memcmp(a, b, used(1, a, len)))
+        fail_msg("%s: the slots of server %u differ", what, i);
+}
+
 /* One place of one sort, on COPIES servers. */
 static bool one_round(struct hx_rig *r, struct hx_model *m, enum target t, enum kind kind, unsigned copies)
 {
@@ -241,21 +251,19 @@ static bool one_round(struct hx_rig *r, struct hx_model *m, enum target t, enum 
     until_mended(r, what);
     for (unsigned i = 0; i < HX_COPIES; i++) {
         corrupt_pages(r, m, i, false, what);
+        check_slots(r, i, what);
         if (corrupt_pages(r, m, i, true, what))
             fail_msg("%s: server %u has corrupt pages left", what, i);
     }
     return true;
 }
 
-/* Promise: one block of whatever sort, flipped, zeroed, swapped with another one, or gone back to what it was, on one,
- * two or three copies, is found by the scrub and mended; nothing wrong is ever read; and no restart brings it back. */
-static void damage_of_every_kind_is_found_and_mended(void **state)
+static void every_kind_of_damage(uint64_t seed)
 {
-    (void)state;
     struct hx_rig r;
     struct hx_model m;
     unsigned done[TARGETS][KINDS] = {{0}};
-    start(&r, &m, 77);
+    start(&r, &m, seed);
     keep_slots(&r);
     until_mended(&r, "before any damage");
     for (unsigned copies = 1; copies <= 3; copies++)
@@ -281,6 +289,83 @@ static void damage_of_every_kind_is_found_and_mended(void **state)
         assert_int_equal(corrupt_pages(&r, &m, i, true, "after a restart"), 0);
     for (unsigned i = 0; i < HX_COPIES; i++)
         free(first_slot[i]);
+    hx_model_fini(&m);
+    hx_rig_fini(&r);
+}
+
+/* Promise: one block of whatever sort, flipped, zeroed, swapped with another one, or gone back to what it was, on one,
+ * two or three copies, is found by the scrub and mended; nothing wrong is ever read; and no restart brings it back. */
+static void damage_of_every_kind_is_found_and_mended(void **state)
+{
+    (void)state;
+    every_kind_of_damage(77);
+    every_kind_of_damage(12);
+}
+
+/* The bytes of a record's payload in the newest log file of server I. */
+static uint8_t *payload_of(struct hx_rig *r, unsigned i, const uint8_t *payload, size_t len)
+{
+    struct hx_disk_place at = hx_rig_place(r, PG);
+    size_t bytes;
+    uint8_t *p = hx_mem_file(r->farm[i], &at, hx_mem_last_log(r->farm[i], &at), &bytes);
+    assert_non_null(p);
+    for (size_t off = 0; off + len <= bytes; off++)
+        if (!memcmp(p + off, payload, len))
+            return p + off;
+    fail();
+    return NULL;
+}
+
+/* A page of noise as record LSN of PAGE, to all; its first 64 bytes rot on server 0 after that. */
+static void rotten_page(struct hx_rig *r, struct hx_model *m, uint32_t page, uint64_t vdl)
+{
+    struct hx_model_rec *x = &m->recs[++m->last];
+    *x = (struct hx_model_rec){.page = page, .kind = HX_REC_IMAGE, .len = HX_PAGE_SIZE};
+    for (size_t k = 0; k < HX_PAGE_SIZE; k++)
+        x->payload[k] = (uint8_t)hx_model_dice(m);
+    x->payload[HX_PAGE_SIZE - 1] |= 1;
+    struct hx_rig_rec rec = {m->last, page, x->kind, HX_REC_CPL, x->payload, x->len};
+    size_t n = hx_rig_frame(r, PG, 1, m->last - 1, &rec, 1, (struct hx_rig_marks){vdl, 0, 0});
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        assert_int_equal(hx_rig_append(r, i, 1, vdl, 0, r->frame, n, NULL), 0);
+    m->acked = m->last;
+    memset(payload_of(r, 0, x->payload, 64), 0, 64);
+}
+
+/* Promise: what was mended is right for every read point that may still be asked for, and a restart does not find it
+ * damaged again.  Method: three versions of a page rot, of which the newest is above the hint. */
+static void what_was_mended_stays_mended(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_model m;
+    hx_model_init(&m, 3);
+    hx_rig_init(&r, HX_COPIES, 1u << 20, 2, 0);
+    r.scrub_cycle_s = 1;
+    for (unsigned i = 0; i < HX_COPIES; i++) {
+        hx_rig_stop(&r, i);
+        assert_int_equal(hx_rig_start(&r, i), 0);
+        assert_int_equal(hx_rig_format(&r, i, PG), 0);
+    }
+    for (uint64_t lsn = 1; lsn <= 3; lsn++)
+        rotten_page(&r, &m, 5, lsn - 1);
+    until_mended(&r, "three versions");
+    assert_true(look(&r, 0).scrub_found > 0);
+    for (unsigned again = 0; again < 2; again++) {
+        for (uint64_t lsn = 1; lsn <= 3; lsn++) {
+            uint8_t got[HX_PAGE_SIZE];
+            struct hx_read_page p;
+            assert_int_equal(hx_rig_read(&r, 0, PG, 1, lsn, 5, got, &p), 0);
+            if (p.state != HX_READ_RAW)
+                fail_msg("LSN %llu, pass %u: state %u", (unsigned long long)lsn, again, p.state);
+            assert_memory_equal(got, m.recs[lsn].payload, HX_PAGE_SIZE);
+        }
+        if (again)
+            assert_int_equal(look(&r, 0).scrub_found, 0);
+        hx_rig_stop(&r, 0);
+        assert_int_equal(hx_rig_start(&r, 0), 0);
+        until_mended(&r, "after a restart");
+    }
     hx_model_fini(&m);
     hx_rig_fini(&r);
 }
@@ -587,6 +672,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damage_of_every_kind_is_found_and_mended),
+        cmocka_unit_test(what_was_mended_stays_mended),
         cmocka_unit_test(a_cycle_takes_its_time_and_outlives_restarts),
         cmocka_unit_test(no_cycle_no_scrub),
         cmocka_unit_test(the_rate_is_kept),
