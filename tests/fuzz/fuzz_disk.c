@@ -1,5 +1,5 @@
 /*
- * fuzz_disk.c - a segment server started over files that somebody has damaged: meta slots, log files, sidecars.
+ * fuzz_disk.c - a segment server started over files that somebody has damaged: meta slots, logs, sidecars, checkpoints.
  *
  * An input is a list of files, { u8 which, u16 length, bytes }, ended by which = FILES_END, and then a script:
  * requests to the server, time passing, restarts.  repair makes the checksums of all files fit, so that the rules
@@ -22,12 +22,14 @@
 #define LOG_BYTES 16384u
 #define META_HEAD 104u
 
-/* which: 0, 1 meta slots; 2 .. 2 + LOGS - 1 logs; then their sidecars. */
+/* which: 0, 1 meta slots; 2 .. 2 + LOGS - 1 logs; then their sidecars; then the checkpoints. */
 static uint64_t file_id(uint8_t which)
 {
-    unsigned k = which % (2 + 2 * LOGS);
+    unsigned k = which % (4 + 2 * LOGS);
     if (k < 2)
         return k + 1;
+    if (k >= 2 + 2 * LOGS)
+        return HX_CKPT_FILE + k - 2 - 2 * LOGS;
     return k < 2 + LOGS ? HX_LOG_FIRST_ID + k - 2 : (HX_LOG_FIRST_ID + k - 2 - LOGS) | HX_LOG_SIDE_BIT;
 }
 
@@ -124,6 +126,69 @@ static void repair_side(uint8_t *p, size_t len, uint64_t id)
     hx_put_u32(p + 108, hx_crc32c(0, p, 108));
 }
 
+/* A checkpoint in an input: its head, then { u16 kind, u16 length, content } for each block.  Here it gets its blocks,
+ * and all checksums are right: what a wrong one does is in test_checkpoint. */
+static void put_ckpt(struct hx_disk *d, uint64_t id, struct hx_bytes b)
+{
+    static uint8_t block[HX_CKPT_BLOCK];
+    struct hx_disk_place at = hx_rig_place(&rig, 0);
+    struct hx_uuid server = hx_rig_uuid(100);
+    struct hx_ckpt_head h;
+    uint8_t head[HX_CKPT_HEAD];
+    if (b.len < sizeof head)
+        return;
+    memcpy(head, b.p, sizeof head);
+    memcpy(head, "HXC1\1\0", 6);
+    head[8] = (uint8_t)((head[8] & 0xfe) | (id & 1));
+    hx_put_u32(head + 16, hx_log_salt(&at, &server));
+    hx_put_u64(head + 64, HX_PG_SIZE_MIN / HX_PAGE_SIZE);
+    hx_put_u32(head + 76, hx_crc32c(0, head, 76));
+    if (hx_ckpt_head_decode(head, sizeof head, &h))
+        return;
+    h.blocks = 0;
+    for (size_t off = sizeof head; off + 4 <= b.len;) {
+        uint16_t kind = hx_get_u16(b.p + off);
+        size_t n = hx_get_u16(b.p + off + 2);
+        off += 4;
+        n = n < b.len - off ? n : b.len - off;
+        n = n < HX_CKPT_ROOM ? n : HX_CKPT_ROOM;
+        memcpy(block + HX_CKPT_BLOCK_HEAD, b.p + off, n);
+        hx_ckpt_block_seal(block, &h, h.blocks, kind, (uint32_t)n);
+        (void)d->ops->write(d, id, HX_CKPT_START + (uint64_t)h.blocks++ * HX_CKPT_BLOCK, block, sizeof block);
+        off += n;
+    }
+    hx_ckpt_head_encode(&h, head);
+    (void)d->ops->write(d, id, 0, head, sizeof head);
+}
+
+/* The other way: how a checkpoint stands in an input; its length, 0: there is none, or it does not fit into CAP. */
+static size_t take_ckpt(const uint8_t *p, size_t len, uint8_t *to, size_t cap)
+{
+    struct hx_ckpt_head h;
+    size_t n = HX_CKPT_HEAD;
+    if (!p || cap < n || hx_ckpt_head_decode(p, len, &h))
+        return 0;
+    memcpy(to, p, n);
+    for (uint32_t i = 0; i < h.blocks; i++) {
+        const uint8_t *b = p + HX_CKPT_START + (size_t)i * HX_CKPT_BLOCK;
+        uint16_t kind;
+        uint32_t content;
+        fuzz_check(b + HX_CKPT_BLOCK <= p + len && !hx_ckpt_block_check(b, &h, i, &kind, &content));
+        if (n + 4 + content > cap)
+            return 0;
+        hx_put_u16(to + n, kind);
+        hx_put_u16(to + n + 2, (uint16_t)content);
+        memcpy(to + n + 4, b + HX_CKPT_BLOCK_HEAD, content);
+        n += 4 + content;
+    }
+    return n;
+}
+
+static bool is_ckpt(uint64_t id)
+{
+    return id == HX_CKPT_FILE || id == HX_CKPT_FILE + 1;
+}
+
 static void repair(uint8_t *p, size_t len)
 {
     rig_ready();
@@ -136,7 +201,7 @@ static void repair(uint8_t *p, size_t len)
             repair_meta(p + at, n);
         else if (id & HX_LOG_SIDE_BIT)
             repair_side(p + at, n, id);
-        else
+        else if (!is_ckpt(id))
             repair_log(p + at, n, id);
         at += n;
     }
@@ -154,7 +219,9 @@ static void put_files(struct fuzz_in *in)
             break;
         struct hx_bytes b = fuzz_take(in, fuzz_u16(in));
         uint64_t id = file_id(which);
-        if (d->ops->write(d, id, 0, b.p, b.len) == 0)
+        if (is_ckpt(id))
+            put_ckpt(d, id, b);
+        else if (d->ops->write(d, id, 0, b.p, b.len) == 0)
             d->ops->flush(d, id);
     }
     farm->ops->close(farm, d);
@@ -262,9 +329,14 @@ static void dump(const char *name, uint8_t tail)
     static uint8_t b[LEN_MAX];
     struct hx_disk_place at = hx_rig_place(&rig, 0);
     size_t n = 0;
-    for (uint8_t which = 0; which < 2 + 2 * LOGS; which++) {
+    for (uint8_t which = 0; which < 4 + 2 * LOGS; which++) {
+        static uint8_t ckpt[LEN_MAX];
         size_t len = 0;
         const uint8_t *p = hx_mem_file(rig.farm[0], &at, file_id(which), &len);
+        if (is_ckpt(file_id(which))) {
+            len = take_ckpt(p, len, ckpt, sizeof ckpt);
+            p = len ? ckpt : NULL;
+        }
         size_t there = len;
         while (p && len && p[len - 1] == 0)
             len--;

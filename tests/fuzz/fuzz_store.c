@@ -1,5 +1,6 @@
 /*
- * fuzz_store.c - what a segment reads from its disk, piece by piece: envelopes, the list of a sidecar, a meta slot.
+ * fuzz_store.c - what a segment reads from its disk, piece by piece: envelopes, the list of a sidecar, a meta slot,
+ * the head of a checkpoint.
  *
  * The first byte chooses.  The meta slot is read through a disk of one file, as a start does.  Checked: what was
  * decoded and encodes again is the same; a list is walked in bounds and to its end.  Whole disks: fuzz_disk.c.
@@ -8,8 +9,8 @@
 
 #include "../../src/store/store.h"
 
-enum { ENVELOPE, SIDECAR, META, KINDS };
-static const char *const names[] = {"log-envelope", "sidecar-list", "meta-slot", NULL};
+enum { ENVELOPE, SIDECAR, META, CKPT, KINDS };
+static const char *const names[] = {"log-envelope", "sidecar-list", "meta-slot", "checkpoint-head", NULL};
 #define META_HEAD 104u
 
 static const struct hx_disk_place place = {{{9}}, 1};
@@ -84,9 +85,21 @@ static void meta(const uint8_t *p, size_t len)
     hx_meta_fini(&m);
 }
 
+static void ckpt(const uint8_t *p, size_t len)
+{
+    struct hx_ckpt_head h;
+    uint8_t again[HX_CKPT_HEAD];
+    if (hx_ckpt_head_decode(p, len, &h))
+        return;
+    fuzz_check(h.anchor <= h.hint && h.tail >= HX_LOG_FIRST_ID);
+    hx_ckpt_head_encode(&h, again);
+    if (hx_get_u16(p + 6) == 0 && hx_get_u32(p + 72) == 0)
+        fuzz_check(memcmp(again, p, sizeof again) == 0);
+}
+
 static void one(const uint8_t *p, size_t len)
 {
-    static void (*const decode[KINDS])(const uint8_t *, size_t) = {envelope, sidecar, meta};
+    static void (*const decode[KINDS])(const uint8_t *, size_t) = {envelope, sidecar, meta, ckpt};
     if (len == 0)
         return;
     unsigned kind = p[0] % KINDS;
@@ -109,6 +122,11 @@ static void repair(uint8_t *p, size_t len)
     if (kind == ENVELOPE && len >= HX_LOG_ENV) {
         hx_put_u32(p, HX_LOG_ENV_MAGIC);
         hx_put_u32(p + HX_LOG_ENV - 4, hx_crc32c(0, p, HX_LOG_ENV - 4));
+    } else if (kind == CKPT && len >= HX_CKPT_HEAD) {
+        memcpy(p, "HXC1", 4);
+        if (p[4] % 8)
+            hx_put_u16(p + 4, 1);
+        hx_put_u32(p + HX_CKPT_HEAD - 4, hx_crc32c(0, p, HX_CKPT_HEAD - 4));
     } else if (kind == META && len >= META_HEAD) {
         if (p[4] % 8)
             hx_put_u16(p + 4, 1);
@@ -178,6 +196,10 @@ static void seeds(void)
         .off = 600, .kind = HX_ENV_FRAME, .flags = HX_ENV_DAMAGED, .first = 46, .last = UINT64_MAX};
     hx_side_frame_encode(&f, b + 65 + 48);
     fuzz_seed("sidecar", b, sizeof b);
+    uint8_t c[1 + HX_CKPT_HEAD] = {CKPT};
+    struct hx_ckpt_head h = {7, 20, 4096, 900, 850, 600, 256, 88, 3};
+    hx_ckpt_head_encode(&h, c + 1);
+    fuzz_seed("checkpoint", c, sizeof c);
     seed_meta();
 }
 
