@@ -88,8 +88,12 @@ static void leave(struct stage *g, uint8_t volume, unsigned count)
         fleet_step(g->f, &p, 1);
     assert_int_equal(hx_create_state(c), 0);
     hx_create_free(c);
-    for (unsigned i = count; i < 6; i++)
-        g->f->servers[i].segs[0].there = false;
+    for (unsigned i = count; i < 6; i++) {
+        struct fleet_seg *s = &g->f->servers[i].segs[0];
+        hx_history_fini(&s->history);
+        hx_geometry_fini(&s->geometry);
+        s->there = false;
+    }
 }
 
 static unsigned made(const struct stage *g)

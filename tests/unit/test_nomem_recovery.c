@@ -89,6 +89,7 @@ static struct fleet *volume(void)
             put_page(f, 0, n == 3 ? 0x3c : 0x03, n, n == 3 ? 1 : n - 2);
         else
             put_page(f, 1, 0x05, n, n == 4 ? 2 : n - 2);
+    hx_history_fini(&fleet_seg_at(f, 1, 5)->history);
     fleet_seg_at(f, 1, 5)->there = false;
     return f;
 }
@@ -179,8 +180,12 @@ static void leave_two(struct fleet *f, uint64_t k)
     assert_int_equal(make(f, &c), 0);
     fleet_abandon(f, c);
     hx_create_free(c);
-    for (uint32_t i = 2; i < 6; i++)
-        f->servers[i].segs[0].there = false;
+    for (uint32_t i = 2; i < 6; i++) {
+        struct fleet_seg *s = &f->servers[i].segs[0];
+        hx_history_fini(&s->history);
+        hx_geometry_fini(&s->geometry);
+        s->there = false;
+    }
     alloc_fault_plan(k, plan_always);
 }
 
