@@ -34,12 +34,19 @@ static int badness(enum hx_member_state s)
     return rank[s];
 }
 
-static const char *member_word(enum hx_member_state s)
+/* Of servers that answer, but take nothing, why: what to do is not the same. */
+static const char *member_word(const struct member_sum *m)
 {
+    if (!m->member)
+        return "SPARE";
+    if (m->state == HX_MEMBER_DOWN && m->last_error == HX_E_NOSPACE)
+        return "FULL";
+    if (m->state == HX_MEMBER_DOWN && (m->last_error == HX_E_POISONED || m->last_error == HX_E_IO))
+        return "POISONED";
     static const char *const words[] = {[HX_MEMBER_UNKNOWN] = "UNKNOWN", [HX_MEMBER_OK] = "OK",
                                         [HX_MEMBER_BEHIND] = "BEHIND", [HX_MEMBER_DOWN] = "DOWN",
                                         [HX_MEMBER_REFUSED] = "REFUSED"};
-    return words[s];
+    return words[m->state];
 }
 
 static bool answers(enum hx_member_state s)
@@ -126,7 +133,7 @@ struct verdict {
 static void judge(struct hx_vol *v, const struct member_sum *sums, struct verdict *ret)
 {
     const struct hx_geometry *g = hx_writer_geometry(writer_of(v));
-    unsigned down = 0;
+    unsigned down = 0, full = 0;
     uint32_t pg = 0;
     *ret = (struct verdict){.state = "OK"};
     if (hx_vol_state(v) == HX_VOL_FENCED) {
@@ -135,8 +142,10 @@ static void judge(struct hx_vol *v, const struct member_sum *sums, struct verdic
         snprintf(ret->message, sizeof(ret->message), "%s; unmount: hexad umount %.200s", hx_vol_why(v), v->where);
         return;
     }
-    for (uint32_t i = 0; i < g->server_count; i++)
+    for (uint32_t i = 0; i < g->server_count; i++) {
         down += sums[i].member && !answers(sums[i].state) && sums[i].state != HX_MEMBER_UNKNOWN;
+        full += strcmp(member_word(&sums[i]), "FULL") == 0;
+    }
     unsigned fewest = hx_session_weakest(v->session, &pg);
     if (hx_vol_waiting(v)[0]) {
         ret->state = "WAITING";
@@ -145,9 +154,10 @@ static void judge(struct hx_vol *v, const struct member_sum *sums, struct verdic
     } else if (down) {
         ret->state = "DEGRADED";
         ret->code = HX_E_DEGRADED;
+        const char *how = full == down ? "are full" : full ? "do not answer or are full" : "do not answer";
         snprintf(ret->message, sizeof(ret->message),
-                 "%u of %u segment servers do not answer; weakest is PG %u with %u of 6 (writes need %u, reads %u)",
-                 down, g->server_count, pg, fewest, HX_WRITE_QUORUM, HX_READ_QUORUM);
+                 "%u of %u segment servers %s; weakest is PG %u with %u of 6 (writes need %u, reads %u)", down,
+                 g->server_count, how, pg, fewest, HX_WRITE_QUORUM, HX_READ_QUORUM);
     } else {
         snprintf(ret->message, sizeof(ret->message), "all segment servers answer");
     }
@@ -161,10 +171,9 @@ static json_t *segments_json(struct hx_vol *v, const struct member_sum *sums)
         const struct member_sum *s = &sums[i];
         json_array_append_new(
             list, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s}", "name", g->servers[i].name, "zone",
-                            g->servers[i].zone, "url", g->servers[i].url, "state",
-                            s->member ? member_word(s->state) : "SPARE", "lag_lsns", (json_int_t)s->lag, "rtt_us",
-                            (json_int_t)s->rtt_us, "silent_ms", (json_int_t)s->silent_ms, "segments",
-                            (json_int_t)s->segments, "error", s->last_error ? hx_err_text(s->last_error) : ""));
+                            g->servers[i].zone, "url", g->servers[i].url, "state", member_word(s), "lag_lsns",
+                            (json_int_t)s->lag, "rtt_us", (json_int_t)s->rtt_us, "silent_ms",
+                            (json_int_t)s->silent_ms, "segments", (json_int_t)s->segments, "error", s->last_error ? hx_err_text(s->last_error) : ""));
     }
     return list;
 }
@@ -258,7 +267,7 @@ static void say_segments(FILE *f, struct hx_vol *v, const struct member_sum *sum
         const struct member_sum *s = &sums[i];
         char ago[24];
         fprintf(f, "%-16s %-12s %-8s %10llu %7.1f ms  %s%s%s\n", g->servers[i].name, g->servers[i].zone,
-                s->member ? member_word(s->state) : "SPARE", (unsigned long long)s->lag, s->rtt_us / 1000.0,
+                member_word(s), (unsigned long long)s->lag, s->rtt_us / 1000.0,
                 s->silent_ms < 2000 ? "now" : hx_format_time(s->silent_ms, ago, sizeof ago),
                 s->last_error ? "  " : "", s->last_error ? hx_err_text(s->last_error) : "");
     }

@@ -439,11 +439,12 @@ fault_power_cut_off() { fault_power_servers_off; }
 declare -A bites=(
     [az_cut]=net_bites [oneway_in]=net_bites [oneway_out]=net_bites [gossip_cut]=net_bites [ring_cut]=net_bites
     [loss]=net_bites [az_plus_one]=net_bites [throttle]="for_hit net_squeezes" [disk_slow]="for_hit disk_shim_did"
-    [disk_hang]="for_hit disk_shim_did" [flush_fails]="for_hit disk_shim_did" [disk_full]="for_hit state_of FULL"
+    [disk_hang]="for_hit disk_shim_did" [flush_fails]="for_hit disk_shim_did" [disk_full]="for_hit seen_full"
     [disk_dies]="for_hit state_not OK" [empty]="for_hit state_not OK"
     [stop_mount]=silent_writer [clock]="for_hit clock_jumped" [grow]=has_grown)
 has_grown() { hosts_status "pgs > $pgs_before"; }
 state_of() { hosts_status "seg('$1')['state'] == '$2'"; }
+seen_full() { state_of "$1" FULL && grep -q "^$1 .* FULL " "$(mnt)/.hexad/status"; } # not "silent", nor "down"
 state_not() { hosts_status "seg('$1')['state'] != '$2'"; }
 silent_writer() { local m; m=$(marks); hosts_status "not writer['alive']" && [ "$m" = "$(marks)" ]; }
 clock_jumped() { # the process believes it, not only its host
