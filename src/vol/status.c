@@ -173,7 +173,8 @@ static json_t *segments_json(struct hx_vol *v, const struct member_sum *sums)
             list, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s}", "name", g->servers[i].name, "zone",
                             g->servers[i].zone, "url", g->servers[i].url, "state", member_word(s), "lag_lsns",
                             (json_int_t)s->lag, "rtt_us", (json_int_t)s->rtt_us, "silent_ms",
-                            (json_int_t)s->silent_ms, "segments", (json_int_t)s->segments, "error", s->last_error ? hx_err_text(s->last_error) : ""));
+                            (json_int_t)s->silent_ms, "segments", (json_int_t)s->segments, "error",
+                            s->last_error ? hx_err_text(s->last_error) : ""));
     }
     return list;
 }
