@@ -182,14 +182,6 @@ void hx_seg_flush_end(struct hx_seg *s, int err)
     flushed(s, hx_log_end(s, err));
 }
 
-bool hx_seg_lost(const struct hx_seg *s, uint64_t lsn)
-{
-    for (size_t i = 0; i < s->unknown_count; i++)
-        if (lsn >= s->unknowns[i].from && lsn <= s->unknowns[i].to)
-            return true;
-    return false;
-}
-
 bool hx_seg_lost_within(const struct hx_seg *s, uint64_t from, uint64_t to)
 {
     for (size_t i = 0; i < s->unknown_count; i++)

@@ -471,8 +471,7 @@ static inline struct hx_epoch hx_seg_top(const struct hx_seg *s)
 }
 void hx_seg_touch(struct hx_seg *s); /* look.c: something that hx_node_look shows may have changed */
 void hx_seg_poison(struct hx_seg *s, int why);
-bool hx_seg_lost(const struct hx_seg *s, uint64_t lsn); /* is that record (or may it be) damaged here? */
-/* The same of any record from FROM to TO. */
+/* Is any record from FROM to TO (or may it be) damaged here? */
 bool hx_seg_lost_within(const struct hx_seg *s, uint64_t from, uint64_t to);
 int hx_seg_unknown(struct hx_seg *s, uint64_t from, uint64_t to, uint32_t page, bool blind);
 void hx_seg_unknown_split(struct hx_seg *s, size_t i); /* the I-th of the list, where the SCL is */
