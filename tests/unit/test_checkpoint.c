@@ -296,6 +296,30 @@ static void damage_behind_it_makes_it_none(void **state)
     end(&r, &m);
 }
 
+/* A closed file and its sidecar, both damaged: the sidecar that is made anew is not the one that the checkpoint knows. */
+static void a_sidecar_made_anew_after_damage_makes_it_none(void **state)
+{
+    (void)state;
+    struct hx_model m;
+    struct hx_rig r;
+    start(&r, &m, 11);
+    uint64_t g = work_until(&r, &m, 0), first = lowest_file(segment(&r));
+    struct hx_disk_place at = hx_rig_place(&r, HX_MODEL_PG);
+    size_t len;
+    assert_int_equal(restart(&r, &m), g);
+    hx_rig_stop(&r, 0);
+    hx_mem_file(r.farm[0], &at, first, &len)[HX_LOG_ENV + HX_FRAME_HEAD + 3] ^= 1;
+    hx_mem_file(r.farm[0], &at, first | HX_LOG_SIDE_BIT, &len)[8] ^= 1;
+    for (unsigned i = 0; i < 3; i++) {
+        hx_model_restart(&r);
+        assert_int_equal(segment(&r)->ckpt.loaded, 0);
+        assert_true(segment(&r)->unknown_count > 0);
+        hx_rig_stop(&r, 0);
+        assert_int_equal(hx_rig_start(&r, 0), 0);
+    }
+    end(&r, &m);
+}
+
 static void a_failing_disk_costs_the_checkpoint_only(void **state)
 {
     (void)state;
@@ -333,6 +357,7 @@ int main(void)
         cmocka_unit_test(an_old_one_is_as_right_as_a_new_one),
         cmocka_unit_test(another_segments_is_none),
         cmocka_unit_test(damage_behind_it_makes_it_none),
+        cmocka_unit_test(a_sidecar_made_anew_after_damage_makes_it_none),
         cmocka_unit_test(a_failing_disk_costs_the_checkpoint_only),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
