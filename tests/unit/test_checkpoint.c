@@ -296,7 +296,7 @@ static void damage_behind_it_makes_it_none(void **state)
     end(&r, &m);
 }
 
-/* A closed file and its sidecar, both damaged: the sidecar that is made anew is not the one that the checkpoint knows. */
+/* A closed file and its sidecar, both damaged: the one that is made anew is not the one that the checkpoint knows. */
 static void a_sidecar_made_anew_after_damage_makes_it_none(void **state)
 {
     (void)state;
