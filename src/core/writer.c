@@ -383,7 +383,7 @@ bool hx_writer_idle(const struct hx_writer *w)
         for (unsigned k = 0; k < HX_WRITER_CALLS; k++)
             if (s->call[k].id)
                 return false;
-        if (w->goodbye && !s->goodbye_done)
+        if (w->goodbye && !s->goodbye_done && s->home != HX_WRITER_NONE) /* without a group: told nothing */
             return false;
     }
     return true;

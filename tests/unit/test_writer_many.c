@@ -534,6 +534,21 @@ static void idle_means_that_nothing_is_left_to_say(void **state)
     rig_close(&r);
 }
 
+/* Promise: a server without a group is told nothing, and so keeps nobody from being done. */
+static void a_server_without_a_group_holds_no_goodbye_up(void **state)
+{
+    (void)state;
+    struct rig r;
+    open_many(&r, 2);
+    commit(&r, 1, 1);
+    rig_wait(&r, 50, 0);
+    hx_writer_goodbye(r.w, r.now);
+    assert_false(hx_writer_idle(r.w));
+    rig_run(&r, 0);
+    assert_true(hx_writer_idle(r.w));
+    rig_close(&r);
+}
+
 /* Promise: what a request lends stays as it was until it is over, also when the volume grows meanwhile: the geometry in
  * a FORMAT under way is the one it was made of (the kit compares the bytes). */
 static void growth_leaves_a_format_under_way_alone(void **state)
@@ -600,6 +615,7 @@ int main(void)
         cmocka_unit_test(a_description_is_taken_whole_or_not),
         cmocka_unit_test(a_round_trip_time_does_not_wrap),
         cmocka_unit_test(idle_means_that_nothing_is_left_to_say),
+        cmocka_unit_test(a_server_without_a_group_holds_no_goodbye_up),
         cmocka_unit_test(growth_leaves_a_format_under_way_alone),
         cmocka_unit_test(a_group_without_anybody_is_not_waited_for),
     };
