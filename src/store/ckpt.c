@@ -393,7 +393,9 @@ static int take_version(struct reading *r, struct hx_dec *d)
     int err = version_decode(d, r->head.pages, &page, &v);
     if (!err)
         err = v.lsn > r->head.hint ? HX_E_CORRUPT : locate(r->s, &v);
-    if (err || v.file == HX_NONE) /* K4 */
+    if (!err && v.file == HX_NONE) /* K4; nothing above the base was ever deleted: such a file is lost */
+        return v.lsn <= r->s->meta.base.v ? 0 : HX_E_CORRUPT;
+    if (err)
         return err;
     return hx_index_insert(r->s, page, &v, false, false);
 }

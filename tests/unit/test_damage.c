@@ -409,6 +409,45 @@ static void a_tail_lost_without_a_trace_is_missed(void **state)
     hx_rig_fini(&r);
 }
 
+/* Promise: the same of a whole file in the middle: what nobody can tell from a file that was deleted in good order but by
+ * the base that was saved, and by the chain of its records.  Pages that it held are CORRUPT as of then, not older. */
+static void a_file_lost_without_a_trace_is_missed(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_read_page p;
+    struct hx_segment_status s;
+    uint8_t data[HX_PAGE_SIZE];
+    hx_model_start(&r, 32u << 10);
+    for (uint64_t lsn = 1; lsn <= 40; lsn++) { /* images of 4 pages, eight to a file; the floor stays */
+        struct hx_rig_rec rec = {lsn, (uint32_t)(lsn % 4), HX_REC_IMAGE, HX_REC_CPL, data, HX_PAGE_SIZE};
+        struct hx_model noise = {.rng = lsn};
+        for (size_t i = 0; i < HX_PAGE_SIZE; i++)
+            data[i] = i ? (uint8_t)hx_model_dice(&noise) : (uint8_t)lsn;
+        size_t n = hx_rig_frame(&r, HX_MODEL_PG, 1, lsn - 1, &rec, 1, (struct hx_rig_marks){lsn - 1, 0, 0});
+        assert_int_equal(hx_rig_append(&r, 0, 1, lsn - 1, 0, r.frame, n, NULL), 0);
+    }
+    struct hx_disk_place at = hx_rig_place(&r, HX_MODEL_PG);
+    size_t len;
+    for (unsigned i = 0; i < 20; i++)
+        hx_rig_step(&r, 50);
+    assert_int_equal(hx_rig_read(&r, 0, HX_MODEL_PG, 1, 16, 0, data, &p), 0);
+    assert_int_equal(data[0], 16);
+    hx_rig_stop(&r, 0);
+    assert_non_null(hx_mem_file(r.farm[0], &at, 17, &len));
+    hx_mem_remove_file(r.farm[0], &at, 17);
+    hx_mem_remove_file(r.farm[0], &at, 17 | UINT64_C(1) << 32);
+    assert_int_equal(hx_rig_start(&r, 0), 0);
+    assert_int_equal(hx_rig_status(&r, 0, HX_MODEL_PG, &s), 0);
+    assert_int_equal(s.damaged, 1);
+    assert_int_equal(hx_rig_read(&r, 0, HX_MODEL_PG, 1, 16, 0, data, &p), 0);
+    assert_int_equal(p.state, HX_READ_CORRUPT);
+    assert_int_equal(hx_rig_read(&r, 0, HX_MODEL_PG, 1, 40, 0, data, &p), 0);
+    assert_int_equal(p.state, HX_READ_RAW);
+    assert_int_equal(data[0], 40);
+    hx_rig_fini(&r);
+}
+
 /* Promise: the same when neighbours are lost with their envelopes, so that nothing tells how far it goes;
  * however far the volume has got meanwhile.  Method: the envelopes of LSN 14 and 15 are zeroed; then a VDL
  * far above is announced. */
@@ -826,6 +865,7 @@ int main(void)
         cmocka_unit_test(a_lost_sidecar_does_not_hide_damage),
         cmocka_unit_test(damage_beside_a_saved_base_is_not_forgotten),
         cmocka_unit_test(a_tail_lost_without_a_trace_is_missed),
+        cmocka_unit_test(a_file_lost_without_a_trace_is_missed),
         cmocka_unit_test(damage_without_an_end_is_not_forgotten),
         cmocka_unit_test(rot_is_noticed_when_it_is_read),
         cmocka_unit_test(an_unreadable_sector_is_damage),
