@@ -1,14 +1,14 @@
 /*
- * world.c - a run from birth to verdict: the volume is made, programs run among faults, everything heals,
- * nothing may be
- * missing.
+ * world.c - a run from birth to verdict: the volume is made, programs run among faults, everything heals, nothing may
+ * be missing.
  *
  *   birth     servers start, the volume is created; no faults
- *   safety    faults; somebody always tries to have the volume open; ends after OPTS.ops operations, or
- * SAFETY_US liveness  faults end; within CALM_US an open mount must have answered every operation and barrier
- * (I15), and its tree must be what the model says; then that mount dies as if killed, another opens the
- * volume: again (I7) end       segments have caught up with each other within SETTLE_US, and are equal (I4,
- * I6, I15)
+ *   safety    faults; somebody always tries to have the volume open; ends after OPTS.ops operations, or SAFETY_US
+ *   liveness  faults end; within CALM_US an open mount must have answered every operation and barrier (I15), and its
+ *             tree must be what the model says; then that mount dies as if killed, another opens the volume: again (I7)
+ *   end       segments have caught up with each other within SETTLE_US, lose power once more, and are equal (I4, I6,
+ *             I15), at old read points, too
+ * Where three members of a group wait to be built anew nothing can be written: then the run ends early (promise 3).
  *
  * Memory: everything is owned by struct hx_sim; fini lets go of events that are left in the queue.
  */

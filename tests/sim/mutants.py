@@ -9,7 +9,8 @@
 
 Killed: the run ends with safety broken (or no progress, where progress is what the mutant breaks), or the code under
 test stops itself, and the same seed without the mutant is clean.  A change of the pure layers changes what a seed does,
-so a recorded seed that no longer kills is a pass with a diagnostic when one of the first NEAR seeds does.
+so a recorded seed that no longer kills is a pass with a diagnostic when one of the first NEAR seeds does, or for a few
+one of those with the fault that it is about drawn more often (FOCUS).  No mutant may live.
 HEXAD_BUILD and HEXAD_SOURCE say where programs and table are."""
 import argparse
 import json
@@ -21,6 +22,15 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
 NEAR = 60
+FOCUS = {  # those that the draws of a seed meet rarely
+    "fetch-unverified": ["lie_rot_ppm=20000", "victims=3"],
+    "flush-retried": ["eio_flush_ppm=20000"],
+    "geometry-steps-back": ["net_replay_ppm=50000", "net_late_ppm=50000", "pgs_max=4"],
+    "growth-at-1": ["pgs_max=4", "pg_pages=256", "client_crash_ppm=20000", "clients=3", "big_pct=20", "ops=800"],
+    "restart-trusts-cache": ["crash_call_ppm=200000"],
+    "sidecar-unchecked": ["lie_aim_ppm=40000", "victims=3", "log_kb=16", "crash_ppm=40000"],
+    "sum-ignored": ["lie_rot_ppm=20000", "victims=3"],
+}
 BLOCK = 50
 build = os.environ.get("HEXAD_BUILD", "build")
 source = os.environ.get("HEXAD_SOURCE", ".")
@@ -91,6 +101,15 @@ def first_kill(mutant, expected, first, last):
     return None
 
 
+def focused_kill(mutant, expected):
+    """The same among the first NEAR seeds with FOCUS; each must be clean without the mutant."""
+    sets = [x for s in FOCUS.get(mutant, []) for x in ("--set", s)]
+    for v in run(1, NEAR, "--mutant", mutant, "--keep-going", *sets) if sets else []:
+        if kills(v, expected) and not run(v["seed"], v["seed"], *sets):
+            return v
+    return None
+
+
 def recorded():
     """Name -> line of the table."""
     rows = {}
@@ -135,25 +154,23 @@ def check_recorded():
     rows, n = recorded(), 0
     known = mutants()
     names = [m[0] for m in known]
-    print("%s 1 - the table lists every mutant" % ("ok" if sorted(names) == sorted(rows) else "not ok"))
+    complete = sorted(names) == sorted(rows) and all(r["seed"] for r in rows.values())
+    print("%s 1 - the table lists every mutant, and none that lives" % ("ok" if complete else "not ok"))
 
     def one(m):
         name, row = m[0], rows.get(m[0])
         bad = run(row["seed"], row["seed"], "--mutant", name) if row and row["seed"] else []
         if bad and kills(bad[0], m[2]) and not run(row["seed"], row["seed"]):
             return name, row["seed"], True
-        if row and not row["seed"]:
-            return name, None, True
-        v = first_kill(name, m[2], 1, NEAR)
+        v = first_kill(name, m[2], 1, NEAR) or focused_kill(name, m[2])
         return name, v["seed"] if v else None, False
 
     with ThreadPoolExecutor(2) as pool:
         for n, (name, seed, as_recorded) in enumerate(pool.map(one, known), 2):
             if seed and not as_recorded:
                 print("# %s: another seed than recorded kills it now: make check-mutants WRITE=1" % name)
-            lives = " # TODO the table says that it lives: a hole in workload or checker" if as_recorded and not seed else ""
-            print("%s %d - %s is killed%s%s" % ("ok" if seed else "not ok", n, name,
-                                                " by seed %d" % seed if seed else "", lives), flush=True)
+            print("%s %d - %s is killed%s" % ("ok" if seed else "not ok", n, name, " by seed %d" % seed if seed else ""),
+                  flush=True)
     print("1..%d" % (len(names) + 1))
     return 0
 
