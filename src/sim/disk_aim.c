@@ -61,12 +61,11 @@ static void remember(struct tail *t, struct entry e, uint64_t durable)
 }
 
 /* False: no log file, or nothing in it. */
-static bool read_tail(struct hx_sim_place *p, struct tail *t)
+static bool read_log(struct hx_sim_file *f, struct tail *t)
 {
     t->count = 0;
     t->end = 0;
-    t->f = p ? newest_log(p) : NULL;
-    const struct hx_sim_file *f = t->f;
+    t->f = f;
     size_t most = f ? (f->len < f->end ? f->len : f->end) : 0;
     for (uint64_t off = 0, n; off + ENV <= most; off += n) {
         const uint8_t *h = f->data + off;
@@ -86,7 +85,8 @@ bool hx_sim_disk_aim(struct hx_sim_disk *d, uint32_t pg, struct hx_rng *r, uint6
     struct tail t;
     uint64_t lsn[NEAR];
     size_t n = 0;
-    if (!read_tail(place_of(d, pg), &t))
+    struct hx_sim_place *p = place_of(d, pg);
+    if (!p || !read_log(newest_log(p), &t))
         return false;
     for (size_t i = t.count; i-- > 0 && n < NEAR;)
         if (t.e[i].proven && t.e[i].first)
@@ -142,13 +142,27 @@ static bool hurt(struct hx_sim_place *p, struct tail *t, const struct entry *e, 
     case HX_HURT_READ:
     case HX_HURT_END:
     case HX_HURT_SIDE:
+    case HX_HURT_CLOSED:
         break;
     }
     return unreadable(p, t->f, at);
 }
 
-/* Some bits of the list of one sidecar. */
-static bool hurt_side(struct hx_sim_place *p, struct hx_rng *r)
+/* The log file that this sidecar is of: some of its last entries stand further in front, over others. */
+static void hurt_closed(struct hx_sim_place *p, uint64_t id, struct hx_rng *r)
+{
+    size_t hint = 0;
+    struct tail t;
+    if (!read_log(hx_sim_files_find(&p->files, &hint, id), &t) || t.count < 2)
+        return;
+    size_t i = hx_rng_below(r, t.count - 1), j = hx_rng_range(r, i + 1, t.count - 1);
+    uint64_t to = t.end < t.f->end ? t.end : t.f->end;
+    if (t.e[j].off < to)
+        memmove(t.f->data + t.e[i].off, t.f->data + t.e[j].off, (size_t)(to - t.e[j].off));
+}
+
+/* Some bits of the list of one sidecar; LOG: and its log file. */
+static bool hurt_side(struct hx_sim_place *p, bool log, struct hx_rng *r)
 {
     size_t from = hx_rng_below(r, p->files.count);
     for (size_t i = 0; i < p->files.count; i++) {
@@ -157,6 +171,8 @@ static bool hurt_side(struct hx_sim_place *p, struct hx_rng *r)
             continue;
         for (uint64_t n = hx_rng_range(r, 1, 4); n > 0; n--)
             f->data[hx_rng_range(r, SIDE_HEAD, f->end - 1)] ^= (uint8_t)(1u << hx_rng_below(r, 8));
+        if (log)
+            hurt_closed(p, f->id & UINT32_MAX, r);
         return true;
     }
     return false;
@@ -167,12 +183,12 @@ bool hx_sim_disk_hurt(struct hx_sim_disk *d, uint32_t pg, uint64_t lsn, enum hx_
     struct hx_sim_place *p = place_of(d, pg);
     struct tail t;
     bool done = false;
-    if (!read_tail(p, &t))
+    if (!p || !read_log(newest_log(p), &t))
         return false;
     if (how == HX_HURT_END)
         done = unreadable(p, t.f, t.end - 1);
-    if (how == HX_HURT_SIDE)
-        done = hurt_side(p, r);
+    if (how == HX_HURT_SIDE || how == HX_HURT_CLOSED)
+        done = hurt_side(p, how == HX_HURT_CLOSED, r);
     for (size_t i = 0; i < t.count && how < HX_HURT_END; i++)
         if (t.e[i].proven && t.e[i].first && t.e[i].first <= lsn && lsn <= t.e[i].last)
             done |= hurt(p, &t, &t.e[i], how, r);
