@@ -102,9 +102,13 @@ def first_kill(mutant, expected, first, last):
     return None
 
 
+def focus(mutant):
+    return [x for s in FOCUS.get(mutant, []) for x in ("--set", s)]
+
+
 def focused_kill(mutant, expected):
     """The same among the first NEAR seeds with FOCUS; each must be clean without the mutant."""
-    sets = [x for s in FOCUS.get(mutant, []) for x in ("--set", s)]
+    sets = focus(mutant)
     for v in run(1, NEAR, "--mutant", mutant, "--keep-going", *sets) if sets else []:
         if kills(v, expected) and not run(v["seed"], v["seed"], *sets):
             return v
@@ -118,7 +122,8 @@ def recorded():
         for line in f:
             if line.strip() and not line.startswith("#"):
                 name, pitfall, expected, caught, seed, text = line.rstrip("\n").split(None, 5)
-                rows[name] = {"caught": caught, "seed": int(seed) if seed != "-" else None}
+                rows[name] = {"caught": caught, "focus": seed.endswith("+"),
+                              "seed": int(seed.rstrip("+")) if seed != "-" else None}
     return rows
 
 
@@ -128,7 +133,9 @@ def search(a):
 
     def one(m):
         v = first_kill(m[0], m[2], 1, a.seeds)
-        print("%-24s %s" % (m[0], "seed %d: %s: %s" % (v["seed"], v["invariant"] or "I15", v["text"]) if v else "LIVES"),
+        if not v and (v := focused_kill(m[0], m[2])):
+            v["seed"] = "%d+" % v["seed"]
+        print("%-24s %s" % (m[0], "seed %s: %s: %s" % (v["seed"], v["invariant"] or "I15", v["text"]) if v else "LIVES"),
               file=sys.stderr, flush=True)
         return m, v
 
@@ -139,7 +146,7 @@ def search(a):
             if not v:
                 alive.append(name)
     head = ("# Made by `make check-mutants WRITE=1`.  Each mutant, the pitfall that it is, the invariant that is "
-            "expected to\n# catch it, the one that did, and the first seed that kills it.\n"
+            "expected to\n# catch it, the one that did, and the first seed that kills it (+: with FOCUS of mutants.py).\n"
             "# name                  pit  want got    seed  what is broken\n")
     print(head + "".join(rows), end="")
     print("%d mutants, %d killed within %d seeds" % (len(rows), len(rows) - len(alive), a.seeds))
@@ -160,8 +167,9 @@ def check_recorded():
 
     def one(m):
         name, row = m[0], rows.get(m[0])
-        bad = run(row["seed"], row["seed"], "--mutant", name) if row and row["seed"] else []
-        if bad and kills(bad[0], m[2]) and not run(row["seed"], row["seed"]):
+        sets = focus(name) if row and row["focus"] else []
+        bad = run(row["seed"], row["seed"], "--mutant", name, *sets) if row and row["seed"] else []
+        if bad and kills(bad[0], m[2]) and not run(row["seed"], row["seed"], *sets):
             return name, row["seed"], True
         v = first_kill(name, m[2], 1, NEAR) or focused_kill(name, m[2])
         return name, v["seed"] if v else None, False
