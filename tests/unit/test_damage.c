@@ -409,8 +409,8 @@ static void a_tail_lost_without_a_trace_is_missed(void **state)
     hx_rig_fini(&r);
 }
 
-/* Promise: the same of a whole file in the middle: what nobody can tell from a file that was deleted in good order but by
- * the base that was saved, and by the chain of its records.  Pages that it held are CORRUPT as of then, not older. */
+/* Promise: the same of a whole file in the middle.  Only the base that was saved, and the chain of its records, tell it
+ * from a file that was deleted in good order.  Pages that it held are CORRUPT as of then, not older. */
 static void a_file_lost_without_a_trace_is_missed(void **state)
 {
     (void)state;
