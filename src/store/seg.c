@@ -227,11 +227,12 @@ void hx_seg_unknown_split(struct hx_seg *s, size_t i)
     hx_seg_touch(s);
 }
 
+/* Not blind damage: what was lost there may be images and copies of older records, whose originals are deleted. */
 void hx_seg_known(struct hx_seg *s, uint64_t prev, uint64_t lsn)
 {
     for (size_t i = s->unknown_count; i-- > 0;) {
         struct hx_unknown *u = &s->unknowns[i];
-        if (prev >= u->from || lsn < u->from || u->to == UINT64_MAX)
+        if (u->blind || prev >= u->from || lsn < u->from || u->to == UINT64_MAX)
             continue;
         if (lsn >= u->to)
             *u = s->unknowns[--s->unknown_count];
