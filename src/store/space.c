@@ -137,9 +137,12 @@ static struct chain_at chain_at(const struct hx_seg *s, uint32_t page, uint64_t 
     return c;
 }
 
-static uint64_t settled(const struct hx_seg *s) /* B2 */
+/* The newest point at which pages may be made (B2); 0 while there is none: a segment whose SCL fell to damage below
+ * what it had pruned lacks versions there (as a reader would hear: TOO_OLD). */
+static uint64_t settled(const struct hx_seg *s)
 {
     uint64_t point = s->chain.hint < s->chain.scl ? s->chain.hint : s->chain.scl;
+    point = point < s->oldest ? 0 : point;
     return HX_MUTANT(IMAGE_ABOVE_HINT) ? UINT64_MAX : point;
 }
 
