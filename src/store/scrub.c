@@ -295,27 +295,6 @@ static int try_list(struct hx_seg *s, uint32_t slot, const struct hx_buf *list, 
     return err;
 }
 
-void hx_scrub_narrow(struct hx_seg *s, const struct hx_unknown *u)
-{
-    const struct hx_unknown was = *u;
-    struct hx_buf side = {0};
-    int err = 0;
-    s->unknowns[u - s->unknowns] = s->unknowns[--s->unknown_count]; /* it would stand for what is found now */
-    hx_bodies_forget(&s->env->bodies, s);
-    for (size_t i = 0; i < s->log.slot_count && !err; i++) {
-        struct hx_logfile *f = s->log.files[i];
-        if (!f || f->min_lsn > was.to || f->max_lsn < was.from)
-            continue;
-        err = f->sided ? hx_side_load(s, f, &side) : 0;
-        if (!err)
-            err = try_list(s, (uint32_t)i, f->sided ? &side : &f->side, &was);
-    }
-    hx_buf_fini(&side);
-    if (err) /* another time */
-        hx_seg_unknown(s, was.from, was.to, was.page, was.blind);
-    hx_seg_touch(s);
-}
-
 /* U5, and U3 for a sidecar: F's list, out of the log file again. */
 static int renew_sidecar(struct hx_seg *s, struct hx_logfile *f)
 {
@@ -349,6 +328,30 @@ static int renew_sidecar(struct hx_seg *s, struct hx_logfile *f)
     s->scrub.rewritten++;
     hx_side_save(s, f); /* on a full disk: space.c, later */
     return s->error;
+}
+
+void hx_scrub_narrow(struct hx_seg *s, const struct hx_unknown *u)
+{
+    const struct hx_unknown was = *u;
+    struct hx_buf side = {0};
+    int err = 0;
+    s->unknowns[u - s->unknowns] = s->unknowns[--s->unknown_count]; /* it would stand for what is found now */
+    hx_bodies_forget(&s->env->bodies, s);
+    for (size_t i = 0; i < s->log.slot_count && !err; i++) {
+        struct hx_logfile *f = s->log.files[i];
+        if (!f || f->min_lsn > was.to || f->max_lsn < was.from)
+            continue;
+        err = f->sided ? hx_side_load(s, f, &side) : 0;
+        if (err == HX_E_CORRUPT || err == HX_E_NOENT || err == HX_E_IO) {
+            int renewed = renew_sidecar(s, f); /* else this would fail for ever; the range is tried again */
+            err = renewed ? renewed : err;
+        } else if (!err)
+            err = try_list(s, (uint32_t)i, f->sided ? &side : &f->side, &was);
+    }
+    hx_buf_fini(&side);
+    if (err) /* another time */
+        hx_seg_unknown(s, was.from, was.to, was.page, was.blind);
+    hx_seg_touch(s);
 }
 
 /* ---- one file ---- */

@@ -52,5 +52,6 @@ int main(void)
         cmocka_unit_test(records_put_a_lost_tail_right_in_order),
         cmocka_unit_test(no_record_puts_blind_damage_right),
     };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
