@@ -48,7 +48,8 @@
  * REPAIR     writer      history H', frames                          u64 complete through (SCL under H'); flag DAMAGED
  * ADOPT      writer      history G                                   u64 top epoch now, u64 SCL
  * GEOMETRY   writer      geometry                                    -     PG 0 only; kept iff not lower than the own
- * APPEND     writer      hx_append_head, frames                      list of hx_ack: one per PG in the frames
+ * APPEND     writer      hx_append_head, frames                      list of hx_ack: one per PG in the frames; without
+ *                                                                   frames NOSPACE of each PG without room
  * READ       wr,rd,seg   u64 read point, u32 n, n x u32 page in PG   n x hx_read_page, then n_raw x 4096 bytes
  * GOSSIP     segment     u32 n, n x { u32 pg, u64 top, u64 scl }     the same list as the receiver has them
  * HISTORY    segment     -                                           history of head.pg

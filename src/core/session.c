@@ -316,7 +316,7 @@ static void fenced(struct hx_session *s)
 /* No progress though somebody waits: say what is missing; and say when that is over. */
 static void watch_progress(struct hx_session *s)
 {
-    char text[400];
+    char text[sizeof(s->waiting)];
     bool reads = s->parking.in_flight > 0, writes = hx_session_unsafe(s) > 0;
     if (!writes && !reads)
         s->progress_ms = s->now_ms;

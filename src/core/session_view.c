@@ -12,21 +12,41 @@
 #include <stdlib.h>
 
 /* ---- quorum ---- */
-static bool answers(const struct hx_session *s, uint32_t pg, unsigned slot)
+
+/* What a member does for its group: the first two take records, the first three serve pages. */
+enum part { KEEPS_UP, BEHIND, FULL, FAILED, REFUSED, SILENT, PARTS };
+static const char *const part_words[PARTS] = {[BEHIND] = "behind", [FULL] = "disk full", [FAILED] = "disk failed",
+                                              [REFUSED] = "refused", [SILENT] = "silent"};
+
+static enum part part_of(const struct hx_session *s, uint32_t pg, unsigned slot)
 {
     struct hx_member_view m;
     hx_writer_member(s->writer, pg, slot, s->now_ms, &m);
-    return m.state == HX_MEMBER_OK || m.state == HX_MEMBER_BEHIND;
+    switch (m.state) {
+    case HX_MEMBER_OK:
+        return KEEPS_UP;
+    case HX_MEMBER_BEHIND:
+        return BEHIND;
+    case HX_MEMBER_REFUSED:
+        return REFUSED;
+    case HX_MEMBER_DOWN:
+        if (m.last_error == HX_E_NOSPACE)
+            return FULL;
+        return m.last_error == HX_E_POISONED || m.last_error == HX_E_IO ? FAILED : SILENT;
+    default:
+        return SILENT;
+    }
 }
 
-unsigned hx_session_weakest(const struct hx_session *s, uint32_t *ret_pg)
+/* The group with the fewest members whose part is at most WORST, and how many they are. */
+static unsigned weakest(const struct hx_session *s, enum part worst, uint32_t *ret_pg)
 {
     const struct hx_geometry *g = hx_writer_geometry(s->writer);
     unsigned fewest = HX_COPIES + 1;
     for (uint32_t pg = 0; pg < g->pg_count; pg++) {
         unsigned n = 0;
         for (unsigned slot = 0; slot < HX_COPIES; slot++)
-            n += answers(s, pg, slot);
+            n += part_of(s, pg, slot) <= worst;
         if (n < fewest) {
             fewest = n;
             *ret_pg = pg;
@@ -35,31 +55,45 @@ unsigned hx_session_weakest(const struct hx_session *s, uint32_t *ret_pg)
     return fewest;
 }
 
-static void silent_names(const struct hx_session *s, uint32_t pg, char *text, size_t cap)
+unsigned hx_session_weakest(const struct hx_session *s, uint32_t *ret_pg)
+{
+    return weakest(s, BEHIND, ret_pg);
+}
+
+/* "; silent: a1 b2; disk full: c1" */
+static void others(const struct hx_session *s, uint32_t pg, enum part worst, char *text, size_t cap)
 {
     const struct hx_geometry *g = hx_writer_geometry(s->writer);
     size_t n = 0;
     text[0] = '\0';
-    hx_assert(cap >= HX_COPIES * (HX_NAME_MAX + 2));
-    for (unsigned slot = 0; slot < HX_COPIES; slot++) {
-        if (answers(s, pg, slot))
-            continue;
-        n += (size_t)snprintf(text + n, cap - n, "%s%s", n ? " " : "", g->servers[g->pgs[pg].server[slot]].name);
+    hx_assert(cap >= HX_COPIES * (HX_NAME_MAX + sizeof "; disk failed: "));
+    for (enum part part = PARTS; --part > worst;) {
+        bool first = true;
+        for (unsigned slot = 0; slot < HX_COPIES; slot++) {
+            if (part_of(s, pg, slot) != part)
+                continue;
+            const char *name = g->servers[g->pgs[pg].server[slot]].name;
+            n += first ? (size_t)snprintf(text + n, cap - n, "; %s: %s", part_words[part], name)
+                       : (size_t)snprintf(text + n, cap - n, " %s", name);
+            first = false;
+        }
     }
 }
 
+/* A commit waits for those that keep up: one that is behind takes new frames, but counts only once it has the old. */
 void hx_session_describe_quorum(const struct hx_session *s, bool writing, char *text, size_t cap)
 {
     uint32_t pg = 0;
-    char names[HX_COPIES * (HX_NAME_MAX + 2)];
-    unsigned n = hx_session_weakest(s, &pg), need = writing ? HX_WRITE_QUORUM : HX_READ_QUORUM;
-    silent_names(s, pg, names, sizeof names);
+    char names[HX_COPIES * (HX_NAME_MAX + sizeof "; disk failed: ")];
+    enum part worst = writing ? KEEPS_UP : FULL;
+    unsigned n = weakest(s, worst, &pg), need = writing ? HX_WRITE_QUORUM : HX_READ_QUORUM;
+    const char *verb = writing ? "keep up" : "answer";
+    others(s, pg, worst, names, sizeof names);
     if (n < need)
-        snprintf(text, cap, "%s quorum missing: %u of 6 segment servers answer in PG %u (need %u); silent: %s",
-                 writing ? "write" : "read", n, pg, need, names);
+        snprintf(text, cap, "%s quorum missing: %u of 6 segment servers %s in PG %u (need %u)%s",
+                 writing ? "write" : "read", n, verb, pg, need, names);
     else
-        snprintf(text, cap, "the segment servers are slow: %u of 6 answer in PG %u%s%s", n, pg,
-                 names[0] ? "; silent: " : "", names);
+        snprintf(text, cap, "the segment servers are slow: %u of 6 %s in PG %u%s", n, verb, pg, names);
 }
 
 /* ---- room on the servers' disks ---- */

@@ -399,13 +399,20 @@ void hx_writer_stats(const struct hx_writer *w, struct hx_writer_stats *ret)
     *ret = w->stats;
 }
 
+/* A member that fell behind is given no frames that it could refuse: gossip fills it, or finds the disk full.  One that
+ * has all there is has found room for it. */
+static bool lacks_room(const struct hx_writer_pgs *p, unsigned slot)
+{
+    return p->seat[slot].full && p->scl[slot].v < p->pgcl.v;
+}
+
 static enum hx_member_state member_state(const struct hx_writer *w, const struct hx_writer_server *s,
                                          const struct hx_writer_pgs *p, unsigned slot)
 {
     int err = s->error ? s->error : p->seat[slot].state == HX_SEAT_PAUSED ? p->seat[slot].error : 0;
     if (err && hx_err_info(err)->class == HX_CLASS_REFUSED)
         return HX_MEMBER_REFUSED;
-    if (err || !hx_writer_send_well(w, s))
+    if (err || !hx_writer_send_well(w, s) || lacks_room(p, slot))
         return HX_MEMBER_DOWN;
     if (!s->heard && p->scl[slot].v == 0)
         return HX_MEMBER_UNKNOWN;
@@ -419,7 +426,9 @@ void hx_writer_member(const struct hx_writer *w, uint32_t pg, unsigned slot, uin
     const struct hx_writer_server *s = w->server[p->seat[slot].server];
     ret->state = member_state(w, s, p, slot);
     ret->scl = p->scl[slot];
-    ret->last_error = s->error ? s->error : p->seat[slot].error;
+    ret->last_error = s->error               ? s->error
+                      : lacks_room(p, slot) ? HX_E_NOSPACE
+                                            : p->seat[slot].error;
     ret->silent_ms = now_ms > s->good_ms ? now_ms - s->good_ms : 0;
     ret->rtt_us = s->rtt_us;
 }

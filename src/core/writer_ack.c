@@ -116,11 +116,26 @@ static bool of_segment(int err)
     }
 }
 
+/* What an announcement's answer does not name has room (again). */
+static void forget_full(struct hx_writer *w, struct hx_writer_server *s)
+{
+    if (!s->full)
+        return;
+    s->full = false;
+    for (uint32_t pg = 0; pg < w->pg_count; pg++) {
+        int slot = hx_writer_slot(w, pg, s->index);
+        if (slot >= 0)
+            w->pg[pg].seat[slot].full = false;
+    }
+}
+
 static int take_acks(struct hx_writer *w, struct hx_writer_server *s, struct hx_writer_call *c, struct hx_bytes body)
 {
     if (body.len % HX_ACK_BYTES)
         return HX_E_BADMSG;
     struct hx_dec d = hx_dec_init(body.p, body.len);
+    if (c->kind == HX_WCALL_ANNOUNCE)
+        forget_full(w, s);
     while (d.off < d.len) {
         struct hx_ack a;
         hx_ack_decode(&a, &d);
@@ -131,7 +146,9 @@ static int take_acks(struct hx_writer *w, struct hx_writer_server *s, struct hx_
             hx_writer_fence(w);
             return HX_E_FENCED;
         }
-        if (a.status)
+        if (c->kind == HX_WCALL_ANNOUNCE && a.status == HX_E_NOSPACE)
+            s->full = w->pg[a.pg].seat[slot].full = true;
+        else if (a.status)
             seat_refused(w, a.pg, (unsigned)slot, a.status);
         else if (!learn(w, c, a.pg, (unsigned)slot, a.scl))
             return HX_E_BADMSG;

@@ -54,6 +54,7 @@ struct hx_seat {
     uint8_t state;
     bool listed;
     bool told; /* it has answered for this PG under our epoch: it has the segment and the history */
+    bool full; /* it said with its last announcement that there is no room for this PG */
 };
 struct hx_writer_pgs {
     struct hx_lsn last; /* last record, allocated: the next one's backlink */
@@ -99,7 +100,7 @@ struct hx_writer_server {
     unsigned fails; /* in a row */
     int error;      /* of the last failure; 0 while well */
     uint64_t retry_ms, good_ms, announce_ms, seats_retry_ms;
-    bool heard, goodbye_done;
+    bool heard, goodbye_done, full; /* full: so is a seat */
     uint32_t rtt_us;
     struct hx_lsn told; /* VDL in the last request to it that was answered or is under way */
     uint32_t home;           /* a PG of which it is a member; HX_WRITER_NONE: of none, so it hears nothing */

@@ -237,6 +237,23 @@ static struct hx_node_ack *ack_for(struct hx_node *n, struct hx_item *i, const s
     return a;
 }
 
+/* Of an announcement alone: the segments that the disk has no room for.  One that fell behind is given no frames that
+ * it could refuse, so that the writer would not hear of it otherwise. */
+static int say_full(struct hx_node *n, struct hx_item *i, const struct hx_uuid *volume)
+{
+    size_t k, end = hx_node_range(n, volume, &k);
+    for (; k < end; k++) {
+        struct hx_seg *s = n->segs[k];
+        if (s->error || !(s->nospace || s->reserve.tight))
+            continue;
+        if (hx_buf_grow(&n->acks, &n->ack_cap, n->ack_count, sizeof *n->acks))
+            return HX_E_NOMEM;
+        n->acks[n->ack_count++] = (struct hx_node_ack){.seg = s, .pg = s->at.pg, .status = HX_E_NOSPACE};
+        i->count++;
+    }
+    return 0;
+}
+
 /* VDL and floor to the segments that got no frame; not with every commit when there are many. */
 #define ANNOUNCE_ALL_MS 100u
 static int announce(struct hx_node *n, const struct hx_req *r, const struct hx_append_head *a,
@@ -300,7 +317,9 @@ static int verb_append(struct hx_node *n, struct hx_req *r)
     i.seg = NULL;
     n->stats.appends++;
     err = announce(n, r, &a, &i.seg);
-    if (!err)
+    if (!err && count == 0)
+        err = say_full(n, &i, &r->head.volume);
+    else if (!err)
         err = append_frames(n, r, &a, &i, &heard);
     if (err && err != HX_E_FENCED)
         return err;

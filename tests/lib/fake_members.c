@@ -238,7 +238,9 @@ static void do_append(struct fake *f, unsigned server, struct hx_bytes body, str
     hx_assert(hx_dec_end(&d) == 0);
     for (uint32_t pg = 0; pg < FAKE_PGS_MAX; pg++) {
         struct hx_ack a = {pg, segment_error(&sv->seg[pg]), HX_LSN(0)};
-        if (!seen[pg])
+        if (sv->last_head.frame_count == 0 && sv->seg[pg].full)
+            a.status = HX_E_NOSPACE;
+        else if (!seen[pg])
             continue;
         if (!a.status)
             a.scl = fake_scl(f, server, pg);

@@ -27,6 +27,7 @@ struct fake_segment {
     bool absent;      /* NO_SEGMENT until FORMAT */
     bool no_history;  /* NEED_HISTORY until ADOPT */
     int refuse;       /* answers of this segment have this status */
+    bool full;        /* announcements are told so; frames are taken */
     bool rotten;      /* its pages are CORRUPT */
     bool lies;        /* its pages are not what their checksums say */
     uint32_t rotten_page; /* number + 1 of a page that is CORRUPT; 0: none */

@@ -165,7 +165,7 @@ static void the_missing_quorum_is_named(void **state)
     crash_servers(w, 0, 3);
     start(&c, &t, WRITE, 1, 3, true);
     pass(w, 10000);
-    says(&c, "write quorum missing: 3 of 6 segment servers answer in PG 0 (need 4); silent: ");
+    says(&c, "write quorum missing: 3 of 6 segment servers keep up in PG 0 (need 4); silent: ");
     start_servers(w, 0, 3);
     UNTIL(w, t.answers);
     close_now(&c);
@@ -382,17 +382,46 @@ static void refuse_answers(void *obj, uint64_t now, uint64_t call, struct hx_byt
     part_answer(obj, now, call, whole);
 }
 
+static struct client *refused_client(struct world *w, struct client *c)
+{
+    struct hx_session_cfg cfg = config(w);
+    *c = (struct client){.w = w};
+    refusing = false;
+    assert_int_equal(hx_session_new(&cfg, &c->s), 0);
+    world_join(w, (struct world_part){c, part_next, refuse_answers, part_failed, part_tick});
+    UNTIL(w, c->last == HX_SESSION_OPEN);
+    return c;
+}
+
+/* Promise: who answers that its disk is full is not called silent: what to do is not the same. */
+static void a_full_disk_is_not_called_silence(void **state)
+{
+    (void)state;
+    struct world *w = new_world(57, true);
+    struct client c;
+    struct todo t;
+    refused_client(w, &c);
+    write_now(&c, 1, 1);
+    refusing = true;
+    crash_servers(w, 4, 2);
+    start(&c, &t, WRITE, 1, 3, true);
+    pass(w, 10000);
+    says(&c, "write quorum missing: 3 of 6 segment servers keep up in PG 0 (need 4); silent: ");
+    says(&c, "; disk full: a1");
+    refusing = false;
+    UNTIL(w, t.answers);
+    start_servers(w, 4, 2);
+    close_now(&c);
+    free_world(w);
+}
+
 /* Promise: nor for one that a server answers, and refuses for ever. */
 static void a_goodbye_that_is_refused_is_bounded(void **state)
 {
     (void)state;
     struct world *w = new_world(56, true);
-    struct client c = {.w = w};
-    struct hx_session_cfg cfg = config(w);
-    refusing = false;
-    assert_int_equal(hx_session_new(&cfg, &c.s), 0);
-    world_join(w, (struct world_part){&c, part_next, refuse_answers, part_failed, part_tick});
-    UNTIL(w, c.last == HX_SESSION_OPEN);
+    struct client c;
+    refused_client(w, &c);
     write_now(&c, 1, 1);
     UNTIL(w, world_under_way(w, &c, HX_PART_WRITER) == 0);
     refusing = true;
@@ -418,6 +447,7 @@ int main(void)
         cmocka_unit_test(servers_that_missed_a_takeover_do_not_name_us),
         cmocka_unit_test(a_goodbye_that_nobody_hears_is_bounded),
         cmocka_unit_test(a_goodbye_that_is_refused_is_bounded),
+        cmocka_unit_test(a_full_disk_is_not_called_silence),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("session_view", tests, NULL, NULL);

@@ -695,6 +695,7 @@ static void how_full_the_disk_is_comes_from_the_disk(void **state)
     assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, n, NULL), HX_E_NOSPACE);
     hx_rig_step(&r, 500);
     assert_int_equal(status(&r, PG).state, HX_E_NOSPACE);
+    assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, NULL, 0, NULL), HX_E_NOSPACE); /* an announcement is told */
     hx_mem_fail_space(r.farm[0], 0);
     hx_mem_limit(r.farm[0], 8u << 20); /* less than it takes to count as room */
     hx_rig_step(&r, 500);
@@ -703,6 +704,7 @@ static void how_full_the_disk_is_comes_from_the_disk(void **state)
     hx_rig_step(&r, 500);
     assert_int_equal(status(&r, PG).state, 0);
     assert_int_equal(status(&r, 0).state, 0);
+    assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, NULL, 0, NULL), 0);
     hx_rig_fini(&r);
 }
 

@@ -717,6 +717,41 @@ static void full_members_hold_the_vdl_until_they_have_space(void **state)
     rig_close(&r);
 }
 
+/* Promise: a member that lacks old records and says with its announcements that there is no room for them is not called
+ * behind, but full; one that has everything is well; with room it is behind again until it has caught up. */
+static void a_full_member_that_is_behind_is_called_full(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct hx_member_view v;
+    open_quiet(&r, &(struct rig_opts){.pgs = 2});
+    for (int i = 0; i < 5; i++)
+        commit(&r, 0, 1);
+    rig_run(&r, 0);
+    for (unsigned k = 0; k < 2; k++)
+        r.f.server[k].seg[0].full = true;
+    fake_lose_records(&r.f, 0, 0, 2);
+    commit(&r, 0, 1);
+    rig_wait(&r, 3000, 0);
+    hx_writer_member(r.w, 0, slot_of(&r, 0, 0), r.now, &v);
+    assert_int_equal(v.state, HX_MEMBER_DOWN);
+    assert_int_equal(v.last_error, HX_E_NOSPACE);
+    hx_writer_member(r.w, 1, slot_of(&r, 1, 0), r.now, &v);
+    assert_int_equal(v.state, HX_MEMBER_OK);
+    hx_writer_member(r.w, 0, slot_of(&r, 0, 1), r.now, &v);
+    assert_int_equal(v.state, HX_MEMBER_OK);
+    r.f.server[0].seg[0].full = false;
+    rig_wait(&r, 3000, 0);
+    hx_writer_member(r.w, 0, slot_of(&r, 0, 0), r.now, &v);
+    assert_int_equal(v.state, HX_MEMBER_BEHIND);
+    assert_int_not_equal(v.last_error, HX_E_NOSPACE);
+    r.f.server[0].seg[0].scl = fake_scl(&r.f, 1, 0);
+    rig_wait(&r, 3000, 0);
+    hx_writer_member(r.w, 0, slot_of(&r, 0, 0), r.now, &v);
+    assert_int_equal(v.state, HX_MEMBER_OK);
+    rig_close(&r);
+}
+
 /* Promise: a server that fails is asked again after growing pauses with an empty announcement, and gets
  * what it missed when it answers.  Connections to one server fail for ten seconds. */
 static void a_failing_server_is_probed_and_catches_up(void **state)
@@ -992,6 +1027,7 @@ int main(void)
         cmocka_unit_test(a_large_mini_transaction_gets_room_from_a_dead_server),
         cmocka_unit_test(missing_histories_and_segments_are_supplied),
         cmocka_unit_test(full_members_hold_the_vdl_until_they_have_space),
+        cmocka_unit_test(a_full_member_that_is_behind_is_called_full),
         cmocka_unit_test(a_failing_server_is_probed_and_catches_up),
         cmocka_unit_test(a_volume_grows_while_writes_go_on),
         cmocka_unit_test(an_idle_pg_is_made_on_all_six),
