@@ -156,8 +156,9 @@ int hx_gossip_ask_pages(struct hx_node *n, struct hx_seg *s, const struct hx_ser
 }
 
 /*
- * Blind damage that ends at or below POINT, which M is complete to: the next pages that it makes CORRUPT.  All of a
- * sweep are asked for at the point where it began; a peer that no longer has that makes it begin anew.
+ * Blind damage that ends at or below POINT, which M is complete to: the next pages that it makes CORRUPT, at the point
+ * where the sweep began.  A peer that no longer has that (its floor has passed it), or itself knows the page only from
+ * a later point on, has the sweep go on at POINT: what is sound from one point on is so from any later one.
  */
 static void ask_blind(struct hx_node *n, struct hx_seg *s, const struct hx_server *m, const struct hx_unknown *u,
                       uint64_t point)
@@ -172,6 +173,8 @@ static void ask_blind(struct hx_node *n, struct hx_seg *s, const struct hx_serve
     }
     if (!o->bits || o->whole)
         return;
+    o->at = o->aged && point > o->at ? point : o->at;
+    o->aged = false;
     struct hx_call c = hx_gossip_call(s, HX_MSG_READ);
     c.point = o->at;
     uint32_t from = o->next;
@@ -414,11 +417,12 @@ static void on_pages(struct hx_node *n, const struct hx_call *c, struct hx_dec *
     for (uint32_t i = 0; i < c->page_count; i++) {
         const uint8_t *data = r[i].state == HX_READ_RAW ? hx_dec_bytes(d, HX_PAGE_SIZE) : NULL;
         s->gossip.aged |= r[i].state == HX_READ_CORRUPT; /* it may know the page as of a later point */
+        o->aged |= sweep && r[i].state == HX_READ_CORRUPT;
         if (r[i].state == HX_READ_CORRUPT || r[i].lsn.v > c->point ||
             (data && hx_crc32c(0, data, HX_PAGE_SIZE) != r[i].crc))
             continue;
-        if (r[i].lsn.v == 0) { /* never written, and nothing else is here */
-            if (sweep && !hx_index_has(&s->index, c->pages[i]))
+        if (r[i].lsn.v == 0) { /* not written until then, and nothing else is here; what came later is not in doubt */
+            if (sweep && !hx_index_has(&s->index, c->pages[i], c->point))
                 hx_seg_set_sound(s, c->pages[i]);
             continue;
         }
@@ -453,7 +457,7 @@ void hx_node_answer(struct hx_node *n, uint64_t now_ms, uint64_t call, int err, 
         if (c.seg)
             c.seg->gossip.not_before_ms = n->now_ms + n->gossip_ms;
         if (c.seg && c.type == HX_MSG_READ && !c.compare && !err && h.status == HX_E_TOO_OLD) {
-            hx_seg_sound_forget(c.seg);
+            c.seg->sound.aged = true;
             c.seg->gossip.aged = true;
         }
         if (c.compare)

@@ -298,9 +298,13 @@ uint64_t hx_index_bytes(const struct hx_index *x)
 }
 
 /* ---- walks ---- */
-bool hx_index_has(const struct hx_index *x, uint32_t page)
+bool hx_index_has(const struct hx_index *x, uint32_t page, uint64_t point)
 {
-    return slot_find(x, page) != NULL;
+    struct hx_version v;
+    for (struct hx_index_walk w = hx_index_walk(x, page); hx_index_next(&w, &v);)
+        if (v.lsn <= point)
+            return true;
+    return false;
 }
 
 bool hx_index_listed(const struct hx_index *x, uint32_t page)

@@ -113,7 +113,7 @@ struct hx_index_walk { /* a page's versions, newest first; good until the index 
 };
 int hx_index_init(struct hx_index *x, uint64_t pages, uint64_t file_bytes);
 void hx_index_fini(struct hx_index *x);
-bool hx_index_has(const struct hx_index *x, uint32_t page);
+bool hx_index_has(const struct hx_index *x, uint32_t page, uint64_t point); /* a version at or below POINT */
 bool hx_index_listed(const struct hx_index *x, uint32_t page); /* more than one version, or one that fits no slot */
 /* The first page at or above PAGE that has a version; HX_NONE: there is none.  Where no pages are it costs little. */
 uint32_t hx_index_after(const struct hx_index *x, uint32_t page);
@@ -368,6 +368,7 @@ struct hx_seg_sound { /* gossip.c: pages that a peer confirmed in spite of blind
     uint64_t at, to;  /* read point at which it was complete; damage up to TO does not matter for them from AT on */
     uint32_t next;    /* page to ask for next */
     bool whole;       /* all are sound */
+    bool aged;        /* a peer cannot give what was asked for at that point; perhaps at a later one */
     struct hx_sound_page {
         uint32_t page;
         uint64_t lsn;

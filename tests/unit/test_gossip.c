@@ -359,30 +359,35 @@ static void a_peer_that_is_behind_is_not_asked_for_pages(void **state)
 }
 
 /* ---- blind damage ---- */
+/* Record LSN, after LSN - 1: an image of PAGE that does not get smaller, with LSN in its first place. */
+static void write_image(struct hx_rig *r, uint64_t lsn, uint32_t page)
+{
+    static uint8_t image[HX_PAGE_SIZE];
+    uint64_t x = lsn * 0x9e3779b97f4a7c15u;
+    for (size_t i = 0; i < sizeof image; i++) {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        image[i] = (uint8_t)(x | 1);
+    }
+    image[0] = (uint8_t)lsn;
+    struct hx_rig_rec rec = {lsn, page, HX_REC_IMAGE, HX_REC_CPL, image, sizeof image};
+    size_t n = hx_rig_frame(r, PG, 1, lsn - 1, &rec, 1, (struct hx_rig_marks){lsn - 1, 0, 0});
+    assert_int_equal(hx_rig_append(r, 0, 1, lsn - 1, 0, r->frame, n, NULL), 0);
+    hx_rig_step(r, 1);
+}
+
 /*
  * Images of one page each in log files of four; file 17 (5 to 8) and its sidecar are lost, so that any page whose base
  * is not newer may be damaged: page P is CORRUPT but for those of 9 to LAST.  All at or below the hint, LAST.
  */
 static void blind(struct hx_rig *r, uint64_t last)
 {
-    static uint8_t image[HX_PAGE_SIZE];
     size_t len;
     hx_rig_init(r, 1, 1u << 20, 2, 16u << 10);
     assert_int_equal(hx_rig_format(r, 0, PG), 0);
-    for (uint64_t lsn = 1; lsn <= last; lsn++) {
-        uint64_t x = lsn * 0x9e3779b97f4a7c15u;
-        for (size_t i = 0; i < sizeof image; i++) {
-            x ^= x << 13;
-            x ^= x >> 7;
-            x ^= x << 17;
-            image[i] = (uint8_t)(x | 1);
-        }
-        image[0] = (uint8_t)lsn;
-        struct hx_rig_rec rec = {lsn, (uint32_t)lsn, HX_REC_IMAGE, HX_REC_CPL, image, sizeof image};
-        size_t n = hx_rig_frame(r, PG, 1, lsn - 1, &rec, 1, (struct hx_rig_marks){lsn - 1, 0, 0});
-        assert_int_equal(hx_rig_append(r, 0, 1, lsn - 1, 0, r->frame, n, NULL), 0);
-        hx_rig_step(r, 1);
-    }
+    for (uint64_t lsn = 1; lsn <= last; lsn++)
+        write_image(r, lsn, (uint32_t)lsn);
     struct hx_disk_place at = hx_rig_place(r, PG);
     hx_rig_stop(r, 0);
     uint8_t *log = hx_mem_file(r->farm[0], &at, 17, &len);
@@ -447,9 +452,23 @@ static void mend_all(struct hx_rig *r, uint64_t scl, uint64_t written, unsigned 
     assert_int_equal(status(r).damaged, 0);
 }
 
+/* Its next READ, when peers have SCL and of records (FETCH is tried first) nothing. */
+static struct hx_peer_question next_read(struct hx_rig *r, uint64_t scl)
+{
+    struct hx_peer_question q = {0};
+    for (unsigned i = 0; i < 100 && q.type != HX_MSG_READ; i++) {
+        struct hx_peer_question g = hx_peer_wait(r, HX_MSG_GOSSIP);
+        hx_peer_tell(r, &g, PG, 1, scl);
+        if (hx_peer_questions(r, &q, 1) && q.type == HX_MSG_FETCH)
+            hx_peer_answer(r, &q, (struct hx_reply_head){0}, NULL, 0);
+    }
+    assert_int_equal(q.type, HX_MSG_READ);
+    return q;
+}
+
 /* Promise: blind damage is doubt about every page that may have been in it, and shows as such, until a peer has said of
- * each of them what it is; then there is no doubt any more, and the pages are what the peer said.  A peer that no
- * longer has the read point makes it begin anew. */
+ * each of them what it is; then there is no doubt any more, and the pages are what the peer said.  A refusal costs
+ * time, nothing else. */
 static void doubt_ends_when_every_page_is_confirmed(void **state)
 {
     struct hx_rig r;
@@ -464,15 +483,8 @@ static void doubt_ends_when_every_page_is_confirmed(void **state)
     assert_int_equal(page_at(&r, 14, 5, data).state, HX_READ_CORRUPT);
     assert_int_equal(page_at(&r, 14, 200, data).state, HX_READ_CORRUPT);
     assert_int_equal(page_at(&r, 14, 14, data).state, HX_READ_RAW);
-    struct hx_peer_question q = {0};
-    for (unsigned i = 0; i < 100 && q.type != HX_MSG_READ; i++) { /* FETCH is tried first */
-        struct hx_peer_question g = hx_peer_wait(&r, HX_MSG_GOSSIP);
-        hx_peer_tell(&r, &g, PG, 1, 14);
-        if (hx_peer_questions(&r, &q, 1) && q.type == HX_MSG_FETCH)
-            hx_peer_answer(&r, &q, (struct hx_reply_head){0}, NULL, 0);
-    }
-    assert_int_equal(q.type, HX_MSG_READ);
-    static const int refused[] = {HX_E_LAGGING, HX_E_TOO_OLD}; /* the second one has it begin anew */
+    struct hx_peer_question q = next_read(&r, 14);
+    static const int refused[] = {HX_E_LAGGING, HX_E_TOO_OLD};
     for (size_t i = 0; i < HX_ARRAY_LEN(refused); i++) {
         hx_peer_answer(&r, &q, (struct hx_reply_head){.status = refused[i]}, NULL, 0);
         q = hx_peer_provoke(&r, HX_MSG_READ, 1, 14);
@@ -522,6 +534,64 @@ static void a_page_that_is_here_is_not_taken_for_unwritten(void **state)
     hx_rig_fini(&r);
 }
 
+/* Promise: doubt ends, too, about a page that is first written while pages are being confirmed.  Method: the first
+ * question is about the point before that record, and so are all others. */
+static void a_page_that_is_new_is_not_in_doubt_for_ever(void **state)
+{
+    struct hx_rig r;
+    uint8_t data[HX_PAGE_SIZE];
+    unsigned sweeps = 0;
+    (void)state;
+    blind(&r, 14);
+    struct hx_peer_question q = next_read(&r, 14);
+    write_image(&r, 15, 100);
+    write_image(&r, 16, 200);
+    assert_int_equal(hx_rig_append(&r, 0, 1, 16, 0, NULL, 0, NULL), 0);
+    answer_sweep(&r, &q, 14);
+    mend_all(&r, 16, 14, &sweeps);
+    assert_int_equal(page_at(&r, 14, 200, data).state, HX_READ_ZEROS);
+    assert_int_equal(page_at(&r, 16, 200, data).state, HX_READ_RAW);
+    assert_int_equal(data[0], 16);
+    assert_int_equal(page_at(&r, 16, 100, data).lsn.v, 15);
+    hx_rig_fini(&r);
+}
+
+/* Promise: doubt ends although the volume is being written, so that no peer keeps the point at which the confirming
+ * began for as long as that takes.  Method: after half of the pages it goes on at a new point, with the other half. */
+static void confirming_goes_on_where_peers_have_pages(void **state)
+{
+    static uint8_t b[128 * HX_READ_PAGE_BYTES];
+    struct hx_rig r;
+    uint8_t data[HX_PAGE_SIZE];
+    (void)state;
+    for (unsigned corrupt = 0; corrupt < 2; corrupt++) {
+        unsigned sweeps = 0;
+        blind(&r, 14);
+        struct hx_peer_question q = next_read(&r, 14);
+        assert_int_equal(hx_get_u32(q.body + 8), 128);
+        answer_sweep(&r, &q, 14);
+        write_image(&r, 15, 15);
+        assert_int_equal(hx_rig_append(&r, 0, 1, 15, 0, NULL, 0, NULL), 0);
+        q = next_read(&r, 15);
+        assert_int_equal(hx_get_u64(q.body), 14);
+        uint32_t n = hx_get_u32(q.body + 8);
+        assert_in_range(n, 100, 128);
+        struct hx_enc e = hx_enc_init(b, sizeof b);
+        for (uint32_t i = 0; corrupt && i < n; i++)
+            hx_read_page_encode(&(struct hx_read_page){.state = HX_READ_CORRUPT}, &e);
+        hx_peer_answer(&r, &q, (struct hx_reply_head){.status = corrupt ? 0 : HX_E_TOO_OLD}, b, e.len);
+        q = next_read(&r, 15);
+        assert_int_equal(hx_get_u64(q.body), 15);
+        assert_int_equal(hx_get_u32(q.body + 8), n);
+        answer_sweep(&r, &q, 14);
+        mend_all(&r, 15, 14, &sweeps);
+        assert_int_equal(sweeps, 0);
+        assert_int_equal(page_at(&r, 15, 5, data).lsn.v, 5);
+        assert_int_equal(page_at(&r, 15, 200, data).state, HX_READ_ZEROS);
+        hx_rig_fini(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -537,6 +607,8 @@ int main(void)
         cmocka_unit_test(a_peer_that_is_behind_is_not_asked_for_pages),
         cmocka_unit_test(doubt_ends_when_every_page_is_confirmed),
         cmocka_unit_test(a_page_that_is_here_is_not_taken_for_unwritten),
+        cmocka_unit_test(a_page_that_is_new_is_not_in_doubt_for_ever),
+        cmocka_unit_test(confirming_goes_on_where_peers_have_pages),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("gossip", tests, NULL, NULL);

@@ -96,7 +96,7 @@ static void compare(const struct hx_seg *s, const struct twin *t)
             live[v.file] += v.len + HX_REC_HEAD;
         }
         assert_false(hx_index_next(&w, &v));
-        assert_int_equal(hx_index_has(&s->index, page), t->count[page] > 0);
+        assert_int_equal(hx_index_has(&s->index, page, UINT64_MAX), t->count[page] > 0);
         versions += t->count[page];
         pages += t->count[page] > 0;
     }
@@ -179,7 +179,7 @@ static void only_the_version_meant_is_removed(void **state)
     struct hx_index_walk w = hx_index_walk(&s->index, 3);
     assert_true(hx_index_next(&w, &got) && got.pos == 800);
     hx_index_remove(s, 3, &v);
-    assert_false(hx_index_has(&s->index, 3));
+    assert_false(hx_index_has(&s->index, 3, UINT64_MAX));
     assert_int_equal(s->index.pages, 0);
     hx_seg_free(s);
 }
