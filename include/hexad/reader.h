@@ -33,7 +33,7 @@ void hx_reader_failed(struct hx_reader *r, uint64_t now_ms, uint64_t call, int e
 uint64_t hx_reader_tick(struct hx_reader *r, uint64_t now_ms);
 int hx_reader_next(struct hx_reader *r, struct hx_effect *ret);
 /* Pages that have arrived, one at a time: 1 or 0.  data NULL with err 0: zeros; data is borrowed until the next
- * event on this reader.  err: HX_E_CORRUPT only when every member that could answer says so. */
+ * event on this reader.  err: HX_E_CORRUPT only when every member that answers says so, and four at least do. */
 struct hx_reader_done {
     struct hx_cache_want want;
     const uint8_t *data;

@@ -104,7 +104,9 @@ static void round_over(struct hx_reader *r, struct hx_batch *b)
     b->rounds++;
     for (unsigned i = 0; i < b->count; i++) {
         struct hx_batch_page *p = &b->page[i];
-        hx_members could_not = p->corrupt | (b->rounds >= HX_READER_CORRUPT_ROUNDS ? b->silent : 0);
+        /* Where three are silent, writes wait, too, and a zone that is away may hold the sound copies (A3). */
+        bool outlived = b->rounds >= HX_READER_CORRUPT_ROUNDS && hx_quorum_write(p->corrupt);
+        hx_members could_not = p->corrupt | (outlived ? b->silent : 0);
         if (!p->done && p->corrupt && could_not == HX_MEMBERS_ALL) {
             p->err = HX_E_CORRUPT;
             failed = true;

@@ -5,7 +5,7 @@
  *      epoch; its length must be what its page states say.
  *   A2 bytes that fail their checksum never leave (promise 7): that page is asked of a peer.
  *   A3 a damaged page is reported as such only when each of the six said so, or, after several rounds, when
- *      those that did not say so gave no answer of any kind.
+ *      four said so and the others gave no answer of any kind.
  *
  * Late and repeated answers: R2.  Memory: pages are lent from the answer's body, nothing is copied.
  */

@@ -495,6 +495,32 @@ static void corrupt_only_when_nobody_has_a_good_copy(void **state)
     close_bench(&b);
 }
 
+/* Promise (A3): three damaged copies are no lost page while the other three servers are away: the read waits as writes
+ * do, and takes the sound copy when one of them comes back. */
+static void damaged_copies_do_not_outvote_servers_that_are_away(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b, 1, 64);
+    for (unsigned k = 0; k < 3; k++)
+        b.r.f.server[k].seg[0].rotten = true;
+    ask(&b, 0, 2);
+    for (unsigned n = 0; n < 4000; n++, b.r.now += 5) {
+        hx_reader_tick(b.rd, b.r.now);
+        take(&b);
+        while (b.r.f.count > 0) {
+            if (b.r.f.queue[0].server >= 3)
+                lose(&b, 0, HX_E_CONNECT);
+            else
+                deliver(&b, 0);
+        }
+    }
+    assert_int_equal(b.times[0], 0);
+    wait(&b, 2000);
+    expect(&b, 0, 2);
+    close_bench(&b);
+}
+
 /* Promise: answers of strangers, to other requests, too short, too long or damaged do not count. */
 static void malformed_answers_do_not_count(void **state)
 {
@@ -786,6 +812,7 @@ int main(void)
         cmocka_unit_test(a_pg_is_told_the_history_before_its_first_read),
         cmocka_unit_test(damaged_pages_come_from_a_peer),
         cmocka_unit_test(corrupt_only_when_nobody_has_a_good_copy),
+        cmocka_unit_test(damaged_copies_do_not_outvote_servers_that_are_away),
         cmocka_unit_test(malformed_answers_do_not_count),
         cmocka_unit_test(pages_not_taken_are_asked_for_again),
         cmocka_unit_test(the_read_floor_waits_for_reads_under_way),
