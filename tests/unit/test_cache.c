@@ -359,6 +359,25 @@ static void freed_and_taken_again_is_no_free(void **state)
     close_bench(&b);
 }
 
+/* Promise (M2): the word that a page is zeros does not hide content that is known.  Method: a cached page of 9s, edited
+ * from zeros and left so: the record says it. */
+static void known_content_counts_more_than_the_word(void **state)
+{
+    (void)state;
+    struct bench b;
+    uint8_t *q, page[HX_PAGE_SIZE];
+    open_bench(&b, 1, 100, false);
+    fetch(&b, 5, 9);
+    assert_int_equal(hx_pager_begin(b.p), 0);
+    assert_int_equal(hx_pager_edit(b.p, HX_PAGE(5), HX_EDIT_ZEROS, &q), 0);
+    commit(&b);
+    assert_int_equal(newest(&b, 0)->kind, HX_REC_ZERO);
+    durable(&b);
+    fake_page(&b.r.f, 2, 0, 5, hx_writer_vdl(b.r.w), page);
+    assert_true(all_bytes(page, 0));
+    close_bench(&b);
+}
+
 /* Promise (P5): records come in the order of the first edits, one per page, with consecutive LSNs, the last
  * one the CPL. */
 static void a_mini_transaction_is_consecutive_in_edit_order(void **state)
@@ -764,6 +783,7 @@ int main(void)
         cmocka_unit_test(a_refused_commit_restores_everything),
         cmocka_unit_test(records_are_the_smallest_that_are_right),
         cmocka_unit_test(freed_and_taken_again_is_no_free),
+        cmocka_unit_test(known_content_counts_more_than_the_word),
         cmocka_unit_test(a_mini_transaction_is_consecutive_in_edit_order),
         cmocka_unit_test(limits_are_errors),
         cmocka_unit_test(pages_beyond_the_volume_are_errors),

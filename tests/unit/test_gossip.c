@@ -305,7 +305,8 @@ static void a_page_of_zeros_is_mended_too(void **state)
     }
 }
 
-/* Promise: a page that was asked for under one history is not taken under the next; nor one that is cut short. */
+/* Promise: a page that was asked for under one history is not taken under the next; nor one that is cut short, nor one
+ * that is newer than the point that was asked for: that could be annulled yet. */
 static void a_page_under_another_history_is_not_taken(void **state)
 {
     struct hx_rig r;
@@ -323,6 +324,12 @@ static void a_page_under_another_history_is_not_taken(void **state)
     hx_peer_answer(&r, &q, (struct hx_reply_head){0}, b, n);
     assert_int_equal(page_at(&r, 6, 4, data).state, HX_READ_CORRUPT);
     q = hx_peer_provoke(&r, HX_MSG_READ, 2, 6);
+    n = hx_peer_page(b, HX_READ_RAW, 0, 7, 7);
+    hx_peer_answer(&r, &q, (struct hx_reply_head){0}, b, n);
+    assert_int_equal(status(&r).damaged, 1);
+    assert_int_equal(page_at(&r, 6, 4, data).state, HX_READ_CORRUPT);
+    q = hx_peer_provoke(&r, HX_MSG_READ, 2, 6);
+    n = hx_peer_page(b, HX_READ_RAW, 0, 4, 7);
     hx_peer_answer(&r, &q, (struct hx_reply_head){0}, b, n);
     assert_int_equal(page_at(&r, 6, 4, data).state, HX_READ_RAW);
     assert_int_equal(data[0], 7);

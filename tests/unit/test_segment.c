@@ -231,6 +231,67 @@ static void annulled_records_leave_scl_and_pages(void **state)
     hx_history_fini(&h);
 }
 
+/* Promise: an announcement counts only under the history that it is about: else records that the new one annuls would
+ * be below the hint, where nothing can be annulled.  Method: the writer of epoch 2 announces to a member that has
+ * promised, but not adopted; then it adopts. */
+static void an_announcement_needs_the_history_of_its_epoch(void **state)
+{
+    struct hx_rig *r = *state;
+    struct hx_history h = {0};
+    uint64_t scl, top;
+    assert_int_equal(append(r, 1, 1, 0, 1, 20, 2, &scl), 0);
+    assert_int_equal(hx_rig_fence(r, 0, 0, 2, 1, NULL), 0);
+    assert_int_equal(hx_rig_fence(r, 0, 1, 2, 1, NULL), 0);
+    hx_rig_append(r, 0, 2, 1004, 1004, NULL, 0, NULL);
+    grown(r, &h, 2, 3, 1003);
+    assert_int_equal(hx_rig_adopt(r, 0, 1, 2, &h, &top, &scl), 0);
+    assert_int_equal(scl, 3);
+    assert_int_equal(page_value(r, 1, 2, 3, 17 % 16), 1);
+    hx_history_fini(&h);
+}
+
+/* Promise (I4): an SCL always is a valid record's LSN, also when the VDL passes an annulled one and the next history
+ * cuts right behind it.  Method: PG 1 has 5, 6 and 7 of epoch 1, of which 6 and 7 are annulled, and 1008 of epoch 2;
+ * epoch 3 cuts at 1007, a record of another PG. */
+static void an_annulled_record_never_carries_the_scl(void **state)
+{
+    struct hx_rig *r = *state;
+    struct hx_history h = {0};
+    uint64_t scl, top;
+    assert_int_equal(append(r, 1, 1, 0, 1, 7, 5, &scl), 0);
+    grown(r, &h, 2, 5, 1005);
+    assert_int_equal(hx_rig_adopt(r, 0, 1, 2, &h, &top, &scl), 0);
+    assert_int_equal(scl, 5);
+    assert_int_equal(append(r, 1, 2, 5, 1008, 1, 5, &scl), 0);
+    assert_int_equal(scl, 1008);
+    hx_rig_append(r, 0, 2, 1007, 0, NULL, 0, NULL);
+    grown(r, &h, 3, 1007, 2007);
+    assert_int_equal(hx_rig_adopt(r, 0, 1, 3, &h, &top, &scl), 0);
+    assert_int_equal(scl, 5);
+    hx_history_fini(&h);
+}
+
+/* Promise: what a frame said of the VDL is known after a restart, also where the chain has a hole below it.
+ * Method: 1 to 5, then 9 to 11, which follow 8, with a VDL of 8. */
+static void the_vdl_of_a_frame_survives_a_restart(void **state)
+{
+    struct hx_rig *r = *state;
+    struct hx_inventory v = {0};
+    uint64_t scl;
+    assert_int_equal(append(r, 1, 1, 0, 1, 5, 0, &scl), 0);
+    assert_int_equal(append(r, 1, 1, 8, 9, 3, 8, &scl), 0);
+    for (int pass = 0; pass < 2; pass++) {
+        assert_int_equal(hx_rig_fence(r, 0, 1, 1, 1, &v), 0);
+        assert_int_equal(v.scl.v, 5);
+        assert_int_equal(v.vdl_hint.v, 8);
+        assert_int_equal(v.entry_count, 3);
+        hx_inventory_fini(&v);
+        hx_rig_stop(r, 0);
+        hx_mem_crash(r->farm[0], 3);
+        assert_int_equal(hx_rig_start(r, 0), 0);
+    }
+}
+
 /* Promise: what is materialised can never be annulled.  Method: 40 patches of one page above the hint,
  * background work, then a history that cuts them at 10. */
 static void nothing_is_materialised_beyond_the_hint(void **state)
@@ -611,6 +672,9 @@ int main(void)
         T(an_append_needs_the_history_of_its_epoch),
         T(adopt_replaces_only_by_a_higher_top),
         T(annulled_records_leave_scl_and_pages),
+        T(an_announcement_needs_the_history_of_its_epoch),
+        T(an_annulled_record_never_carries_the_scl),
+        T(the_vdl_of_a_frame_survives_a_restart),
         T(nothing_is_materialised_beyond_the_hint),
         T(repair_counts_under_the_history_in_the_message),
         T(appends_are_idempotent_in_any_order),

@@ -177,6 +177,43 @@ static void freed_space_comes_back_without_the_writer(void **state)
     }
 }
 
+/* Promise (B3): what is moved out of a file that is hardly used is all that its pages consist of, and then the file
+ * goes; also after a restart.  Method: the first file begins with an image and two patches of one page, all the rest of
+ * it is written again. */
+static void moving_takes_a_whole_chain(void **state)
+{
+    (void)state;
+    struct load w;
+    struct hx_read_page p;
+    struct hx_disk_place at;
+    uint8_t image[HX_PAGE_SIZE], data[HX_PAGE_SIZE];
+    size_t len;
+    begin(&w, 1);
+    at = hx_rig_place(&w.r, PG);
+    memset(image, 0x11, sizeof image);
+    struct hx_rig_rec recs[3] = {{1, 300, HX_REC_IMAGE, HX_REC_CPL, image, HX_PAGE_SIZE},
+                                 {2, 300, HX_REC_PATCH, HX_REC_CPL, (const uint8_t *)"\x10\0\x02\0ab", 6},
+                                 {3, 300, HX_REC_PATCH, HX_REC_CPL, (const uint8_t *)"\x20\0\x02\0cd", 6}};
+    assert_int_equal(append(&w, recs, 3, 0, 6), 0);
+    memcpy(image + 16, "ab", 2);
+    memcpy(image + 32, "cd", 2);
+    for (uint32_t i = 0; i < 32; i++)
+        write_pages(&w, i * 8 % 128, false, false, w.last, 6);
+    announce(&w);
+    assert_non_null(hx_mem_file(w.r.farm[0], &at, 16, &len));
+    for (unsigned i = 0; i < 100 && hx_mem_file(w.r.farm[0], &at, 16, &len); i++)
+        hx_rig_step(&w.r, 20);
+    assert_null(hx_mem_file(w.r.farm[0], &at, 16, &len));
+    for (unsigned pass = 0; pass < 2; pass++) {
+        assert_int_equal(hx_rig_read(&w.r, 0, PG, 1, w.last, 300, data, &p), 0);
+        assert_true(p.state == HX_READ_RAW && p.lsn.v == 3);
+        assert_memory_equal(data, image, sizeof data);
+        hx_rig_stop(&w.r, 0);
+        assert_int_equal(hx_rig_start(&w.r, 0), 0);
+    }
+    hx_rig_fini(&w.r);
+}
+
 /* Promise: long chains become images in the background, the longest first, however many there are.  Method: 150 pages
  * with chains of 32 patches, one with 400; one tick makes images of 64 pages. */
 static void the_longest_chains_first(void **state)
@@ -297,6 +334,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(overwriting_takes_a_bounded_space),
         cmocka_unit_test(freed_space_comes_back_without_the_writer),
+        cmocka_unit_test(moving_takes_a_whole_chain),
         cmocka_unit_test(the_longest_chains_first),
         cmocka_unit_test(a_disk_full_of_garbage_tidies_itself),
         cmocka_unit_test(nothing_is_left_but_promises_are_kept),

@@ -352,6 +352,31 @@ static void overtaken_answers_are_told_from_lost_records(void **state)
     rig_close(&r);
 }
 
+/* Promise (A3): what was once durable in a PG stays so for the writer, whatever its members forget: a read there is
+ * asked as of no older point.  Method: three of six lose records after all had them. */
+static void a_pgcl_never_falls(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct hx_member_view v;
+    struct hx_lsn cpl;
+    open_quiet(&r, &(struct rig_opts){0});
+    for (unsigned i = 0; i < 20; i++)
+        cpl = commit(&r, 0, 1);
+    rig_run(&r, 0);
+    assert_int_equal(hx_writer_pgcl(r.w, 0).v, cpl.v);
+    for (unsigned k = 0; k < 3; k++)
+        fake_lose_records(&r.f, k, 0, 10);
+    commit(&r, 0, 1); /* these three hear of it: not durable */
+    rig_run(&r, 7u << 3);
+    for (unsigned k = 0; k < 3; k++) {
+        hx_writer_member(r.w, 0, slot_of(&r, 0, k), r.now, &v);
+        assert_in_range(v.scl.v, 1, cpl.v - 1);
+    }
+    assert_int_equal(hx_writer_pgcl(r.w, 0).v, cpl.v);
+    rig_close(&r);
+}
+
 /* ---- batching ---- */
 
 /* Promise: a lone commit is sealed and sent to all six in the round in which it is wanted; unwanted, it
@@ -1015,6 +1040,7 @@ int main(void)
         cmocka_unit_test(fenced_is_for_ever),
         cmocka_unit_test(an_scl_above_all_records_does_not_count),
         cmocka_unit_test(overtaken_answers_are_told_from_lost_records),
+        cmocka_unit_test(a_pgcl_never_falls),
         cmocka_unit_test(a_frame_is_under_way_once_per_member),
         cmocka_unit_test(a_lone_commit_is_sent_at_once_and_an_unwanted_one_by_age),
         cmocka_unit_test(commits_gather_while_a_small_request_is_under_way),
