@@ -180,8 +180,8 @@ static int take_append(struct hx_writer *w, struct hx_writer_server *s, struct h
             s->goodbye_done = true;
         return rc;
     }
-    if (!of_segment(status))
-        return status;
+    if (!of_segment(status) || c->goodbye)
+        return status; /* a goodbye that is refused is said again after a pause */
     if (c->kind == HX_WCALL_ANNOUNCE)
         seat_refused(w, s->home, (unsigned)hx_writer_slot(w, s->home, s->index), status);
     else
