@@ -86,8 +86,8 @@ struct hx_session;
 /* Starts in LOOKUP; the first drain sends.  HX_E_NOMEM, HX_E_INVAL (no server, or a name too long). */
 int hx_session_new(const struct hx_session_cfg *cfg, struct hx_session **ret);
 /* In any state, NULL too: a crash, for whoever is outside.  Requests under way must be canceled by the caller first
- * (their bytes are the session's memory).  Operations that are still parked are forgotten, not run: they are the
- * caller's memory and are not touched any more. */
+ * (their bytes are the session's memory).  Operations that are still parked are taken off its lists, not run: they
+ * stay the caller's memory, and must be there until this has returned. */
 void hx_session_free(struct hx_session *s);
 
 /* ---- events ---- */
