@@ -33,8 +33,7 @@ static void drop(struct hx_bodies *b, size_t i)
 
 void hx_bodies_fini(struct hx_bodies *b)
 {
-    while (b->count)
-        drop(b, 0);
+    hx_assert(!b->count); /* every segment has forgotten its own */
     free(b->frame);
     *b = (struct hx_bodies){0};
 }
@@ -80,7 +79,7 @@ static struct hx_body *known(struct hx_bodies *b, const struct hx_seg *s, const 
 static struct hx_body *fresh(struct hx_bodies *b, const struct hx_seg *s, const struct hx_version *v, size_t len)
 {
     make_room(b, len);
-    uint8_t *p = malloc(len ? len : 1);
+    uint8_t *p = malloc(len);
     if (!p)
         return NULL;
     struct hx_body *e = &b->e[b->count++];
@@ -89,26 +88,23 @@ static struct hx_body *fresh(struct hx_bodies *b, const struct hx_seg *s, const 
     return e;
 }
 
-int hx_bodies_window(struct hx_bodies *b, struct hx_seg *s, const struct hx_version *v, const uint8_t **ret)
+const uint8_t *hx_bodies_window(struct hx_bodies *b, struct hx_seg *s, const struct hx_version *v)
 {
     struct hx_body *e = known(b, s, v);
     if (!e) {
         const struct hx_logfile *f = s->log.files[v->file];
-        uint64_t left = f->durable > v->pos ? f->durable - v->pos : 0; /* what is durable never changes */
+        hx_assert(v->len && f->durable >= (uint64_t)v->pos + v->len); /* as all that is indexed; and never changes */
+        uint64_t left = f->durable - v->pos;
         size_t len = left < WINDOW ? (size_t)left : WINDOW, got = 0;
-        if (len < v->len)
-            return HX_E_CORRUPT;
         e = fresh(b, s, v, len);
         if (!e)
-            return HX_E_NOMEM;
-        int err = s->disk->ops->read(s->disk, f->id, v->pos, e->p, len, &got);
-        if (err || got < len) {
+            return NULL;
+        if (s->disk->ops->read(s->disk, f->id, v->pos, e->p, len, &got) || got < len) {
             drop(b, b->count - 1);
-            return err ? err : HX_E_CORRUPT;
+            return NULL;
         }
     }
-    *ret = e->p + (v->pos - e->off);
-    return 0;
+    return e->p + (v->pos - e->off);
 }
 
 /* The frame whose entry V names, into b->frame; its head is good. */
@@ -161,7 +157,7 @@ int hx_bodies_get(struct hx_bodies *b, struct hx_seg *s, const struct hx_version
     if (err)
         return err;
     uint64_t off = (uint64_t)e->records * HX_REC_HEAD;
-    if (v->at >= e->records || off > e->len)
+    if (v->at >= e->records)
         return HX_E_CORRUPT;
     for (uint32_t i = 0; i < v->at; i++)
         off += hx_get_u16(e->p + (size_t)i * HX_REC_HEAD + 8);

@@ -171,70 +171,64 @@ void hx_ckpt_fini(struct hx_seg *s)
     s->ckpt = (struct hx_seg_ckpt){0};
 }
 
-/* The block that is being filled goes to the disk. */
-static int put_block(struct hx_seg *s)
+/* The block that is being filled goes to the disk.  After an error nothing more does: .err tells in the end. */
+static void put_block(struct hx_seg *s)
 {
     struct hx_seg_ckpt *c = &s->ckpt;
-    if (!c->used)
-        return 0;
-    hx_ckpt_block_seal(c->block, &c->head, c->head.blocks, c->kind, c->used);
     uint64_t off = HX_CKPT_START + (uint64_t)c->head.blocks * HX_CKPT_BLOCK;
-    int err = s->disk->ops->write(s->disk, file_id((unsigned)c->head.generation), off, c->block, HX_CKPT_BLOCK);
+    if (!c->used)
+        return;
+    hx_ckpt_block_seal(c->block, &c->head, c->head.blocks, c->kind, c->used);
+    if (!c->err)
+        c->err = s->disk->ops->write(s->disk, file_id((unsigned)c->head.generation), off, c->block, HX_CKPT_BLOCK);
     c->head.blocks++;
     c->used = 0;
-    return err;
 }
 
 /* Room for an item of LEN bytes of KIND. */
-static int item(struct hx_seg *s, enum hx_ckpt_kind kind, size_t len, struct hx_enc *ret)
+static struct hx_enc item(struct hx_seg *s, enum hx_ckpt_kind kind, size_t len)
 {
     struct hx_seg_ckpt *c = &s->ckpt;
-    int err = c->kind != kind || c->used + len > HX_CKPT_ROOM ? put_block(s) : 0;
+    if (c->kind != kind || c->used + len > HX_CKPT_ROOM)
+        put_block(s);
     c->kind = (uint16_t)kind;
-    *ret = hx_enc_init(c->block + HX_CKPT_BLOCK_HEAD + c->used, len);
     c->used += (uint32_t)len;
-    return err;
+    return hx_enc_init(c->block + HX_CKPT_BLOCK_HEAD + c->used - len, len);
 }
 
-static int put_files(struct hx_seg *s)
+static void put_files(struct hx_seg *s)
 {
-    int err = 0;
-    for (size_t i = 0; i < s->log.slot_count && !err; i++) {
+    for (size_t i = 0; i < s->log.slot_count; i++) {
         const struct hx_logfile *f = s->log.files[i];
-        struct hx_enc e;
         if (!f || f->id >= s->ckpt.head.tail)
             continue;
-        err = item(s, HX_CKPT_FILES, HX_CKPT_FILE_BYTES, &e);
+        struct hx_enc e = item(s, HX_CKPT_FILES, HX_CKPT_FILE_BYTES);
         hx_enc_u64(&e, f->id);
         hx_enc_u64(&e, f->end);
         hx_enc_u32(&e, f->side_crc);
         hx_enc_u32(&e, 0);
     }
-    return err;
 }
 
-static int put_chain(struct hx_seg *s)
+static void put_chain(struct hx_seg *s)
 {
     const struct hx_chain *c = &s->chain;
-    struct hx_enc e;
-    int err = 0;
-    for (size_t i = 0; i < c->span_count && !err; i++) {
-        err = item(s, HX_CKPT_SPANS, HX_CKPT_SPAN_BYTES, &e);
+    for (size_t i = 0; i < c->span_count; i++) {
+        struct hx_enc e = item(s, HX_CKPT_SPANS, HX_CKPT_SPAN_BYTES);
         hx_enc_u64(&e, c->spans[i].prev);
         hx_enc_u64(&e, c->spans[i].last);
     }
-    for (size_t i = 0; i < c->held_count && !err; i++) {
+    for (size_t i = 0; i < c->held_count; i++) {
         const struct hx_held *r = &c->held[c->held_at + i];
+        struct hx_enc e = item(s, HX_CKPT_HELD, HX_CKPT_HELD_BYTES);
         struct hx_version v = {.lsn = r->lsn, .pos = r->pos, .at = r->at, .sum = r->sum, .len = r->len,
                                .kind = r->kind, .codec = r->codec};
-        err = item(s, HX_CKPT_HELD, HX_CKPT_HELD_BYTES, &e);
         version_encode(&e, r->page, &v, s->log.files[r->file]->id);
         hx_enc_u64(&e, r->prev);
         hx_enc_u64(&e, r->epoch);
         hx_enc_u32(&e, r->flags);
         hx_enc_u32(&e, 0);
     }
-    return err;
 }
 
 /* K1 */
@@ -279,22 +273,21 @@ static int begin(struct hx_seg *s)
     c->active = true;
     c->since = c->head.tail;
     c->page = c->used = 0;
-    int err = put_files(s);
-    return err ? err : put_chain(s);
+    c->err = 0;
+    put_files(s);
+    put_chain(s);
+    return c->err;
 }
 
-static int put_page(struct hx_seg *s, uint32_t page)
+static void put_page(struct hx_seg *s, uint32_t page)
 {
     struct hx_version v;
-    int err = 0;
-    for (struct hx_index_walk w = hx_index_walk(&s->index, page); !err && hx_index_next(&w, &v);) {
-        struct hx_enc e;
+    for (struct hx_index_walk w = hx_index_walk(&s->index, page); hx_index_next(&w, &v);) {
         if (v.lsn > s->ckpt.head.hint) /* K2 */
             continue;
-        err = item(s, HX_CKPT_VERSIONS, HX_CKPT_VERSION_BYTES, &e);
+        struct hx_enc e = item(s, HX_CKPT_VERSIONS, HX_CKPT_VERSION_BYTES);
         version_encode(&e, page, &v, s->log.files[v.file]->id);
     }
-    return err;
 }
 
 /* The last block, and the head, which says how many there are; from then on it counts. */
@@ -303,9 +296,10 @@ static int finish(struct hx_seg *s)
     struct hx_seg_ckpt *c = &s->ckpt;
     uint8_t head[HX_CKPT_HEAD];
     uint64_t id = file_id((unsigned)c->head.generation);
-    int err = put_block(s);
+    put_block(s);
     c->head.oldest = s->oldest;
     hx_ckpt_head_encode(&c->head, head);
+    int err = c->err;
     if (!err)
         err = s->disk->ops->write(s->disk, id, 0, head, sizeof head);
     if (!err)
@@ -326,13 +320,12 @@ static int go_on(struct hx_seg *s)
     struct hx_seg_ckpt *c = &s->ckpt;
     uint64_t last = c->page + PIECE_PAGES < c->head.pages ? c->page + PIECE_PAGES : c->head.pages;
     uint32_t until = c->head.blocks + PIECE_BLOCKS, from = c->head.blocks;
-    int err = 0;
-    for (; c->page < last && c->head.blocks < until && !err; c->page++)
-        err = put_page(s, (uint32_t)c->page);
-    if (err || c->page == c->head.pages)
-        return err ? err : finish(s);
-    if (c->head.blocks == from)
-        return 0;
+    for (; c->page < last && c->head.blocks < until; c->page++)
+        put_page(s, (uint32_t)c->page);
+    if (c->page == c->head.pages)
+        return finish(s);
+    if (c->err || c->head.blocks == from)
+        return c->err;
     return s->disk->ops->flush(s->disk, file_id((unsigned)c->head.generation)); /* lest the last one has it all */
 }
 
@@ -450,7 +443,7 @@ static int take_file(struct reading *r, struct hx_dec *d)
     if (slot == HX_NONE)
         return 0;
     struct hx_logfile *f = r->s->log.files[slot];
-    f->in_ckpt = f->sided && f->end == end && f->side_crc == crc;
+    f->in_ckpt = f->end == end && f->side_crc == crc; /* it has a sidecar: fits() looked */
     return f->in_ckpt ? 0 : HX_E_CORRUPT;
 }
 

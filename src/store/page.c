@@ -22,7 +22,9 @@ static int payload(struct hx_seg *s, const struct hx_version *v, bool whole, uin
         ret->len = err ? 0 : len;
         return err;
     }
-    if (!v->len || (whole && !hx_bodies_window(&s->env->bodies, s, v, &ret->p)))
+    const uint8_t *window = v->len && whole ? hx_bodies_window(&s->env->bodies, s, v) : NULL;
+    ret->p = window ? window : buf;
+    if (window || !v->len)
         return 0;
     return hx_log_read(s, v->file, v->pos, buf, v->len); /* also when another sector of the window was bad */
 }

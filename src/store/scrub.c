@@ -77,7 +77,7 @@ void hx_scrub_load(struct hx_seg *s)
     struct hx_seg_scrub *c = &s->scrub;
     uint8_t p[MARK_BYTES];
     size_t got;
-    if (c->loaded || s->error)
+    if (c->loaded)
         return;
     c->loaded = true;
     if (s->disk->ops->read(s->disk, HX_SCRUB_FILE, 0, p, sizeof p, &got) || got < sizeof p ||
@@ -199,8 +199,7 @@ static int read_twice(struct look *l, uint64_t off, size_t len)
 /* LEN bytes at OFF, borrowed from the window.  END: of what may be read. */
 static int bytes_at(struct look *l, uint64_t off, size_t len, uint64_t end, const uint8_t **ret)
 {
-    if (len > WINDOW || off + len > end)
-        return HX_E_CORRUPT;
+    hx_assert(len <= WINDOW && off + len <= end); /* side.c and scan.c name no other entries */
     if (off < l->win_off || off + len > l->win_off + l->win_len) {
         size_t more = l->budget > l->used + len ? l->budget - l->used : len;
         more = more < WINDOW ? more : WINDOW;
@@ -272,7 +271,7 @@ static int damaged_entry(struct look *l, const struct hx_side_frame *f, const ui
     }
     bool open = s->log.tail == l->slot;
     s->log.files[l->slot]->rotten |= !open; /* U6 */
-    s->scrub.found += s->damaged > was || open;
+    s->scrub.found += s->damaged > was || (open && !err); /* after an error it is met again */
     s->scrub.close |= open;
     hx_seg_touch(s);
     return err;
@@ -358,15 +357,16 @@ void hx_scrub_narrow(struct hx_seg *s, const struct hx_unknown *u)
 /* Between the entries of the open file there is nothing but marks (U4). */
 static int check_marks(struct look *l, const struct hx_logfile *f, uint64_t from, uint64_t to)
 {
-    int err = 0;
-    for (; from < to && !err; from += HX_LOG_ENV) {
+    for (; from < to; from += HX_LOG_ENV) {
         const uint8_t *p;
         struct hx_env e;
-        err = bytes_at(l, from, HX_LOG_ENV, f->end, &p);
-        if (!err && (hx_env_decode(p, &e) || e.body_len || !envelope_stands(l->s, f, from, &e)))
-            err = HX_E_CORRUPT;
+        int err = bytes_at(l, from, HX_LOG_ENV, f->end, &p);
+        if (err)
+            return err;
+        if (hx_env_decode(p, &e) || e.body_len || !envelope_stands(l->s, f, from, &e))
+            return HX_E_CORRUPT;
     }
-    return err;
+    return 0;
 }
 
 static int marks(struct look *l, const struct hx_logfile *f, uint64_t to)
@@ -394,7 +394,7 @@ static int list_of(struct hx_seg *s, struct look *l, struct hx_logfile *f, const
         err = hx_side_load(s, f, &c->side);
     l->used += c->side.len + HX_LOG_SIDE_HEAD;
     c->side_file = err ? 0 : f->id;
-    if (err == HX_E_CORRUPT || err == HX_E_NOENT || err == HX_E_IO || err == HX_E_VERSION) {
+    if (err == HX_E_CORRUPT || err == HX_E_NOENT || err == HX_E_IO) {
         if (c->renewed == f->id) /* this disk keeps nothing */
             return HX_E_CORRUPT;
         c->renewed = f->id;
@@ -405,31 +405,44 @@ static int list_of(struct hx_seg *s, struct look *l, struct hx_logfile *f, const
     return err;
 }
 
+/* One entry, and the marks before it; an error: it is looked at another time. */
+static int look_at_entry(struct look *l, struct hx_logfile *f, const struct hx_side_frame *d, const uint8_t *recs)
+{
+    if (d->flags & HX_ENV_DAMAGED) {
+        f->rotten |= !f->vague;
+        return 0;
+    }
+    int err = marks(l, f, d->off);
+    if (!err)
+        err = check_entry(l, f, d);
+    if (err == HX_E_CORRUPT)
+        err = damaged_entry(l, d, recs);
+    if (!err)
+        l->s->scrub.pos = d->off + hx_env_bytes(d->len);
+    return err;
+}
+
 /* 1: F is through; 0: the budget is; or an error. */
 static int look_at_file(struct look *l, struct hx_logfile *f)
 {
     struct hx_seg_scrub *c = &l->s->scrub;
     const struct hx_buf *list;
-    struct hx_side_frame d;
-    const uint8_t *recs;
-    int got = 0, err = list_of(l->s, l, f, &list);
+    int err = list_of(l->s, l, f, &list);
     if (err || !list)
         return err;
-    while (!err && l->used < l->budget && (got = hx_side_next(list->p, list->len, &c->off, &d, &recs)) > 0) {
-        if (d.flags & HX_ENV_DAMAGED) {
-            f->rotten |= f->sided && !f->vague;
-            continue;
-        }
-        err = marks(l, f, d.off);
-        int bad = err ? err : check_entry(l, f, &d);
-        if (bad == HX_E_CORRUPT)
-            err = damaged_entry(l, &d, recs);
-        else
-            err = bad;
-        c->pos = d.off + hx_env_bytes(d.len);
+    while (c->off < list->len) {
+        struct hx_side_frame d;
+        const uint8_t *recs;
+        size_t next = c->off;
+        if (l->used >= l->budget)
+            return 0;
+        int got = hx_side_next(list->p, list->len, &next, &d, &recs);
+        hx_assert(got > 0); /* it was checked when it was loaded, or is our own */
+        err = look_at_entry(l, f, &d, recs);
+        if (err)
+            return err;
+        c->off = next;
     }
-    if (err || got || c->off < list->len)
-        return err < 0 ? err : 0;
     err = marks(l, f, f->durable);
     return err ? err : 1;
 }
@@ -487,9 +500,7 @@ size_t hx_scrub_step(struct hx_seg *s, size_t budget)
 {
     struct hx_seg_scrub *c = &s->scrub;
     struct look l = {.s = s, .budget = budget};
-    if (s->error || c->comparing)
-        return CHARGE;
-    hx_scrub_load(s);
+    hx_assert(!s->error && c->loaded && !c->comparing && !s->log.batch.len); /* pace.c looks, and flushes before */
     if (!c->under_way) {
         begin_cycle(s);
         look_at_slots(s);
@@ -499,7 +510,7 @@ size_t hx_scrub_step(struct hx_seg *s, size_t budget)
         return CHARGE;
     step(&l);
     free(l.win);
-    if (c->close && !s->error && !s->log.batch.len) { /* U4 */
+    if (c->close && !s->error) { /* U4 */
         c->close = false;
         hx_log_seal(s);
     }

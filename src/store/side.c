@@ -165,9 +165,11 @@ int hx_side_head(struct hx_seg *s, struct hx_logfile *f, uint64_t *ret_stable)
     return 0;
 }
 
-/* Lengths of a frame as its head's check allows them (core/frame.c). */
-static bool lengths_sane(const struct hx_side_frame *f)
+/* Lengths of a frame as its head's check allows them (core/frame.c), in a file of END bytes. */
+static bool lengths_sane(const struct hx_side_frame *f, uint64_t end)
 {
+    if ((uint64_t)f->off + HX_LOG_ENV + f->len > end)
+        return false;
     if (f->raw_len > HX_FRAME_RAW_MAX || f->body_len > HX_FRAME_MAX - HX_FRAME_HEAD || f->codec > 1)
         return false;
     return f->len == HX_FRAME_HEAD + f->body_len && (f->codec || f->body_len == f->raw_len);
@@ -192,8 +194,9 @@ static bool records_sane(const struct hx_side_frame *f, const uint8_t *recs, uin
     return bytes == f->raw_len && f->last - f->first == off;
 }
 
-/* A checksum tells what was written, not that it made sense: what follows from a list (inventories, pages) must. */
-static bool list_sane(const struct hx_seg *s, const uint8_t *p, size_t len)
+/* A checksum tells what was written, not that it made sense: what follows from a list (inventories, pages) must.
+ * END: of the log file. */
+static bool list_sane(const struct hx_seg *s, uint64_t end, const uint8_t *p, size_t len)
 {
     uint64_t pages = hx_geometry_pg_pages(&s->meta.geometry);
     size_t off = 0;
@@ -204,7 +207,7 @@ static bool list_sane(const struct hx_seg *s, const uint8_t *p, size_t len)
         bool damaged = f.flags & HX_ENV_DAMAGED;
         if (f.last < f.first || damaged != (f.count == 0))
             return false;
-        if (!damaged && (f.first <= f.prev || !lengths_sane(&f) || !records_sane(&f, recs, pages)))
+        if (!damaged && (f.first <= f.prev || !lengths_sane(&f, end) || !records_sane(&f, recs, pages)))
             return false;
     }
     return got == 0;
@@ -228,7 +231,7 @@ int hx_side_load(struct hx_seg *s, struct hx_logfile *f, struct hx_buf *ret)
     ret->len = len;
     err = s->disk->ops->read(s->disk, f->id | HX_LOG_SIDE_BIT, HX_LOG_SIDE_HEAD, p, len, &got);
     bool whole = !err && got == len && (hx_crc32c(0, p, len) == crc || HX_MUTANT(SIDECAR_UNCHECKED));
-    if (!err && (!whole || !list_sane(s, p, len)))
+    if (!err && (!whole || !list_sane(s, t.end, p, len)))
         err = HX_E_CORRUPT;
     return err;
 }

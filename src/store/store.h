@@ -274,6 +274,7 @@ struct hx_seg_ckpt {
     uint32_t used;
     uint64_t page;            /* next one to write */
     uint8_t *block;
+    int err;                  /* of the writing */
     uint64_t good, loaded;    /* generations: of the one that is whole on the disk; that this start took; 0: none */
     uint64_t since, bytes;    /* file from which on the log counts for the next one; bytes of the good one */
 };
@@ -320,8 +321,8 @@ void hx_bodies_forget(struct hx_bodies *b, const struct hx_seg *s);
 /* The payload of a record in a compressed frame: its body is checked.  HX_E_CORRUPT, or what the disk says. */
 int hx_bodies_get(struct hx_bodies *b, struct hx_seg *s, const struct hx_version *v, const uint8_t **ret,
                   uint16_t *ret_len);
-/* Bytes of a log file, not checked, read in large pieces. */
-int hx_bodies_window(struct hx_bodies *b, struct hx_seg *s, const struct hx_version *v, const uint8_t **ret);
+/* Bytes of a log file, not checked, read in large pieces; NULL: for whatever reason they cannot be had like that. */
+const uint8_t *hx_bodies_window(struct hx_bodies *b, struct hx_seg *s, const struct hx_version *v);
 
 /* ---- seg.c: a segment ---- */
 struct hx_unknown { /* a damaged record or run of them */
@@ -542,7 +543,8 @@ void hx_space_long_chain(struct hx_seg *s, uint32_t page, unsigned patches);
 uint64_t hx_space_bytes(const struct hx_seg *s);
 
 /* ---- scrub.c: everything that is stored is read again, now and then ---- */
-/* Reads about BUDGET bytes on; how much it cost.  May leave meta_dirty.  Nothing may wait in the batch. */
+/* Reads about BUDGET bytes on; how much it cost.  May leave meta_dirty.  Nothing may wait in the batch; after
+ * hx_scrub_load, and not while pages are compared. */
 size_t hx_scrub_step(struct hx_seg *s, size_t budget);
 void hx_scrub_load(struct hx_seg *s);  /* where the process before stopped */
 void hx_scrub_ask(struct hx_seg *s);   /* a whole cycle from now on, before others; one that was asked for goes on */

@@ -117,6 +117,7 @@ static void lists_that_make_no_sense_are_damage(void **state)
     REFUSED(c.frame.body_len = HX_FRAME_MAX);
     REFUSED(c.frame.codec = 2);
     REFUSED(c.frame.len++);
+    REFUSED(c.frame.off = 1000 - HX_LOG_ENV - c.frame.len + 1); /* beyond the end of its file */
     REFUSED(c.frame.body_len = 59; c.frame.len--);      /* raw, and shorter than its content */
     REFUSED(c.frame.raw_len = 61; c.frame.codec = 1);   /* not what its records say */
     REFUSED(c.frame.first = 10);                        /* not above its backlink */
