@@ -158,7 +158,7 @@ static void is_none(struct hx_rig *r, struct image *bad, uint32_t was, const cha
 
 /* ---- items ---- */
 enum { PAGE = 0, FILE_ID = 4, LSN = 8, POS = 16, AT = 20, LEN = 28, KIND = 30, CODEC = 31 }; /* of a version */
-enum { PREV = 32, FLAGS = 48 };                                                             /* of a held record, too */
+enum { PREV = 32, FLAGS = 48 }; /* of a held record, too */
 enum { RAW, PACKED, ANY };
 struct lie {
     const char *what;
@@ -241,7 +241,8 @@ static void one_that_says_what_cannot_be_is_none(void **state)
     hx_rig_fini(&r);
 }
 
-/* Promise: nor are its blocks: cut within an item, of no kind, at another place, longer than they are, one file short. */
+/* Promise: nor are its blocks: cut within an item, of no kind, at another place, longer than they are; nor one that
+ * does not name a file. */
 static void blocks_that_cannot_be_are_none(void **state)
 {
     (void)state;

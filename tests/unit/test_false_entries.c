@@ -2,8 +2,8 @@
  * test_false_entries.c - entries of a log file that are whole, every checksum right, and not what belongs there
  * (misdirected, stale, swapped: scrub.c U1); and log files that are shorter than they were, or gone.
  *
- * Method: one field of an entry is changed on the disk of a running server and everything is sealed again.  A read gives
- * CORRUPT, never other bytes; the scrub finds the entry.
+ * Method: one field of an entry is changed on the disk of a running server and everything is sealed again.  A read
+ * gives CORRUPT, never other bytes; the scrub finds the entry.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -179,7 +179,7 @@ static void a_read_takes_nothing_from_a_false_frame(void **state)
     }
 }
 
-/* Promise: what a log file has lost, at its end or with itself, is damage of the pages that were there, nothing more. */
+/* Promise: what a log file has lost, at its end or with itself, is damage of the pages that were there, no more. */
 static void a_file_that_was_cut_is_damage(void **state)
 {
     (void)state;
@@ -331,8 +331,8 @@ static void the_scrub_finds_every_false_entry(void **state)
     }
 }
 
-/* Promise: what stands between the entries of the open file is looked at, too: a restart would read it.  Of anything but
- * this place's own marks the file is closed, for its sidecar is made of what is known in memory. */
+/* Promise: what stands between the entries of the open file is looked at, too: a restart would read it.  Of anything
+ * but this place's own marks the file is closed, for its sidecar is made of what is known in memory. */
 static void the_scrub_looks_between_the_entries(void **state)
 {
     (void)state;
