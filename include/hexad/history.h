@@ -42,6 +42,8 @@ bool hx_history_valid(const struct hx_history *h, struct hx_lsn lsn, struct hx_e
 /* The LSN after N in the official log: n + 1, and of an entry's vdl the next entry's end + 1 (of the
  * highest entry that has this vdl: epochs that wrote nothing are stepped over). */
 struct hx_lsn hx_history_successor(const struct hx_history *h, struct hx_lsn n);
+/* The highest LSN at or below N that H does not make void: N itself, or the vdl that cut N off; 0: none. */
+struct hx_lsn hx_history_point(const struct hx_history *h, struct hx_lsn n);
 bool hx_history_equal(const struct hx_history *a, const struct hx_history *b);
 size_t hx_history_encoded_len(const struct hx_history *h); /* 4 + 32 x count */
 void hx_history_encode(const struct hx_history *h, struct hx_enc *e);

@@ -111,6 +111,22 @@ struct hx_lsn hx_history_successor(const struct hx_history *h, struct hx_lsn n)
     return HX_LSN(n.v + 1);
 }
 
+struct hx_lsn hx_history_point(const struct hx_history *h, struct hx_lsn n)
+{
+    size_t lo = 0, hi = h->count; /* entries before lo have end < n */
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (h->e[mid].end.v < n.v)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    if (lo == 0)
+        return HX_LSN(0); /* below where LSNs begin */
+    /* It belongs to the entry before lo; cuts rise, so that of lo is the lowest of all later ones. */
+    return lo < h->count && n.v > h->e[lo].vdl.v ? h->e[lo].vdl : n;
+}
+
 bool hx_history_equal(const struct hx_history *a, const struct hx_history *b)
 {
     if (a->count != b->count)

@@ -106,7 +106,6 @@ int rec_send(struct hx_recovery *r, struct hx_ask_task *t, struct hx_effect *ret
 
 /* recovery_walk.c: 0: start, vdl, child and the chain are decided; HX_E_AGAIN: more answers are needed; else failed. */
 int rec_decide(struct hx_recovery *r);
-bool rec_is_point(const struct hx_history *h, struct hx_lsn lsn);
 bool rec_may_hold(const struct hx_inventory *v, struct hx_lsn lsn); /* has an UNKNOWN that could be it */
 /* Whether enough of the PG's members surely never held the LSN. */
 bool rec_denied(const struct rec_pg *p, struct hx_lsn lsn);

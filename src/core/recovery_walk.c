@@ -29,21 +29,6 @@ void rec_chain_free(struct hx_recovery *r)
     r->chain_count = 0;
 }
 
-bool rec_is_point(const struct hx_history *h, struct hx_lsn lsn)
-{
-    if (lsn.v == 0)
-        return true;
-    size_t lo = 0, hi = h->count; /* entries before lo have end < lsn */
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (h->e[mid].end.v < lsn.v)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo > 0 && (lo == h->count || lsn.v <= h->e[lo].vdl.v);
-}
-
 bool rec_may_hold(const struct hx_inventory *v, struct hx_lsn lsn)
 {
     for (uint32_t i = 0; i < v->unknown_count && !HX_MUTANT(UNKNOWN_IS_NACK); i++)
@@ -70,7 +55,7 @@ static int find_start(struct hx_recovery *r)
             const struct rec_member *m = &r->pgs[p]->m[i];
             if (!m->answered)
                 continue;
-            if (!rec_is_point(&r->parent, m->inv.vdl_hint)) {
+            if (hx_history_point(&r->parent, m->inv.vdl_hint).v != m->inv.vdl_hint.v) {
                 rec_fail(r, HX_E_DATA_LOSS,
                          "PG %u: server %s knows LSN %llu as durable, but no history of PG 0 contains it", p,
                          hx_ask_server(&r->ask, rec_server_of(r, p, i))->name,

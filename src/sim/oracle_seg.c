@@ -138,6 +138,9 @@ static void check_marks(struct hx_oracle *o, uint32_t server, uint32_t pg, const
     if (l->hint.v > o->committed)
         hx_sim_broken(o->s, "I5", "server %u, PG %u: takes VDL %llu for durable, but %llu is", server, pg,
                       (oc_ull)l->hint.v, (oc_ull)o->committed);
+    if (l->hint.v && !oc_epoch_of(l->history, l->hint.v) && !o->excused)
+        hx_sim_broken(o->s, "I5", "server %u, PG %u: takes LSN %llu for durable, which its history makes void",
+                      server, pg, (oc_ull)l->hint.v);
     if (l->oldest.v > l->floor.v && l->oldest.v > o->floor_told)
         hx_sim_broken(o->s, "I10",
                       "server %u, PG %u: versions below %llu are gone, but the read floor is %llu", server,

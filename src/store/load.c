@@ -13,6 +13,7 @@
  *   R5 Every record above the saved base is in some file, for only files below it were deleted.  One that is not there
  *      although the chain was complete beyond it was lost without a trace (a flush that did nothing took a file, or its
  *      end): that is blind damage like any other.
+ *   R6 The hint is in the own history: an opening takes one that is not for the loss of an epoch.
  */
 #include "store.h"
 
@@ -158,6 +159,8 @@ static void look_back(struct hx_seg *s, const struct hx_load_pass *p)
 static void begin(struct hx_seg *s, const struct hx_load_pass *p)
 {
     uint64_t base = s->meta.base.v > p->stable ? s->meta.base.v : p->stable;
+    /* A file that went may have ended in records that a later epoch made void: its highest LSN was no VDL (R6). */
+    base = hx_history_point(&s->meta.history, HX_LSN(base)).v;
     s->chain.anchor = s->chain.scl = base;
     s->chain.hint = p->vdl > base ? p->vdl : base;
     s->oldest = s->meta.oldest.v;

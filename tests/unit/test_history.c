@@ -85,6 +85,24 @@ static void successor_at_the_edges(void **state)
     hx_history_fini(&h);
 }
 
+/* Promise: the point at or below an LSN is the highest that is valid under the history in any epoch, and 0 below all.
+ * Method: every LSN against validity, one by one. */
+static void a_point_is_the_highest_valid_lsn_at_or_below(void **state)
+{
+    (void)state;
+    struct hx_history h = {0};
+    uint64_t best = 0;
+    assert_int_equal(hx_history_point(&h, HX_LSN(7)).v, 0);
+    make(&h);
+    for (uint64_t lsn = 1; lsn < 500; lsn++) {
+        for (uint64_t epoch = 1; epoch < 10; epoch++)
+            if (twin_valid(&h, lsn, epoch))
+                best = lsn;
+        assert_int_equal(hx_history_point(&h, HX_LSN(lsn)).v, best);
+    }
+    hx_history_fini(&h);
+}
+
 /* Promise: a list that breaks an order rule is refused, by push and by decode. */
 static void disorder_is_refused(void **state)
 {
@@ -168,6 +186,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_field_tells_two_histories_apart),
+        cmocka_unit_test(a_point_is_the_highest_valid_lsn_at_or_below),
         cmocka_unit_test(validity_is_the_definition), cmocka_unit_test(the_walk_visits_all_valid_lsns),
         cmocka_unit_test(successor_at_the_edges),     cmocka_unit_test(disorder_is_refused),
         cmocka_unit_test(encoding_round_trip),
