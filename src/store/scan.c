@@ -271,7 +271,7 @@ static int scan_entries(struct scan *c)
 {
     int err = 0, more = 1;
     while (!err && more > 0 && !c->f->sealed) {
-        struct hx_env e;
+        struct hx_env e = {0};
         bool ok = envelope_at(c, c->pos, &e, &err);
         if (err)
             break;

@@ -59,6 +59,7 @@ int hx_seg_new(struct hx_seg_env *env, struct hx_disk *d, struct hx_disk_place a
 void hx_seg_free(struct hx_seg *s)
 {
     hx_bodies_forget(&s->env->bodies, s);
+    hx_ckpt_fini(s);
     hx_chain_fini(&s->chain);
     hx_index_fini(&s->index);
     hx_log_fini(&s->log);
