@@ -5,8 +5,9 @@
  *   S1 After a flush that failed, the file's cached pages are given up, so that a read sees the medium: the kernel
  *      marks pages clean that it could not write (D3).
  *   S2 Names come from numbers only; links are not followed; nothing is inherited by children.
+ *   S3 The room of a removed file comes back a little later (reaper.c); a write that needs it waits for it.
  * A crash leaves files of any length up to what was written, and names that were never synced may be missing.
- * Threads: one, but for flushes of many (flushpool.c).  Memory: one struct per disk; descriptors: the farm's cache.
+ * Threads: one, but for flushes of many (flushpool.c) and the room of removed files (reaper.c).  Memory: one struct per disk; descriptors: the farm's cache.
  */
 #include "farm_private.h"
 #include "hexad/assert.h"
@@ -95,6 +96,8 @@ static int disk_write(struct hx_disk *disk, uint64_t file, uint64_t off, const v
         ssize_t n = pwrite(e->fd, buf, len, (off_t)off);
         if (n < 0 && errno == EINTR)
             continue;
+        if (n < 0 && errno == ENOSPC && hx_reaper_settle(self(disk)->farm->reaper))
+            continue; /* S3 */
         if (n < 0) {
             err = hx_err_from_errno(errno);
             break;
@@ -171,18 +174,22 @@ void hx_disk_flush_many(struct hx_disk_farm *f, struct hx_disk_flush *list, size
     }
 }
 
+/* S3: only the name goes here. */
 static int disk_remove(struct hx_disk *disk, uint64_t file)
 {
     struct hx_sys_disk *d = self(disk);
     char name[FILE_DIGITS + 1];
     struct hx_fd_entry *e = hx_fdcache_find(d->farm->fds, disk, file);
-    if (e)
-        hx_fdcache_drop(d->farm->fds, e);
+    int fd = e ? hx_fdcache_take(d->farm->fds, e) : open_file(d, file, 0);
     file_name(file, name);
-    if (unlinkat(d->dir_fd, name, 0) < 0)
-        return errno == ENOENT ? 0 : hx_err_from_errno(errno);
-    d->dir_dirty = true;
-    return 0;
+    int rc = unlinkat(d->dir_fd, name, 0), why = errno;
+    if (rc == 0)
+        d->dir_dirty = true;
+    if (rc == 0 && fd >= 0)
+        hx_reaper_take(d->farm->reaper, fd);
+    else if (fd >= 0)
+        close(fd);
+    return rc == 0 || why == ENOENT ? 0 : hx_err_from_errno(why);
 }
 
 static bool parse_name(const char *name, uint64_t *ret)

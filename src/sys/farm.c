@@ -191,7 +191,10 @@ int hx_farm_new(struct hx_datadir *d, unsigned files_max, struct hx_disk_farm **
     int err = hx_fdcache_new(farm->files_max, hx_disk_evict, &farm->fds);
     if (!err)
         err = hx_flushpool_new(&farm->pool);
+    if (!err)
+        err = hx_reaper_new(&farm->reaper);
     if (err) {
+        hx_flushpool_free(farm->pool);
         hx_fdcache_free(farm->fds);
         free(farm);
         return err;
@@ -206,6 +209,7 @@ void hx_farm_free(struct hx_disk_farm *f)
         return;
     struct hx_sys_farm *farm = self(f);
     hx_assert(farm->open_disks == 0); /* disks first: their owner closes them */
+    hx_reaper_free(farm->reaper);
     hx_flushpool_free(farm->pool);
     hx_fdcache_free(farm->fds);
     free(farm->places);

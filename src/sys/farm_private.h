@@ -7,6 +7,7 @@
 #include "fdcache.h"
 #include "flushpool.h"
 #include "hexad/disk.h"
+#include "reaper.h"
 
 struct hx_sys_farm {
     struct hx_disk_farm farm;
@@ -14,6 +15,7 @@ struct hx_sys_farm {
     struct hx_fdcache *fds;
     unsigned files_max; /* of fds */
     struct hx_flushpool *pool;
+    struct hx_reaper *reaper;
     struct hx_disk_place *places; /* of the walk under way */
     size_t place_count;
     bool walking; /* it has not come to its end */

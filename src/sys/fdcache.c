@@ -83,16 +83,22 @@ struct hx_fd_entry *hx_fdcache_find(struct hx_fdcache *c, const struct hx_disk *
     return NULL;
 }
 
-void hx_fdcache_drop(struct hx_fdcache *c, struct hx_fd_entry *e)
+int hx_fdcache_take(struct hx_fdcache *c, struct hx_fd_entry *e)
 {
+    int fd = e->fd;
     struct hx_fd_entry **p = bucket(c, e->disk, e->file);
     while (*p != e)
         p = &(*p)->chain;
     *p = e->chain;
     unlink_lru(c, e);
     c->count--;
-    close(e->fd);
     free(e);
+    return fd;
+}
+
+void hx_fdcache_drop(struct hx_fdcache *c, struct hx_fd_entry *e)
+{
+    close(hx_fdcache_take(c, e));
 }
 
 void hx_fdcache_drop_disk(struct hx_fdcache *c, const struct hx_disk *disk)

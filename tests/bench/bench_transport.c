@@ -9,20 +9,15 @@
  * One thread in each process.  The servers end with this process: each holds the read end of a pipe that
  * nobody writes to.
  */
+#include "bench.h"
 #include "hexad/net.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define FILE_BYTES (64u << 20)
@@ -34,24 +29,6 @@ struct options {
     bool flush, json;
     const char *dir;
 };
-
-static void __attribute__((noreturn, format(printf, 1, 2))) die(const char *format, ...)
-{
-    va_list ap;
-    va_start(ap, format);
-    fputs("bench_transport: ", stderr);
-    vfprintf(stderr, format, ap);
-    fputc('\n', stderr);
-    va_end(ap);
-    exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
 
 /* ---- a server process ---- */
 
@@ -111,20 +88,6 @@ static void on_parent_gone(void *ctx)
     hx_loop_stop(s->loop);
 }
 
-static int zero_filled(const char *path)
-{
-    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    static uint8_t zeros[1 << 20];
-    if (fd < 0)
-        die("%s: %s", path, strerror(errno));
-    for (size_t n = 0; n < FILE_BYTES; n += sizeof zeros)
-        if (write(fd, zeros, sizeof zeros) != (ssize_t)sizeof zeros)
-            die("%s: %s", path, strerror(errno));
-    if (fsync(fd))
-        die("%s: %s", path, strerror(errno));
-    return fd;
-}
-
 static void serve(const struct options *opt, const char *name, int life, int port_pipe)
 {
     char why[256] = "", crt[512], key[512], ca[512], data[512];
@@ -132,7 +95,7 @@ static void serve(const struct options *opt, const char *name, int life, int por
     snprintf(key, sizeof key, "%s/%s.key", opt->dir, name);
     snprintf(ca, sizeof ca, "%s/ca.crt", opt->dir);
     snprintf(data, sizeof data, "%s/%s.log", opt->dir, name);
-    struct server s = {.opt = opt, .fd = zero_filled(data)};
+    struct server s = {.opt = opt, .fd = zero_filled(data, FILE_BYTES)};
     struct hx_watch *watch;
     struct hx_server_net *net;
     struct hx_server_cfg cfg = {.listen = "127.0.0.1:0", .tls = {ca, crt, key}, .body_max = opt->size + 4096,

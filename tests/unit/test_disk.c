@@ -26,6 +26,20 @@ static struct hx_datadir *dd;
 static struct hx_disk_farm *farm;
 static const struct hx_disk_place place = {{{1, 2, 3}}, 7};
 
+/* Stands in for libc's: a disk that is full until the file behind FULL_UNTIL, a descriptor, is empty. */
+static int full_until = -1;
+static unsigned refused;
+ssize_t pwrite(int fd, const void *p, size_t len, off_t off)
+{
+    struct stat st;
+    if (full_until >= 0 && fstat(full_until, &st) == 0 && st.st_size > 0) {
+        refused++;
+        errno = ENOSPC;
+        return -1;
+    }
+    return syscall(SYS_pwrite64, fd, p, len, off);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -204,6 +218,69 @@ static void flush_and_remove_go_together(void **state)
 }
 
 /* Promise: files are listed by ascending id, in portions, with their sizes; foreign names are left out. */
+/* A file that was made LEN bytes long, removed, and of which this process holds a descriptor. */
+static int removed_file(struct hx_disk *d, uint64_t id, size_t len)
+{
+    char path[300], hex[33];
+    hx_uuid_format(&place.volume, hex);
+    snprintf(path, sizeof path, "%s/segments/%s-%u/%016llx", data, hex, place.pg, (unsigned long long)id);
+    assert_int_equal(d->ops->write(d, id, len - 1, "x", 1), 0);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(d->ops->remove(d, id), 0);
+    assert_int_equal(access(path, F_OK), -1);
+    return fd;
+}
+
+/* What a removed file took is given back beside the loop, all of it before the farm ends; also of more files than can
+ * wait there. */
+static void the_room_of_removed_files_comes_back(void **state)
+{
+    (void)state;
+    struct hx_disk *d = open_disk();
+    int held[40];
+    for (unsigned i = 0; i < HX_ARRAY_LEN(held); i++)
+        held[i] = removed_file(d, 16 + i, 100u << 20);
+    farm->ops->close(farm, d);
+    hx_farm_free(farm);
+    farm = NULL;
+    unsigned given = 0;
+    for (unsigned i = 0; i < HX_ARRAY_LEN(held); i++) {
+        struct stat st;
+        assert_int_equal(fstat(held[i], &st), 0);
+        given += st.st_size == 0; /* those for which there was no room to wait are closed, and this process holds them */
+        close(held[i]);
+    }
+    assert_true(given >= 16);
+}
+
+/* A write that finds the disk full waits for the room of what was removed before, and then succeeds. */
+static void a_full_disk_waits_for_the_room_of_removed_files(void **state)
+{
+    (void)state;
+    struct hx_disk *d = open_disk();
+    uint8_t b[4];
+    size_t len;
+    int held = removed_file(d, 16, 1u << 30);
+    refused = 0;
+    full_until = held;
+    int err = d->ops->write(d, 17, 0, "abcd", 4);
+    full_until = -1;
+    assert_int_equal(err, 0);
+    assert_int_equal(d->ops->read(d, 17, 0, b, sizeof b, &len), 0);
+    assert_memory_equal(b, "abcd", 4);
+    close(held);
+    assert_true(refused > 0);
+    /* With nothing removed it is as full as it says. */
+    int other = open(data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    full_until = other;
+    err = d->ops->write(d, 18, 0, "abcd", 4);
+    full_until = -1;
+    close(other);
+    assert_int_equal(err, HX_E_NOSPACE);
+    farm->ops->close(farm, d);
+}
+
 static void list_gives_portions_in_order(void **state)
 {
     struct hx_disk *d = open_disk();
@@ -465,6 +542,8 @@ int main(void)
         CASE(past_the_end_is_short_and_holes_are_zero),
         CASE(an_absent_file_is_noent),
         CASE(flush_and_remove_go_together),
+        CASE(the_room_of_removed_files_comes_back),
+        CASE(a_full_disk_waits_for_the_room_of_removed_files),
         CASE(list_gives_portions_in_order),
         CASE(descriptors_are_bounded),
         CASE(what_is_found_is_made_durable),
