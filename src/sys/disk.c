@@ -7,7 +7,8 @@
  *   S2 Names come from numbers only; links are not followed; nothing is inherited by children.
  *   S3 The room of a removed file comes back a little later (reaper.c); a write that needs it waits for it.
  * A crash leaves files of any length up to what was written, and names that were never synced may be missing.
- * Threads: one, but for flushes of many (flushpool.c) and the room of removed files (reaper.c).  Memory: one struct per disk; descriptors: the farm's cache.
+ * Threads: one, but for flushes of many (flushpool.c) and the room of removed files (reaper.c).
+ * Memory: one struct per disk; descriptors: the farm's cache.
  */
 #include "farm_private.h"
 #include "hexad/assert.h"

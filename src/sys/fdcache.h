@@ -22,7 +22,7 @@ struct hx_fd_entry *hx_fdcache_find(struct hx_fdcache *c, const struct hx_disk *
 int hx_fdcache_insert(struct hx_fdcache *c, const struct hx_disk *disk, uint64_t file, int fd,
                       struct hx_fd_entry **ret);
 void hx_fdcache_drop(struct hx_fdcache *c, struct hx_fd_entry *e); /* closes it, clean or not */
-int hx_fdcache_take(struct hx_fdcache *c, struct hx_fd_entry *e);  /* the same, but the descriptor is the caller's now */
+int hx_fdcache_take(struct hx_fdcache *c, struct hx_fd_entry *e); /* the descriptor is the caller's now */
 void hx_fdcache_drop_disk(struct hx_fdcache *c, const struct hx_disk *disk);
 /* Closes the least recently used one, to make room for another descriptor of this process. */
 bool hx_fdcache_shrink(struct hx_fdcache *c);

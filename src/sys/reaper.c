@@ -2,8 +2,8 @@
  * reaper.c - gives the space of removed files back, beside the loop.
  *
  * The end of a log file of 64 MiB takes a file system tens of milliseconds: its cached pages are dropped one by one and
- * its extents are freed, and every commit that comes in then would wait for it.  So disk.c only takes the name away, and
- * what is left, a descriptor, is cut down here, a few mebibytes at a time with a pause after each, so that a flush of
+ * its extents are freed, and every commit that comes in then would wait.  So disk.c only takes the name away, and what
+ * is left, a descriptor, is cut down here, a few mebibytes at a time with a pause after each, so that a flush of
  * another file waits for one piece at most.
  *
  *   R1 At most MOST descriptors wait; another one is dealt with at once by who brings it (so is each when no thread can

@@ -15,7 +15,8 @@
 
 void __attribute__((noreturn, format(printf, 1, 2))) die(const char *format, ...);
 uint64_t now_ns(void);
-/* A file of BYTES zeros that are on the disk, so that writing into it and flushing changes no metadata; its descriptor. */
+/* A file of BYTES zeros that are on the disk, so that a flush of what is written into it has no metadata to write; its
+ * descriptor. */
 int zero_filled(const char *path, size_t bytes);
 /* The value below which the part Q (0 to 1) of the COUNT values lies; sorts them. */
 double quantile(double *values, size_t count, double q);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Figures, never asserted: the workloads of work.py and read.py on a mount and on a local directory of the same disk, in
 # turn in one run, so that the ratios hold while the absolute figures drift; memory of the mount and of the servers
-# while 1 GiB is copied; time to open after kill -9 with that in the volume; the transport by itself.
+# while 1 GiB is copied; time to open after kill -9 with that in the volume; the transport by itself; the store by itself.
 #   make bench BENCH_ARGS="--json --quick"      --quick: a fifth of the data and of the time
 # All seven processes and both directories are on one machine and one disk ($TMPDIR, else /tmp); flushes are on.
 json= quick=
@@ -40,6 +40,11 @@ if [ -x "$HEXAD_BUILD/tests/bench/bench_transport" ]; then
     say "the transport by itself: 4 KiB to six servers, flushed"
     "$HEXAD_BUILD/tests/bench/bench_transport" --dir "$work" --json >transport.json 2>transport.err ||
         say "bench_transport failed: $(tail -n 1 transport.err)"
+fi
+if [ -x "$HEXAD_BUILD/tests/bench/bench_ratios" ]; then
+    say "the store by itself against plain system calls"
+    "$HEXAD_BUILD/tests/bench/bench_ratios" --dir "$work" ${quick:+--quick} --json >ratios.json 2>ratios.err ||
+        say "bench_ratios failed: $(tail -n 1 ratios.err)"
 fi
 say "commits, bulk and files: mount"
 python3 "$here/work.py" "$mnt" $seconds >mount.work

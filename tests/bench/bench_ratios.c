@@ -9,8 +9,9 @@
  * bytes of the same log files.  Rows:
  *
  *   append 4 KiB, 256 KiB   APPEND until its answer, against pwrite + fdatasync of that many bytes: rates
- *   read, chain             pages at the newest read point in random order, of one image, or an image and 8 patches that
- *                           came one by one, against pread of the image's 4 KiB: rates; warm, and with caches dropped
+ *   read, chain             pages at the newest read point in random order (hx_page_read), of one image, or of an
+ *                           image and 8 patches that came one by one, against pread of the image's 4 KiB: rates; warm,
+ *                           and with the files dropped from the system's cache
  *   compaction, scrub       commits of 4 KiB come at fixed times, as many as half of what the disk does; the time from
  *                           when one was due to its answer, p99, while background work goes on against while there is
  *                           none
@@ -406,7 +407,6 @@ static void background(struct out *out, const struct row *r, int what)
         struct arrivals on = {.l = l, .took = with}, off = {.l = l, .took = without};
         if (what == WORK_COMPACTION)
             make_garbage(l);
-        uint64_t before = hx_space_bytes(l->node->segs[0]);
         on.every_ns = off.every_ns = interval(l);
         for (unsigned k = 0; k < PAIRS; k++) {
             commits(&off, EACH, false);
@@ -419,8 +419,6 @@ static void background(struct out *out, const struct row *r, int what)
         ours[i] = quantile(with, on.count, 0.99);
         theirs[i] = quantile(without, off.count, 0.99);
         ratios[i] = ours[i] / theirs[i];
-        if (getenv("BENCH_DEBUG"))
-            printf("  %g %g log %llu -> %llu scrub file %llu %llu\n", ours[i], theirs[i], (unsigned long long)before>>20, (unsigned long long)hx_space_bytes(l->node->segs[0]) >> 20, (unsigned long long)l->node->segs[0]->scrub.file,(unsigned long long)l->node->segs[0]->scrub.pos);
     }
     print(out, r, ratios, groups, "ms", quantile(ours, groups, 0.5) / 1e6, quantile(theirs, groups, 0.5) / 1e6);
     logs_close(&g);

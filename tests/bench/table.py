@@ -20,6 +20,7 @@ def load(name):
 local = {**load("local.work"), **load("local.read")}
 mount = {**load("mount.work"), **load("mount.read")}
 transport = load("transport.json")
+ratios = load("ratios.json") or []
 memory = {}
 with open(os.path.join(base, "memory")) as f:
     for line in f:
@@ -67,11 +68,15 @@ absolute("large copy", "MB/s", round(first("copy_MB_s")) if first("copy_MB_s") e
 absolute("mount: peak memory during it (cache 64 + 64)", "MiB", mib("mount_peak_KiB"), target=128)
 absolute("largest server: peak memory during it", "MiB", mib("server_peak_KiB"), target=128)
 absolute("opening after kill -9, slowest of three", "ms", max(memory.get("open_ms", [0])) or None, target=2000)
+for r in ratios:  # bench_ratios: the median over pairs, not the ratio of the two figures
+    lower = r["better"] == "lower"
+    rows.append(dict(name=r["name"], unit=r["unit"], mount=r["store"], local=r["plain"], ratio=r["ratio"], target=r["target"],
+                     met=r["ratio"] <= r["target"] if lower else r["ratio"] >= r["target"], better=r["better"]))
 
 if "--json" in sys.argv:
     print(json.dumps(dict(date=datetime.datetime.now().isoformat(timespec="seconds"), cpus=os.cpu_count(),
                           kernel=platform.release(), rows=rows, local=local, mount=mount, memory=memory,
-                          transport=transport), indent=2))
+                          transport=transport, ratios=ratios), indent=2))
     sys.exit()
 show = lambda v: "-" if v is None else "%g" % v
 print("%s   %d processors   Linux %s" % (datetime.date.today(), os.cpu_count(), platform.release()))

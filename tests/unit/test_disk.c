@@ -248,7 +248,7 @@ static void the_room_of_removed_files_comes_back(void **state)
     for (unsigned i = 0; i < HX_ARRAY_LEN(held); i++) {
         struct stat st;
         assert_int_equal(fstat(held[i], &st), 0);
-        given += st.st_size == 0; /* those for which there was no room to wait are closed, and this process holds them */
+        given += st.st_size == 0; /* those for which there was no room to wait are closed, and held here */
         close(held[i]);
     }
     assert_true(given >= 16);
