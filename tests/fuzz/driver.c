@@ -11,6 +11,9 @@
  *
  * Under libFuzzer the mutator is libFuzzer's own, followed mostly by the target's repair.  At the end the number of
  * executions of each decoder is added to the file that HEXAD_FUZZ_COUNTS names: "TARGET DECODER COUNT" a line.
+ *   HEXAD_FUZZ_SEEDS=DIR      writes seeds and corpus there and ends
+ *   HEXAD_FUZZ_LIST=1         says which decoders there are and what they are made of, for ledger.py, and ends
+ *   HEXAD_FUZZ_DECODER=NAME   this decoder of the target alone, each input with FUZZ_NEAR_MAX neighbours
  *
  * Does not know what a target does.  Memory: the inputs, until the end.
  */
@@ -26,23 +29,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DECODERS_MAX 32
-
-static uint64_t counts[DECODERS_MAX];
-
-void fuzz_ran(unsigned decoder)
+static void run_target(const uint8_t *p, size_t len, unsigned near)
 {
-    counts[decoder < DECODERS_MAX ? decoder : 0]++;
-}
-
-static const char *decoder_name(unsigned i)
-{
-    if (!fuzz_target.decoders)
-        return i == 0 ? fuzz_target.name : NULL;
-    for (unsigned k = 0; k < i; k++)
-        if (!fuzz_target.decoders[k])
-            return NULL;
-    return fuzz_target.decoders[i];
+    if (fuzz_target.decoders) {
+        fuzz_decode(p, len, near);
+    } else {
+        fuzz_counts[0]++;
+        fuzz_target.run(p, len);
+    }
 }
 
 static char *source_path(const char *tail)
@@ -114,15 +108,43 @@ static void save_counts(void)
     FILE *f = path ? fopen(path, "ae") : NULL;
     if (!f)
         return;
-    for (unsigned i = 0; i < DECODERS_MAX && decoder_name(i); i++)
-        fprintf(f, "%s %s %llu\n", fuzz_target.name, decoder_name(i), (unsigned long long)counts[i]);
+    for (unsigned i = 0; i < fuzz_decoder_count(); i++)
+        fprintf(f, "%s %s %llu\n", fuzz_target.name, fuzz_target.decoders[i].name,
+                (unsigned long long)fuzz_counts[i]);
+    if (!fuzz_target.decoders)
+        fprintf(f, "%s - %llu\n", fuzz_target.name, (unsigned long long)fuzz_counts[0]);
     fclose(f);
 }
 
-/* HEXAD_FUZZ_SEEDS=DIR: writes seeds and corpus there and ends.  Else libFuzzer learns the target's longest input. */
+static void list_decoders(void)
+{
+    for (unsigned i = 0; i < fuzz_decoder_count(); i++)
+        printf("%s %s %s\n", fuzz_target.name, fuzz_target.decoders[i].name, fuzz_target.decoders[i].sources);
+    if (!fuzz_target.decoders)
+        printf("%s - %s\n", fuzz_target.name, fuzz_target.sources);
+}
+
+/* The longest input: of the only decoder, or of all. */
+static size_t choose_decoder(const char *name)
+{
+    size_t max = fuzz_target.len_max;
+    for (unsigned i = 0; name && i < fuzz_decoder_count(); i++)
+        if (!strcmp(fuzz_target.decoders[i].name, name)) {
+            fuzz_only = (int)i;
+            max = fuzz_target.decoders[i].len_max ? fuzz_target.decoders[i].len_max + 1 : max;
+        }
+    fuzz_check(!name || fuzz_only >= 0);
+    return max;
+}
+
+/* libFuzzer learns the longest input. */
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     static char max[40];
+    if (getenv("HEXAD_FUZZ_LIST")) {
+        list_decoders();
+        exit(0);
+    }
     if (getenv("HEXAD_FUZZ_SEEDS")) {
         fuzz_target.seeds();
         seeds_of_corpus();
@@ -130,7 +152,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     }
     char **more = calloc((size_t)*argc + 2, sizeof *more);
     fuzz_check(more);
-    snprintf(max, sizeof max, "-max_len=%zu", fuzz_target.len_max);
+    snprintf(max, sizeof max, "-max_len=%zu", choose_decoder(getenv("HEXAD_FUZZ_DECODER")));
     more[0] = (*argv)[0];
     more[1] = max;
     for (int i = 1; i < *argc; i++)
@@ -143,15 +165,18 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 {
-    if (!fuzz_target.stateless)
-        fuzz_ran(0);
-    fuzz_target.run(p, len);
+    run_target(p, len, fuzz_only >= 0 ? FUZZ_NEAR_MAX : FUZZ_NEAR);
     return 0;
 }
 
 size_t LLVMFuzzerCustomMutator(uint8_t *p, size_t len, size_t max, unsigned seed)
 {
-    len = LLVMFuzzerMutate(p, len, max);
+    if (fuzz_only >= 0 && len > 0) {
+        p[0] = (uint8_t)fuzz_only;
+        len = 1 + LLVMFuzzerMutate(p + 1, len - 1, max - 1);
+    } else {
+        len = LLVMFuzzerMutate(p, len, max);
+    }
     if (fuzz_target.repair && seed % 8 != 0)
         fuzz_target.repair(p, len);
     return len;
@@ -192,22 +217,22 @@ static void finding(int signo)
     raise(signo);
 }
 
-static void run_one(const struct input *in)
+static void run_one(const struct input *in, unsigned near)
 {
     running = in;
-    fuzz_target.run(in->p, in->len);
+    run_target(in->p, in->len, near);
     running = NULL;
 }
 
 /* On memory that ends where the input ends. */
-static void run_exact(const struct input *in)
+static void run_exact(const struct input *in, unsigned near)
 {
     struct input copy = *in;
     copy.p = malloc(in->len ? in->len : 1);
     fuzz_check(copy.p);
     if (in->len)
         memcpy(copy.p, in->p, in->len);
-    run_one(&copy);
+    run_one(&copy, near);
     free(copy.p);
 }
 
@@ -242,7 +267,7 @@ static void run_random(uint64_t count)
         snprintf(scratch.name, sizeof scratch.name, "random bytes %llu", (unsigned long long)i);
         if (i & 1 && fuzz_target.repair)
             fuzz_target.repair(scratch.p, scratch.len);
-        run_exact(&scratch);
+        run_exact(&scratch, FUZZ_NEAR);
     }
 }
 
@@ -259,7 +284,7 @@ static void run_changed(uint64_t count)
         snprintf(scratch.name, sizeof scratch.name, "%.30s, changed (%llu)", from->name, (unsigned long long)i);
         if (how >> 8 & 3 && fuzz_target.repair)
             fuzz_target.repair(scratch.p, scratch.len);
-        run_exact(&scratch);
+        run_exact(&scratch, FUZZ_NEAR);
     }
 }
 
@@ -274,7 +299,7 @@ static int replay_files(int argc, char **argv)
         }
         add(argv[i], p, len);
         free(p);
-        run_exact(&inputs[input_count - 1]);
+        run_exact(&inputs[input_count - 1], FUZZ_NEAR_MAX);
         printf("%s: fine\n", argv[i]);
     }
     return 0;
@@ -284,24 +309,24 @@ static void test(void)
 {
     const char *often = getenv("HEXAD_FUZZ_ROUNDS");
     uint64_t rounds = often ? strtoull(often, NULL, 10)
-                      : fuzz_target.rounds ? fuzz_target.rounds : fuzz_target.stateless ? 2000 : 200;
+                      : fuzz_target.rounds ? fuzz_target.rounds : fuzz_target.decoders ? 2000 : 200;
     setvbuf(stdout, NULL, _IOLBF, 0);
     size_t seeds = input_count;
     printf("1..4\n");
     for (size_t i = 0; i < seeds; i++)
-        run_exact(&inputs[i]);
+        run_exact(&inputs[i], FUZZ_NEAR);
     printf("%s 1 - %s: what our own encoders make (%zu inputs)\n", seeds ? "ok" : "not ok", fuzz_target.name, seeds);
     seeds_of_corpus();
     for (size_t i = seeds; i < input_count; i++)
-        run_exact(&inputs[i]);
+        run_exact(&inputs[i], FUZZ_NEAR);
     printf("%s 2 - %s: every input of the corpus (%zu)\n", input_count > seeds ? "ok" : "not ok", fuzz_target.name,
            input_count - seeds);
     run_random(rounds);
     printf("ok 3 - %s: bytes at random (%llu inputs)\n", fuzz_target.name, (unsigned long long)rounds);
     run_changed(rounds);
     printf("ok 4 - %s: changed inputs, checksums repaired (%llu)\n", fuzz_target.name, (unsigned long long)rounds);
-    for (unsigned i = 0; fuzz_target.stateless && i < DECODERS_MAX && decoder_name(i); i++)
-        printf("# %s: %llu executions\n", decoder_name(i), (unsigned long long)counts[i]);
+    for (unsigned i = 0; i < fuzz_decoder_count(); i++)
+        printf("# %s: %llu executions\n", fuzz_target.decoders[i].name, (unsigned long long)fuzz_counts[i]);
 }
 
 int main(int argc, char **argv)

@@ -1,8 +1,9 @@
 /*
  * fuzz.c - what targets and drivers share: small changes to bytes, neighbours of an input, reading decisions.
  *
- * Knows no target and no driver.  Everything follows from what is given; nothing is kept.  Under sanitizers the end of
- * a shortened neighbour is poisoned while it is looked at.  Memory: one buffer for all neighbours of an input.
+ * Knows no target and no driver.  Everything follows from what is given; only the counts are kept.  Under sanitizers
+ * the end of a shortened neighbour is poisoned while it is looked at.  Memory: one buffer for all neighbours of an
+ * input.
  */
 #include "fuzz.h"
 
@@ -95,28 +96,53 @@ size_t fuzz_change(uint64_t *random, uint8_t *p, size_t len, size_t cap)
     return len;
 }
 
-void fuzz_near(const uint8_t *p, size_t len, void (*one)(const uint8_t *p, size_t len))
+uint64_t fuzz_counts[FUZZ_DECODERS_MAX];
+int fuzz_only = -1;
+
+unsigned fuzz_decoder_count(void)
 {
-    one(p, len);
+    unsigned n = 0;
+    while (fuzz_target.decoders && fuzz_target.decoders[n].run)
+        n++;
+    fuzz_check(n <= FUZZ_DECODERS_MAX);
+    return n;
+}
+
+/* Neighbour of P in B, of as many bytes; its length.  The first byte stays, it is not the decoder's. */
+static size_t make_neighbour(uint64_t *random, uint8_t *b, const uint8_t *p, size_t len)
+{
+    size_t n = len - 1;
+    memcpy(b, p, len);
+    uint64_t how = fuzz_random(random);
+    for (unsigned k = 0; k <= (how & 3) && n > 0; k++)
+        n = fuzz_change(random, b + 1, n, n);
+    if (how >> 2 & 1 && fuzz_target.repair)
+        fuzz_target.repair(b, n + 1);
+    return n + 1;
+}
+
+void fuzz_decode(const uint8_t *p, size_t len, unsigned near)
+{
     if (len == 0)
         return;
+    unsigned kind = p[0] % fuzz_decoder_count();
+    const struct fuzz_decoder *d = &fuzz_target.decoders[kind];
+    if (fuzz_only >= 0 && (unsigned)fuzz_only != kind)
+        return;
+    fuzz_counts[kind]++;
+    d->run(p + 1, len - 1);
     uint64_t random = len;
     for (size_t i = 0; i < len; i += 8 + len / 16)
         random = (random ^ p[i]) * UINT64_C(0x100000001b3);
     uint8_t *b = malloc(len);
-    if (!b)
-        return;
-    for (unsigned i = 0; i < FUZZ_NEAR; i++) {
-        memcpy(b, p, len);
-        size_t n = len;
-        uint64_t how = fuzz_random(&random);
-        for (unsigned k = 0; k <= (how & 3) && n > 0; k++)
-            n = fuzz_change(&random, b, n, n);
-        if (how >> 2 & 1 && fuzz_target.repair)
-            fuzz_target.repair(b, n);
-        ASAN_POISON_MEMORY_REGION(b + n, len - n);
-        one(b, n);
-        ASAN_UNPOISON_MEMORY_REGION(b, len);
+    for (unsigned i = 0; i < near && b; i++) {
+        size_t n = make_neighbour(&random, b, p, len);
+        fuzz_counts[kind]++;
+        if (n < len)
+            ASAN_POISON_MEMORY_REGION(b + n, len - n);
+        d->run(b + 1, n - 1);
+        if (n < len)
+            ASAN_UNPOISON_MEMORY_REGION(b, len);
     }
     free(b);
 }

@@ -15,37 +15,51 @@
 
 #include "hexad/types.h"
 
+/* A decoder and nothing else: 10^8 executions of each are the aim, counted one by one (tests/fuzz/ledger). */
+struct fuzz_decoder {
+    const char *name;
+    void (*run)(const uint8_t *p, size_t len); /* on what is behind the byte that chose it; NULL: end of the list */
+    size_t len_max;                            /* of that; 0: the target's */
+    const char *sources;                       /* as fuzz_target.sources */
+};
+
 struct fuzz_target {
     const char *name;
     size_t len_max;
-    unsigned rounds;              /* inputs at random, and changed ones, in a test; 0: as many as is usual */
-    bool stateless;               /* a decoder and nothing else: counted per decoder, 10^8 executions are the aim */
-    const char *const *decoders;  /* names for fuzz_ran, NULL at the end; NULL: one, named as the target */
+    unsigned rounds;                     /* inputs at random, and changed ones, in a test; 0: as many as is usual */
+    const struct fuzz_decoder *decoders; /* chosen by the first byte of the input; NULL: run */
     void (*run)(const uint8_t *p, size_t len);
     /* Makes lengths, magics and checksums fit the content, in place; NULL: nothing to repair. */
     void (*repair)(uint8_t *p, size_t len);
     void (*seeds)(void); /* calls fuzz_seed for each input that real encoders make */
+    /* What the tested code is made of, besides src/base: files and directories, blanks between.  Executions count
+     * for as long as these are what they were (ledger.py). */
+    const char *sources;
 };
 extern const struct fuzz_target fuzz_target;
 
 /* From seeds: one input; copied. */
 void fuzz_seed(const char *name, const void *p, size_t len);
-/* From run: DECODER (index into decoders) was executed once on bytes of its own. */
-void fuzz_ran(unsigned decoder);
-
 /* A finding: says which check failed, and stops. */
 #define fuzz_check(cond) ((cond) ? (void)0 : fuzz_failed(#cond, __FILE__, __LINE__))
 __attribute__((noreturn)) void fuzz_failed(const char *what, const char *file, int line);
 
 /*
- * For stateless targets: ONE on P, then on FUZZ_NEAR neighbours of P, which differ from it in a few bytes or end
- * earlier, half of them repaired.  They follow from P alone (F1), lie at the end of their memory, so that a sanitizer
- * sees a byte read too far, and cost no allocation each.
+ * For targets with decoders: the one that the first byte chooses, on the rest of P, then on NEAR neighbours of it,
+ * which differ from it in a few bytes or end earlier, half of them repaired.  They follow from P alone (F1), the first
+ * ones of many are the same as those of few, they lie at the end of their memory, so that a sanitizer sees a byte read
+ * too far, and cost no allocation each.
  */
-#define FUZZ_NEAR 31u
-void fuzz_near(const uint8_t *p, size_t len, void (*one)(const uint8_t *p, size_t len));
+#define FUZZ_NEAR 31u      /* in a test, and while new code is searched for */
+#define FUZZ_NEAR_MAX 255u /* when executions are what is wanted, and when a finding is looked at */
+void fuzz_decode(const uint8_t *p, size_t len, unsigned near);
 
-/* splitmix64: of the drivers and the neighbours. */
+#define FUZZ_DECODERS_MAX 32u
+extern uint64_t fuzz_counts[FUZZ_DECODERS_MAX]; /* executions of each decoder so far */
+extern int fuzz_only;                           /* the only decoder that fuzz_decode runs; -1: all */
+unsigned fuzz_decoder_count(void);
+
+/* splitmix64: of the drivers, the neighbours, the seeds. */
 uint64_t fuzz_random(uint64_t *state);
 /* One small change in place; the new length, at most CAP (> 0). */
 size_t fuzz_change(uint64_t *random, uint8_t *p, size_t len, size_t cap);

@@ -133,4 +133,5 @@ static void seeds(void)
     SEED(4, "verb-help", "--help");
 }
 
-const struct fuzz_target fuzz_target = {.name = "args", .len_max = 512, .run = run, .seeds = seeds};
+const struct fuzz_target fuzz_target = {
+    .name = "args", .len_max = 512, .run = run, .seeds = seeds, .sources = "src/fuse src/admin src/sys"};

@@ -2,8 +2,9 @@
  * fuzz_cert.c - who a certificate says its owner is: hx_tls_identity on certificates that somebody made.
  *
  * The first byte chooses: a whole certificate in DER, or one that is made here around the alternative names that the
- * input gives ({ u8 type, u8 length, bytes } each), so that our own parser is reached at once.  Checked: an accepted
- * identity has a known role and a name that is allowed; it is accepted only if exactly one name is a URI.
+ * input gives, well formed ({ u8 type, u8 length, bytes } each) or not, so that our own parser is reached at once.
+ * Checked: an accepted identity has a known role and a name that is allowed; it is accepted only if exactly one name is
+ * a URI.
  */
 #include "fuzz.h"
 
@@ -13,8 +14,7 @@
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 
-enum { NAMES, DER, KINDS };
-static const char *const names[] = {"certificate-names", "certificate", NULL};
+enum { NAMES, DER, EXTENSION, KINDS };
 
 static void judge(X509 *cert, int uris)
 {
@@ -28,51 +28,74 @@ static void judge(X509 *cert, int uris)
     ERR_clear_error();
 }
 
-static void from_names(const uint8_t *p, size_t len)
+#define NAMES_MAX 4u
+
+/* A tag, the length of what follows, in DER. */
+static size_t put_head(uint8_t *to, uint8_t tag, size_t len)
 {
-    struct fuzz_in in = {p, len};
-    GENERAL_NAMES *all = sk_GENERAL_NAME_new_null();
-    X509 *cert = X509_new();
-    int uris = 0;
-    fuzz_check(all && cert);
-    for (unsigned i = 0; i < 4 && in.len; i++) {
-        static const int types[] = {GEN_URI, GEN_URI, GEN_DNS, GEN_EMAIL};
-        int type = types[fuzz_u8(&in) % 4];
-        struct hx_bytes b = fuzz_take(&in, fuzz_u8(&in));
-        ASN1_IA5STRING *s = ASN1_IA5STRING_new();
-        GENERAL_NAME *n = GENERAL_NAME_new();
-        fuzz_check(s && n && ASN1_STRING_set(s, b.p, (int)b.len));
-        GENERAL_NAME_set0_value(n, type, s);
-        fuzz_check(sk_GENERAL_NAME_push(all, n));
-        uris += type == GEN_URI;
-    }
-    fuzz_check(X509_add1_ext_i2d(cert, NID_subject_alt_name, all, 0, 0) == 1);
-    judge(cert, uris);
-    X509_free(cert);
-    GENERAL_NAMES_free(all);
+    size_t n = 0;
+    to[n++] = tag;
+    if (len >= 256)
+        to[n++] = 0x82;
+    else if (len >= 128)
+        to[n++] = 0x81;
+    if (len >= 256)
+        to[n++] = (uint8_t)(len >> 8);
+    to[n++] = (uint8_t)len;
+    return n;
 }
 
-static void one(const uint8_t *p, size_t len)
+/* The certificate whose alternative names are replaced from run to run: making one takes most of a run. */
+static X509 *cert_with(const uint8_t *der, size_t len)
 {
-    if (len == 0)
-        return;
-    unsigned kind = p[0] % KINDS;
-    fuzz_ran(kind);
-    if (kind == NAMES) {
-        from_names(p + 1, len - 1);
-        return;
+    static X509 *cert;
+    if (!cert) {
+        ASN1_OCTET_STRING *none = ASN1_OCTET_STRING_new();
+        X509_EXTENSION *ext = X509_EXTENSION_create_by_NID(NULL, NID_subject_alt_name, 0, none);
+        cert = X509_new();
+        fuzz_check(none && ext && cert && X509_add_ext(cert, ext, -1));
+        X509_EXTENSION_free(ext);
+        ASN1_OCTET_STRING_free(none);
     }
-    const unsigned char *at = p + 1;
-    X509 *cert = d2i_X509(NULL, &at, (long)len - 1);
+    fuzz_check(ASN1_OCTET_STRING_set(X509_EXTENSION_get_data(X509_get_ext(cert, 0)), der, (int)len));
+    return cert;
+}
+
+static void from_names(const uint8_t *p, size_t len)
+{
+    static uint8_t names[NAMES_MAX * (3 + 255)], der[4 + sizeof names];
+    static const uint8_t tags[] = {0x86, 0x86, 0x82, 0x81}; /* URI, URI, DNS, mail */
+    struct fuzz_in in = {p, len};
+    size_t n = 0;
+    int uris = 0;
+    for (unsigned i = 0; i < NAMES_MAX && in.len; i++) {
+        uint8_t tag = tags[fuzz_u8(&in) % 4];
+        struct hx_bytes b = fuzz_take(&in, fuzz_u8(&in));
+        n += put_head(names + n, tag, b.len);
+        if (b.len)
+            memcpy(names + n, b.p, b.len);
+        n += b.len;
+        uris += tag == tags[0];
+    }
+    size_t head = put_head(der, 0x30, n);
+    memcpy(der + head, names, n);
+    judge(cert_with(der, head + n), uris);
+}
+
+/* Whatever stands where the names should. */
+static void from_extension(const uint8_t *p, size_t len)
+{
+    judge(cert_with(p, len), -1);
+}
+
+static void from_der(const uint8_t *p, size_t len)
+{
+    const unsigned char *at = p;
+    X509 *cert = d2i_X509(NULL, &at, (long)len);
     if (cert)
         judge(cert, -1);
     X509_free(cert);
     ERR_clear_error();
-}
-
-static void run(const uint8_t *p, size_t len)
-{
-    fuzz_near(p, len, one);
 }
 
 static void seed_names(const char *name, const char *uri)
@@ -106,6 +129,11 @@ static void seed_der(void)
     int n = i2d_X509(cert, &at);
     fuzz_check(n > 0);
     fuzz_seed("certificate", b, (size_t)n + 1);
+    b[0] = EXTENSION;
+    ASN1_OCTET_STRING *names = X509_EXTENSION_get_data(ext);
+    n = ASN1_STRING_length(names);
+    memcpy(b + 1, ASN1_STRING_get0_data(names), (size_t)n);
+    fuzz_seed("extension", b, (size_t)n + 1);
     X509_EXTENSION_free(ext);
     X509_free(cert);
     EVP_PKEY_free(key);
@@ -120,5 +148,11 @@ static void seeds(void)
     seed_der();
 }
 
-const struct fuzz_target fuzz_target = {
-    .name = "cert", .len_max = 1024, .stateless = true, .decoders = names, .run = run, .seeds = seeds};
+#define SOURCES "src/net/tls.c src/net/tls.h"
+static const struct fuzz_decoder decoders[] = {
+    [NAMES] = {"certificate-names", from_names, 400, SOURCES},
+    [DER] = {"certificate", from_der, 0, SOURCES},
+    [EXTENSION] = {"certificate-extension", from_extension, 400, SOURCES},
+    {0}};
+
+const struct fuzz_target fuzz_target = {.name = "cert", .len_max = 1024, .decoders = decoders, .seeds = seeds};

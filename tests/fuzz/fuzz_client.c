@@ -349,4 +349,5 @@ static void seeds(void)
     }
 }
 
-const struct fuzz_target fuzz_target = {.name = "client", .len_max = 1024, .rounds = 40, .run = run, .seeds = seeds};
+const struct fuzz_target fuzz_target = {
+    .name = "client", .len_max = 1024, .rounds = 40, .run = run, .seeds = seeds, .sources = "src/core"};

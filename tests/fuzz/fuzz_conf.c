@@ -160,4 +160,5 @@ static void seeds(void)
          "hexad-data 2\nserver b1\nzone az-b\nincarnation 00112233445566778899aabbccddeeff\ncrc32c 00000000\n");
 }
 
-const struct fuzz_target fuzz_target = {.name = "conf", .len_max = 1536, .run = run, .repair = repair, .seeds = seeds};
+const struct fuzz_target fuzz_target = {
+    .name = "conf", .len_max = 1536, .run = run, .repair = repair, .seeds = seeds, .sources = "src/sys src/net"};

@@ -400,4 +400,4 @@ static void seeds(void)
 }
 
 const struct fuzz_target fuzz_target = {
-    .name = "disk", .len_max = LEN_MAX, .run = run, .repair = repair, .seeds = seeds};
+     .name = "disk", .len_max = LEN_MAX, .run = run, .repair = repair, .seeds = seeds, .sources = "src/core src/store"};

@@ -12,7 +12,6 @@
 #include "hexad/frame.h"
 
 enum { HEAD, FRAME, WALK, APPLY, DIFF, KINDS };
-static const char *const names[] = {"frame-head", "frame", "frame-walk", "record-apply", "record-diff", NULL};
 
 #define LEN_MAX 12288u
 static uint8_t page[HX_PAGE_SIZE], before[HX_PAGE_SIZE], payload[HX_PAGE_SIZE], buf[HX_FRAME_RAW_MAX];
@@ -131,34 +130,10 @@ static void diff(const uint8_t *p, size_t len)
     fuzz_check(memcmp(before, page, sizeof page) == 0);
 }
 
-static void one(const uint8_t *p, size_t len)
+static void head_only(const uint8_t *p, size_t len)
 {
     struct hx_frame_head h;
-    if (len == 0)
-        return;
-    unsigned kind = p[0] % KINDS;
-    fuzz_ran(kind);
-    switch (kind) {
-    case HEAD:
-        head(p + 1, len - 1, &h);
-        break;
-    case FRAME:
-        frame(p + 1, len - 1);
-        break;
-    case WALK:
-        walk_only(p + 1, len - 1);
-        break;
-    case APPLY:
-        apply_only(p + 1, len - 1);
-        break;
-    default:
-        diff(p + 1, len - 1);
-    }
-}
-
-static void run(const uint8_t *p, size_t len)
-{
-    fuzz_near(p, len, one);
+    head(p, len, &h);
 }
 
 static void repair(uint8_t *p, size_t len)
@@ -234,6 +209,15 @@ static void seeds(void)
     hx_frame_builder_free(fb);
 }
 
+#define SOURCES "src/core/frame.c include/hexad/frame.h"
+#define RECORD_SOURCES "src/core/record.c include/hexad/frame.h"
+static const struct fuzz_decoder decoders[] = {
+    [HEAD] = {"frame-head", head_only, 256, SOURCES},
+    [FRAME] = {"frame", frame, 4096, SOURCES " src/core/record.c"},
+    [WALK] = {"frame-walk", walk_only, 4096, SOURCES " src/core/record.c"},
+    [APPLY] = {"record-apply", apply_only, 4200, RECORD_SOURCES},
+    [DIFF] = {"record-diff", diff, 512, RECORD_SOURCES},
+    {0}};
+
 const struct fuzz_target fuzz_target = {
-    .name = "frame", .len_max = LEN_MAX, .stateless = true, .decoders = names,
-    .run = run, .repair = repair, .seeds = seeds};
+    .name = "frame", .len_max = LEN_MAX, .decoders = decoders, .repair = repair, .seeds = seeds};

@@ -395,4 +395,5 @@ static void seeds(void)
     }
 }
 
-const struct fuzz_target fuzz_target = {.name = "fs", .len_max = 2048, .run = run, .seeds = seeds};
+const struct fuzz_target fuzz_target = {
+    .name = "fs", .len_max = 2048, .run = run, .seeds = seeds, .sources = "src/core src/fs"};

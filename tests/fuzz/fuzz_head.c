@@ -10,9 +10,7 @@
 #include "hexad/crc.h"
 #include "hexad/msg.h"
 
-enum { REQUEST, REPLY, HELLO, APPEND_HEAD, ACK, READ_PAGE, GOSSIP, STATUS, KINDS };
-static const char *const names[] = {"request-head", "reply-head", "hello", "append-head", "ack", "read-page",
-                                    "gossip-entry", "segment-status", NULL};
+enum { REQUEST, REPLY, HELLO, APPEND_HEAD, ACK, READ_PAGE, GOSSIP, STATUS, DIGEST, KINDS };
 
 #define LEN_MAX 4200u
 static uint8_t out[2 * LEN_MAX];
@@ -124,20 +122,18 @@ static void status(const uint8_t *p, size_t len)
     fuzz_check(!hx_dec_end(&f) && t.state == s.state && t.scl.v == s.scl.v && t.writer.alive == s.writer.alive);
 }
 
-static void one(const uint8_t *p, size_t len)
+static void digest_ask(const uint8_t *p, size_t len)
 {
-    static void (*const decode[KINDS])(const uint8_t *, size_t) = {request,   reply,  hello,  append_head,
-                                                                   ack,       read_page, gossip, status};
-    if (len == 0)
+    struct hx_dec d = hx_dec_init(p, len);
+    struct hx_digest_ask q;
+    hx_digest_ask_decode(&q, &d);
+    if (d.err)
         return;
-    unsigned kind = p[0] % KINDS;
-    fuzz_ran(kind);
-    decode[kind](p + 1, len - 1);
-}
-
-static void run(const uint8_t *p, size_t len)
-{
-    fuzz_near(p, len, one);
+    fuzz_check(d.off == HX_DIGEST_ASK && q.pages >= 1 && q.pages <= HX_DIGEST_PAGES_MAX);
+    fuzz_check(q.heads >= 1 && q.heads <= HX_DIGEST_HEADS_MAX);
+    struct hx_enc e = hx_enc_init(out, HX_DIGEST_ASK);
+    hx_digest_ask_encode(&q, &e);
+    fuzz_check(e.err == 0 && memcmp(out, p, HX_DIGEST_ASK) == 0);
 }
 
 static void repair(uint8_t *p, size_t len)
@@ -214,9 +210,24 @@ static void seeds(void)
     e = hx_enc_init(b, sizeof b);
     hx_gossip_entry_encode(&(struct hx_gossip_entry){3, {7}, {900}}, &e);
     seed(GOSSIP, "gossip-entry", b, e.len);
+    e = hx_enc_init(b, sizeof b);
+    hx_digest_ask_encode(&(struct hx_digest_ask){{900}, 64, 64, 1024}, &e);
+    seed(DIGEST, "digest-ask", b, e.len);
     seed_status();
 }
 
+#define SOURCES "src/core/msg.c include/hexad/msg.h"
+static const struct fuzz_decoder decoders[] = {
+    [REQUEST] = {"request-head", request, 512, SOURCES},
+    [REPLY] = {"reply-head", reply, 512, SOURCES},
+    [HELLO] = {"hello", hello, 512, SOURCES},
+    [APPEND_HEAD] = {"append-head", append_head, 1024, SOURCES},
+    [ACK] = {"ack", ack, 64, SOURCES},
+    [READ_PAGE] = {"read-page", read_page, 64, SOURCES},
+    [GOSSIP] = {"gossip-entry", gossip, 64, SOURCES},
+    [STATUS] = {"segment-status", status, 1024, SOURCES},
+    [DIGEST] = {"digest-ask", digest_ask, 64, SOURCES},
+    {0}};
+
 const struct fuzz_target fuzz_target = {
-    .name = "head", .len_max = LEN_MAX, .stateless = true, .decoders = names,
-    .run = run, .repair = repair, .seeds = seeds};
+    .name = "head", .len_max = LEN_MAX, .decoders = decoders, .repair = repair, .seeds = seeds};

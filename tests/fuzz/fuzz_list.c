@@ -11,7 +11,6 @@
 #include "hexad/recovery.h"
 
 enum { HISTORY, GEOMETRY, LOOKUP, INVENTORY, KINDS };
-static const char *const names[] = {"history", "geometry", "lookup", "inventory", NULL};
 
 #define LEN_MAX 16384u
 static uint8_t out[LEN_MAX], out2[LEN_MAX];
@@ -111,21 +110,6 @@ static void inventory(const uint8_t *p, size_t len)
     hx_inventory_fini(&w);
 }
 
-static void one(const uint8_t *p, size_t len)
-{
-    static void (*const decode[KINDS])(const uint8_t *, size_t) = {history, geometry, lookup, inventory};
-    if (len == 0)
-        return;
-    unsigned kind = p[0] % KINDS;
-    fuzz_ran(kind);
-    decode[kind](p + 1, len - 1);
-}
-
-static void run(const uint8_t *p, size_t len)
-{
-    fuzz_near(p, len, one);
-}
-
 /* Counts that fit the length: the bytes then go through the rules behind them. */
 static void repair(uint8_t *p, size_t len)
 {
@@ -212,6 +196,15 @@ static void seeds(void)
     hx_history_fini(&h);
 }
 
+#define HISTORY_SOURCES "src/core/history.c include/hexad/history.h"
+#define GEOMETRY_SOURCES "src/core/geometry.c include/hexad/geometry.h"
+static const struct fuzz_decoder decoders[] = {
+    [HISTORY] = {"history", history, 2048, HISTORY_SOURCES},
+    [GEOMETRY] = {"geometry", geometry, 2048, GEOMETRY_SOURCES},
+    [LOOKUP] = {"lookup", lookup, 2048, GEOMETRY_SOURCES " src/core/msg.c include/hexad/msg.h"},
+    [INVENTORY] = {"inventory", inventory, 2048,
+                   HISTORY_SOURCES " " GEOMETRY_SOURCES " src/core/inventory.c include/hexad/recovery.h"},
+    {0}};
+
 const struct fuzz_target fuzz_target = {
-    .name = "list", .len_max = 4096, .stateless = true, .decoders = names,
-    .run = run, .repair = repair, .seeds = seeds};
+    .name = "list", .len_max = 4096, .decoders = decoders, .repair = repair, .seeds = seeds};

@@ -145,4 +145,5 @@ static void seeds(void)
     }
 }
 
-const struct fuzz_target fuzz_target = {.name = "status", .len_max = 2048, .run = run, .seeds = seeds};
+const struct fuzz_target fuzz_target = {
+    .name = "status", .len_max = 2048, .run = run, .seeds = seeds, .sources = "src/admin src/sys src/core"};

@@ -10,7 +10,6 @@
 #include "../../src/store/store.h"
 
 enum { ENVELOPE, SIDECAR, META, CKPT, KINDS };
-static const char *const names[] = {"log-envelope", "sidecar-list", "meta-slot", "checkpoint-head", NULL};
 #define META_HEAD 104u
 
 static const struct hx_disk_place place = {{{9}}, 1};
@@ -95,21 +94,6 @@ static void ckpt(const uint8_t *p, size_t len)
     hx_ckpt_head_encode(&h, again);
     if (hx_get_u16(p + 6) == 0 && hx_get_u32(p + 72) == 0)
         fuzz_check(memcmp(again, p, sizeof again) == 0);
-}
-
-static void one(const uint8_t *p, size_t len)
-{
-    static void (*const decode[KINDS])(const uint8_t *, size_t) = {envelope, sidecar, meta, ckpt};
-    if (len == 0)
-        return;
-    unsigned kind = p[0] % KINDS;
-    fuzz_ran(kind);
-    decode[kind](p + 1, len - 1);
-}
-
-static void run(const uint8_t *p, size_t len)
-{
-    fuzz_near(p, len, one);
 }
 
 static void repair(uint8_t *p, size_t len)
@@ -203,6 +187,13 @@ static void seeds(void)
     seed_meta();
 }
 
+#define HEADERS "src/store/store.h"
+static const struct fuzz_decoder decoders[] = {
+    [ENVELOPE] = {"log-envelope", envelope, 256, "src/store/log.c " HEADERS},
+    [SIDECAR] = {"sidecar-list", sidecar, 1024, "src/store/side.c " HEADERS},
+    [META] = {"meta-slot", meta, 0, "src/store/meta.c src/core/geometry.c src/core/history.c " HEADERS},
+    [CKPT] = {"checkpoint-head", ckpt, 256, "src/store/ckpt.c " HEADERS},
+    {0}};
+
 const struct fuzz_target fuzz_target = {
-    .name = "store", .len_max = 2048, .stateless = true, .decoders = names,
-    .run = run, .repair = repair, .seeds = seeds};
+    .name = "store", .len_max = 2048, .decoders = decoders, .repair = repair, .seeds = seeds};

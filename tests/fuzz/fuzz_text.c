@@ -15,11 +15,23 @@
 #include <stdlib.h>
 
 enum { NUMBER, SIZE, TIME, NAME, UUID, ROLE, NEAREST, KINDS };
-static const char *const names[] = {"number", "size", "time", "name", "uuid", "role", "nearest-name", NULL};
 #define TEXT_MAX 120u
 
-static void number(const char *s)
+/* P and a NUL; ends where its memory ends. */
+static const char *text_of(const uint8_t *p, size_t len)
 {
+    static char text[TEXT_MAX + 1];
+    size_t n = len < TEXT_MAX ? len : TEXT_MAX;
+    char *s = text + TEXT_MAX - n;
+    if (n)
+        memcpy(s, p, n);
+    s[n] = '\0';
+    return s;
+}
+
+static void number(const uint8_t *p, size_t len)
+{
+    const char *s = text_of(p, len);
     uint64_t v = 77;
     char again[32];
     if (hx_parse_u64(s, 1000000, &v)) {
@@ -31,8 +43,9 @@ static void number(const char *s)
     fuzz_check(v <= 1000000 && strcmp(v ? again : "", s) == 0);
 }
 
-static void size(const char *s)
+static void size(const uint8_t *p, size_t len)
 {
+    const char *s = text_of(p, len);
     uint64_t v, w;
     char text[40];
     if (hx_parse_size(s, &v))
@@ -42,8 +55,9 @@ static void size(const char *s)
     fuzz_check(strlen(hx_format_size(v, text, 24)) < 24 && strlen(text) > 2);
 }
 
-static void time_span(const char *s)
+static void time_span(const uint8_t *p, size_t len)
 {
+    const char *s = text_of(p, len);
     uint64_t v, w;
     char text[40];
     if (hx_parse_time(s, &v))
@@ -53,8 +67,10 @@ static void time_span(const char *s)
     fuzz_check(strlen(hx_format_time(v, text, 24)) < 24 && text[0]);
 }
 
-static void name(const char *s, size_t len)
+static void name(const uint8_t *p, size_t len)
 {
+    const char *s = text_of(p, len);
+    len = len < TEXT_MAX ? len : TEXT_MAX;
     if (hx_tls_name_ok(s, len))
         fuzz_check(len >= 1 && len <= HX_NAME_MAX && hx_name_ok(s) == (strlen(s) == len && s[0] != '_'));
     if (!hx_name_ok(s))
@@ -62,8 +78,9 @@ static void name(const char *s, size_t len)
     fuzz_check(strlen(s) <= HX_NAME_MAX && s[0] != '-' && s[0] != '.' && !strpbrk(s, "/\\ \n\t\"'%$"));
 }
 
-static void uuid(const char *s)
+static void uuid(const uint8_t *p, size_t len)
 {
+    const char *s = text_of(p, len);
     struct hx_uuid id;
     char text[33];
     if (hx_uuid_parse(s, &id))
@@ -74,62 +91,23 @@ static void uuid(const char *s)
         fuzz_check((s[i] | 0x20) == text[i] || s[i] == text[i]);
 }
 
-static void role(const char *s)
+static void role(const uint8_t *p, size_t len)
 {
+    const char *s = text_of(p, len);
     enum hx_role r;
     if (hx_role_parse(s, &r) == 0)
         fuzz_check(strcmp(hx_role_name(r), s) == 0);
 }
 
-static void nearest(const char *s)
+static void nearest(const uint8_t *p, size_t len)
 {
+    const char *s = text_of(p, len);
     static const char *const known[] = {"takeover", "soft", "cache", "", "noatime", "ro", "a-name-that-is-rather-long"};
     const char *got = hx_nearest(s, known, HX_ARRAY_LEN(known));
     bool there = got == NULL;
     for (size_t i = 0; i < HX_ARRAY_LEN(known); i++)
         there = there || got == known[i];
     fuzz_check(there);
-}
-
-static void one(const uint8_t *p, size_t len)
-{
-    if (len == 0)
-        return;
-    static char text[TEXT_MAX + 1];
-    size_t n = len - 1 < TEXT_MAX ? len - 1 : TEXT_MAX;
-    char *s = text + TEXT_MAX - n; /* ends where its memory ends */
-    if (n)
-        memcpy(s, p + 1, n);
-    s[n] = '\0';
-    unsigned kind = p[0] % KINDS;
-    fuzz_ran(kind);
-    switch (kind) {
-    case NUMBER:
-        number(s);
-        break;
-    case SIZE:
-        size(s);
-        break;
-    case TIME:
-        time_span(s);
-        break;
-    case NAME:
-        name(s, n);
-        break;
-    case UUID:
-        uuid(s);
-        break;
-    case ROLE:
-        role(s);
-        break;
-    default:
-        nearest(s);
-    }
-}
-
-static void run(const uint8_t *p, size_t len)
-{
-    fuzz_near(p, len, one);
 }
 
 static void seeds(void)
@@ -153,5 +131,16 @@ static void seeds(void)
     }
 }
 
-const struct fuzz_target fuzz_target = {
-    .name = "text", .len_max = 160, .stateless = true, .decoders = names, .run = run, .seeds = seeds};
+#define SOURCES "src/sys/text.c include/hexad/sys.h"
+#define TLS_SOURCES "src/net/tls.c src/net/tls.h"
+static const struct fuzz_decoder decoders[] = {
+    [NUMBER] = {"number", number, 40, SOURCES},
+    [SIZE] = {"size", size, 40, SOURCES},
+    [TIME] = {"time", time_span, 40, SOURCES},
+    [NAME] = {"name", name, TEXT_MAX, SOURCES " " TLS_SOURCES},
+    [UUID] = {"uuid", uuid, 48, ""},
+    [ROLE] = {"role", role, 40, TLS_SOURCES},
+    [NEAREST] = {"nearest-name", nearest, 32, SOURCES},
+    {0}};
+
+const struct fuzz_target fuzz_target = {.name = "text", .len_max = 160, .decoders = decoders, .seeds = seeds};

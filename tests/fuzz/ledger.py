@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""How often each fuzz target's decoder has run, and on which version of it: tests/fuzz/ledger.
+
+  ledger.py add COUNTS [FINDINGS]   adds a run's counts ("TARGET DECODER EXECUTIONS" a line, as driver.c writes them)
+                                    and FINDINGS ("TARGET DECODER" a line) to the entries of the present version
+  ledger.py show                    a table: executions of the present version, of all versions, findings, last run
+  ledger.py left GOAL TARGET ...    "TARGET DECODER EXECUTIONS-LEFT" of each decoder of these targets below GOAL
+  ledger.py check FILE TARGET DECODER
+                                    FILE: what -print_coverage=1 printed; names the files that ran and are not in its
+                                    version
+
+The version of a decoder is a hash over the code of the files that it is made of: those that its target names
+(fuzz_decoder.sources; a directory: all of its *.c and *.h), and src/base with its headers.  Comments and blanks do not
+count, nor does the target itself: what it checks beyond the sanitizers' checks may grow without voiding what ran.
+HEXAD_FUZZ_PROGRAMS is the directory of the programs (built for libFuzzer), HEXAD_SOURCE the tree."""
+import datetime
+import hashlib
+import os
+import re
+import subprocess
+import sys
+
+source = os.environ.get("HEXAD_SOURCE", ".")
+programs = os.environ.get("HEXAD_FUZZ_PROGRAMS", "build/fuzzing/tests/fuzz")
+path = os.path.join(source, "tests/fuzz/ledger")
+BASE = ["src/base", "include/hexad/types.h", "include/hexad/codec.h", "include/hexad/crc.h", "include/hexad/err.h"]
+TOKENS = re.compile(r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\s+""", re.S)
+HEADER = """# Executions of each decoder under libFuzzer, with address and undefined sanitizers (make fuzz): target, decoder (-: all
+# that the target runs), version of the decoder's code (ledger.py), executions, findings, date of the last run.
+"""
+
+
+def files_of(names):
+    for name in sorted(set(names)):
+        full = os.path.join(source, name)
+        if os.path.isdir(full):
+            yield from (os.path.join(name, f) for f in sorted(os.listdir(full)) if f.endswith((".c", ".h")))
+        else:
+            yield name
+
+
+def code(name):
+    with open(os.path.join(source, name), encoding="utf-8") as f:
+        return TOKENS.sub(lambda m: m[0] if m[0][0] in "\"'" else " ", f.read())
+
+
+def version(names):
+    h = hashlib.sha256()
+    for name in files_of(BASE + names):
+        h.update((name + "\n" + " ".join(code(name).split()) + "\n").encode())
+    return h.hexdigest()[:12]
+
+
+def decoders():
+    """(target, decoder): the files it is made of."""
+    found = {}
+    for name in sorted(os.listdir(programs)):
+        if re.fullmatch("fuzz_[a-z]+", name):
+            out = subprocess.run([os.path.join(programs, name)], check=True, stdout=subprocess.PIPE, text=True,
+                                 env=dict(os.environ, HEXAD_FUZZ_LIST="1")).stdout
+            for line in out.splitlines():
+                target, decoder, *names = line.split()
+                found[target, decoder] = names
+    return found
+
+
+def read():
+    entries = {}
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as f:
+            for line in f:
+                if not line.startswith("#"):
+                    target, decoder, what, executions, findings, date = line.split()
+                    entries[target, decoder, what] = [int(executions), int(findings), date]
+    return entries
+
+
+def write(entries):
+    with open(path + ".new", "w", encoding="utf-8") as f:
+        f.write(HEADER)
+        for (target, decoder, what), (executions, findings, date) in sorted(entries.items()):
+            f.write("%s %s %s %d %d %s\n" % (target, decoder, what, executions, findings, date))
+    os.replace(path + ".new", path)
+
+
+def rows(file):
+    with open(file, encoding="utf-8") as f:
+        return [line.split() for line in f]
+
+
+def add(counts, found=None):
+    known, entries = decoders(), read()
+    today = datetime.date.today().isoformat()
+    news = [(t, d, int(n), 0) for t, d, n in rows(counts)] if os.path.exists(counts) else []
+    news += [(t, d, 0, 1) for t, d in rows(found)] if found else []
+    for target, decoder, executions, findings in news:
+        if executions + findings == 0:
+            continue
+        e = entries.setdefault((target, decoder, version(known[target, decoder])), [0, 0, today])
+        entries[target, decoder, version(known[target, decoder])] = [e[0] + executions, e[1] + findings, today]
+    write(entries)
+
+
+def show():
+    entries = read()
+    print("%-8s %-22s %-12s %15s %15s %8s  %s" % ("target", "decoder", "version", "executions", "of all versions",
+                                                  "findings", "last run"))
+    for (target, decoder), names in sorted(decoders().items()):
+        of_all = [e for (t, d, _), e in entries.items() if (t, d) == (target, decoder)]
+        now = entries.get((target, decoder, version(names)), [0, 0, "never"])
+        print("%-8s %-22s %-12s %15d %15d %8d  %s" % (target, decoder, version(names), now[0], sum(e[0] for e in of_all),
+                                                     sum(e[1] for e in of_all), now[2]))
+
+
+def left(goal, targets):
+    entries = read()
+    for (target, decoder), names in sorted(decoders().items()):
+        done = entries.get((target, decoder, version(names)), [0])[0]
+        if target in targets and done < goal:
+            print(target, decoder, goal - done)
+
+
+def check(coverage, target, decoder):
+    """The product's files that the decoder has run and that are not among those it names."""
+    named = set(files_of(BASE + decoders()[target, decoder]))
+    with open(coverage, encoding="utf-8", errors="replace") as f:
+        ran = set(re.findall(r"COVERED_FUNC: .*edges: [1-9].* (?:\S*/)?(src/[a-z]+/\S+?\.[ch]):\d+", f.read(), re.M))
+    for name in sorted(ran - named):
+        print("%s %s runs %s, which is not in its version" % (target, decoder, name))
+    return 1 if ran - named else 0
+
+
+def main(args):
+    if args[:1] == ["add"] and len(args) in (2, 3):
+        return add(*args[1:])
+    if args == ["show"]:
+        return show()
+    if args[:1] == ["left"] and len(args) > 2:
+        return left(int(args[1]), args[2:])
+    if args[:1] == ["check"] and len(args) == 4:
+        return check(*args[1:])
+    print(__doc__, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
