@@ -5,7 +5,7 @@
  * drives this gives the published geometry to hx_writer_add_pg.
  * Invariants:
  *   N1 GEOMETRY with g + 1 is sent only after at least four members answered that they made the segment: so of a
- *      published PG at most two members were never made (recovery makes those, and takes more than two for a loss).
+ *      published PG at most two members were never made (recovery makes those; a third one that has none forgot it).
  *      Each of the others has had HX_GROWTH_PATIENCE_MS to answer: since the growth began, or since its server fell
  *      silent, as the writer knows.  A new group should have six copies from the start, for those that were never made
  *      count as lost until somebody makes them; but writes wait for it, and a zone that is away has had its time.

@@ -16,6 +16,9 @@
  *   R3 a refusal (FENCED) ends the attempt, and the next one has a higher epoch and another owner; but a
  *      member that granted the same number to another claimant is only left out once we hold four grants.
  *   R4 an answer to a call of an earlier attempt changes nothing (ask.h A3).
+ *   R5 of the members of a PG that had no segment no more than two count, for anything: growth leaves two unmade at
+ *      most, so a third one forgot.  With the two others that are needed then everything acknowledged is found, though
+ *      two forgot.
  * A crash at any point leaves nothing but promises and copies of official records; the next attempt starts at
  * CLAIM.  Requests are repeated for ever; who drives this decides when to give up.
  * Allocates; HX_E_NOMEM ends it.
@@ -221,6 +224,7 @@ static void fence_check(struct hx_recovery *r, struct rec_pg *p)
     for (unsigned i = 0; i < HX_COPIES; i++)
         if (p->m[i].answered && p->m[i].inv.hydrated)
             set = hx_members_add(set, i);
+    set = rec_evidence(p, set); /* R5 */
     /* Three would meet every write quorum in one member; four meet it in two, so that one disk which lost what it had
      * flushed, or came back as an older image, neither hides a record nor lets the old writer finish one.  It costs
      * nothing: step 6 needs four of the same members anyway. */
@@ -321,6 +325,20 @@ static int take_inventory(struct hx_recovery *r, struct rec_member *m, struct hx
     return 0;
 }
 
+/*
+ * R5: makes the segments that are not there, once two others were heard: no opening can go on without these, and what
+ * was made cannot be told from what was empty by an opening that comes later.
+ */
+static void make_absent(struct hx_recovery *r, struct rec_pg *p)
+{
+    unsigned others = 0;
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        others += p->m[i].answered && !p->m[i].absent;
+    for (unsigned i = 0; others >= HX_COPIES - HX_WRITE_QUORUM && i < HX_COPIES; i++)
+        if (p->m[i].absent && !p->m[i].answered && p->m[i].task.state == HX_ASK_IDLE)
+            ask_member(r, &p->m[i], HX_MSG_FORMAT);
+}
+
 static void fence_answer(struct hx_recovery *r, struct rec_member *m, const struct hx_ask_reply *reply)
 {
     int err = take_inventory(r, m, reply->body);
@@ -334,6 +352,7 @@ static void fence_answer(struct hx_recovery *r, struct rec_member *m, const stru
     }
     if (!m->inv.hydrated && r->state <= HX_RECOVERY_REPAIR)
         again(r, m, HX_MSG_FENCE); /* it is being filled: counts as soon as it says that it is done */
+    make_absent(r, r->pgs[m->pg]);
     switch (r->state) {
     case HX_RECOVERY_CLAIM: {
         hx_members grants = 0;
@@ -359,10 +378,11 @@ static void fence_answer(struct hx_recovery *r, struct rec_member *m, const stru
     }
 }
 
-/* The server has no such segment.  Growth publishes a PG after four members were made: more than two that
- * are not there have lost it. */
+/* The server has no such segment.  Growth publishes a PG after four members were made.  A third one that is not there
+ * has lost it, like a disk that is gone; with four, what was acknowledged may be nowhere. */
 static void segment_absent(struct hx_recovery *r, struct rec_member *m)
 {
+    struct rec_pg *p = r->pgs[m->pg];
     unsigned absent = 0;
     if (m->pg == 0) { /* all six were made with the volume: this one lost it, and does not count */
         again(r, m, HX_MSG_FENCE);
@@ -370,11 +390,11 @@ static void segment_absent(struct hx_recovery *r, struct rec_member *m)
     }
     m->absent = true;
     for (unsigned i = 0; i < HX_COPIES; i++)
-        absent += r->pgs[m->pg]->m[i].absent;
-    if (absent > HX_COPIES - HX_WRITE_QUORUM)
+        absent += p->m[i].absent;
+    if (absent >= HX_WRITE_QUORUM)
         rec_fail(r, HX_E_DATA_LOSS, "PG %u: %u of its servers have lost their segment", m->pg, absent);
     else
-        ask_member(r, m, HX_MSG_FORMAT);
+        make_absent(r, p);
 }
 
 /* ---- step 7 ---- */

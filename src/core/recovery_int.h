@@ -43,7 +43,7 @@ struct rec_member {
     uint8_t slot;
     bool answered;    /* granted FENCE in this attempt; inv is its answer */
     bool refused;     /* PG 0: has granted this epoch number to another claimant */
-    bool absent;      /* had never been formatted */
+    bool absent;      /* had no segment: was never made, or forgot it */
     bool parent_sent; /* has the parent history, or a higher one, as far as we know */
     bool scl_known;   /* has answered REPAIR */
     bool unsure;      /* and is damaged above that */
@@ -106,6 +106,8 @@ int rec_send(struct hx_recovery *r, struct hx_ask_task *t, struct hx_effect *ret
 
 /* recovery_walk.c: 0: start, vdl, child and the chain are decided; HX_E_AGAIN: more answers are needed; else failed. */
 int rec_decide(struct hx_recovery *r);
+/* SET without those of its members beyond the first two that had no segment (recovery.c R5). */
+hx_members rec_evidence(const struct rec_pg *p, hx_members set);
 bool rec_may_hold(const struct hx_inventory *v, struct hx_lsn lsn); /* has an UNKNOWN that could be it */
 /* Whether enough of the PG's members surely never held the LSN. */
 bool rec_denied(const struct rec_pg *p, struct hx_lsn lsn);

@@ -111,9 +111,12 @@ static void put_wanting(const struct hx_recovery *r, const struct rec_pg *p, str
 
 static void put_pg(const struct hx_recovery *r, const struct rec_pg *p, struct text *t)
 {
-    unsigned have = 0;
+    hx_members set = 0;
     for (unsigned i = 0; i < HX_COPIES; i++)
-        have += !wanting(r, p, i);
+        if (!wanting(r, p, i))
+            set = hx_members_add(set, i);
+    bool evidence = r->state == HX_RECOVERY_FENCE || r->state == HX_RECOVERY_DECIDE;
+    unsigned have = hx_members_count(evidence ? rec_evidence(p, set) : set);
     unsigned long long epoch = (unsigned long long)r->epoch.v, last = (unsigned long long)p->last.v;
     put(t, "PG %u: %u of %u servers ", p->index, have, HX_COPIES);
     switch (r->state) {

@@ -37,13 +37,22 @@ bool rec_may_hold(const struct hx_inventory *v, struct hx_lsn lsn)
     return false;
 }
 
+hx_members rec_evidence(const struct rec_pg *p, hx_members set)
+{
+    unsigned absent = 0;
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        if (hx_members_has(set, i) && p->m[i].absent && ++absent > HX_COPIES - HX_WRITE_QUORUM)
+            set &= (hx_members)~hx_members_add(0, i);
+    return set;
+}
+
 bool rec_denied(const struct rec_pg *p, struct hx_lsn lsn)
 {
     hx_members nack = 0;
     for (unsigned i = 0; i < HX_COPIES; i++)
         if (p->m[i].answered && p->m[i].inv.hydrated && !rec_may_hold(&p->m[i].inv, lsn))
             nack = hx_members_add(nack, i);
-    return hx_quorum_denies(nack);
+    return hx_quorum_denies(rec_evidence(p, nack));
 }
 
 /* The highest durable point named by anyone.  One that H does not contain: H is not the newest history. */

@@ -488,18 +488,98 @@ static void members_never_made_are_made_and_count_as_empty(void **state)
     fleet_free(f);
 }
 
-static void three_lost_segments_are_data_loss_and_one_of_group_zero_does_not_count(void **state)
+/* PG 1 on servers of its own; four or more acknowledged two records, then ABSENT have no segment. */
+static struct fleet *without_segments(hx_members absent)
 {
-    /* Promise: more missing segments than growth can leave is loss, said so; PG 0's are never made anew.
-     * Method: PG 1 gone on three; then PG 0 gone on two of six. */
+    struct fleet *f = fleet_new(12, 2, LAL);
+    put(f, 1, (hx_members)~absent, 1, 1, 0, true, 0);
+    put(f, 1, (hx_members)~absent, 2, 1, 1, true, 0);
+    for (unsigned i = 0; i < HX_COPIES; i++) {
+        struct fleet_seg *s = fleet_seg_at(f, 1, i);
+        if (!hx_members_has(absent, i))
+            continue;
+        s->there = false;
+        hx_history_fini(&s->history);
+    }
+    return f;
+}
+
+static void a_group_made_on_four_that_one_forgot_loses_nothing(void **state)
+{
+    /* Promise (I1): two members that growth never made and one that forgot its segment, and one more that is down for
+     * good: the volume opens, with all that was acknowledged.  Method: all sets of three, each of the others down. */
+    (void)state;
+    for (hx_members absent = 0; absent < 64; absent++) {
+        if (hx_members_count(absent) != 3)
+            continue;
+        for (unsigned gone = 0; gone <= HX_COPIES; gone++) {
+            if (gone < HX_COPIES && hx_members_has(absent, gone))
+                continue;
+            struct fleet *f = without_segments(absent);
+            if (gone < HX_COPIES)
+                down(f, 1, hx_members_add(0, gone));
+            struct hx_recovery *r = open_volume(f, 1);
+            assert_int_equal(top(r)->vdl.v, 2);
+            finish(f, r);
+            fleet_free(f);
+        }
+    }
+}
+
+static void three_that_had_no_segment_deny_nothing_alone(void **state)
+{
+    /* Promise (R5): three members without their segment and one other do not decide: two others are heard first, and
+     * nothing is made before, so that a later opening still sees who had none.  Method: PG 1 gone on three, two of the
+     * others are away; the first of them comes back. */
+    (void)state;
+    struct fleet *f = without_segments(0x07);
+    down(f, 1, 0x18);
+    struct hx_recovery *r = start(f, 1, 1);
+    assert_false(run_for(f, r, 20000));
+    for (unsigned i = 0; i < 3; i++)
+        assert_false(fleet_seg_at(f, 1, i)->there);
+    down(f, 1, 0x10);
+    assert_true(run_for(f, r, 60000));
+    assert_int_equal(hx_recovery_state(r), HX_RECOVERY_OPEN);
+    assert_int_equal(top(r)->vdl.v, 2);
+    finish(f, r);
+    fleet_free(f);
+}
+
+static void damage_is_not_outvoted_by_three_that_had_no_segment(void **state)
+{
+    /* Promise (R5, I11): of three without their segment only two deny an LSN, so that damaged copies of the others are
+     * no reason to annul it.  Method: LSN 2 is UNKNOWN on two; the third, which is sound, is away and comes back. */
+    (void)state;
+    struct fleet *f = without_segments(0x07);
+    for (unsigned i = 4; i < 6; i++) {
+        fleet_seg_at(f, 1, i)->recs[1].damaged = true;
+        fleet_seg_at(f, 1, i)->unknown = (struct hx_inv_unknown){HX_LSN(2), HX_LSN(2)};
+    }
+    down(f, 1, 0x08);
+    struct hx_recovery *r = start(f, 1, 1);
+    assert_false(run_for(f, r, 20000));
+    waiting_has(r, "surely never had LSN 2, 3 needed");
+    down(f, 1, 0);
+    assert_true(run_for(f, r, 60000));
+    assert_int_equal(hx_recovery_state(r), HX_RECOVERY_OPEN);
+    assert_int_equal(top(r)->vdl.v, 2);
+    finish(f, r);
+    fleet_free(f);
+}
+
+static void four_lost_segments_are_data_loss_and_one_of_group_zero_does_not_count(void **state)
+{
+    /* Promise: with four missing segments what was acknowledged may be nowhere: said so, and nothing is decided; PG
+     * 0's are never made anew.  Method: PG 1 gone on four; then PG 0 gone on three of six. */
     (void)state;
     struct fleet *f = fleet_new(6, 2, LAL);
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < 4; i++)
         fleet_seg_at(f, 1, i)->there = false;
     struct hx_recovery *r = start(f, 1, 1);
     assert_true(run_for(f, r, 60000));
     assert_int_equal(hx_recovery_error(r), HX_E_DATA_LOSS);
-    waiting_has(r, "PG 1: 3 of its servers have lost their segment");
+    waiting_has(r, "PG 1: 4 of its servers have lost their segment");
     finish(f, r);
     fleet_free(f);
 
@@ -536,7 +616,10 @@ int main(void)
         cmocka_unit_test(the_highest_geometry_among_the_grants_is_taken),
         cmocka_unit_test(servers_that_the_hint_does_not_know_are_taken_from_the_answers),
         cmocka_unit_test(members_never_made_are_made_and_count_as_empty),
-        cmocka_unit_test(three_lost_segments_are_data_loss_and_one_of_group_zero_does_not_count),
+        cmocka_unit_test(a_group_made_on_four_that_one_forgot_loses_nothing),
+        cmocka_unit_test(three_that_had_no_segment_deny_nothing_alone),
+        cmocka_unit_test(damage_is_not_outvoted_by_three_that_had_no_segment),
+        cmocka_unit_test(four_lost_segments_are_data_loss_and_one_of_group_zero_does_not_count),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("recovery", tests, NULL, NULL);
