@@ -17,7 +17,8 @@
  *      with anybody.  It is never replaced for less, and only by bytes with just that LSN and crc.  Where neither holds
  *      for ours either it is undecided, counted, and left as it is.
  *   Y2 A page found wrong is CORRUPT at once (page.c), so that readers go elsewhere, and until the right image is
- *      durable; for read points below that image it stays so.  A restart forgets this, and finds the image.
+ *      durable; for read points below that image it stays so.  A restart forgets this, and finds the image.  One that
+ *      nobody would give is judged anew in each cycle: it gets the bytes that are right then, or is right itself.
  *   Y3 Members whose copy is damaged, or who do not answer, have no vote; each member mends itself only.
  *   Y4 Answers count under the history under which they were asked, as in gossip.c; one call at a time (E1 there).
  * Whoever gets no answer goes on elsewhere, and gives the rest of the cycle up after FAILS_MAX of them in a row.
@@ -81,8 +82,22 @@ size_t hx_compare_wrongs(const struct hx_seg *s)
     return n;
 }
 
+/* PAGE, which is wrong and not mended, or NULL. */
+static struct hx_wrong *wrong_of(const struct hx_seg *s, uint32_t page)
+{
+    for (size_t i = 0; i < s->wrong_count; i++)
+        if (s->wrongs[i].page == page && !s->wrongs[i].mended)
+            return &s->wrongs[i];
+    return NULL;
+}
+
 static int condemn(struct hx_seg *s, uint32_t page, const struct hx_read_page *right)
 {
+    struct hx_wrong *w = wrong_of(s, page);
+    if (w) { /* since a cycle before */
+        *w = (struct hx_wrong){.page = page, .lsn = right->lsn.v};
+        return 0;
+    }
     for (size_t i = s->wrong_count; i-- > 0;) /* those that no read asks for any more */
         if (s->wrongs[i].mended && s->floor >= s->wrongs[i].lsn)
             s->wrongs[i] = s->wrongs[--s->wrong_count];
@@ -94,6 +109,17 @@ static int condemn(struct hx_seg *s, uint32_t page, const struct hx_read_page *r
     s->scrub.differed++;
     hx_seg_touch(s);
     return 0;
+}
+
+/* Most have of PAGE what we have, at LSN: it was overwritten since. */
+static void acquit(struct hx_seg *s, uint32_t page, uint64_t lsn)
+{
+    struct hx_wrong *w = wrong_of(s, page);
+    if (!w)
+        return;
+    w->lsn = lsn;
+    w->mended = true;
+    hx_seg_touch(s);
 }
 
 /* ---- judging ---- */
@@ -130,7 +156,11 @@ static bool majority(unsigned n, unsigned others)
 static int judge_page(struct hx_seg *s, struct hx_compare *c, unsigned k)
 {
     unsigned others, n = agree(c, c->self, k, &others);
-    if (!others || c->votes[c->self][k].state != HX_READ_RAW || majority(n, others))
+    if (c->votes[c->self][k].state != HX_READ_RAW)
+        return 0;
+    if (majority(n, others))
+        acquit(s, c->q.first + k, c->votes[c->self][k].lsn.v);
+    if (majority(n, others) || !others)
         return 0;
     for (unsigned i = 0; i < HX_COPIES; i++) {
         if (!(c->slots_told >> i & 1) || same(&c->votes[i][k], &c->votes[c->self][k]))
@@ -175,6 +205,17 @@ static int ask_heads(struct hx_node *n, struct hx_seg *s, const struct hx_server
     c.compare = true;
     int err = hx_gossip_post(n, m, c, s->at.pg, &b);
     s->compare->call = n->next_call;
+    return err;
+}
+
+/* What we have ourselves, also of a page that was found wrong: it is judged anew. */
+static int own_heads(struct hx_seg *s, struct hx_compare *c, struct hx_read_page *ret, uint32_t *ret_count,
+                     size_t *ret_read)
+{
+    size_t wrongs = s->wrong_count;
+    s->wrong_count = 0;
+    int err = hx_digest_heads(s, &c->q, ret, ret_count, ret_read);
+    s->wrong_count = wrongs;
     return err;
 }
 
@@ -225,7 +266,7 @@ static size_t ask_groups(struct hx_node *n, struct hx_seg *s)
     c->q = (struct hx_digest_ask){HX_LSN(s->chain.hint < s->chain.scl ? s->chain.hint : s->chain.scl), c->next, GROUP,
                                   GROUPS};
     const struct hx_server *m = c->q.point.v < s->oldest ? NULL : next_member(n, s);
-    int err = m ? hx_digest_heads(s, &c->q, c->own, &count, &read) : HX_E_AGAIN;
+    int err = m ? own_heads(s, c, c->own, &count, &read) : HX_E_AGAIN;
     c->q.heads = count;
     if (!err)
         err = ask_heads(n, s, m);
@@ -246,9 +287,9 @@ static int begin_vote(struct hx_node *n, struct hx_seg *s, uint32_t group)
     c->self = 0;
     while (c->self < HX_COPIES && hx_gossip_member(n, s, c->self))
         c->self++;
-    if (c->self == HX_COPIES || c->q.point.v < s->oldest)
+    if (c->self == HX_COPIES) /* by a newer geometry */
         return HX_E_AGAIN;
-    int err = hx_digest_heads(s, &c->q, c->votes[c->self], &c->q.heads, &read);
+    int err = own_heads(s, c, c->votes[c->self], &c->q.heads, &read);
     c->slots_asked = c->slots_told = 1u << c->self;
     c->state = err ? IDLE : VOTE;
     return err;
@@ -289,7 +330,7 @@ static void ask_mend(struct hx_node *n, struct hx_seg *s)
         c->call = n->next_call;
         return;
     }
-    c->state = IDLE; /* what is left stays CORRUPT here */
+    c->state = IDLE; /* what is left stays CORRUPT here, and is judged anew in the next cycle */
 }
 
 bool hx_compare_ready(const struct hx_node *n, const struct hx_seg *s)
@@ -314,9 +355,8 @@ size_t hx_compare_step(struct hx_node *n, struct hx_seg *s)
     }
     if (c->state == IDLE)
         return CHARGE + ask_groups(n, s);
-    if (c->state == GROUPS_ASKED) /* its answer was lost with a life of the segment */
-        failed(n, s);
-    else if (c->state == VOTE)
+    hx_assert(c->state != GROUPS_ASKED); /* an answer comes, or fails, before anything else is asked (Y4) */
+    if (c->state == VOTE)
         ask_vote(n, s);
     else
         ask_mend(n, s);
@@ -324,21 +364,32 @@ size_t hx_compare_step(struct hx_node *n, struct hx_seg *s)
 }
 
 /* ---- answers ---- */
+/* Is a page of the group from FIRST on known to be wrong? */
+static bool any_wrong(const struct hx_seg *s, uint32_t first)
+{
+    for (uint32_t page = first; s->wrong_count && page < first + GROUP; page++)
+        if (wrong_of(s, page))
+            return true;
+    return false;
+}
+
 static void on_groups(struct hx_node *n, struct hx_seg *s, const struct hx_read_page *theirs, uint32_t count)
 {
     struct hx_compare *c = s->compare;
     bool second = c->second;
     c->state = IDLE;
     c->second = false;
-    s->scrub.fails = 0;
     for (uint32_t i = 0; i < count; i++) {
         bool damage = c->own[i].state == HX_READ_CORRUPT || theirs[i].state == HX_READ_CORRUPT; /* Y3 */
-        if (damage || same(&c->own[i], &theirs[i]))
+        if (damage || (same(&c->own[i], &theirs[i]) && !any_wrong(s, c->q.first + i * GROUP)))
             continue;
         if (begin_vote(n, s, i))
             failed(n, s);
+        else
+            s->scrub.fails = 0;
         return;
     }
+    s->scrub.fails = 0;
     c->q.heads = count;
     c->second = !second;
     if (second)
@@ -361,7 +412,7 @@ static void on_heads(struct hx_node *n, const struct hx_call *call, struct hx_de
         on_groups(n, s, heads, count);
         return;
     }
-    for (unsigned i = 0; c->state == VOTE && i < HX_COPIES; i++) {
+    for (unsigned i = 0; i < HX_COPIES; i++) {
         const struct hx_server *m = hx_gossip_member(n, s, i);
         if (!m || !hx_uuid_eq(&m->incarnation, &call->peer) || count != c->q.heads)
             continue;
@@ -377,16 +428,15 @@ static bool put_right(struct hx_node *n, struct hx_seg *s, uint32_t page, const 
     static const uint8_t zeros[HX_PAGE_SIZE];
     struct hx_compare *c = s->compare;
     uint32_t k = 0;
-    while (k < c->wrong_count && c->wrong[k] != page)
+    while (c->wrong[k] != page) /* they were asked for */
         k++;
-    if (k == c->wrong_count || r->state == HX_READ_CORRUPT || r->lsn.v != c->right[k].lsn.v || r->lsn.v == 0 ||
+    if (r->state == HX_READ_CORRUPT || r->lsn.v != c->right[k].lsn.v || r->lsn.v == 0 ||
         hx_crc32c(0, data ? data : zeros, HX_PAGE_SIZE) != c->right[k].crc)
         return false;
-    for (size_t i = 0; i < s->wrong_count; i++)
-        if (s->wrongs[i].page == page && s->wrongs[i].lsn == r->lsn.v) {
-            s->wrongs[i].sum = hx_gossip_put_page(n, s, page, r->lsn.v, data);
-            s->wrongs[i].put = true;
-        }
+    struct hx_wrong *w = wrong_of(s, page);
+    hx_assert(w && w->lsn == r->lsn.v); /* condemned when it became one of c->wrong */
+    w->sum = hx_gossip_put_page(n, s, page, r->lsn.v, data);
+    w->put = true;
     c->wrong_count--;
     c->wrong[k] = c->wrong[c->wrong_count];
     c->right[k] = c->right[c->wrong_count];

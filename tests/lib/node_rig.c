@@ -353,6 +353,8 @@ static void deliver(struct hx_rig *r, struct hx_rig_post *p)
         hx_assert(a.came || alloc_fault_happened());
         if (r->hook)
             r->hook(r, p->from, hx_get_u16(p->bytes + 6));
+        if (r->edit && a.came)
+            r->edit(r, p->from, p->to, hx_get_u16(p->bytes + 6), &a);
         size_t len = a.came ? a.body.len + HX_REPLY_HEAD : 0;
         hx_node_answer(r->node[p->from], r->now_ms, p->call, a.came ? 0 : HX_E_TIMEOUT,
                        (struct hx_bytes){a.bytes, len});

@@ -13,6 +13,7 @@
 #include "mem_disk.h"
 
 #define HX_RIG_LAL 1000u
+struct hx_rig_reply;
 struct hx_rig {
     unsigned count; /* servers that run; six are always in the geometry */
     struct hx_mem_farm *farm[HX_COPIES];
@@ -32,6 +33,8 @@ struct hx_rig {
     uint64_t delivered;
     /* Called before server FROM gets the answer to its message of TYPE. */
     void (*hook)(struct hx_rig *r, unsigned from, unsigned type);
+    /* May change what TO answered to a message of TYPE before FROM gets it. */
+    void (*edit)(struct hx_rig *r, unsigned from, unsigned to, unsigned type, struct hx_rig_reply *a);
 };
 void hx_rig_init(struct hx_rig *r, unsigned count, uint64_t pg_bytes, uint32_t pgs, uint32_t log_file_bytes);
 void hx_rig_fini(struct hx_rig *r);
