@@ -219,7 +219,7 @@ static void only_whole_answers_are_votes(void **state)
     }
 }
 
-/* Promise: a page is replaced by just the bytes and the LSN that the majority has (Y1), whoever sends something else. */
+/* Promise: a page is replaced by just the bytes and the LSN that the majority has (Y1), whoever sends others. */
 static void only_the_right_bytes_replace_a_page(void **state)
 {
     static const enum how how[] = {CUT, LSN, BYTES, CORRUPTED};
@@ -372,9 +372,10 @@ static void new_epoch(struct hx_rig *r, unsigned from, unsigned type)
     struct hx_history h = {0};
     if (from || (type != HX_MSG_DIGEST && type != HX_MSG_READ) || change_at == 0 || --change_at)
         return;
-    assert_int_equal(hx_history_push(&h, (struct hx_history_entry){{1}, {0}, {0}, HX_RIG_LAL}), 0);
-    assert_int_equal(hx_history_push(&h, (struct hx_history_entry){{2}, {LAST + 1}, {LAST + 1 + HX_RIG_LAL}, HX_RIG_LAL}),
-                     0);
+    const struct hx_history_entry one = {{1}, {0}, {0}, HX_RIG_LAL};
+    const struct hx_history_entry two = {{2}, {LAST + 1}, {LAST + 1 + HX_RIG_LAL}, HX_RIG_LAL};
+    assert_int_equal(hx_history_push(&h, one), 0);
+    assert_int_equal(hx_history_push(&h, two), 0);
     for (unsigned i = 0; i < HX_COPIES; i++) {
         assert_int_equal(hx_rig_fence(r, i, PG, 2, 900, NULL), 0);
         assert_int_equal(hx_rig_adopt(r, i, PG, 2, &h, NULL, NULL), 0);
