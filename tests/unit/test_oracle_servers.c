@@ -370,6 +370,59 @@ static struct bed *fleet(unsigned laggard)
     return b;
 }
 
+/* Record LSN after LSN - 1, as hx_rig_run makes it, in a frame that says that all six have what is below. */
+static size_t frame_with_gc(struct bed *b, uint64_t lsn)
+{
+    uint8_t p[12] = {0, 0, 8};
+    hx_put_u64(p + 4, lsn);
+    struct hx_rig_rec rec = {lsn, (uint32_t)(lsn % 16), HX_REC_SPARSE, HX_REC_CPL, p, sizeof p};
+    return hx_rig_frame(&b->r, 0, 2, lsn - 1, &rec, 1, (struct hx_rig_marks){lsn - 1, lsn - 1, lsn - 1});
+}
+
+/* What all six have had, a server knows after a restart, too, that finds its own records damaged. */
+static void what_all_had_is_known_over_damage(void **state)
+{
+    (void)state;
+    struct bed *b = fleet(6);
+    uint64_t last = bed_first_of(b) + 99, scl;
+    struct hx_segment_look l;
+    struct hx_disk_place at = hx_rig_place(&b->r, 0);
+    bed_append(b, last, last, hx_rig_run(&b->r, 0, 2, last, last + 1, 1, last));
+    for (unsigned i = 0; i < 6; i++) { /* no writer has said so, but it is true */
+        size_t n = frame_with_gc(b, last + 1);
+        assert_int_equal(hx_rig_append(&b->r, i, 2, last, last, b->r.frame, n, &scl), 0);
+        assert_int_equal(scl, last + 1);
+        bed_ack(b, i, 0, 2, scl);
+        hx_oracle_server(b->o, i);
+    }
+    assert_int_equal(b->s.verdict.exit, HX_SIM_OK);
+    hx_rig_stop(&b->r, 5);
+    hx_oracle_restarted(b->o, 5, false);
+    size_t len;
+    uint8_t *log = hx_mem_file(b->r.farm[5], &at, 16, &len);
+    assert_true(log && len > 4096);
+    memset(log + 2048, 0, 512);
+    assert_int_equal(hx_rig_start(&b->r, 5), 0);
+    assert_int_equal(hx_node_look(b->r.node[5], at, &l), 0);
+    assert_true(l.scl.v < last && l.gc.v == last);
+    hx_oracle_attach(b->o, 5, b->r.node[5]);
+    hx_oracle_server(b->o, 5);
+    bed_judge(b, "", "");
+}
+
+/* Nor does a server say so that has it from nobody: server 3 lacks the last record. */
+static void I10_all_have_what_one_lacks(void **state)
+{
+    (void)state;
+    struct bed *b = fleet(3);
+    uint64_t last = bed_first_of(b) + 99, scl;
+    bed_append(b, last, last, hx_rig_run(&b->r, 0, 2, last, last + 1, 1, last));
+    size_t n = frame_with_gc(b, last + 1);
+    assert_int_equal(hx_rig_append(&b->r, 5, 2, last, last, b->r.frame, n, &scl), 0);
+    hx_oracle_server(b->o, 5);
+    bed_judge(b, "I10", "were announced");
+}
+
 static void all_equal_at_the_end_is_silent(void **state)
 {
     (void)state;
@@ -527,6 +580,8 @@ int main(void)
         cmocka_unit_test(I11_bytes_that_are_not_those_of_the_checksum),
         cmocka_unit_test(I12_an_acknowledgement_after_a_failed_flush),
         cmocka_unit_test(I14_a_duplicate_changes_something),
+        cmocka_unit_test(what_all_had_is_known_over_damage),
+        cmocka_unit_test(I10_all_have_what_one_lacks),
         cmocka_unit_test(all_equal_at_the_end_is_silent),
         cmocka_unit_test(I15_somebody_lags_at_the_end),
         cmocka_unit_test(I6_somebody_has_other_bytes_at_the_end),
