@@ -7,8 +7,9 @@
  *   N1 GEOMETRY with g + 1 is sent only after at least four members answered that they made the segment: so of a
  *      published PG at most two members were never made (recovery makes those; a third one that has none forgot it).
  *      Each of the others has had HX_GROWTH_PATIENCE_MS to answer: since the growth began, or since its server fell
- *      silent, as the writer knows.  A new group should have six copies from the start, for those that were never made
- *      count as lost until somebody makes them; but writes wait for it, and a zone that is away has had its time.
+ *      silent, as the writer knows; while this process stands still nobody is silent.  A new group should have six
+ *      copies from the start, for those that were never made count as lost until somebody makes them; but writes wait
+ *      for it, and a zone that is away has had its time.
  *   N2 published: four of PG 0's members stored it; nothing is routed to the PG before.
  *   N3 FENCED ends it for ever.
  * A crash between leaves segments that no geometry names; the next growth of the same number makes them its
@@ -36,6 +37,7 @@ struct hx_growth {
     bool publishing;
     int state;
     uint64_t patience_until_ms;
+    uint64_t awake_ms, deaf_until_ms; /* called last; this process stood still until then, and heard nobody */
     struct hx_uuid owner;
     struct hx_geometry geometry; /* the grown one */
     struct hx_history history;
@@ -78,6 +80,7 @@ int hx_growth_new(const struct hx_writer *w, const struct hx_uuid *owner, uint64
     hx_ask_init(&g->ask, HX_PART_GROWTH, now_ms);
     g->writer = w;
     g->owner = *owner;
+    g->awake_ms = now_ms;
     g->patience_until_ms = now_ms + HX_GROWTH_PATIENCE_MS;
     g->state = hx_writer_state(w);
     if (g->state == 0)
@@ -106,15 +109,30 @@ void hx_growth_free(struct hx_growth *g)
     free(g);
 }
 
+/* Before any event: a process that was frozen all that time gives the others theirs from now on (N1). */
+static void awake(struct hx_growth *g, uint64_t now_ms)
+{
+    if (now_ms > g->awake_ms + HX_GROWTH_PATIENCE_MS) {
+        g->deaf_until_ms = now_ms;
+        g->patience_until_ms = now_ms + HX_GROWTH_PATIENCE_MS;
+    }
+    if (now_ms > g->awake_ms)
+        g->awake_ms = now_ms;
+}
+
+static bool silent(const struct hx_growth *g, uint32_t server)
+{
+    bool heard = g->deaf_until_ms == 0 || g->awake_ms >= g->deaf_until_ms + HX_GROWTH_PATIENCE_MS;
+    return heard && hx_writer_silent_ms(g->writer, server) >= HX_GROWTH_PATIENCE_MS;
+}
+
 /* Somebody who has not had his time may yet make the segment. */
 static bool worth_waiting(const struct hx_growth *g)
 {
     const struct hx_pg_members *m = &g->geometry.pgs[g->geometry.pg_count - 1];
-    for (unsigned i = 0; i < HX_COPIES; i++) {
-        bool silent = hx_writer_silent_ms(g->writer, m->server[i]) >= HX_GROWTH_PATIENCE_MS;
-        if (!hx_members_has(g->made, i) && !silent)
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        if (!hx_members_has(g->made, i) && !silent(g, m->server[i]))
             return true;
-    }
     return false;
 }
 
@@ -156,6 +174,7 @@ static void judge(struct hx_growth *g, const struct hx_ask_reply *reply)
 void hx_growth_answer(struct hx_growth *g, uint64_t now_ms, uint64_t call, struct hx_bytes body)
 {
     struct hx_ask_reply reply;
+    awake(g, now_ms);
     if (hx_ask_answer(&g->ask, now_ms, call, body, &reply))
         judge(g, &reply);
 }
@@ -163,12 +182,14 @@ void hx_growth_answer(struct hx_growth *g, uint64_t now_ms, uint64_t call, struc
 void hx_growth_failed(struct hx_growth *g, uint64_t now_ms, uint64_t call, int err)
 {
     struct hx_ask_reply reply;
+    awake(g, now_ms);
     if (hx_ask_failed(&g->ask, now_ms, call, err, &reply))
         judge(g, &reply);
 }
 
 uint64_t hx_growth_tick(struct hx_growth *g, uint64_t now_ms)
 {
+    awake(g, now_ms);
     uint64_t next = hx_ask_tick(&g->ask, now_ms);
     publish_when_due(g);
     if (g->state == HX_E_AGAIN && !g->publishing && g->patience_until_ms > g->ask.now_ms &&

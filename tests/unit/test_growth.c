@@ -216,6 +216,26 @@ static void a_server_that_fell_silent_lately_is_waited_for(void **state)
     tear_down(&s);
 }
 
+static void a_process_that_stood_still_waits_anew(void **state)
+{
+    /* Promise (N1): the time in which the process of the growth was frozen is not the others' time: two that did not
+     * answer before are given theirs when it goes on, whoever else has answered meanwhile.  Method: two are down, the
+     * process stands still for a minute, and hears the four when it wakes; the two come up then. */
+    (void)state;
+    struct stage s = set_up(6);
+    s.f->servers[2].down = s.f->servers[5].down = true;
+    struct hx_growth *g = start(&s);
+    assert_int_equal(run_for(&s, g, 300), HX_E_AGAIN);
+    assert_int_equal(made(&s, 1), 4);
+    writer_misses(&s, 1u << 2 | 1u << 5, 60);
+    s.f->servers[2].down = s.f->servers[5].down = false;
+    assert_int_equal(run_for(&s, g, 60000), 0);
+    assert_int_equal(made(&s, 1), 6);
+    assert_int_equal(hx_growth_made(g), HX_MEMBERS_ALL);
+    finish(&s, g);
+    tear_down(&s);
+}
+
 static int refuse(void *ctx, struct fleet *f, uint32_t server, const struct hx_msg_head *h, struct hx_bytes body)
 {
     (void)f;
@@ -338,6 +358,7 @@ int main(void)
         cmocka_unit_test(any_four_make_it_and_no_three_do),
         cmocka_unit_test(who_is_known_to_be_silent_is_not_waited_for),
         cmocka_unit_test(a_server_that_fell_silent_lately_is_waited_for),
+        cmocka_unit_test(a_process_that_stood_still_waits_anew),
         cmocka_unit_test(fenced_ends_it_for_ever),
         cmocka_unit_test(a_growth_that_died_anywhere_is_repeated_or_found),
         cmocka_unit_test(a_full_server_is_tried_again_and_not_waited_for),
