@@ -73,13 +73,18 @@
       "a log entry counts wherever it stands and whatever it follows") \
     X(SIDECAR_UNCHECKED, "sidecar-unchecked", 45, "I11", "the checksum of a sidecar is not looked at") \
     X(TAIL_CUT_AT_DAMAGE, "tail-cut-at-damage", 43, "I11", "damage in the log passes for its torn end") \
+    X(ANNOUNCE_ANY_TOP, "announce-any-top", 14, "I4", "an announcement counts under whatever history the segment has") \
+    X(BLIND_IGNORED, "blind-ignored", 44, "I11", "a page is read though what was lost may have been about it") \
     X(IMAGE_ABOVE_HINT, "image-above-hint", 21, "I4", "pages are materialised above the highest VDL announced") \
     X(FLOOR_IGNORED, "floor-ignored", 35, "I10", "versions are pruned that read points above the floor need") \
     X(GC_BEFORE_ALL_HAVE, "gc-before-all-have", 35, "I10", "log files are deleted that some member still lacks") \
     X(DELETE_WITHOUT_BASE, "delete-without-base", 39, "I5", \
       "a log file is deleted before the base says what was in it") \
+    X(DELETE_UNSIDED, "delete-unsided", 39, "I11", \
+      "a log file is deleted before the one that its content was moved to has a sidecar") \
     /* the writer */ \
     X(PGCL_AT_3, "pgcl-at-3", 25, "I1", "three copies make a record durable") \
+    X(PGCL_FALLS, "pgcl-falls", 25, "I6", "what was durable in a group is so no longer when members forget it") \
     X(ACK_COUNTED_TWICE, "ack-counted-twice", 25, "I1", "a repeated acknowledgement counts for another member") \
     X(VDL_IS_VCL, "vdl-is-vcl", 62, "I5", "the VDL stops inside a mini-transaction") \
     X(VCL_ONE_PG, "vcl-one-pg", 62, "I1", "records of groups other than 0 count as complete at once") \

@@ -51,7 +51,8 @@ static bool learn(struct hx_writer *w, const struct hx_writer_call *c, uint32_t 
     if (HX_MUTANT(ACK_COUNTED_TWICE) && scl.v == p->scl[slot].v)
         p->scl[(slot + 1) % HX_COPIES] = hx_lsn_max(p->scl[(slot + 1) % HX_COPIES], scl);
     p->scl[slot] = scl;
-    p->pgcl = hx_lsn_max(p->pgcl, hx_quorum_kth(p->scl, HX_MUTANT(PGCL_AT_3) ? 3 : HX_WRITE_QUORUM));
+    struct hx_lsn was = HX_MUTANT(PGCL_FALLS) ? HX_LSN(0) : p->pgcl;
+    p->pgcl = hx_lsn_max(was, hx_quorum_kth(p->scl, HX_MUTANT(PGCL_AT_3) ? 3 : HX_WRITE_QUORUM));
     return true;
 }
 

@@ -57,8 +57,8 @@ bool hx_sim_disk_flip(struct hx_sim_disk *d, struct hx_rng *r); /* one bit of on
 /* Aimed at PG's newest log file (disk_aim.c), best while the server is down: it notices when it starts.
  * Aim: the last LSN of one of the newest entries that a later one proves; false: there is none.  Hurt: the entries that
  * hold LSN; whatever LSN is: HX_HURT_END, the end of the log can no longer be read; HX_HURT_SIDE, bits of a sidecar's
- * list flip; HX_HURT_CLOSED, the same, and in its log file entries stand where others were.  False: nothing was
- * hit. */
+ * list flip; HX_HURT_CLOSED, the same, and in its log file entries stand where others were; HX_HURT_COPY, an entry of
+ * the server's own making and the one behind it are lost without a trace.  False: nothing was hit. */
 enum hx_sim_hurt {
     HX_HURT_FLIP,
     HX_HURT_ZERO,
@@ -66,7 +66,8 @@ enum hx_sim_hurt {
     HX_HURT_REPLACE,
     HX_HURT_END,
     HX_HURT_SIDE,
-    HX_HURT_CLOSED
+    HX_HURT_CLOSED,
+    HX_HURT_COPY
 };
 bool hx_sim_disk_aim(struct hx_sim_disk *d, uint32_t pg, struct hx_rng *r, uint64_t *ret_lsn);
 bool hx_sim_disk_hurt(struct hx_sim_disk *d, uint32_t pg, uint64_t lsn, enum hx_sim_hurt how, struct hx_rng *r);

@@ -19,13 +19,15 @@
 #define ENV 96u
 #define ENV_MAGIC 0x31455848u /* "HXE1" */
 #define SIDE_HEAD 112u
+#define LOCAL 2u              /* kind of an entry of the server's own making */
 #define NEWEST 128u           /* entries that are remembered, the last ones */
 #define NEAR 8u               /* of these, those that are aimed at */
 
-enum { E_BODY = 8, E_DURABLE = 40, E_FIRST = 56, E_LAST = 64 };
+enum { E_KIND = 4, E_BODY = 8, E_DURABLE = 40, E_FIRST = 56, E_LAST = 64 };
 
 struct entry {
     uint64_t off, len, first, last;
+    uint8_t kind;
     bool proven;
 };
 struct tail { /* the newest log file of a place */
@@ -73,7 +75,7 @@ static bool read_log(struct hx_sim_file *f, struct tail *t)
         n = ENV + (body + UINT64_C(7)) / 8 * 8;
         if (hx_get_u32(h) != ENV_MAGIC || off + n > most + 8)
             break;
-        remember(t, (struct entry){off, n, hx_get_u64(h + E_FIRST), hx_get_u64(h + E_LAST), false},
+        remember(t, (struct entry){off, n, hx_get_u64(h + E_FIRST), hx_get_u64(h + E_LAST), h[E_KIND], false},
                  hx_get_u64(h + E_DURABLE));
         t->end = off + n;
     }
@@ -143,6 +145,7 @@ static bool hurt(struct hx_sim_place *p, struct tail *t, const struct entry *e, 
     case HX_HURT_END:
     case HX_HURT_SIDE:
     case HX_HURT_CLOSED:
+    case HX_HURT_COPY:
         break;
     }
     return unreadable(p, t->f, at);
@@ -178,6 +181,21 @@ static bool hurt_side(struct hx_sim_place *p, bool log, struct hx_rng *r)
     return false;
 }
 
+/* A copy or image of the server's own making and the entry behind it lose their heads: nothing tells what they held. */
+static bool hurt_copy(struct tail *t, struct hx_rng *r)
+{
+    size_t from = hx_rng_below(r, t->count);
+    for (size_t n = 0; n < t->count; n++) {
+        size_t i = (from + n) % t->count;
+        if (t->e[i].kind != LOCAL || i + 1 == t->count || !t->e[i + 1].proven)
+            continue;
+        memset(t->f->data + t->e[i].off, 0, ENV);
+        memset(t->f->data + t->e[i + 1].off, 0, ENV);
+        return true;
+    }
+    return false;
+}
+
 bool hx_sim_disk_hurt(struct hx_sim_disk *d, uint32_t pg, uint64_t lsn, enum hx_sim_hurt how, struct hx_rng *r)
 {
     struct hx_sim_place *p = place_of(d, pg);
@@ -189,6 +207,8 @@ bool hx_sim_disk_hurt(struct hx_sim_disk *d, uint32_t pg, uint64_t lsn, enum hx_
         done = unreadable(p, t.f, t.end - 1);
     if (how == HX_HURT_SIDE || how == HX_HURT_CLOSED)
         done = hurt_side(p, how == HX_HURT_CLOSED, r);
+    if (how == HX_HURT_COPY)
+        done = hurt_copy(&t, r);
     for (size_t i = 0; i < t.count && how < HX_HURT_END; i++)
         if (t.e[i].proven && t.e[i].first && t.e[i].first <= lsn && lsn <= t.e[i].last)
             done |= hurt(p, &t, &t.e[i], how, r);

@@ -341,8 +341,6 @@ void hx_sim_server_start(struct hx_sim *s, uint32_t i)
     v->life++;
     for (uint32_t pg; hx_sim_disk_take_failed(v->disk, &pg);) /* in the life before */
         ;
-    if (!honest(v)) /* what was stored may have gone bad since it died */
-        hx_oracle_restarted(s->oracle, i, false);
     struct hx_node_cfg cfg = {.name = v->name,
                               .zone = v->zone,
                               .incarnation = v->incarnation,
@@ -369,6 +367,8 @@ void hx_sim_server_start(struct hx_sim *s, uint32_t i)
     v->pass_at_us = UINT64_MAX;
     for (uint32_t pg; hx_sim_disk_take_reopened(v->disk, &pg);) /* it is a restart */
         ;
+    if (!honest(v)) /* what was stored may have gone bad since it died, or while it started */
+        hx_oracle_restarted(s->oracle, i, false);
     tell_failed(v);
     hx_oracle_server(s->oracle, i);
     plan_pass(v, v->busy_until_us);

@@ -175,7 +175,7 @@ int hx_rules_append(struct hx_seg *s, struct hx_epoch e, const uint8_t *frame, c
 
 void hx_rules_announce(struct hx_seg *s, struct hx_epoch e, struct hx_lsn vdl, struct hx_lsn floor)
 {
-    if (s->error || e.v < s->meta.promised.v || hx_seg_top(s).v != e.v)
+    if (s->error || e.v < s->meta.promised.v || (hx_seg_top(s).v != e.v && !HX_MUTANT(ANNOUNCE_ANY_TOP)))
         return;
     hx_apply_hint(s, vdl.v);
     hx_apply_floor(s, floor.v, 0);

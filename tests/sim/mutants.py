@@ -23,6 +23,7 @@ from threading import Lock
 
 NEAR = 60
 FOCUS = {  # those that the draws of a seed meet rarely
+    "delete-unsided": ["lie_aim_ppm=40000", "victims=3", "log_kb=16"],
     "fetch-unverified": ["lie_rot_ppm=20000", "victims=3"],
     "flush-retried": ["eio_flush_ppm=20000"],
     "geometry-steps-back": ["net_replay_ppm=50000", "net_late_ppm=50000", "pgs_max=4"],
