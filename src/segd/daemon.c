@@ -27,6 +27,8 @@ _Static_assert((unsigned)HX_ROLE_SEGMENT == HX_NODE_ROLE_SEGMENT && (unsigned)HX
                    (unsigned)HX_ROLE_ADMIN == HX_NODE_ROLE_ADMIN && (unsigned)HX_ROLE_READER == HX_NODE_ROLE_READER,
                "net.h and node.h name roles by the same bits");
 
+#define NEWER "nothing was changed there: install that version again, or a newer one, and start the server"
+
 struct segd {
     const struct hx_segmentd_conf *conf;
     struct hx_loop *loop;
@@ -148,6 +150,25 @@ static void stop(void *ctx)
     hx_loop_stop(d->loop);
 }
 
+/* A store that a newer program has written is left as it is: serving the rest of it would write beside what we cannot
+ * read. */
+static int check_versions(const struct segd *d)
+{
+    for (size_t i = 0; i < hx_node_places(d->node); i++) {
+        struct hx_segment_look l;
+        char hex[33], why[HX_WHY_MAX];
+        hx_node_look_at(d->node, i, &l);
+        if (l.error != HX_E_VERSION)
+            continue;
+        hx_uuid_format(&l.at.volume, hex);
+        snprintf(why, sizeof why, "%.120s/segments/%s-%u was written by a newer version of hexad", d->conf->data, hex,
+                 l.at.pg);
+        hx_complain(HX_E_VERSION, "cannot open the segments", why, NEWER);
+        return HX_E_VERSION;
+    }
+    return 0;
+}
+
 static int open_store(struct segd *d)
 {
     char why[HX_WHY_MAX];
@@ -157,6 +178,7 @@ static int open_store(struct segd *d)
         const char *hint = err == HX_E_STRANGER ? "set [server] name and zone, or data, to what belongs together"
                            : err == HX_E_EXIST  ? "give the server a directory of its own: [server] data"
                            : err == HX_E_NOENT  ? "make the directory above it, or change [server] data"
+                           : err == HX_E_VERSION ? NEWER
                                                 : NULL;
         hx_complain(err, "cannot use the data directory", why, hint);
         return err;
@@ -177,7 +199,7 @@ static int open_store(struct segd *d)
         err = hx_node_new(&cfg, hx_loop_now_ms(d->loop), &d->node);
     if (err)
         hx_complain(err, "cannot open the segments", c->data, NULL);
-    return err;
+    return err ? err : check_versions(d);
 }
 
 /* The certificate that others will see must carry our name, or every client refuses us. */

@@ -62,14 +62,14 @@ void hx_ckpt_head_encode(const struct hx_ckpt_head *h, uint8_t out[HX_CKPT_HEAD]
 int hx_ckpt_head_decode(const uint8_t *p, size_t len, struct hx_ckpt_head *ret)
 {
     struct hx_dec d = hx_dec_init(p, len);
-    if (len < HX_CKPT_HEAD || hx_dec_u32(&d) != MAGIC ||
-        hx_get_u32(p + HX_CKPT_HEAD - 4) != hx_crc32c(0, p, HX_CKPT_HEAD - 4))
-        return HX_E_CORRUPT;
-    if (hx_dec_u16(&d) != VERSION)
-        return HX_E_VERSION;
-    hx_dec_u16(&d);
+    int err = hx_version_check(p, len, MAGIC, VERSION, HX_CKPT_HEAD - 4);
+    if (err == HX_E_CORRUPT)
+        return err;
+    hx_dec_u64(&d);
     struct hx_ckpt_head h = {.generation = hx_dec_u64(&d)};
-    h.salt = hx_dec_u32(&d);
+    ret->salt = h.salt = hx_dec_u32(&d);
+    if (err)
+        return err;
     h.blocks = hx_dec_u32(&d);
     h.tail = hx_dec_u64(&d);
     h.tail_end = hx_dec_u64(&d);
@@ -528,7 +528,10 @@ int hx_ckpt_load(struct hx_seg *s, int (*again)(struct hx_seg *s, const struct h
         uint8_t b[HX_CKPT_HEAD];
         size_t got = 0;
         int err = s->disk->ops->read(s->disk, file_id(i), 0, b, sizeof b, &got);
-        there[i] = !err && !hx_ckpt_head_decode(b, got, &h[i]) && h[i].generation % 2 == i;
+        err = err ? err : hx_ckpt_head_decode(b, got, &h[i]);
+        if (err == HX_E_VERSION && h[i].salt == hx_log_salt(&s->at, &s->env->server))
+            return err; /* it would be overwritten */
+        there[i] = !err && h[i].generation % 2 == i;
         if (there[i] && h[i].generation > c->head.generation)
             c->head.generation = h[i].generation; /* the next one is higher, also than one that is no good */
     }

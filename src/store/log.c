@@ -32,7 +32,7 @@ static void env_get(const uint8_t *p, struct hx_env *e)
     struct hx_dec d = hx_dec_init(p + 4, HX_LOG_ENV - 4);
     e->kind = hx_dec_u8(&d);
     e->flags = hx_dec_u8(&d);
-    hx_dec_u16(&d);
+    e->version = hx_dec_u16(&d);
     e->body_len = hx_dec_u32(&d);
     e->seq = hx_dec_u32(&d);
     e->chain = hx_dec_u32(&d);
@@ -55,7 +55,7 @@ void hx_env_encode(const struct hx_env *v, uint8_t out[HX_LOG_ENV])
     hx_enc_u32(&e, HX_LOG_ENV_MAGIC);
     hx_enc_u8(&e, v->kind);
     hx_enc_u8(&e, v->flags);
-    hx_enc_u16(&e, 0);
+    hx_enc_u16(&e, HX_LOG_VERSION);
     hx_enc_u32(&e, v->body_len);
     hx_enc_u32(&e, v->seq);
     hx_enc_u32(&e, v->chain);
@@ -80,6 +80,8 @@ int hx_env_decode(const uint8_t *p, struct hx_env *ret)
     if (hx_get_u32(p) != HX_LOG_ENV_MAGIC || hx_get_u32(p + HX_LOG_ENV - 4) != hx_crc32c(0, p, HX_LOG_ENV - 4))
         return HX_E_BADMSG;
     env_get(p, ret);
+    if (ret->version > HX_LOG_VERSION)
+        return HX_E_VERSION;
     bool whole = ret->kind == HX_ENV_FRAME || ret->kind == HX_ENV_LOCAL;
     if (hx_get_u32(p + HX_LOG_ENV - 8) && !ret->highest)
         return HX_E_BADMSG; /* no entry reaches beyond the last LSN */

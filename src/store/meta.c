@@ -10,6 +10,8 @@
  *   M3 A save begins with the slot that is known not to be whole, so that the whole one stays until there are two.
  *   M4 Before the first save of a process the slot that it will not begin with is flushed: the process before may have
  *      been killed between write and flush, and then what was read is on no medium yet.
+ *   M5 A slot of a newer program, or with a geometry of one, refuses the segment, whatever the other slot says: a
+ *      program that brings a new version of anything saves both slots with theirs first.
  * Slots are HX_META_RESERVE bytes from the start: a promise on a full disk needs no new block.
  * Does not decide anything; rules.c does.
  */
@@ -94,19 +96,19 @@ static int body_decode(const uint8_t *p, size_t len, const struct hx_disk_place 
         err = hx_geometry_decode(&m->geometry, &d);
     if (!err && at->pg >= m->geometry.pg_count)
         err = HX_E_BADMSG; /* not of this segment: it has no members */
-    return err ? err : hx_dec_end(&d);
+    if (!err)
+        err = hx_dec_end(&d);
+    return err == 0 || err == HX_E_VERSION || err == HX_E_NOMEM ? err : HX_E_CORRUPT;
 }
 
 static int slot_head(const uint8_t *head, const struct hx_disk_place *at, struct hx_meta *m, struct hx_uuid *server,
                      uint32_t *body_len, uint32_t *body_crc)
 {
     struct hx_dec d = hx_dec_init(head, META_HEAD);
-    uint32_t magic = hx_dec_u32(&d), version = hx_dec_u16(&d);
-    hx_dec_u16(&d);
-    if (magic != META_MAGIC || hx_get_u32(head + META_HEAD - 4) != hx_crc32c(0, head, META_HEAD - 4))
-        return HX_E_CORRUPT;
-    if (version != META_VERSION)
-        return HX_E_VERSION;
+    int err = hx_version_check(head, META_HEAD, META_MAGIC, META_VERSION, META_HEAD - 4);
+    if (err == HX_E_CORRUPT)
+        return err;
+    hx_dec_u64(&d);
     m->generation = hx_dec_u64(&d);
     struct hx_uuid volume = hx_dec_uuid(&d);
     uint32_t pg = hx_dec_u32(&d);
@@ -117,9 +119,9 @@ static int slot_head(const uint8_t *head, const struct hx_disk_place *at, struct
     m->base = HX_LSN(hx_dec_u64(&d));
     m->oldest = HX_LSN(hx_dec_u64(&d));
     *body_crc = hx_dec_u32(&d);
-    if (!hx_uuid_eq(&volume, &at->volume) || pg != at->pg || *body_len > META_BODY_MAX)
+    if (!hx_uuid_eq(&volume, &at->volume) || pg != at->pg)
         return HX_E_CORRUPT; /* a slot of another segment: misplaced */
-    return 0;
+    return err ? err : *body_len > META_BODY_MAX ? HX_E_CORRUPT : 0;
 }
 
 /* HX_E_NOENT: the slot has never been there. */
@@ -145,8 +147,10 @@ static int slot_load(struct hx_disk *d, uint64_t slot, const struct hx_disk_plac
     if (!body)
         return HX_E_NOMEM;
     err = d->ops->read(d, slot, META_HEAD, body, len, &got);
-    if (!err && (got != len || hx_crc32c(0, body, len) != crc || body_decode(body, len, at, &m)))
+    if (!err && (got != len || hx_crc32c(0, body, len) != crc))
         err = HX_E_CORRUPT;
+    if (!err)
+        err = body_decode(body, len, at, &m);
     free(body);
     if (err) {
         hx_meta_fini(&m);
@@ -171,8 +175,11 @@ int hx_meta_load(struct hx_disk *d, const struct hx_disk_place *at, const struct
 {
     struct hx_meta a = {0}, b = {0};
     int ea = slot_load(d, 1, at, server, &a), eb = slot_load(d, 2, at, server, &b);
-    if (ea && eb)
+    if ((ea && eb) || ea == HX_E_VERSION || eb == HX_E_VERSION) { /* M5 */
+        hx_meta_fini(&a);
+        hx_meta_fini(&b);
         return worse(ea, eb);
+    }
     *ret_uneven = ea || eb || a.generation != b.generation;
     if (!ea && (eb || a.generation >= b.generation)) {
         hx_meta_fini(&b);
@@ -195,7 +202,7 @@ int hx_meta_check(struct hx_disk *d, const struct hx_disk_place *at, const struc
         int err = slot_load(d, slot, at, server, &t);
         if (err == HX_E_IO) /* not every error comes back */
             err = slot_load(d, slot, at, server, &t);
-        if (err == HX_E_NOMEM)
+        if (err == HX_E_NOMEM || err == HX_E_VERSION)
             return err;
         if (err || t.generation != m->generation) /* M1: an older one is stale */
             bad |= slot;

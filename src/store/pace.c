@@ -40,7 +40,7 @@ static struct hx_seg *choose(const struct hx_node *n)
         if (s->error || (!n->pace.cycle_ms && !urgent(s)))
             continue;
         hx_scrub_load(s);
-        if (s->scrub.comparing && !hx_compare_ready(n, s))
+        if (s->error || (s->scrub.comparing && !hx_compare_ready(n, s)))
             continue;
         if (!best || (urgent(s) && !urgent(best)) ||
             (urgent(s) == urgent(best) && s->scrub.cycles < best->scrub.cycles))

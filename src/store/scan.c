@@ -11,6 +11,7 @@
  * Entries behind a torn X may be readable; they belong to the same batch or later ones that were not answered
  * either, and are cut off with it.  Stale bytes behind the end do not follow the chain of envelopes.
  *
+ *   S5 An entry, or a frame, of a newer program ends the scan with HX_E_VERSION: nothing of this file is judged.
  * Damage is remembered with the LSNs that it may have held: from the entry's own envelope, else (one entry
  * lost) from the next one's memory of it, else up to the highest LSN that the next one knows to stand before it.
  * Nothing behind it: without bound, unless a later file knows (load.c).
@@ -99,10 +100,13 @@ static const uint8_t *at(struct scan *c, uint64_t off, size_t len, int *err)
 static bool envelope_at(struct scan *c, uint64_t off, struct hx_env *ret, int *err)
 {
     const uint8_t *p = at(c, off, HX_LOG_ENV, err);
-    if (!p || hx_env_decode(p, ret))
+    int bad = p ? hx_env_decode(p, ret) : HX_E_BADMSG;
+    if (bad && bad != HX_E_VERSION)
         return false;
     bool own = ret->file == c->f->id && ret->off == off && ret->salt == hx_log_salt(&c->s->at, &c->s->env->server);
-    return own || HX_MUTANT(IDENTITY_UNCHECKED);
+    own |= HX_MUTANT(IDENTITY_UNCHECKED);
+    *err = own && bad ? bad : 0; /* S5 */
+    return own && !bad;
 }
 
 static int note_hole(struct scan *c, uint64_t first, uint64_t last, uint8_t kind)
@@ -159,7 +163,10 @@ static int take_frame(struct scan *c, const struct hx_env *e)
     const uint8_t *p = at(c, c->pos + HX_LOG_ENV, e->body_len, &err);
     if (err)
         return err;
-    if (p && !hx_frame_head_decode(p, e->body_len, &h) && hx_frame_bytes(&h) == e->body_len) {
+    int bad = p ? hx_frame_head_decode(p, e->body_len, &h) : HX_E_BADMSG;
+    if (bad == HX_E_VERSION) /* S5 */
+        return bad;
+    if (!bad && hx_frame_bytes(&h) == e->body_len) {
         struct hx_side_frame f = {.off = (uint32_t)c->pos, .kind = e->kind, .flags = e->flags};
         err = hx_log_describe(c->s, &h, p + HX_FRAME_HEAD, &f, &c->f->side);
         if (!err) {
@@ -223,7 +230,12 @@ static int resync(struct scan *c)
             return err;
         uint64_t n = without_magic(c, off); /* mostly zeros: space filled ahead */
         off += n;
-        if (hx_get_u32(p + n) != HX_LOG_ENV_MAGIC || !envelope_at(c, off, &e, &err))
+        if (hx_get_u32(p + n) != HX_LOG_ENV_MAGIC)
+            continue;
+        bool good = envelope_at(c, off, &e, &err);
+        if (err)
+            return err;
+        if (!good)
             continue;
         if (c->highest && e.durable <= c->pos)
             continue;

@@ -71,7 +71,7 @@ static void save_position(struct hx_seg *s)
         s->disk->ops->write(s->disk, HX_SCRUB_FILE, 0, p, sizeof p);
 }
 
-/* Anything but a whole mark of this segment: from the start. */
+/* Anything but a whole mark of this segment: from the start.  One of a newer program is not overwritten. */
 void hx_scrub_load(struct hx_seg *s)
 {
     struct hx_seg_scrub *c = &s->scrub;
@@ -80,10 +80,12 @@ void hx_scrub_load(struct hx_seg *s)
     if (c->loaded)
         return;
     c->loaded = true;
-    if (s->disk->ops->read(s->disk, HX_SCRUB_FILE, 0, p, sizeof p, &got) || got < sizeof p ||
-        hx_get_u32(p) != MARK_MAGIC || hx_get_u16(p + 4) != MARK_VERSION ||
-        hx_get_u32(p + MARK_BYTES - 4) != hx_crc32c(0, p, MARK_BYTES - 4) ||
-        hx_get_u32(p + 40) != hx_log_salt(&s->at, &s->env->server))
+    int err = s->disk->ops->read(s->disk, HX_SCRUB_FILE, 0, p, sizeof p, &got);
+    err = err ? err : hx_version_check(p, got, MARK_MAGIC, MARK_VERSION, MARK_BYTES - 4);
+    bool own = (!err || err == HX_E_VERSION) && hx_get_u32(p + 40) == hx_log_salt(&s->at, &s->env->server);
+    if (own && err)
+        hx_seg_poison(s, err);
+    if (!own || err)
         return;
     c->file = hx_get_u64(p + 8);
     c->cycles = hx_get_u64(p + 16);
@@ -121,7 +123,7 @@ void hx_scrub_ask(struct hx_seg *s)
 {
     struct hx_seg_scrub *c = &s->scrub;
     hx_scrub_load(s);
-    if (c->asked > c->cycles)
+    if (s->error || c->asked > c->cycles)
         return; /* somebody else did; theirs began before, but whoever asks twice at once means one */
     begin_cycle(s);
     c->asked = c->cycles + 1;

@@ -3,7 +3,7 @@
  * file itself (bytes: doc/FORMAT.md).
  *
  * A sidecar is written once, after its log file was closed, in one piece with one flush.  One that is missing,
- * torn or damaged costs a scan of the log file, nothing else (load.c).  It is also the second copy of the
+ * torn or damaged costs a scan of the log file, nothing else (load.c); one of a newer program refuses the segment.  It is also the second copy of the
  * knowledge which pages a file holds: a file may only be deleted when what supersedes it is in files that
  * have theirs (space.c).
  *
@@ -131,9 +131,9 @@ static int read_head(struct hx_seg *s, struct hx_logfile *f, uint64_t *ret_stabl
     int err = s->disk->ops->read(s->disk, f->id | HX_LOG_SIDE_BIT, 0, p, sizeof p, &got);
     if (err)
         return err;
-    if (got < sizeof p || hx_get_u32(p) != HX_LOG_SIDE_MAGIC || hx_get_u16(p + 4) != SIDE_VERSION ||
-        hx_get_u32(p + HX_LOG_SIDE_HEAD - 4) != hx_crc32c(0, p, HX_LOG_SIDE_HEAD - 4))
-        return HX_E_CORRUPT;
+    err = hx_version_check(p, got, HX_LOG_SIDE_MAGIC, SIDE_VERSION, HX_LOG_SIDE_HEAD - 4);
+    if (err == HX_E_CORRUPT)
+        return err;
     struct hx_dec d = hx_dec_init(p + 8, sizeof p - 8);
     uint64_t id = hx_dec_u64(&d);
     f->end = f->durable = f->filled = hx_dec_u64(&d);
@@ -148,7 +148,7 @@ static int read_head(struct hx_seg *s, struct hx_logfile *f, uint64_t *ret_stabl
     uint32_t salt = hx_dec_u32(&d);
     f->highest = hx_dec_u64(&d);
     f->raw = hx_dec_u64(&d);
-    return id == f->id && salt == hx_log_salt(&s->at, &s->env->server) ? 0 : HX_E_CORRUPT;
+    return id == f->id && salt == hx_log_salt(&s->at, &s->env->server) ? err : HX_E_CORRUPT;
 }
 
 int hx_side_head(struct hx_seg *s, struct hx_logfile *f, uint64_t *ret_stable)

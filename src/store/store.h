@@ -27,6 +27,11 @@ void hx_buf_fini(struct hx_buf *b);
 /* Makes room for one more element of SIZE bytes in *P of *CAP, COUNT used.  HX_E_NOMEM. */
 int hx_buf_grow(void *p, size_t *cap, size_t count, size_t size);
 
+/* ---- version.c: heads of files, of this and of other versions ---- */
+/* The head at P: MAGIC, then the version, and the crc of all before it at CRC_AT.  HX_E_CORRUPT; HX_E_VERSION: whole, but
+ * written by a newer program (then what is in it means nothing here, but for what all versions have: doc/FORMAT.md). */
+int hx_version_check(const uint8_t *p, size_t len, uint32_t magic, unsigned newest, size_t crc_at);
+
 /* The sum by which a record is known (msg.h): the same record has the same sum everywhere. */
 uint32_t hx_store_sum(uint8_t kind, uint32_t page, const uint8_t *payload, size_t len);
 
@@ -47,7 +52,7 @@ struct hx_meta {
 void hx_meta_fini(struct hx_meta *m);
 /* Writes both slots, one flush each; raises the generation. */
 int hx_meta_save(struct hx_disk *d, const struct hx_disk_place *at, const struct hx_uuid *server, struct hx_meta *m);
-/* HX_E_NOENT: never formatted; HX_E_STRANGER: of another server; HX_E_CORRUPT. */
+/* HX_E_NOENT: never formatted; HX_E_STRANGER: of another server; HX_E_VERSION: of a newer program; HX_E_CORRUPT. */
 int hx_meta_load(struct hx_disk *d, const struct hx_disk_place *at, const struct hx_uuid *server, struct hx_meta *ret,
                  bool *ret_uneven); /* uneven: to be saved again */
 /* Are both slots what the last save of M wrote?  *ret_bad: bits 1 and 2 for those that are not.  HX_E_NOMEM. */
@@ -134,6 +139,7 @@ void hx_index_prune(struct hx_seg *s, uint32_t page);
 #define HX_LOG_FIRST_ID 16u
 #define HX_LOG_SIDE_BIT (UINT64_C(1) << 32)
 #define HX_LOG_ENV 96u
+#define HX_LOG_VERSION 1u /* 0: of programs before there was a version in it; the same bytes else */
 #define HX_LOG_ENV_MAGIC 0x31455848u  /* "HXE1" */
 #define HX_LOG_SIDE_MAGIC 0x31535848u /* "HXS1" */
 #define HX_LOG_SIDE_HEAD 112u
@@ -149,12 +155,13 @@ enum hx_env_kind { HX_ENV_FRAME = 1, HX_ENV_LOCAL, HX_ENV_MARK, HX_ENV_END };
 #define HX_ENV_BLIND 4u    /* only in sidecars: nor is it known which pages were in it (struct hx_unknown) */
 struct hx_env {
     uint8_t kind, flags;
+    uint16_t version; /* as read; what is written has HX_LOG_VERSION */
     uint32_t body_len, seq, chain, salt;
     uint64_t file, off, durable, stable, first, last, prev_first, prev_last;
     uint64_t highest; /* no entry before this one, in any file, holds an LSN above it; 0: not known */
 };
 void hx_env_encode(const struct hx_env *e, uint8_t out[HX_LOG_ENV]);
-int hx_env_decode(const uint8_t *p, struct hx_env *ret); /* HX_E_BADMSG */
+int hx_env_decode(const uint8_t *p, struct hx_env *ret); /* HX_E_BADMSG; HX_E_VERSION: *ret is filled, but newer */
 static inline size_t hx_env_bytes(uint32_t body_len)     /* with padding */
 {
     return HX_LOG_ENV + (((size_t)body_len + 7) & ~(size_t)7);
@@ -238,6 +245,7 @@ int hx_log_start(struct hx_seg *s); /* begins one, when there is none: MARK, flu
 /* Reads a log file that has no sidecar: fills f->side and its counters.  HIGHEST: its end may be torn. */
 int hx_scan_file(struct hx_seg *s, struct hx_logfile *f, bool highest, uint64_t *ret_stable);
 int hx_side_save(struct hx_seg *s, struct hx_logfile *f);
+/* HX_E_CORRUPT, HX_E_NOENT, HX_E_IO: there is no good one, so the log file tells; HX_E_VERSION. */
 int hx_side_head(struct hx_seg *s, struct hx_logfile *f, uint64_t *ret_stable);
 int hx_side_load(struct hx_seg *s, struct hx_logfile *f, struct hx_buf *ret);
 int hx_load(struct hx_seg *s);
@@ -262,7 +270,8 @@ struct hx_ckpt_head {
     uint32_t salt, blocks;
 };
 void hx_ckpt_head_encode(const struct hx_ckpt_head *h, uint8_t out[HX_CKPT_HEAD]);
-int hx_ckpt_head_decode(const uint8_t *p, size_t len, struct hx_ckpt_head *ret); /* HX_E_CORRUPT, HX_E_VERSION */
+/* HX_E_CORRUPT; HX_E_VERSION: only .salt is good. */
+int hx_ckpt_head_decode(const uint8_t *p, size_t len, struct hx_ckpt_head *ret);
 /* P: HX_CKPT_BLOCK bytes, of which LEN behind the head are content. */
 void hx_ckpt_block_seal(uint8_t *p, const struct hx_ckpt_head *h, uint32_t number, uint16_t kind, uint32_t len);
 int hx_ckpt_block_check(const uint8_t *p, const struct hx_ckpt_head *h, uint32_t number, uint16_t *ret_kind,

@@ -24,7 +24,7 @@ static void envelope(const uint8_t *p, size_t len)
     fuzz_check(e.last >= e.first && e.prev_last >= e.prev_first);
     fuzz_check(e.body_len <= HX_FRAME_MAX && hx_env_bytes(e.body_len) >= HX_LOG_ENV + e.body_len);
     hx_env_encode(&e, again);
-    if (hx_get_u16(p + 6) == 0)
+    if (e.version == HX_LOG_VERSION)
         fuzz_check(memcmp(again, p, sizeof again) == 0);
 }
 
