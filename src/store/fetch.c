@@ -5,6 +5,7 @@
  *   F2 A frame goes out as it is stored when everything in it may be sent; else what may is framed anew (I4).
  *   F3 A frame that is damaged here is left out and remembered; the peer finds a hole and asks another one.  Not so one
  *      that the own history annuls and that is not held: nobody may ask for it any more, so no peer could mend it.
+ *   F4 A sidecar that is lost is counted, and made anew at once: until then nothing of its file can be sent.
  * Positions come from the files' sidecars (the last one read is kept), so nothing is kept in memory per frame.
  * Records that were materialised or moved by compaction are not served: every member has them (README, "Space").
  */
@@ -57,8 +58,16 @@ static int add_file(struct fetch *f, uint32_t slot)
         side = &s->fetch_side;
         int err = s->fetch_file == file->id ? 0 : hx_side_load(s, file, side);
         s->fetch_file = err ? 0 : file->id;
-        if (err) /* as if all of it was damaged (F3); a restart, or scrubbing, writes it anew */
-            return err == HX_E_NOMEM ? err : 0;
+        if (err == HX_E_CORRUPT || err == HX_E_NOENT || err == HX_E_IO) { /* F4 */
+            err = s->scrub.renewed == file->id ? HX_E_CORRUPT : hx_scrub_renew(s, file);
+            s->scrub.renewed = file->id;
+            if (!err && file->sided)
+                err = hx_side_load(s, file, side);
+            s->fetch_file = err || !file->sided ? 0 : file->id;
+            side = file->sided ? side : &file->side;
+        }
+        if (err) /* as if all of it was damaged: this disk keeps nothing */
+            return err == HX_E_CORRUPT || err == HX_E_IO ? 0 : err;
     }
     size_t off = 0;
     struct hx_side_frame d;

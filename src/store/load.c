@@ -14,6 +14,9 @@
  *      although the chain was complete beyond it was lost without a trace (a flush that did nothing took a file, or its
  *      end): that is blind damage like any other.
  *   R6 The hint is in the own history: an opening takes one that is not for the loss of an epoch.
+ *   R7 A sidecar without its log file is no rest of a deletion when something is left that needs the file: it was lost
+ *      whole.  Its list tells what was in it, so pages point there and are CORRUPT, not older, and the range is UNKNOWN.
+ *      With nothing that needs it the file counts as one that is empty of use, and goes for good (space.c).
  */
 #include "store.h"
 
@@ -21,7 +24,8 @@
 
 #include <stdlib.h>
 
-static int add_file(struct hx_seg *s, const struct hx_disk_file *d)
+/* Slots ascend by number (ckpt.c relies on it, too). */
+static int add_file(struct hx_seg *s, const struct hx_disk_file *d, bool lost)
 {
     struct hx_logfile *f = calloc(1, sizeof *f);
     uint32_t slot;
@@ -30,10 +34,18 @@ static int add_file(struct hx_seg *s, const struct hx_disk_file *d)
     f->id = d->id;
     f->filled = d->bytes;
     f->min_lsn = UINT64_MAX;
+    f->lost = f->sided = lost;
     int err = hx_log_slot(&s->log, f, &slot);
-    if (err)
+    if (err) {
         free(f);
-    return err;
+        return err;
+    }
+    struct hx_logfile **p = s->log.files;
+    for (; slot > 0 && p[slot - 1]->id > f->id; slot--) {
+        p[slot] = p[slot - 1];
+        p[slot - 1] = f;
+    }
+    return 0;
 }
 
 static struct hx_logfile *file_of(struct hx_seg *s, uint64_t id)
@@ -54,13 +66,13 @@ static int list_files(struct hx_seg *s)
         for (size_t i = 0; i < n && !err; i++) {
             from = d[i].id + 1;
             if (d[i].id < HX_LOG_SIDE_BIT) {
-                err = add_file(s, &d[i]);
+                err = add_file(s, &d[i], false);
             } else {
                 struct hx_logfile *f = file_of(s, d[i].id & ~HX_LOG_SIDE_BIT);
                 if (f)
                     f->sided = true;
-                else /* its log file went first (space.c) */
-                    err = s->disk->ops->remove(s->disk, d[i].id);
+                else /* R7: its log file went first (space.c), or was lost */
+                    err = add_file(s, &(struct hx_disk_file){d[i].id & ~HX_LOG_SIDE_BIT, 0}, true);
             }
         }
     }
@@ -232,6 +244,58 @@ static int apply_all(struct hx_seg *s, const struct hx_load_pass *p)
     return err ? err : prove(s, base);
 }
 
+/* The newest version of PAGE in the file of SLOT that no read point from the oldest on needs. */
+static bool unneeded(const struct hx_seg *s, uint32_t page, uint32_t slot, struct hx_version *ret)
+{
+    bool covered = false;
+    uint64_t base = 0;
+    for (struct hx_index_walk w = hx_index_walk(&s->index, page); hx_index_next(&w, ret);) {
+        if (covered && ret->lsn < base && ret->file == slot)
+            return true;
+        if (!covered && hx_rec_is_base(ret->kind) && ret->lsn <= s->oldest) {
+            covered = true;
+            base = ret->lsn;
+        }
+    }
+    return false;
+}
+
+/* R7, for a file whose sidecar is good. */
+static int settle_lost(struct hx_seg *s, uint32_t slot)
+{
+    struct hx_logfile *f = s->log.files[slot];
+    struct hx_buf side = {0};
+    struct hx_side_frame d;
+    const uint8_t *recs;
+    size_t off = 0;
+    int err = hx_side_load(s, f, &side);
+    while (!err && hx_side_next(side.p, side.len, &off, &d, &recs) > 0)
+        for (uint32_t i = 0; i < d.count; i++) {
+            struct hx_side_rec r;
+            struct hx_version v;
+            hx_side_rec_decode(recs + (size_t)i * HX_LOG_SIDE_REC, &r);
+            while (unneeded(s, r.page, slot, &v))
+                hx_index_remove(s, r.page, &v);
+        }
+    hx_buf_fini(&side);
+    if (err == HX_E_NOMEM)
+        return err;
+    if (!f->refs && f->max_lsn <= s->meta.base.v)
+        return 0;
+    f->rotten = true;
+    return f->min_lsn <= f->max_lsn ? hx_seg_unknown(s, f->min_lsn, f->max_lsn, HX_NONE, false) : 0;
+}
+
+static int settle(struct hx_seg *s, uint64_t base)
+{
+    int err = 0;
+    settle_unknowns(s, base);
+    for (size_t i = 0; i < s->log.slot_count && !err; i++)
+        if (s->log.files[i]->lost && s->log.files[i]->sided)
+            err = settle_lost(s, (uint32_t)i);
+    return err;
+}
+
 int hx_load(struct hx_seg *s)
 {
     struct hx_load_pass p = {0};
@@ -241,7 +305,7 @@ int hx_load(struct hx_seg *s)
     if (err)
         return err;
     const struct hx_logfile *last = s->log.slot_count ? s->log.files[s->log.slot_count - 1] : NULL;
-    bool flush = last && !last->sided && !HX_MUTANT(RESTART_TRUSTS_CACHE);
+    bool flush = last && !last->sided && !last->lost && !HX_MUTANT(RESTART_TRUSTS_CACHE);
     if (flush && s->env->opening && !last->sealed)
         s->late = last->id; /* R1: all segments' together (node.c) */
     else if (flush && s->disk->ops->flush(s->disk, last->id)) /* R1 */
@@ -255,9 +319,10 @@ int hx_load(struct hx_seg *s)
     err = apply_all(s, &p);
     s->proof = NULL;
     hx_chain_fini(&proof);
+    if (!err)
+        err = settle(s, s->meta.base.v > p.stable ? s->meta.base.v : p.stable);
     if (err)
         return err;
-    settle_unknowns(s, s->meta.base.v > p.stable ? s->meta.base.v : p.stable);
     for (size_t i = 0; i < s->log.slot_count; i++) {
         struct hx_logfile *f = s->log.files[i];
         if (f->sealed && !f->sided && hx_side_save(s, f) && s->error)

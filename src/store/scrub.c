@@ -297,7 +297,7 @@ static int try_list(struct hx_seg *s, uint32_t slot, const struct hx_buf *list, 
 }
 
 /* U5, and U3 for a sidecar: F's list, out of the log file again. */
-static int renew_sidecar(struct hx_seg *s, struct hx_logfile *f)
+int hx_scrub_renew(struct hx_seg *s, struct hx_logfile *f)
 {
     struct hx_logfile t = {.id = f->id, .filled = f->end};
     uint64_t stable;
@@ -323,6 +323,11 @@ static int renew_sidecar(struct hx_seg *s, struct hx_logfile *f)
     }
     if (s->fetch_file == f->id)
         s->fetch_file = 0;
+    if (s->scrub.file == f->id) { /* it is another list now */
+        hx_scrub_forget(s);
+        s->scrub.off = 0;
+        s->scrub.pos = 0;
+    }
     hx_buf_fini(&f->side);
     f->side = t.side;
     f->sided = false;
@@ -344,7 +349,7 @@ void hx_scrub_narrow(struct hx_seg *s, const struct hx_unknown *u)
             continue;
         err = f->sided ? hx_side_load(s, f, &side) : 0;
         if (err == HX_E_CORRUPT || err == HX_E_NOENT || err == HX_E_IO) {
-            int renewed = renew_sidecar(s, f); /* else this would fail for ever; the range is tried again */
+            int renewed = hx_scrub_renew(s, f); /* else this would fail for ever; the range is tried again */
             err = renewed ? renewed : err;
         } else if (!err)
             err = try_list(s, (uint32_t)i, f->sided ? &side : &f->side, &was);
@@ -401,7 +406,7 @@ static int list_of(struct hx_seg *s, struct look *l, struct hx_logfile *f, const
             return HX_E_CORRUPT;
         c->renewed = f->id;
         l->used += f->end;
-        err = renew_sidecar(s, f);
+        err = hx_scrub_renew(s, f);
         *ret = NULL;
     }
     return err;

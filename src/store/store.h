@@ -205,6 +205,7 @@ struct hx_logfile {
     bool vague;  /* damaged at the restart, so what it held is not known, nor lowest and highest LSN */
     bool rotten; /* damaged since: what is left is to be moved elsewhere */
     bool in_ckpt;      /* load: named by the checkpoint that is being read */
+    bool lost;         /* at the restart there was its sidecar, and no log file (load.c R7) */
     uint32_t side_crc; /* of the list in its sidecar */
     struct hx_buf side;        /* until the sidecar is written */
 };
@@ -561,6 +562,8 @@ uint64_t hx_scrub_total(const struct hx_seg *s);
 void hx_scrub_forget(struct hx_seg *s); /* frees memory */
 void hx_scrub_status(const struct hx_seg *s, struct hx_scrub_status *ret);
 void hx_scrub_compared(struct hx_seg *s); /* the comparing is over, and with it the cycle */
+/* The list of F, whose sidecar is lost, out of the log file again; it is counted, and the sidecar written anew. */
+int hx_scrub_renew(struct hx_seg *s, struct hx_logfile *f);
 /* Damage U, of records that the chain reaches over, becomes damage of the pages that need them. */
 void hx_scrub_narrow(struct hx_seg *s, const struct hx_unknown *u);
 

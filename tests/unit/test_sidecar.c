@@ -149,9 +149,20 @@ static void other_server(uint8_t *head)
     hx_put_u32(head + 80, 1);
 }
 
-static void other_version(uint8_t *head)
+static void no_version(uint8_t *head)
+{
+    hx_put_u16(head + 4, 0);
+}
+
+static void newer_version(uint8_t *head)
 {
     hx_put_u16(head + 4, 2);
+}
+
+static void newer_version_elsewhere(uint8_t *head)
+{
+    newer_version(head);
+    other_file(head);
 }
 
 static void too_long(uint8_t *head)
@@ -164,15 +175,18 @@ static void longer(uint8_t *head)
     hx_put_u32(head + 72, LIST + 1);
 }
 
-/* Promise: a sidecar of another file or server, of another version, or of another length is not this one's. */
+/* Promise: a sidecar of another file or server, of no version, or of another length is not this one's; one of a newer
+ * version is, and no damage. */
 static void heads_that_are_not_this_files_are_refused(void **state)
 {
-    static void (*const spoil[])(uint8_t *) = {other_file, other_server, other_version, too_long, longer};
+    static void (*const spoil[])(uint8_t *) = {other_file, other_server, no_version, newer_version_elsewhere, too_long,
+                                             longer};
     struct side_disk d;
     struct content c = good();
     (void)state;
     for (size_t i = 0; i < HX_ARRAY_LEN(spoil); i++)
         assert_int_equal(load(&c, &d, spoil[i]), HX_E_CORRUPT);
+    assert_int_equal(load(&c, &d, newer_version), HX_E_VERSION);
     assert_int_equal(load(&c, &d, NULL), 0);
     struct hx_seg s = {.disk = &d.base, .at = place, .env = &env};
     struct hx_logfile f = {.id = 18};

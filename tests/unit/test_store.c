@@ -468,7 +468,7 @@ static void the_bytes_on_disk_are_the_documented_ones(void **state)
     p = hx_mem_file(r.farm[0], &at, 16, &len);
     size_t second = 96 + (n[0] + 7) / 8 * 8;
     const uint8_t *e = p + second;
-    assert_memory_equal(e, "HXE1\1\1\0\0", 8);
+    assert_memory_equal(e, "HXE1\1\1\1\0", 8);
     assert_int_equal(hx_get_u32(e + 8), n[1]);
     assert_int_equal(hx_get_u32(e + 12), 2);
     assert_int_equal(hx_get_u32(e + 16), hx_get_u32(p + 92));

@@ -1,0 +1,293 @@
+/*
+ * test_lost_files.c - a log file that vanished whole while its sidecar is still there (load.c R6): as after a repair of
+ * the file system that moved an inode away.
+ *
+ * Promises: what it held is UNKNOWN and counted, pages that need it are CORRUPT and never older, sent again they are
+ * there again; also when it held nothing but copies of old records.  The sidecar that a power loss leaves of a file that
+ * was deleted in good order is no damage, and goes.
+ * Method: one server over a disk in memory, its files removed between restarts; a model that knows every page.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "../../src/store/node_private.h"
+#include "seg_model.h"
+
+#include <stdlib.h>
+
+#define FILE_BYTES (16u << 10)
+#define FILES_MAX 64u
+
+struct copy {
+    uint64_t id;
+    uint8_t *p;
+    size_t len;
+};
+
+static struct copy keep(struct hx_rig *r, uint64_t id)
+{
+    struct hx_disk_place at = hx_rig_place(r, HX_MODEL_PG);
+    struct copy c = {.id = id};
+    const uint8_t *p = hx_mem_file(r->farm[0], &at, id, &c.len);
+    assert_non_null(p);
+    c.p = malloc(c.len + 1);
+    assert_non_null(c.p);
+    memcpy(c.p, p, c.len);
+    return c;
+}
+
+static void put_back(struct hx_rig *r, struct copy *c)
+{
+    struct hx_disk_farm *farm = hx_mem_farm(r->farm[0]);
+    struct hx_disk *d;
+    hx_mem_remove_file(r->farm[0], &(struct hx_disk_place){r->geometry.volume, HX_MODEL_PG}, c->id);
+    assert_int_equal(farm->ops->open(farm, hx_rig_place(r, HX_MODEL_PG), false, &d), 0);
+    assert_int_equal(d->ops->write(d, c->id, 0, c->p, c->len), 0);
+    assert_int_equal(d->ops->flush(d, c->id), 0);
+    farm->ops->close(farm, d);
+    free(c->p);
+}
+
+static const struct hx_seg *segment(struct hx_rig *r)
+{
+    struct hx_disk_place at = hx_rig_place(r, HX_MODEL_PG);
+    const struct hx_seg *s = hx_node_find(r->node[0], &at.volume, at.pg);
+    assert_non_null(s);
+    return s;
+}
+
+/* Every page at the newest point and at some older ones is right, CORRUPT, or refused; how many are CORRUPT. */
+static unsigned check_honest(struct hx_rig *r, struct hx_model *m)
+{
+    unsigned corrupt = 0;
+    for (unsigned i = 0; i < HX_MODEL_PAGES + 30; i++) {
+        uint8_t want[HX_PAGE_SIZE], got[HX_PAGE_SIZE];
+        struct hx_read_page p;
+        uint64_t point = i < HX_MODEL_PAGES ? m->acked : m->floor + hx_model_dice(m) % (m->acked - m->floor + 1);
+        uint32_t page = i % HX_MODEL_PAGES;
+        hx_model_fold(m, page, point, want);
+        int err = hx_rig_read(r, 0, HX_MODEL_PG, 1, point, page, got, &p);
+        corrupt += !err && p.state == HX_READ_CORRUPT;
+        if (!err && p.state != HX_READ_CORRUPT)
+            assert_memory_equal(got, want, HX_PAGE_SIZE);
+    }
+    return corrupt;
+}
+
+/* Every closed file of a segment, by restarts with and without checkpoint. */
+static void no_file_is_lost_without_a_trace(void **state)
+{
+    (void)state;
+    unsigned needed = 0;
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        struct hx_rig r;
+        struct hx_model m;
+        hx_model_init(&m, seed);
+        hx_model_start(&r, FILE_BYTES);
+        while (m.last < 700)
+            assert_int_equal(hx_model_step(&r, &m), 0);
+        struct hx_disk_place at = hx_rig_place(&r, HX_MODEL_PG);
+        uint64_t last = hx_mem_last_log(r.farm[0], &at);
+        for (uint64_t id = HX_LOG_FIRST_ID; id < last; id++) {
+            size_t len;
+            bool there = false, used = false, old = false;
+            for (size_t i = 0; i < segment(&r)->log.slot_count; i++) {
+                const struct hx_logfile *f = segment(&r)->log.files[i];
+                there |= f && f->id == id && f->sided;
+                used |= f && f->id == id && f->sided && f->refs;
+                old |= f && f->id == id && f->max_lsn <= segment(&r)->meta.base.v;
+            }
+            if (!there)
+                continue;
+            hx_rig_stop(&r, 0);
+            struct copy side = keep(&r, id | HX_LOG_SIDE_BIT), log = keep(&r, id);
+            hx_mem_remove_file(r.farm[0], &at, id);
+            assert_int_equal(hx_rig_start(&r, 0), 0);
+            struct hx_segment_look l;
+            assert_int_equal(hx_node_look(r.node[0], at, &l), 0);
+            assert_int_equal(l.error, 0);
+            assert_int_equal(l.unknowns > 0, used || !old);
+            unsigned corrupt = check_honest(&r, &m);
+            needed += corrupt > 0;
+            assert_true(corrupt == 0 || used);
+            hx_rig_stop(&r, 0);
+            assert_non_null(hx_mem_file(r.farm[0], &at, id | HX_LOG_SIDE_BIT, &len)); /* what it knows is kept */
+            put_back(&r, &side);
+            put_back(&r, &log);
+            assert_int_equal(hx_rig_start(&r, 0), 0);
+            assert_int_equal(check_honest(&r, &m), 0);
+        }
+        hx_model_fini(&m);
+        hx_rig_fini(&r);
+    }
+    assert_true(needed >= 5);
+}
+
+/* Image of PAGE made of LSN, so that pages and versions differ; everything before is announced, and at all members. */
+static void put_image(struct hx_rig *r, uint64_t lsn, uint32_t page)
+{
+    uint8_t image[HX_PAGE_SIZE];
+    struct hx_model noise = {.rng = lsn};
+    for (size_t i = 0; i < HX_PAGE_SIZE; i++)
+        image[i] = i ? (uint8_t)hx_model_dice(&noise) : (uint8_t)lsn;
+    struct hx_rig_rec rec = {lsn, page, HX_REC_IMAGE, HX_REC_CPL, image, HX_PAGE_SIZE};
+    size_t n = hx_rig_frame(r, HX_MODEL_PG, 1, lsn - 1, &rec, 1, (struct hx_rig_marks){lsn - 1, lsn - 1, lsn - 1});
+    assert_int_equal(hx_rig_append(r, 0, 1, lsn - 1, lsn - 1, r->frame, n, NULL), 0);
+}
+
+/* Every second record is of page 0; the others' pages are written once, so that they are moved, and files of nothing but
+ * copies result: no record in them is above the base, and only the pages tell that they are needed. */
+static void a_file_of_old_copies_is_missed(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    unsigned tried = 0;
+    hx_model_start(&r, 32u << 10);
+    for (uint64_t lsn = 1; lsn <= 129; lsn++)
+        put_image(&r, lsn, lsn % 2 ? 0 : (uint32_t)lsn);
+    for (unsigned i = 0; i < 100; i++)
+        hx_rig_step(&r, 500);
+    struct hx_disk_place at = hx_rig_place(&r, HX_MODEL_PG);
+    uint64_t last = hx_mem_last_log(r.farm[0], &at);
+    for (uint64_t id = HX_LOG_FIRST_ID; id < last; id++) {
+        bool copies = false;
+        for (size_t i = 0; i < segment(&r)->log.slot_count; i++) {
+            const struct hx_logfile *f = segment(&r)->log.files[i];
+            copies |= f && f->id == id && f->sided && f->refs && f->max_lsn <= segment(&r)->meta.base.v;
+        }
+        if (!copies)
+            continue;
+        hx_rig_stop(&r, 0);
+        struct copy log = keep(&r, id);
+        hx_mem_remove_file(r.farm[0], &at, id);
+        assert_int_equal(hx_rig_start(&r, 0), 0);
+        assert_int_equal(segment(&r)->damaged, 1);
+        unsigned corrupt = 0;
+        for (uint64_t lsn = 2; lsn <= 128; lsn += 2) {
+            struct hx_read_page p;
+            uint8_t data[HX_PAGE_SIZE];
+            assert_int_equal(hx_rig_read(&r, 0, HX_MODEL_PG, 1, 128, (uint32_t)lsn, data, &p), 0);
+            corrupt += p.state == HX_READ_CORRUPT;
+            assert_true(p.state == HX_READ_CORRUPT || (p.state == HX_READ_RAW && data[0] == lsn));
+        }
+        assert_true(corrupt > 0);
+        tried++;
+        hx_rig_stop(&r, 0);
+        put_back(&r, &log);
+        assert_int_equal(hx_rig_start(&r, 0), 0);
+        assert_int_equal(segment(&r)->damaged, 0);
+    }
+    assert_true(tried >= 2);
+    hx_rig_fini(&r);
+}
+
+/* What was lost is sent again, and is there again; then the rest of the file is given up for good. */
+static void records_of_a_lost_file_come_back(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_read_page p;
+    struct hx_segment_look l;
+    uint8_t data[HX_PAGE_SIZE];
+    size_t len;
+    hx_model_start(&r, 32u << 10);
+    for (uint64_t lsn = 1; lsn <= 40; lsn++) /* images of 4 pages, eight to a file; nothing is announced */
+        assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, hx_model_images(&r, lsn, 1, 0), NULL), 0);
+    struct hx_disk_place at = hx_rig_place(&r, HX_MODEL_PG);
+    for (unsigned i = 0; i < 20; i++)
+        hx_rig_step(&r, 50);
+    hx_rig_stop(&r, 0);
+    hx_mem_remove_file(r.farm[0], &at, 17);
+    assert_non_null(hx_mem_file(r.farm[0], &at, 17 | HX_LOG_SIDE_BIT, &len));
+    assert_int_equal(hx_rig_start(&r, 0), 0);
+    struct hx_inventory v = {0};
+    assert_int_equal(hx_rig_fence(&r, 0, HX_MODEL_PG, 1, 1, &v), 0);
+    assert_int_equal(v.unknown_count, 1);
+    uint64_t from = v.unknowns[0].from.v, to = v.unknowns[0].to.v;
+    hx_inventory_fini(&v);
+    assert_true(from > 1 && from <= 16 && to >= 16 && to < 40);
+    assert_int_equal(hx_rig_read(&r, 0, HX_MODEL_PG, 1, 16, 0, data, &p), 0);
+    assert_int_equal(p.state, HX_READ_CORRUPT);
+    for (uint64_t lsn = from; lsn <= to; lsn++)
+        assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, hx_model_images(&r, lsn, 1, 0), NULL), 0);
+    assert_int_equal(hx_rig_read(&r, 0, HX_MODEL_PG, 1, 16, 0, data, &p), 0);
+    assert_int_equal(p.state, HX_READ_RAW);
+    assert_int_equal(data[0], 16);
+    assert_int_equal(hx_node_look(r.node[0], at, &l), 0);
+    assert_int_equal(l.unknowns, 0);
+    /* once all members have what was in it, the file that is none goes, sidecar and all */
+    assert_int_equal(hx_rig_append(&r, 0, 1, 40, 40, r.frame, hx_model_images(&r, 41, 8, 40), NULL), 0);
+    for (unsigned i = 0; i < 60; i++)
+        hx_rig_step(&r, 500);
+    assert_null(hx_mem_file(r.farm[0], &at, 17 | HX_LOG_SIDE_BIT, &len));
+    hx_model_restart(&r);
+    assert_int_equal(hx_node_look(r.node[0], at, &l), 0);
+    assert_int_equal(l.unknowns, 0);
+    for (uint32_t page = 0; page < 4; page++) {
+        assert_int_equal(hx_rig_read(&r, 0, HX_MODEL_PG, 1, 48, page, data, &p), 0);
+        assert_int_equal(p.state, HX_READ_RAW);
+        assert_int_equal(data[0], page ? 44 + page : 48);
+    }
+    hx_rig_fini(&r);
+}
+
+/* The sidecars of all files that were deleted, as if power had been lost each time before that was durable. */
+static void what_a_deletion_leaves_is_no_damage(void **state)
+{
+    (void)state;
+    unsigned rests = 0;
+    for (uint64_t seed = 11; seed <= 13; seed++) {
+        struct hx_rig r;
+        struct hx_model m;
+        struct copy kept[FILES_MAX];
+        size_t count = 0;
+        hx_model_init(&m, seed);
+        hx_model_start(&r, FILE_BYTES);
+        struct hx_disk_place at = hx_rig_place(&r, HX_MODEL_PG);
+        for (uint64_t next = HX_LOG_FIRST_ID; m.last < 700;) {
+            size_t len;
+            assert_int_equal(hx_model_step(&r, &m), 0);
+            for (; count < FILES_MAX && hx_mem_file(r.farm[0], &at, next | HX_LOG_SIDE_BIT, &len); next++)
+                kept[count++] = keep(&r, next | HX_LOG_SIDE_BIT);
+        }
+        hx_rig_stop(&r, 0);
+        for (size_t i = 0; i < count; i++) {
+            size_t len;
+            bool deleted = !hx_mem_file(r.farm[0], &at, kept[i].id & ~HX_LOG_SIDE_BIT, &len);
+            rests += deleted;
+            if (deleted)
+                put_back(&r, &kept[i]);
+            else
+                free(kept[i].p);
+        }
+        assert_int_equal(hx_rig_start(&r, 0), 0);
+        assert_int_equal(segment(&r)->damaged, 0);
+        assert_int_equal(check_honest(&r, &m), 0);
+        for (unsigned i = 0; i < 3; i++) /* so that gc reaches everything old, and the tail moves on */
+            assert_int_equal(hx_model_step(&r, &m), 0);
+        for (unsigned i = 0; i < 40; i++)
+            hx_rig_step(&r, 500);
+        unsigned left = 0;
+        for (size_t i = 0; i < segment(&r)->log.slot_count; i++)
+            left += segment(&r)->log.files[i] && segment(&r)->log.files[i]->lost;
+        assert_int_equal(left, 0);
+        hx_model_fini(&m);
+        hx_rig_fini(&r);
+    }
+    assert_true(rests >= 3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_file_is_lost_without_a_trace),
+        cmocka_unit_test(a_file_of_old_copies_is_missed),
+        cmocka_unit_test(records_of_a_lost_file_come_back),
+        cmocka_unit_test(what_a_deletion_leaves_is_no_damage),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("lost_files", tests, NULL, NULL);
+}
