@@ -128,7 +128,7 @@ static void a_false_position_is_none(void **state)
         if (how == 0)
             hx_mem_truncate(r.farm[0], &at, HX_SCRUB_FILE, len - 1);
         p[0] ^= how == 1;
-        p[4] = how == 2 ? 2 : p[4];  /* of a newer program */
+        p[4] = how == 2 ? 0 : p[4];  /* no version */
         p[40] ^= how == 3;           /* another segment's */
         if (how == 1 || how == 2 || how == 3)
             hx_put_u32(p + len - 4, hx_crc32c(0, p, len - 4));
