@@ -90,7 +90,7 @@ static const uint8_t *at(struct scan *c, uint64_t off, size_t len, int *err)
             *err = read_blocks(c);
         if (*err)
             c->win_len = 0;
-        if (*err == HX_E_NOENT) /* lost whole: it holds nothing (load.c R6) */
+        if (*err == HX_E_NOENT) /* lost whole: it holds nothing (load.c R7) */
             *err = 0;
         if (*err || c->win_len < len)
             return NULL;

@@ -1,5 +1,5 @@
 /*
- * test_lost_files.c - a log file that vanished whole while its sidecar is still there (load.c R6): as after a repair of
+ * test_lost_files.c - a log file that vanished whole while its sidecar is still there (load.c R7): as after a repair of
  * the file system that moved an inode away.
  *
  * Promises: what it held is UNKNOWN and counted, pages that need it are CORRUPT and never older, sent again they are
