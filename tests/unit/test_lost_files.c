@@ -138,8 +138,8 @@ static void put_image(struct hx_rig *r, uint64_t lsn, uint32_t page)
     assert_int_equal(hx_rig_append(r, 0, 1, lsn - 1, lsn - 1, r->frame, n, NULL), 0);
 }
 
-/* Every second record is of page 0; the others' pages are written once, so that they are moved, and files of nothing but
- * copies result: no record in them is above the base, and only the pages tell that they are needed. */
+/* Every second record is of page 0; the others' pages are written once, so that they are moved, and files of nothing
+ * but copies result: no record in them is above the base, and only the pages tell that they are needed. */
 static void a_file_of_old_copies_is_missed(void **state)
 {
     (void)state;
