@@ -3,8 +3,8 @@
  * the file system that moved an inode away.
  *
  * Promises: what it held is UNKNOWN and counted, pages that need it are CORRUPT and never older, sent again they are
- * there again; also when it held nothing but copies of old records.  The sidecar that a power loss leaves of a file that
- * was deleted in good order is no damage, and goes.
+ * there again; also when it held nothing but copies of old records.  The sidecar that a power loss leaves of a file
+ * that was deleted in good order is no damage, and goes.
  * Method: one server over a disk in memory, its files removed between restarts; a model that knows every page.
  */
 #include <setjmp.h>
