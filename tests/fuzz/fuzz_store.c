@@ -168,7 +168,8 @@ static void seed_meta(void)
 static void seeds(void)
 {
     uint8_t b[1 + 2 * HX_LOG_SIDE_FRAME + 3 * HX_LOG_SIDE_REC] = {ENVELOPE};
-    struct hx_env e = {HX_ENV_FRAME, HX_ENV_BELIEVED, HX_LOG_VERSION, 300, 4, 77, 88, 16, 400, 300, 12, 13, 15, 10, 12, 0};
+    struct hx_env e = {HX_ENV_FRAME, HX_ENV_BELIEVED, HX_LOG_VERSION, 300, 4, 77, 88, 16,
+                       400, 300, 12, 13, 15, 10, 12, 0};
     hx_env_encode(&e, b + 1);
     fuzz_seed("envelope", b, 1 + HX_LOG_ENV);
     b[0] = SIDECAR;
