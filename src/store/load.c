@@ -15,7 +15,7 @@
  *      end): that is blind damage like any other.
  *   R6 The hint is in the own history: an opening takes one that is not for the loss of an epoch.
  *   R7 A sidecar without its log file is no rest of a deletion when something is left that needs the file: it was lost
- *      whole.  Its list tells what was in it, so pages point there and are CORRUPT, not older, and the range is UNKNOWN.
+ *      whole.  Its list tells what was in it, so pages point there and are CORRUPT, not older; the range is UNKNOWN.
  *      With nothing that needs it the file counts as one that is empty of use, and goes for good (space.c).
  */
 #include "store.h"

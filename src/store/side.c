@@ -3,7 +3,8 @@
  * file itself (bytes: doc/FORMAT.md).
  *
  * A sidecar is written once, after its log file was closed, in one piece with one flush.  One that is missing,
- * torn or damaged costs a scan of the log file, nothing else (load.c); one of a newer program refuses the segment.  It is also the second copy of the
+ * torn or damaged costs a scan of the log file, nothing else (load.c); with one of a newer program the segment is
+ * refused.  It is also the second copy of the
  * knowledge which pages a file holds: a file may only be deleted when what supersedes it is in files that
  * have theirs (space.c).
  *

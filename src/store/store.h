@@ -28,8 +28,8 @@ void hx_buf_fini(struct hx_buf *b);
 int hx_buf_grow(void *p, size_t *cap, size_t count, size_t size);
 
 /* ---- version.c: heads of files, of this and of other versions ---- */
-/* The head at P: MAGIC, then the version, and the crc of all before it at CRC_AT.  HX_E_CORRUPT; HX_E_VERSION: whole, but
- * written by a newer program (then what is in it means nothing here, but for what all versions have: doc/FORMAT.md). */
+/* The head at P: MAGIC, then the version, and the crc of all before it at CRC_AT.  HX_E_CORRUPT; HX_E_VERSION: whole,
+ * but written by a newer program (then what is in it means nothing here, but for what all versions have: FORMAT.md). */
 int hx_version_check(const uint8_t *p, size_t len, uint32_t magic, unsigned newest, size_t crc_at);
 
 /* The sum by which a record is known (msg.h): the same record has the same sum everywhere. */
