@@ -24,6 +24,16 @@
 #define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
 #endif
 
+void fuzz_poison(const void *p, size_t len)
+{
+    ASAN_POISON_MEMORY_REGION(p, len);
+}
+
+void fuzz_unpoison(const void *p, size_t len)
+{
+    ASAN_UNPOISON_MEMORY_REGION(p, len);
+}
+
 void fuzz_failed(const char *what, const char *file, int line)
 {
     fprintf(stderr, "%s:%d: %s does not hold\n", file, line, what);
@@ -139,10 +149,10 @@ void fuzz_decode(const uint8_t *p, size_t len, unsigned near)
         size_t n = make_neighbour(&random, b, p, len);
         fuzz_counts[kind]++;
         if (n < len)
-            ASAN_POISON_MEMORY_REGION(b + n, len - n);
+            fuzz_poison(b + n, len - n);
         d->run(b + 1, n - 1);
         if (n < len)
-            ASAN_UNPOISON_MEMORY_REGION(b, len);
+            fuzz_unpoison(b, len);
     }
     free(b);
 }

@@ -54,6 +54,10 @@ __attribute__((noreturn)) void fuzz_failed(const char *what, const char *file, i
 #define FUZZ_NEAR_MAX 255u /* when executions are what is wanted, and when a finding is looked at */
 void fuzz_decode(const uint8_t *p, size_t len, unsigned near);
 
+/* Under the address sanitizer: looking at these bytes is a finding, or no longer one. */
+void fuzz_poison(const void *p, size_t len);
+void fuzz_unpoison(const void *p, size_t len);
+
 #define FUZZ_DECODERS_MAX 32u
 extern uint64_t fuzz_counts[FUZZ_DECODERS_MAX]; /* executions of each decoder so far */
 extern int fuzz_only;                           /* the only decoder that fuzz_decode runs; -1: all */

@@ -39,9 +39,9 @@ fi
 dir=$HEXAD_BUILD/fuzzing built=$dir
 if [ -n "$goal" ]; then
     built=$HEXAD_BUILD/fuzzing-fast
-    CC=clang bash "$HEXAD_SOURCE/contrib/setup" --build "$built" --with-fuzzing=fast CC=clang
+    CC=clang bash "$HEXAD_SOURCE/contrib/setup" --build "$built" --configure --with-fuzzing=fast CC=clang
 else
-    CC=clang bash "$HEXAD_SOURCE/contrib/setup" --build "$built" --with-fuzzing CC=clang
+    CC=clang bash "$HEXAD_SOURCE/contrib/setup" --build "$built" --configure --with-fuzzing CC=clang
 fi
 names=$only
 if [ -z "$names" ]; then
@@ -57,7 +57,7 @@ for name in $names; do
     count=$((count + 1))
 done
 # shellcheck disable=SC2086
-make -s -C "$built" $programs
+make -s -j"$(nproc)" -C "$built" $programs
 export HEXAD_SOURCE HEXAD_FUZZ_PROGRAMS=$built/tests/fuzz
 ledger() { python3 "$HEXAD_SOURCE/tests/fuzz/ledger.py" "$@"; }
 checks=allocator_may_return_null=1:malloc_limit_mb=1024
