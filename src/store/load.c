@@ -96,7 +96,7 @@ static int first_pass(struct hx_seg *s, struct hx_load_pass *p)
         bool last = i + 1 == l->slot_count;
         uint64_t stable = 0;
         int err = f->sided ? hx_side_head(s, f, &stable) : HX_E_NOENT;
-        if (err == HX_E_NOMEM)
+        if (err == HX_E_NOMEM || err == HX_E_VERSION)
             return err;
         if (err) /* also when it cannot be read: it is written anew then */
             err = hx_scan_file(s, f, last && !f->sided, &stable);
