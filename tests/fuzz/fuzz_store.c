@@ -189,11 +189,12 @@ static void seeds(void)
 }
 
 #define HEADERS "src/store/store.h"
+#define HEAD "src/store/version.c " HEADERS
 static const struct fuzz_decoder decoders[] = {
     [ENVELOPE] = {"log-envelope", envelope, 256, "src/store/log.c " HEADERS},
     [SIDECAR] = {"sidecar-list", sidecar, 1024, "src/store/side.c " HEADERS},
-    [META] = {"meta-slot", meta, 0, "src/store/meta.c src/core/geometry.c src/core/history.c " HEADERS},
-    [CKPT] = {"checkpoint-head", ckpt, 256, "src/store/ckpt.c " HEADERS},
+    [META] = {"meta-slot", meta, 0, "src/store/meta.c src/core/geometry.c src/core/history.c " HEAD},
+    [CKPT] = {"checkpoint-head", ckpt, 256, "src/store/ckpt.c " HEAD},
     {0}};
 
 const struct fuzz_target fuzz_target = {

@@ -4,7 +4,8 @@
   ledger.py add COUNTS [FINDINGS]   adds a run's counts ("TARGET DECODER EXECUTIONS" a line, as driver.c writes them)
                                     and FINDINGS ("TARGET DECODER" a line) to the entries of the present version
   ledger.py show                    a table: executions of the present version, of all versions, findings, last run
-  ledger.py left GOAL TARGET ...    "TARGET DECODER EXECUTIONS-LEFT" of each decoder of these targets below GOAL
+  ledger.py left GOAL TARGET ...    "TARGET DECODER EXECUTIONS-LEFT" of each decoder of these targets below GOAL,
+                                    those with the fewest left first
   ledger.py check FILE TARGET DECODER
                                     FILE: what -print_coverage=1 printed; names the files that ran and are not in its
                                     version
@@ -114,10 +115,11 @@ def show():
 
 def left(goal, targets):
     entries = read()
-    for (target, decoder), names in sorted(decoders().items()):
-        done = entries.get((target, decoder, version(names)), [0])[0]
-        if target in targets and done < goal:
-            print(target, decoder, goal - done)
+    found = [(goal - entries.get((target, decoder, version(names)), [0])[0], target, decoder)
+             for (target, decoder), names in decoders().items() if target in targets]
+    for more, target, decoder in sorted(found):
+        if more > 0:
+            print(target, decoder, more)
 
 
 def check(coverage, target, decoder):
