@@ -17,17 +17,21 @@
 
 #define FILES_END 0xff
 #define LOGS 4u
+#define FILES (5 + 2 * LOGS)
 #define LEN_MAX 32768u
 #define OPS_MAX 24u
 #define LOG_BYTES 16384u
 #define META_HEAD 104u
+#define MARK 64u
 
-/* which: 0, 1 meta slots; 2 .. 2 + LOGS - 1 logs; then their sidecars; then the checkpoints. */
+/* which: 0, 1 meta slots; 2 .. 2 + LOGS - 1 logs; then their sidecars; then the checkpoints; the mark of the scrub. */
 static uint64_t file_id(uint8_t which)
 {
-    unsigned k = which % (4 + 2 * LOGS);
+    unsigned k = which % FILES;
     if (k < 2)
         return k + 1;
+    if (k == FILES - 1)
+        return HX_SCRUB_FILE;
     if (k >= 2 + 2 * LOGS)
         return HX_CKPT_FILE + k - 2 - 2 * LOGS;
     return k < 2 + LOGS ? HX_LOG_FIRST_ID + k - 2 : (HX_LOG_FIRST_ID + k - 2 - LOGS) | HX_LOG_SIDE_BIT;
@@ -54,7 +58,8 @@ static void repair_meta(uint8_t *p, size_t len)
         return;
     struct hx_uuid volume = hx_rig_uuid(500), server = hx_rig_uuid(100);
     memcpy(p, "HXM1", 4);
-    hx_put_u16(p + 4, 1);
+    if (p[4] % 8) /* else maybe of another version */
+        hx_put_u16(p + 4, 1);
     memcpy(p + 16, volume.b, 16);
     hx_put_u32(p + 32, 0);
     memcpy(p + 40, server.b, 16);
@@ -118,12 +123,26 @@ static void repair_side(uint8_t *p, size_t len, uint64_t id)
     if (len < HX_LOG_SIDE_HEAD)
         return;
     hx_put_u32(p, HX_LOG_SIDE_MAGIC);
-    hx_put_u16(p + 4, 1);
+    if (p[4] % 8)
+        hx_put_u16(p + 4, 1);
     hx_put_u64(p + 8, id & ~HX_LOG_SIDE_BIT);
     hx_put_u32(p + 72, (uint32_t)(len - HX_LOG_SIDE_HEAD));
     hx_put_u32(p + 76, hx_crc32c(0, p + HX_LOG_SIDE_HEAD, len - HX_LOG_SIDE_HEAD));
     hx_put_u32(p + 80, hx_log_salt(&at, &server));
     hx_put_u32(p + 108, hx_crc32c(0, p, 108));
+}
+
+static void repair_mark(uint8_t *p, size_t len)
+{
+    struct hx_disk_place at = hx_rig_place(&rig, 0);
+    struct hx_uuid server = hx_rig_uuid(100);
+    if (len < MARK)
+        return;
+    memcpy(p, "HXR1", 4);
+    if (p[4] % 8)
+        hx_put_u16(p + 4, 1);
+    hx_put_u32(p + 40, hx_log_salt(&at, &server));
+    hx_put_u32(p + MARK - 4, hx_crc32c(0, p, MARK - 4));
 }
 
 /* A checkpoint in an input: its head, then { u16 kind, u16 length, content } for each block.  Here it gets its blocks,
@@ -199,6 +218,8 @@ static void repair(uint8_t *p, size_t len)
         n = n < len - at ? n : len - at;
         if (id <= HX_META_SLOTS)
             repair_meta(p + at, n);
+        else if (id == HX_SCRUB_FILE)
+            repair_mark(p + at, n);
         else if (id & HX_LOG_SIDE_BIT)
             repair_side(p + at, n, id);
         else if (!is_ckpt(id))
@@ -253,6 +274,17 @@ static void read_pages(struct fuzz_in *in, uint64_t epoch)
     ask(HX_MSG_READ, HX_NODE_ROLE_WRITER, epoch, b, sizeof b);
 }
 
+static void digest(struct fuzz_in *in, uint64_t epoch)
+{
+    uint8_t b[HX_DIGEST_ASK];
+    struct hx_enc e = hx_enc_init(b, sizeof b);
+    struct hx_digest_ask q = {.point = {fuzz_u8(in) & 1 ? fuzz_u64(in) : fuzz_u16(in)}, .first = fuzz_u8(in)};
+    q.pages = 1 + fuzz_u8(in) % HX_DIGEST_PAGES_MAX;
+    q.heads = 1 + fuzz_u16(in) % HX_DIGEST_HEADS_MAX;
+    hx_digest_ask_encode(&q, &e);
+    ask(HX_MSG_DIGEST, HX_NODE_ROLE_SEGMENT, epoch, b, sizeof b);
+}
+
 static void append(struct fuzz_in *in, uint64_t epoch)
 {
     uint64_t prev = fuzz_u16(in), first = prev + 1 + fuzz_u8(in) % 4;
@@ -266,7 +298,7 @@ static void one_op(struct fuzz_in *in, uint64_t *epoch)
     struct hx_inventory v = {0};
     switch (op % 12) {
     case 0:
-        ask(HX_MSG_STATUS, HX_NODE_ROLE_WRITER, *epoch, NULL, 0);
+        ask(op & 16 ? HX_MSG_SCRUB : HX_MSG_STATUS, HX_NODE_ROLE_WRITER, *epoch, NULL, 0);
         break;
     case 1:
         *epoch = fuzz_u8(in) & 1 ? fuzz_u64(in) : fuzz_u8(in);
@@ -290,7 +322,10 @@ static void one_op(struct fuzz_in *in, uint64_t *epoch)
         hx_rig_append(&rig, 0, *epoch, fuzz_u32(in), fuzz_u32(in), NULL, 0, NULL);
         break;
     case 8:
-        ask(HX_MSG_HISTORY, HX_NODE_ROLE_SEGMENT, *epoch, NULL, 0);
+        if (op & 16)
+            digest(in, *epoch);
+        else
+            ask(HX_MSG_HISTORY, HX_NODE_ROLE_SEGMENT, *epoch, NULL, 0);
         break;
     case 9:
         ask(HX_MSG_LOOKUP, HX_NODE_ROLE_WRITER, *epoch, (const uint8_t *)"\4\0vol0", 6);
@@ -329,7 +364,7 @@ static void dump(const char *name, uint8_t tail)
     static uint8_t b[LEN_MAX];
     struct hx_disk_place at = hx_rig_place(&rig, 0);
     size_t n = 0;
-    for (uint8_t which = 0; which < 4 + 2 * LOGS; which++) {
+    for (uint8_t which = 0; which < FILES; which++) {
         static uint8_t ckpt[LEN_MAX];
         size_t len = 0;
         const uint8_t *p = hx_mem_file(rig.farm[0], &at, file_id(which), &len);
@@ -400,4 +435,4 @@ static void seeds(void)
 }
 
 const struct fuzz_target fuzz_target = {
-     .name = "disk", .len_max = LEN_MAX, .run = run, .repair = repair, .seeds = seeds, .sources = "src/core src/store"};
+    .name = "disk", .len_max = LEN_MAX, .run = run, .repair = repair, .seeds = seeds, .sources = "src/core src/store"};

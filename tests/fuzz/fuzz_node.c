@@ -371,4 +371,4 @@ static void seeds(void)
 }
 
 const struct fuzz_target fuzz_target = {
-     .name = "node", .len_max = LEN_MAX, .run = run, .repair = repair, .seeds = seeds, .sources = "src/core src/store"};
+    .name = "node", .len_max = LEN_MAX, .run = run, .repair = repair, .seeds = seeds, .sources = "src/core src/store"};
