@@ -142,7 +142,7 @@ int hx_index_init(struct hx_index *x, uint64_t pages, uint64_t file_bytes)
 {
     *x = (struct hx_index){.leaf_count = (size_t)((pages + LEAF - 1) / LEAF)};
     x->stride = (file_bytes + HX_LOG_BATCH_MAX + 2 * HX_FRAME_MAX + 7) / 8 * 8; /* a file's last batch may be large */
-    x->leaves = calloc(x->leaf_count ? x->leaf_count : 1, sizeof *x->leaves);
+    x->leaves = calloc(x->leaf_count, sizeof *x->leaves); /* a group has 256 pages at least */
     return x->leaves ? 0 : HX_E_NOMEM;
 }
 

@@ -461,8 +461,7 @@ int hx_log_flush(struct hx_seg *s)
 
 int hx_log_seal(struct hx_seg *s)
 {
-    if (s->log.tail == HX_NONE)
-        return 0;
+    hx_assert(s->log.tail != HX_NONE);
     int err = flush_batch(s, true);
     hx_log_drop(s);
     return err;
@@ -470,8 +469,9 @@ int hx_log_seal(struct hx_seg *s)
 
 int hx_log_start(struct hx_seg *s)
 {
-    if (s->log.tail != HX_NONE || s->log.batch.len)
-        return 0;
+    hx_assert(s->log.tail == HX_NONE);
+    if (s->log.batch.len)
+        return 0; /* that begins one */
     int err = put_bare(s, HX_ENV_MARK);
     if (!err)
         err = flush_batch(s, false);
@@ -482,7 +482,8 @@ int hx_log_start(struct hx_seg *s)
 int hx_log_mark(struct hx_seg *s)
 {
     struct hx_log *l = &s->log;
-    if (l->tail == HX_NONE || l->batch.len || s->error)
+    hx_assert(l->tail != HX_NONE && !s->error);
+    if (l->batch.len)
         return 0;
     struct hx_logfile *f = l->files[l->tail], was = *f;
     struct hx_env e = {.kind = HX_ENV_MARK};

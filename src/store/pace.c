@@ -26,9 +26,10 @@ void hx_pace_init(struct hx_node *n, const struct hx_node_cfg *cfg)
     p->last_ms = n->now_ms;
 }
 
+/* Of a segment without an error. */
 static bool urgent(const struct hx_seg *s)
 {
-    return s->scrub.asked > s->scrub.cycles && !s->error;
+    return s->scrub.asked > s->scrub.cycles;
 }
 
 /* T2; NULL: nothing to do. */
@@ -59,7 +60,8 @@ static uint64_t rate(const struct hx_node *n, bool demand, bool busy)
     for (size_t i = 0; i < n->seg_count; i++)
         total += hx_scrub_total(n->segs[i]) + (n->segs[i]->index.pages << HX_PAGE_SHIFT);
     total += total / 4; /* sidecars, slots, what comes meanwhile */
-    uint64_t r = p->cycle_ms < 1000 ? p->rate_max : total / (p->cycle_ms / 1000) + RATE_MIN;
+    hx_assert(p->cycle_ms >= 1000); /* without a cycle there is only demand: choose() */
+    uint64_t r = total / (p->cycle_ms / 1000) + RATE_MIN;
     return r < p->rate_max ? r : p->rate_max;
 }
 

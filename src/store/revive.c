@@ -41,22 +41,21 @@ static uint64_t pause_of(unsigned tries)
 
 int hx_revive_write_again(struct hx_seg *s)
 {
-    const struct hx_logfile *f = NULL;
-    uint8_t *p = s->suspect.file ? malloc(PIECE) : NULL;
-    int err = p || !s->suspect.file ? 0 : HX_E_NOMEM;
-    for (size_t i = 0; i < s->log.slot_count; i++)
-        if (s->log.files[i] && s->log.files[i]->id == s->suspect.file)
-            f = s->log.files[i];
-    for (uint64_t off = s->suspect.from; f && !err && off < f->end;) {
-        size_t got = 0, n = f->end - off < PIECE ? (size_t)(f->end - off) : PIECE;
-        err = s->disk->ops->read(s->disk, f->id, off, p, n, &got);
-        if (!err && got < n)
-            err = HX_E_IO;
+    size_t i = 0;
+    while (i < s->log.slot_count && s->log.files[i]->id != s->suspect.file)
+        i++;
+    if (i == s->log.slot_count)
+        return 0;
+    const struct hx_logfile *f = s->log.files[i];
+    uint8_t *p = malloc(PIECE);
+    int err = p ? 0 : HX_E_NOMEM;
+    for (uint64_t off = s->suspect.from; !err && off < f->end; off += PIECE) {
+        size_t n = f->end - off < PIECE ? (size_t)(f->end - off) : PIECE;
+        err = hx_log_read(s, (uint32_t)i, off, p, n);
         if (!err)
             err = s->disk->ops->write(s->disk, f->id, off, p, n);
-        off += n;
     }
-    if (f && !err && s->disk->ops->flush(s->disk, f->id))
+    if (!err && s->disk->ops->flush(s->disk, f->id))
         err = HX_E_POISONED;
     free(p);
     return err;
@@ -120,14 +119,13 @@ static int try(struct hx_node *n, struct hx_seg *s)
 /* Does anything that will be looked at again point to S? */
 static bool in_use(const struct hx_node *n, const struct hx_seg *s)
 {
-    bool used = s->queued;
-    for (size_t i = n->wait.at; i < n->wait.count && !used; i++)
-        used = n->wait.p[i].seg == s || n->wait.p[i].kind == ITEM_ACKS;
-    for (size_t i = n->ready.at; i < n->ready.count && !used; i++)
-        used = n->ready.p[i].seg == s;
-    for (size_t i = 0; i < n->call_count && !used; i++)
-        used = n->calls[i].seg == s;
-    return used || n->taken.seg == s;
+    bool used = n->taken.seg == s;
+    hx_assert(!s->queued && n->wait.at == n->wait.count); /* a tick flushes first */
+    for (size_t i = n->ready.at; i < n->ready.count; i++)
+        used |= n->ready.p[i].seg == s;
+    for (size_t i = 0; i < n->call_count; i++)
+        used |= n->calls[i].seg == s;
+    return used;
 }
 
 static void revive(struct hx_node *n, struct hx_seg *s)

@@ -141,13 +141,13 @@ static void flush_meta(struct hx_seg *s)
         hx_seg_poison(s, HX_E_POISONED); /* G1 */
     s->meta_dirty = err != 0;
     s->nospace |= err == HX_E_NOSPACE;
-    if (err && !s->round_error)
+    if (err)
         s->round_error = s->error ? s->error : err;
 }
 
 static int flushed(struct hx_seg *s, int err)
 {
-    if (err && !s->round_error)
+    if (err)
         s->round_error = err;
     if (s->error)
         s->round_error = s->error;

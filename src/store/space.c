@@ -220,7 +220,7 @@ static uint64_t used_of(const struct hx_logfile *f)
     if (!f->raw) /* its sidecar does not know */
         return f->live < f->end ? f->live : f->end;
     if (f->live >= f->raw)
-        return f->live ? f->end : 0;
+        return f->end;
     return f->end * (f->live * 65536 / f->raw) / 65536;
 }
 
@@ -270,8 +270,9 @@ static uint32_t choose_victim(const struct hx_seg *s, const struct room *r)
     uint64_t best_part = too_much(r) || s->nospace ? 7 * 65536 / 8 : 65536 / 8;
     for (size_t i = 0; i < s->log.slot_count; i++) {
         const struct hx_logfile *f = s->log.files[i];
-        if (!f || !f->sided || !f->refs || !all_have(s, f) || (f->damaged && !f->rotten) || !f->end)
+        if (!f || !f->sided || !f->refs || !all_have(s, f) || (f->damaged && !f->rotten))
             continue;
+        hx_assert(f->end); /* something points into it */
         if (f->end < hx_seg_file_bytes(s) / 16) {
             smalls++;
             small = small == HX_NONE || f->end < s->log.files[small]->end ? (uint32_t)i : small;
@@ -390,7 +391,7 @@ static bool compact(struct hx_seg *s, const struct room *r)
 /* Dead now; what superseded it may be in any file up to the newest one (B1 c). */
 static bool dead(struct hx_seg *s, struct hx_logfile *f)
 {
-    if (!f || !f->sided || f->vague || f->refs || !all_have(s, f))
+    if (!f->sided || f->vague || f->refs || !all_have(s, f))
         return false;
     if (!f->dead_id) {
         f->dead_id = s->log.next_id - 1;

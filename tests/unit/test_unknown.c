@@ -46,9 +46,92 @@ static void no_record_puts_blind_damage_right(void **state)
     free(s.unknowns);
 }
 
+/* Promise: damage from below the SCL to above it is settled for itself below.  Blind: page by page there, and above by
+ * what comes; lost by a restart without an end: the chain reaches over what is below.  Neither is where nothing can be
+ * told yet: blind damage above the hint. */
+static void damage_across_the_scl_is_split(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t from, to;
+        bool blind;
+        uint64_t hint, scl;
+        uint64_t low_to, high_from; /* 0: there is none */
+    } cases[] = {
+        {10, 20, true, 15, 15, 15, 16},        {10, 20, true, 30, 15, 15, 16},
+        {10, 20, true, 14, 15, 20, 0},         {10, 20, true, 30, 20, 20, 0},
+        {10, 20, true, 30, 9, 20, 0},          {10, UINT64_MAX, true, 30, 15, 15, 16},
+        {10, UINT64_MAX, false, 14, 15, 0, 16}, {10, UINT64_MAX, false, 30, 9, 0, 10},
+        {10, 20, false, 30, 15, 20, 0},
+    };
+    for (size_t i = 0; i < HX_ARRAY_LEN(cases); i++) {
+        struct hx_seg_env env = {0};
+        struct hx_seg s = {.env = &env, .chain = {.hint = cases[i].hint, .scl = cases[i].scl}};
+        assert_int_equal(hx_seg_unknown(&s, cases[i].from, cases[i].to, HX_NONE, cases[i].blind), 0);
+        hx_seg_unknown_split(&s, 0);
+        unsigned low = 0, high = 0;
+        for (size_t k = 0; k < s.unknown_count; k++) {
+            const struct hx_unknown *u = &s.unknowns[k];
+            low += u->from == 10 && u->to == cases[i].low_to;
+            high += u->from == cases[i].high_from && u->to == cases[i].to;
+            if (cases[i].low_to && cases[i].high_from)
+                assert_int_equal(u->blind, u->from == 10);
+        }
+        if (low != (cases[i].low_to > 0) || high != (cases[i].high_from > 0) || s.unknown_count != low + high)
+            fail_msg("case %u: %u below, %u above, %u in all", (unsigned)i, low, high, (unsigned)s.unknown_count);
+        free(s.unknowns);
+    }
+}
+
+/* Promise: of no record at all nothing is lost, wherever damage is. */
+static void an_empty_range_is_lost_nowhere(void **state)
+{
+    (void)state;
+    struct hx_seg_env env = {0};
+    struct hx_seg s = {.env = &env};
+    assert_int_equal(hx_seg_unknown(&s, 10, 20, HX_NONE, true), 0);
+    assert_false(hx_seg_lost_within(&s, 16, 15));
+    assert_true(hx_seg_lost_within(&s, 15, 15));
+    assert_true(hx_seg_lost_within(&s, 20, 30) && hx_seg_lost_within(&s, 1, 10));
+    assert_false(hx_seg_lost_within(&s, 21, 30) || hx_seg_lost_within(&s, 1, 9));
+    free(s.unknowns);
+}
+
+/* Promise: that a peer has confirmed a page counts for damage up to where it was confirmed, for read points from there
+ * on, and for this page; an image counts when it is just the one that was asked for. */
+static void what_was_confirmed_counts_so_far(void **state)
+{
+    (void)state;
+    uint8_t bits[2] = {0};
+    struct hx_seg_env env = {0};
+    struct hx_seg s = {.env = &env, .sound = {.bits = bits, .at = 50, .to = 50, .want_count = 2}};
+    const struct hx_unknown within = {10, 50, HX_NONE, true}, beyond = {10, 51, HX_NONE, true},
+                            lost = {10, 50, HX_NONE, false};
+    s.sound.want[0] = (struct hx_sound_page){3, 40};
+    s.sound.want[1] = (struct hx_sound_page){9, 41};
+    hx_seg_mended(&s, 3, 39, 0); /* an older one of that page */
+    hx_seg_mended(&s, 9, 40, 0);
+    assert_true(bits[0] == 0 && bits[1] == 0);
+    hx_seg_mended(&s, 9, 41, 0);
+    assert_true(bits[0] == 0 && bits[1] == 2);
+    assert_true(hx_seg_is_sound(&s, &within, 9, 50));
+    assert_false(hx_seg_is_sound(&s, &within, 9, 49));
+    assert_false(hx_seg_is_sound(&s, &within, 3, 50));
+    assert_false(hx_seg_is_sound(&s, &beyond, 9, 50));
+    assert_false(hx_seg_is_mended(&s, &within));
+    s.sound.whole = true;
+    assert_true(hx_seg_is_mended(&s, &within));
+    assert_false(hx_seg_is_mended(&s, &beyond) || hx_seg_is_mended(&s, &lost));
+    s.sound.bits = NULL;
+    assert_false(hx_seg_is_sound(&s, &within, 9, 50));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(damage_across_the_scl_is_split),
+        cmocka_unit_test(an_empty_range_is_lost_nowhere),
+        cmocka_unit_test(what_was_confirmed_counts_so_far),
         cmocka_unit_test(records_put_a_lost_tail_right_in_order),
         cmocka_unit_test(no_record_puts_blind_damage_right),
     };
