@@ -173,14 +173,70 @@ static void only_the_version_meant_is_removed(void **state)
     struct hx_seg *s = seg_new(PAGES, FILES);
     struct hx_version v = {.lsn = 7, .file = 1, .pos = 800, .sum = 5, .len = 9, .kind = HX_REC_IMAGE}, o = v, got;
     assert_int_equal(hx_index_insert(s, 3, &v, false, false), 0);
-    o.pos = 808;
+    struct hx_version other[] = {v, v, v, v};
+    other[0].pos = 808;
+    other[1].file = 2;
+    other[2].lsn = 6;
+    other[3].at = 1;
+    for (unsigned listed = 0; listed < 2; listed++) {
+        for (size_t i = 0; i < HX_ARRAY_LEN(other); i++)
+            hx_index_remove(s, 3, &other[i]);
+        hx_index_remove(s, 4, &v);
+        struct hx_index_walk w = hx_index_walk(&s->index, 3);
+        assert_true(hx_index_next(&w, &got) && got.pos == 800);
+        o.lsn = 5;
+        assert_int_equal(hx_index_insert(s, 3, &o, false, false), 0);
+        assert_true(hx_index_listed(&s->index, 3));
+    }
     hx_index_remove(s, 3, &o);
-    hx_index_remove(s, 4, &v);
-    struct hx_index_walk w = hx_index_walk(&s->index, 3);
-    assert_true(hx_index_next(&w, &got) && got.pos == 800);
+    assert_false(hx_index_listed(&s->index, 3));
     hx_index_remove(s, 3, &v);
+    assert_false(hx_index_listed(&s->index, 3) || hx_index_listed(&s->index, PAGES + 100));
     assert_false(hx_index_has(&s->index, 3, UINT64_MAX));
     assert_int_equal(s->index.pages, 0);
+    hx_seg_free(s);
+}
+
+/* The same record once more, at another place: only a relocation or a repair takes over. */
+static void the_first_of_two_alike_stays(void **state)
+{
+    (void)state;
+    struct hx_seg *s = seg_new(PAGES, FILES);
+    struct hx_version v = {.lsn = 7, .file = 1, .pos = 800, .sum = 5, .len = 9, .kind = HX_REC_IMAGE}, got;
+    for (unsigned how = 0; how < 4; how++) {
+        assert_int_equal(hx_index_insert(s, 3, &v, how & 1, how & 2), 0);
+        struct hx_index_walk w = hx_index_walk(&s->index, 3);
+        assert_true(hx_index_next(&w, &got) && got.file == (how ? v.file : 1));
+        assert_false(hx_index_next(&w, &got));
+        v.file = 2 + how % 3;
+    }
+    hx_seg_free(s);
+}
+
+/* Places and LSNs that fit no slot, or only just: they are given back as they were. */
+static void what_fits_no_slot_is_kept_all_the_same(void **state)
+{
+    (void)state;
+    static const struct hx_version odd[] = {
+        {.lsn = 5, .file = 1099, .pos = 4096, .len = 30, .kind = HX_REC_IMAGE},
+        {.lsn = 5, .file = 1, .pos = 1u << 30, .len = 30, .kind = HX_REC_IMAGE},
+        {.lsn = UINT64_C(1) << 43, .file = 1, .pos = 8, .len = 30, .kind = HX_REC_IMAGE},
+        {.lsn = (UINT64_C(1) << 43) - 1, .file = 1, .pos = 8, .len = 30, .kind = HX_REC_IMAGE},
+        {.lsn = 5, .file = 1, .pos = 4, .len = 256, .kind = HX_REC_IMAGE, .codec = 1, .at = 3},
+        {.lsn = 5, .file = 1, .pos = 8, .len = 256, .kind = HX_REC_IMAGE, .codec = 1, .at = 1u << 12},
+        {.lsn = 5, .file = 1, .pos = 8, .len = 15 * 256, .kind = HX_REC_IMAGE, .codec = 1, .at = (1u << 12) - 1},
+    };
+    struct hx_seg *s = seg_new(16384, 1100);
+    for (uint32_t i = 0; i < HX_ARRAY_LEN(odd); i++) {
+        struct hx_version got;
+        assert_int_equal(hx_index_insert(s, i, &odd[i], false, false), 0);
+        struct hx_index_walk w = hx_index_walk(&s->index, i);
+        assert_true(hx_index_next(&w, &got));
+        assert_true(got.lsn == odd[i].lsn && got.file == odd[i].file && got.pos == odd[i].pos && got.at == odd[i].at &&
+                    got.len == odd[i].len && got.kind == odd[i].kind && got.codec == odd[i].codec);
+        assert_int_equal(hx_index_listed(&s->index, i), i != 3 && i != 6);
+        assert_int_equal(s->log.files[odd[i].file]->refs > 0, 1);
+    }
     hx_seg_free(s);
 }
 
@@ -227,6 +283,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_index_gives_what_sorted_arrays_give),
         cmocka_unit_test(only_the_version_meant_is_removed),
+        cmocka_unit_test(the_first_of_two_alike_stays),
+        cmocka_unit_test(what_fits_no_slot_is_kept_all_the_same),
         cmocka_unit_test(a_page_costs_16_bytes),
         cmocka_unit_test(lists_give_their_memory_back),
     };
