@@ -237,7 +237,7 @@ static bool sound(const struct hx_seg *s)
     bool good = !s->unknown_count && !s->log.endless && !s->nospace && !s->error;
     for (size_t i = 0; i < s->log.slot_count && good; i++) {
         const struct hx_logfile *f = s->log.files[i];
-        good = !f || !(f->damaged || f->vague || f->rotten);
+        good = !f || !(f->damaged || f->rotten);
     }
     return good;
 }

@@ -463,13 +463,14 @@ static void on_right(struct hx_node *n, const struct hx_call *call, struct hx_de
 void hx_compare_answer(struct hx_node *n, const struct hx_call *call, int err, struct hx_dec *d)
 {
     struct hx_compare *c = call->seg->compare;
-    if (!c || c->call != call->id)
-        return; /* of a cycle that is over */
+    if (!c)
+        return; /* of a cycle that is over, or a life */
+    hx_assert(c->call == call->id); /* nothing new is asked before */
     c->call = 0;
     if (err)
         failed(n, call->seg);
     else if (call->type == HX_MSG_DIGEST)
         on_heads(n, call, d);
-    else if (c->state == MEND)
+    else
         on_right(n, call, d);
 }

@@ -483,7 +483,7 @@ static void step(struct look *l)
 {
     struct hx_seg *s = l->s;
     struct hx_seg_scrub *c = &s->scrub;
-    while (c->under_way && !s->error && l->used < l->budget) {
+    while (!s->error && l->used < l->budget) {
         struct hx_logfile *f = file_from(s, c->file, &l->slot);
         if (!f) {
             begin_comparing(s);

@@ -316,12 +316,149 @@ static void heads_that_cannot_be_are_none(void **state)
     hx_rig_fini(&r);
 }
 
+/* ---- when there is one at all ---- */
+/* Promise (K3): one whose tail is lost, with all that came later, covers for nothing: what is missing is told. */
+static void without_its_tail_it_is_none(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    start(&r);
+    struct image good = take(&r);
+    struct hx_disk_place at = hx_rig_place(&r, PG);
+    assert_true(good.h.tail_end > 0 && good.h.anchor == 60);
+    for (uint64_t id = good.h.tail; id < good.h.tail + 4; id++) {
+        hx_mem_remove_file(r.farm[0], &at, id);
+        hx_mem_remove_file(r.farm[0], &at, id | HX_LOG_SIDE_BIT);
+    }
+    assert_int_equal(restart(&r, &good), 0);
+    free(good.p);
+    hx_rig_fini(&r);
+}
+
+/* Promise (K1): none is begun, and one that was begun is given up, while anything is in doubt, or the disk is full. */
+static void none_is_made_while_anything_is_in_doubt(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_disk_place at;
+    size_t len;
+    start(&r);
+    struct hx_seg *s = segment(&r);
+    struct hx_logfile *f = s->log.files[0];
+    at = hx_rig_place(&r, PG);
+    for (unsigned k = 0; k < 14; k++) {
+        bool begun = k % 2, bad = k / 2 < 6;
+        while (s->ckpt.active)
+            hx_ckpt_work(s);
+        s->ckpt.since = 0; /* it is time for one */
+        if (begun)
+            assert_true(hx_ckpt_work(s) && s->ckpt.active);
+        if (k / 2 == 0)
+            assert_int_equal(hx_seg_unknown(s, 5, 5, 5, false), 0);
+        s->log.endless = k / 2 == 1;
+        s->nospace = k / 2 == 2;
+        s->error = k / 2 == 3 ? HX_E_POISONED : 0;
+        f->damaged = k / 2 == 4;
+        f->rotten = k / 2 == 5;
+        uint64_t writing = HX_CKPT_FILE + s->ckpt.head.generation % 2;
+        assert_int_equal(hx_ckpt_work(s), !bad && !begun);
+        if (bad) {
+            assert_false(s->ckpt.active);
+            assert_null(s->ckpt.block);
+            assert_true(!begun || !hx_mem_file(r.farm[0], &at, writing, &len));
+        }
+        s->unknown_count = 0;
+        s->error = 0;
+        s->nospace = s->log.endless = f->damaged = f->rotten = false;
+    }
+    hx_rig_fini(&r);
+}
+
+/* COUNT records without content, of pages 0 and on, from LSN on. */
+static void empty_records(struct hx_rig *r, uint64_t lsn, uint32_t count, uint64_t vdl)
+{
+    static struct hx_rig_rec recs[8192];
+    for (uint32_t page = 0; page < count; page += HX_ARRAY_LEN(recs)) {
+        uint32_t n = count - page < HX_ARRAY_LEN(recs) ? count - page : HX_ARRAY_LEN(recs);
+        for (uint32_t i = 0; i < n; i++)
+            recs[i] = (struct hx_rig_rec){lsn + page + i, page + i, HX_REC_ZERO, HX_REC_CPL, NULL, 0};
+        size_t len = hx_rig_frame(r, PG, 1, lsn + page - 1, recs, n, (struct hx_rig_marks){vdl, 0, 0});
+        assert_int_equal(hx_rig_append(r, 0, 1, vdl, 0, r->frame, len, NULL), 0);
+    }
+}
+
+static void large(struct hx_rig *r, uint64_t pg_bytes)
+{
+    hx_rig_init(r, 1, pg_bytes, 2, 16u << 10);
+    assert_int_equal(hx_rig_format(r, 0, PG), 0);
+}
+
+/* Promise: while more records are held than are written in one go there is none. */
+static void with_very_many_held_records_there_is_none(void **state)
+{
+    (void)state;
+    const uint32_t most = 64u << 10;
+    for (unsigned more = 0; more < 2; more++) {
+        struct hx_rig r;
+        large(&r, 512u << 20);
+        empty_records(&r, 1, most + more, 0);
+        struct hx_seg *s = segment(&r);
+        assert_int_equal(s->chain.held_count, most + more);
+        for (unsigned i = 0; i < 20 && !s->ckpt.good; i++)
+            hx_rig_step(&r, 50);
+        assert_int_equal(s->ckpt.good > 0, !more);
+        assert_int_equal(hx_rig_append(&r, 0, 1, most, 0, NULL, 0, NULL), 0);
+        for (unsigned i = 0; i < 20 && !s->ckpt.good; i++)
+            hx_rig_step(&r, 50);
+        assert_true(s->ckpt.good > 0);
+        hx_rig_fini(&r);
+    }
+}
+
+/* Promise: it is written in pieces, and each is flushed, so that no request waits long; where there is nothing to write
+ * there is nothing to flush.  A write that fails in any piece ends it. */
+static void it_is_written_in_pieces(void **state)
+{
+    (void)state;
+    for (unsigned fails = 0; fails < 2; fails++) {
+        struct hx_rig r;
+        unsigned pieces = 0, idle = 0;
+        large(&r, UINT64_C(768) << 20); /* 196,608 pages, of which the first 40,000 are there */
+        empty_records(&r, 1, 40000, 0);
+        assert_int_equal(hx_rig_append(&r, 0, 1, 40000, 0, NULL, 0, NULL), 0);
+        struct hx_seg *s = segment(&r);
+        for (unsigned i = 0; i < 20 && !s->ckpt.active; i++)
+            hx_space_work(s, r.now_ms);
+        if (fails)
+            hx_mem_fail(r.farm[0], HX_MEM_WRITE, 70, HX_E_IO, false);
+        for (bool more = true; more; pieces++) {
+            uint64_t calls = hx_mem_calls(r.farm[0]);
+            uint32_t blocks = s->ckpt.head.blocks;
+            more = hx_ckpt_work(s);
+            calls = hx_mem_calls(r.farm[0]) - calls;
+            if (more) {
+                assert_true(s->ckpt.head.blocks <= blocks + 64);
+                assert_int_equal(calls, s->ckpt.head.blocks - blocks + (s->ckpt.head.blocks > blocks));
+                idle += calls == 0;
+            }
+        }
+        assert_int_equal(s->ckpt.good > 0, !fails);
+        assert_true(fails ? pieces == 2 : pieces == 4 && idle == 1);
+        assert_int_equal(s->error, 0);
+        hx_rig_fini(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_that_says_what_cannot_be_is_none),
         cmocka_unit_test(blocks_that_cannot_be_are_none),
         cmocka_unit_test(heads_that_cannot_be_are_none),
+        cmocka_unit_test(without_its_tail_it_is_none),
+        cmocka_unit_test(none_is_made_while_anything_is_in_doubt),
+        cmocka_unit_test(with_very_many_held_records_there_is_none),
+        cmocka_unit_test(it_is_written_in_pieces),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("checkpoint_lies", tests, NULL, NULL);

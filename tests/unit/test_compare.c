@@ -142,6 +142,8 @@ static void lie(struct hx_rig *r, unsigned from, unsigned to, unsigned type, str
         hx_read_page_encode(&h, &e);
         a->body.len -= gone ? HX_PAGE_SIZE : 0;
     }
+    const struct hx_bytes body = {a->bytes + HX_REPLY_HEAD, a->body.len}; /* with the right sum */
+    hx_reply_head_encode(&a->head, &body, 1, a->bytes);
 }
 
 static void lies(struct hx_rig *r, struct plan p)

@@ -272,14 +272,14 @@ static void an_error_that_stays_is_damage_of_that_place(void **state)
 static void want_of_memory_is_no_damage(void **state)
 {
     (void)state;
-    for (unsigned rot = 0; rot < 2; rot++)
+    for (unsigned rot = 0; rot < 3; rot++) /* nowhere, in a closed file, in the open one */
         for (uint64_t k = 1;; k++) {
             struct hx_rig r;
             size_t len;
             start(&r);
             struct hx_seg *s = segment(&r);
             if (rot)
-                bytes(&r, FIRST + 1, &len)[3000] ^= 1;
+                bytes(&r, FIRST + (rot == 1 ? 1 : 3), &len)[3000] ^= 1;
             hx_scrub_step(s, 1);
             hx_mem_fail_read(r.farm[0], k, HX_E_NOMEM);
             hx_scrub_step(s, ALL);
@@ -287,8 +287,9 @@ static void want_of_memory_is_no_damage(void **state)
             assert_int_equal(s->scrub.comparing, !came);
             hx_mem_fail_read(r.farm[0], 0, 0);
             scrub(s);
-            assert_int_equal(s->damaged, rot);
-            assert_int_equal(s->scrub.found, rot);
+            assert_int_equal(s->damaged, rot > 0);
+            assert_int_equal(s->scrub.found > 0, rot > 0);
+            assert_int_equal(file_of(&r, FIRST + 3)->sealed, rot == 2);
             hx_rig_fini(&r);
             if (!came)
                 break;
@@ -369,6 +370,51 @@ static void both_damaged_is_blind_within_its_bounds(void **state)
         assert_true(file_of(&r, FIRST + 1)->vague && !file_of(&r, FIRST + 1)->rotten);
         hx_rig_fini(&r);
     }
+}
+
+/* Promise: a file of which nothing can be read any more, and whose sidecar is lost, too, holds up nothing: the scrub
+ * goes on behind it. */
+static void a_file_that_cannot_be_read_holds_up_nothing(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    size_t len;
+    hx_model_start(&r, 4u << 20);
+    for (uint64_t lsn = 1; lsn <= 800; lsn += 8)
+        assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, hx_model_images(&r, lsn, 8, 0), NULL), 0);
+    assert_int_equal(hx_log_seal(segment(&r)), 0);
+    add(&r, 801);
+    hx_rig_step(&r, 50);
+    struct hx_seg *s = segment(&r);
+    hx_scrub_load(s);
+    bytes(&r, SIDE(FIRST), &len)[20] ^= 1;
+    hx_mem_bad_range(r.farm[0], FIRST, 0, file_of(&r, FIRST)->end);
+    for (unsigned i = 0; i < 20 && !s->scrub.comparing; i++)
+        hx_scrub_step(s, 512u << 10);
+    assert_true(s->scrub.comparing);
+    assert_int_equal(s->error, 0);
+    assert_true(s->scrub.found > 0 && s->scrub.rewritten == 0);
+    hx_rig_fini(&r);
+}
+
+/* Promise: a sidecar whose flush fails poisons, as every failed flush does, and the scrub stops there. */
+static void a_flush_that_fails_poisons(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    size_t len;
+    start(&r);
+    struct hx_seg *s = segment(&r);
+    bytes(&r, SIDE(FIRST), &len)[20] ^= 1;
+    hx_mem_fail(r.farm[0], HX_MEM_FLUSH, 1, HX_E_IO, false);
+    hx_scrub_step(s, ALL);
+    assert_int_equal(s->error, HX_E_POISONED);
+    assert_true(s->scrub.file == FIRST && !s->scrub.comparing);
+    hx_rig_step(&r, 1000);
+    s = segment(&r);
+    assert_int_equal(s->error, 0);
+    assert_true(file_of(&r, FIRST)->sided);
+    hx_rig_fini(&r);
 }
 
 /* ---- what is to be moved ---- */
@@ -462,6 +508,8 @@ int main(void)
         cmocka_unit_test(want_of_memory_is_no_damage),
         cmocka_unit_test(a_sidecar_is_made_anew_once_a_cycle),
         cmocka_unit_test(both_damaged_is_blind_within_its_bounds),
+        cmocka_unit_test(a_file_that_cannot_be_read_holds_up_nothing),
+        cmocka_unit_test(a_flush_that_fails_poisons),
         cmocka_unit_test(a_rotten_file_is_emptied),
         cmocka_unit_test(a_range_becomes_damage_of_pages),
     };

@@ -126,11 +126,35 @@ static void what_was_confirmed_counts_so_far(void **state)
     assert_false(hx_seg_is_sound(&s, &within, 9, 50));
 }
 
+/* Promise: what was lost without an end ends where the next history cuts the volume: it was of an older epoch. */
+static void the_next_history_ends_what_had_no_end(void **state)
+{
+    (void)state;
+    for (unsigned above = 0; above < 2; above++) {
+        struct hx_seg_env env = {0};
+        struct hx_seg s = {.env = &env, .log = {.endless = true, .highest = above ? 30 : 15}};
+        assert_int_equal(hx_history_push(&s.meta.history, (struct hx_history_entry){{1}, {0}, {0}, 100}), 0);
+        assert_int_equal(hx_history_push(&s.meta.history, (struct hx_history_entry){{2}, {20}, {120}, 100}), 0);
+        assert_int_equal(hx_seg_unknown(&s, 10, UINT64_MAX, HX_NONE, false), 0);
+        assert_int_equal(hx_seg_unknown(&s, 21, UINT64_MAX, HX_NONE, true), 0); /* there was nothing */
+        assert_int_equal(hx_seg_unknown(&s, 3, 8, HX_NONE, true), 0);
+        assert_int_equal(hx_apply_history(&s), 0);
+        assert_int_equal(s.unknown_count, 2);
+        for (size_t i = 0; i < 2; i++)
+            assert_int_equal(s.unknowns[i].to, s.unknowns[i].from == 3 ? 8 : 20);
+        assert_false(s.log.endless);
+        assert_int_equal(s.log.highest, above ? 30 : 20);
+        free(s.unknowns);
+        hx_history_fini(&s.meta.history);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damage_across_the_scl_is_split),
         cmocka_unit_test(an_empty_range_is_lost_nowhere),
+        cmocka_unit_test(the_next_history_ends_what_had_no_end),
         cmocka_unit_test(what_was_confirmed_counts_so_far),
         cmocka_unit_test(records_put_a_lost_tail_right_in_order),
         cmocka_unit_test(no_record_puts_blind_damage_right),
