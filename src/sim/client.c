@@ -172,6 +172,7 @@ static void open_failed(struct hx_sim_client *c)
     hx_sim_note(c->s, HX_NOTE_DIE, 'c', c->i, (uint64_t)-err, 0, 0);
     plan_death(c);
     if (err == HX_E_BUSY || hx_oracle_excused(c->s->oracle) ||
+        (err == HX_E_DATA_LOSS && hx_oracle_forgotten(c->s->oracle, c->i)) ||
         (c->soft_ms && hx_err_info(err)->class == HX_CLASS_RETRY)) /* did not wait for the quorum */
         return;
     if (err == HX_E_DATA_LOSS || err == HX_E_CORRUPT)

@@ -46,6 +46,7 @@ void hx_oracle_free(struct hx_oracle *o)
         free(o->attempts[i]->complete);
         free(o->attempts[i]->asked);
         free(o->attempts[i]->heard);
+        free(o->attempts[i]->absent);
         oc_denied_forget(o->attempts[i]);
         free(o->attempts[i]);
     }

@@ -86,8 +86,13 @@ void hx_oracle_again(struct hx_oracle *o, uint32_t server, bool after);
 bool hx_oracle_settled(struct hx_oracle *o, uint64_t skip);
 /* Who is not settled, in words. */
 void hx_oracle_unsettled(const struct hx_oracle *o, char *text, size_t cap);
-/* Three members of a group or more are lost for good, or wait to be built anew: nothing can be written (promise 3). */
+/* Three members of a group or more are lost for good, or wait to be built anew, or four have no segment, which two
+ * forgot: nothing can be written (promise 3). */
 bool hx_oracle_hopeless(const struct hx_oracle *o);
+/* CLIENT's newest opening was told by four members of a group that they have no such segment, and two of them or
+ * more had made it and forgot: what growth left unmade and what was forgotten cannot be told from four losses
+ * (PROTOCOL.md step 2: one of a group may forget).  It may give up, and nothing is lost by that. */
+bool hx_oracle_forgotten(const struct hx_oracle *o, uint32_t client);
 /* Who is not settled stays so: breaks I10 when it lacks what nobody has kept for it. */
 void hx_oracle_lacking(struct hx_oracle *o);
 /* Reads every page of every live member, once they are settled, so that what rots unread is met.  What is

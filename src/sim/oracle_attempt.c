@@ -109,12 +109,28 @@ static void heard_grant(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, 
     p[pg] |= server;
 }
 
+static void heard_absent(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, uint32_t server)
+{
+    uint64_t *p = pg < 1u << 20 ? oc_grow(o, a->absent, &a->absent_cap, pg + (size_t)1, sizeof *p) : NULL;
+    if (!p)
+        return;
+    a->absent = p;
+    a->absent_count = pg + (size_t)1 > a->absent_count ? pg + (size_t)1 : a->absent_count;
+    p[pg] |= UINT64_C(1) << server;
+}
+
 void hx_oracle_heard(struct hx_oracle *o, uint32_t client, const uint8_t *answer, size_t len)
 {
-    if (o->blind || hx_sim_over(o->s) || len < HX_REPLY_HEAD || hx_get_u16(answer + P_TYPE) != HX_MSG_FENCE ||
-        hx_get_u32(answer + P_STATUS))
+    if (o->blind || hx_sim_over(o->s) || len < HX_REPLY_HEAD || hx_get_u16(answer + P_TYPE) != HX_MSG_FENCE)
         return;
-    uint32_t pg = 0;
+    uint32_t pg = 0, status = hx_get_u32(answer + P_STATUS);
+    if (status) {
+        struct oc_attempt *a = status == -HX_E_NO_SEGMENT ? asker(o, client, hx_get_u64(answer + P_REQ), &pg) : NULL;
+        uint32_t k = a ? oc_whose(o, answer + P_SERVER) : OC_NONE;
+        if (k != OC_NONE)
+            heard_absent(o, a, pg, k);
+        return;
+    }
     struct oc_attempt *a = asker(o, client, hx_get_u64(answer + P_REQ), &pg);
     struct hx_inventory v = {0};
     struct hx_dec d = hx_dec_init(answer + HX_REPLY_HEAD, len - HX_REPLY_HEAD);

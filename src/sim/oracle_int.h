@@ -73,6 +73,8 @@ struct oc_attempt {
     size_t asked_count, asked_cap;
     uint64_t *heard; /* by PG: servers whose FENCE answers its client has got */
     size_t heard_count, heard_cap;
+    uint64_t *absent; /* by PG: servers that said to it that they have no such segment */
+    size_t absent_count, absent_cap;
     struct oc_inventory *inv; /* until it has decided */
     size_t inv_count, inv_cap;
     uint64_t parent;    /* highest top among the first four of PG 0 */

@@ -22,14 +22,47 @@ bool oc_beyond_gossip(const struct hx_oracle *o, uint32_t pg, uint32_t server)
     return false;
 }
 
+static bool has_segment(const struct hx_oracle *o, uint32_t server, uint32_t pg)
+{
+    struct hx_segment_look l;
+    return oc_look(o, server, pg, &l);
+}
+
+/* Its disk came back as of before the group: it made the segment, and has none. */
+static bool forgot(const struct hx_oracle *o, uint32_t server, uint32_t pg)
+{
+    const struct oc_server *v = &o->servers[server];
+    return pg < v->seg_count && v->segs[pg].lied && o->pgs[pg].formatted >> server & 1;
+}
+
+bool hx_oracle_forgotten(const struct hx_oracle *o, uint32_t client)
+{
+    const struct oc_attempt *a = NULL;
+    for (size_t i = o->attempt_count; i-- > 0 && !a;)
+        a = o->attempts[i]->client == client ? o->attempts[i] : NULL;
+    for (uint32_t pg = 1; a && pg < a->absent_count && pg < o->pg_count; pg++) {
+        unsigned n = 0;
+        for (uint32_t k = 0; k < o->server_count; k++)
+            n += a->absent[pg] >> k & 1 && forgot(o, k, pg);
+        if (oc_count(a->absent[pg]) >= HX_WRITE_QUORUM && n >= 2)
+            return true;
+    }
+    return false;
+}
+
 bool hx_oracle_hopeless(const struct hx_oracle *o)
 {
     const struct oc_epoch *e = oc_newest(o);
     for (uint32_t pg = 0; e && pg < e->g.pg_count; pg++) {
-        unsigned lost = 0;
-        for (uint32_t k = 0; k < o->server_count; k++)
-            lost += oc_gone(o, k) || (oc_slot(&e->g, pg, o->servers[k].incarnation) >= 0 && oc_beyond_gossip(o, pg, k));
-        if (lost > HX_COPIES - HX_WRITE_QUORUM)
+        unsigned lost = 0, none = 0, forgetful = 0;
+        for (uint32_t k = 0; k < o->server_count; k++) {
+            bool member = oc_slot(&e->g, pg, o->servers[k].incarnation) >= 0;
+            bool has = has_segment(o, k, pg);
+            lost += oc_gone(o, k) || (member && oc_beyond_gossip(o, pg, k));
+            none += member && !has;
+            forgetful += member && !has && forgot(o, k, pg);
+        }
+        if (lost > HX_COPIES - HX_WRITE_QUORUM || (pg && none >= HX_WRITE_QUORUM && forgetful >= 2))
             return true;
     }
     return false;

@@ -118,16 +118,15 @@ static void check_scl(struct hx_oracle *o, uint32_t server, uint32_t pg, const s
                       server, pg, (oc_ull)scl, (oc_ull)oc_top(l->history));
 }
 
-/* The writer says what all members have; so do they to each other. */
+/* The writer says what all members have; so do they to each other.  Who forgot it had it, the one that says so, too:
+ * the frames from which it learns it again name the mark. */
 static bool all_have(const struct hx_oracle *o, uint32_t server, uint32_t pg, const struct hx_segment_look *l)
 {
     uint64_t lsn = oc_log_last(o, pg, l->gc.v);
-    unsigned n = l->scl.v >= lsn;
+    unsigned n = 0;
     for (uint32_t i = 0; i < o->server_count; i++) {
-        if (i == server)
-            continue;
         const struct oc_seg *s = pg < o->servers[i].seg_count ? &o->servers[i].segs[pg] : NULL;
-        n += s && (s->was.scl.v >= lsn || s->lied);
+        n += s && ((i == server ? l->scl.v : s->was.scl.v) >= lsn || s->lied);
     }
     return n >= HX_COPIES;
 }

@@ -560,6 +560,35 @@ static void a_loss_is_excused_only_if_lies_could_cause_it(void **state)
     }
 }
 
+/* An opening may give up when four say that they have no such segment and two of them had made it and forgot; not when
+ * one did, nor when it was told by three, nor when an older opening was. */
+static void a_forgotten_group_needs_two_that_forgot(void **state)
+{
+    (void)state;
+    for (unsigned made = 4; made <= 6; made++)
+        for (unsigned none = 3; none <= 5; none++)
+            for (unsigned liars = 0; liars <= 3; liars++) {
+                struct bed *b = bed_new(1);
+                bed_open_at(b, 0, 2, 0);
+                grow(b, made);
+                b->client = 1;
+                bed_fence(b, 3, 31);
+                struct msg m = {HX_MSG_FENCE, 1, 3, 31};
+                for (unsigned i = 0; i < none; i++) { /* from the last, who may never have been made */
+                    if (i < liars)
+                        hx_oracle_restarted(b->o, made - 1 - i, false);
+                    unsigned who = i < liars ? made - 1 - i : (made + i - liars) % 6;
+                    bed_answer(b, who, m, NULL, 0, HX_E_NO_SEGMENT, NULL, 0);
+                    hx_oracle_heard(b->o, 1, b->a, HX_REPLY_HEAD);
+                }
+                assert_int_equal(hx_oracle_forgotten(b->o, 1), none >= 4 && liars >= 2);
+                assert_false(hx_oracle_forgotten(b->o, 0));
+                bed_fence(b, 4, 41);
+                assert_false(hx_oracle_forgotten(b->o, 1));
+                bed_judge(b, "", "");
+            }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -607,6 +636,7 @@ int main(void)
         cmocka_unit_test(I10_a_read_below_the_floor),
         cmocka_unit_test(I10_all_six_have_it_but_two_have_not),
         cmocka_unit_test(a_loss_is_excused_only_if_lies_could_cause_it),
+        cmocka_unit_test(a_forgotten_group_needs_two_that_forgot),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("oracle", tests, NULL, NULL);

@@ -423,6 +423,41 @@ static void I10_all_have_what_one_lacks(void **state)
     bed_judge(b, "I10", "were announced");
 }
 
+/* Who forgot what all six had learns it again from frames that say that all have it. */
+static void who_forgot_what_all_had_may_say_so(void **state)
+{
+    (void)state;
+    for (unsigned lied = 0; lied < 2; lied++) {
+        struct bed *b = fleet(5);
+        uint64_t last = bed_first_of(b) + 99, scl;
+        bed_append(b, last, last, hx_rig_run(&b->r, 0, 2, last, last + 1, 1, last));
+        if (lied)
+            hx_oracle_restarted(b->o, 5, false);
+        hx_oracle_attach(b->o, 5, b->r.node[5]);
+        size_t n = frame_with_gc(b, last + 1);
+        assert_int_equal(hx_rig_append(&b->r, 5, 2, last, last, b->r.frame, n, &scl), 0);
+        assert_int_equal(scl, last - 1);
+        hx_oracle_server(b->o, 5);
+        bed_judge(b, lied ? "" : "I10", lied ? "" : "were announced");
+    }
+}
+
+/* A durable point is in the own history, also of who has not got the record. */
+static void I5_a_void_lsn_taken_for_durable(void **state)
+{
+    (void)state;
+    struct bed *b = fleet(5);
+    uint64_t x = bed_first_of(b);
+    assert_int_equal(hx_rig_append(&b->r, 5, 2, x + 99, 0, NULL, 0, NULL), 0);
+    hx_oracle_server(b->o, 5);
+    assert_int_equal(b->s.verdict.exit, HX_SIM_OK);
+    struct hx_history h = bed_child(b, 3, x + 98);
+    assert_int_equal(hx_rig_adopt(&b->r, 5, 0, 3, &h, NULL, NULL), 0);
+    hx_history_fini(&h);
+    hx_oracle_server(b->o, 5);
+    bed_judge(b, "I5", "makes void");
+}
+
 static void all_equal_at_the_end_is_silent(void **state)
 {
     (void)state;
@@ -582,6 +617,8 @@ int main(void)
         cmocka_unit_test(I14_a_duplicate_changes_something),
         cmocka_unit_test(what_all_had_is_known_over_damage),
         cmocka_unit_test(I10_all_have_what_one_lacks),
+        cmocka_unit_test(who_forgot_what_all_had_may_say_so),
+        cmocka_unit_test(I5_a_void_lsn_taken_for_durable),
         cmocka_unit_test(all_equal_at_the_end_is_silent),
         cmocka_unit_test(I15_somebody_lags_at_the_end),
         cmocka_unit_test(I6_somebody_has_other_bytes_at_the_end),
