@@ -10,7 +10,8 @@
  * reach new code) and single files tests/fuzz/corpus/NAME-*: inputs that once found something.
  *
  * Under libFuzzer the mutator is libFuzzer's own, followed mostly by the target's repair.  At the end the number of
- * executions of each decoder is added to the file that HEXAD_FUZZ_COUNTS names: "TARGET DECODER COUNT" a line.
+ * executions of each decoder is added to the file that HEXAD_FUZZ_COUNTS names: "TARGET DECODER COUNT MILLISECONDS" a
+ * line, with its part of the processor's time.
  *   HEXAD_FUZZ_SEEDS=DIR      writes seeds and corpus there and ends
  *   HEXAD_FUZZ_LIST=1         says which decoders there are and what they are made of, for ledger.py, and ends
  *   HEXAD_FUZZ_DECODER=NAME   this decoder of the target alone, each input with FUZZ_NEAR_MAX neighbours
@@ -27,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static void run_target(const uint8_t *p, size_t len, unsigned near)
@@ -108,11 +110,14 @@ static void save_counts(void)
     FILE *f = path ? fopen(path, "ae") : NULL;
     if (!f)
         return;
-    for (unsigned i = 0; i < fuzz_decoder_count(); i++)
-        fprintf(f, "%s %s %llu\n", fuzz_target.name, fuzz_target.decoders[i].name,
-                (unsigned long long)fuzz_counts[i]);
-    if (!fuzz_target.decoders)
-        fprintf(f, "%s - %llu\n", fuzz_target.name, (unsigned long long)fuzz_counts[0]);
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    double ms = (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6, sum = 1;
+    for (unsigned i = 0; i < FUZZ_DECODERS_MAX; i++)
+        sum += (double)fuzz_counts[i];
+    for (unsigned i = 0; i < fuzz_decoder_count() || i == 0; i++)
+        fprintf(f, "%s %s %llu %.0f\n", fuzz_target.name, fuzz_target.decoders ? fuzz_target.decoders[i].name : "-",
+                (unsigned long long)fuzz_counts[i], ms * (double)fuzz_counts[i] / sum);
     fclose(f);
 }
 

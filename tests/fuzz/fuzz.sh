@@ -116,7 +116,7 @@ open(sys.argv[2], 'wb').write(out)
 EOF
 }
 
-# Slices of at most two minutes, so that little is lost when it is stopped.
+# Slices of at most five minutes, so that little is lost when it is stopped.
 reach_goal() {
     local end=$(($(date +%s) + budget)) more=1 name decoder left slice
     for name in $names; do begin "$name"; done
@@ -128,7 +128,7 @@ reach_goal() {
             [ "$decoder" != - ] || continue
             slice=$((end - $(date +%s)))
             [ $slice -gt 0 ] || break
-            [ $slice -le 120 ] || slice=120
+            [ $slice -le 300 ] || slice=300
             echo "fuzz: $name $decoder, $left to go"
             run "$name" "$decoder" $slice -runs=$((left / 250 + 2000)) -entropic=0 -reduce_inputs=0 -detect_leaks=0 || return 0
             more=1
@@ -172,7 +172,8 @@ elif [ -n "$goal" ]; then
 else
     search
 fi
-ledger show
+# shellcheck disable=SC2086
+ledger show $goal
 left=$(find "$dir/findings" -type f 2>/dev/null | head -n 20)
 if [ -n "$left" ]; then
     echo "findings:"

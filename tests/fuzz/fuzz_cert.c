@@ -195,6 +195,18 @@ static void from_der(const uint8_t *p, size_t len)
     run_ends();
 }
 
+/* A key of an algorithm that nobody has: OpenSSL takes 100 us to make a key of one that it knows, nine tenths of all,
+ * and we do not look at it. */
+static void repair(uint8_t *p, size_t len)
+{
+    static const uint8_t known[] = {0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01};
+    if (len == 0 || p[0] % KINDS != DER)
+        return;
+    uint8_t *at = memmem(p, len, known, sizeof known);
+    if (at)
+        at[sizeof known - 1] ^= 0x40;
+}
+
 static void seed_names(const char *name, const char *uri)
 {
     uint8_t b[200] = {NAMES, 0, (uint8_t)strlen(uri)};
@@ -226,6 +238,8 @@ static void seed_der(void)
     int n = i2d_X509(cert, &at);
     fuzz_check(n > 0);
     fuzz_seed("certificate", b, (size_t)n + 1);
+    repair(b, (size_t)n + 1);
+    fuzz_seed("certificate-odd-key", b, (size_t)n + 1);
     b[0] = EXTENSION;
     ASN1_OCTET_STRING *names = X509_EXTENSION_get_data(ext);
     n = ASN1_STRING_length(names);
@@ -252,4 +266,5 @@ static const struct fuzz_decoder decoders[] = {
     [EXTENSION] = {"certificate-extension", from_extension, 400, SOURCES},
     {0}};
 
-const struct fuzz_target fuzz_target = {.name = "cert", .len_max = 1024, .decoders = decoders, .seeds = seeds};
+const struct fuzz_target fuzz_target = {
+    .name = "cert", .len_max = 1024, .decoders = decoders, .repair = repair, .seeds = seeds};

@@ -140,7 +140,7 @@ static const struct fuzz_decoder decoders[] = {
     [NAME] = {"name", name, TEXT_MAX, SOURCES " " TLS_SOURCES},
     [UUID] = {"uuid", uuid, 48, ""},
     [ROLE] = {"role", role, 40, TLS_SOURCES},
-    [NEAREST] = {"nearest-name", nearest, 32, SOURCES},
+    [NEAREST] = {"nearest-name", nearest, 20, SOURCES},
     {0}};
 
 const struct fuzz_target fuzz_target = {.name = "text", .len_max = 160, .decoders = decoders, .seeds = seeds};

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """How often each fuzz target's decoder has run, and on which version of it: tests/fuzz/ledger.
 
-  ledger.py add COUNTS [FINDINGS]   adds a run's counts ("TARGET DECODER EXECUTIONS" a line, as driver.c writes them)
-                                    and FINDINGS ("TARGET DECODER" a line) to the entries of the present version
-  ledger.py show                    a table: executions of the present version, of all versions, findings, last run
+  ledger.py add COUNTS [FINDINGS]   adds a run's counts ("TARGET DECODER EXECUTIONS MILLISECONDS" a line, as driver.c
+                                    writes them) and FINDINGS ("TARGET DECODER" a line) to the entries of the present
+                                    version
+  ledger.py show [GOAL]             a table: executions of the present version, of all versions, findings, last run;
+                                    executions per second of a processor, and how many seconds are left to GOAL
   ledger.py left GOAL TARGET ...    "TARGET DECODER EXECUTIONS-LEFT" of each decoder of these targets below GOAL,
                                     those with the fewest left first
   ledger.py check FILE TARGET DECODER
@@ -27,7 +29,8 @@ path = os.path.join(source, "tests/fuzz/ledger")
 BASE = ["src/base", "include/hexad/types.h", "include/hexad/codec.h", "include/hexad/crc.h", "include/hexad/err.h"]
 TOKENS = re.compile(r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\s+""", re.S)
 HEADER = """# Executions of each decoder under libFuzzer, with address and undefined sanitizers (make fuzz): target, decoder (-: all
-# that the target runs), version of the decoder's code (ledger.py), executions, findings, date of the last run.
+# that the target runs), version of the decoder's code (ledger.py), executions, seconds of a processor, findings, date
+# of the last run.
 """
 
 
@@ -71,16 +74,16 @@ def read():
         with open(path, encoding="utf-8") as f:
             for line in f:
                 if not line.startswith("#"):
-                    target, decoder, what, executions, findings, date = line.split()
-                    entries[target, decoder, what] = [int(executions), int(findings), date]
+                    target, decoder, what, executions, seconds, findings, date = line.split()
+                    entries[target, decoder, what] = [int(executions), float(seconds), int(findings), date]
     return entries
 
 
 def write(entries):
     with open(path + ".new", "w", encoding="utf-8") as f:
         f.write(HEADER)
-        for (target, decoder, what), (executions, findings, date) in sorted(entries.items()):
-            f.write("%s %s %s %d %d %s\n" % (target, decoder, what, executions, findings, date))
+        for key, entry in sorted(entries.items()):
+            f.write("%s %s %s %d %.1f %d %s\n" % (*key, *entry))
     os.replace(path + ".new", path)
 
 
@@ -92,25 +95,32 @@ def rows(file):
 def add(counts, found=None):
     known, entries = decoders(), read()
     today = datetime.date.today().isoformat()
-    news = [(t, d, int(n), 0) for t, d, n in rows(counts)] if os.path.exists(counts) else []
-    news += [(t, d, 0, 1) for t, d in rows(found)] if found else []
-    for target, decoder, executions, findings in news:
-        if executions + findings == 0:
-            continue
-        e = entries.setdefault((target, decoder, version(known[target, decoder])), [0, 0, today])
-        entries[target, decoder, version(known[target, decoder])] = [e[0] + executions, e[1] + findings, today]
+    news = [(t, d, int(n), int(ms) / 1000, 0) for t, d, n, ms in rows(counts)] if os.path.exists(counts) else []
+    news += [(t, d, 0, 0, 1) for t, d in rows(found)] if found else []
+    for target, decoder, executions, seconds, findings in news:
+        if executions + findings > 0:
+            key = target, decoder, version(known[target, decoder])
+            e = entries.get(key, [0, 0, 0, today])
+            entries[key] = [e[0] + executions, e[1] + seconds, e[2] + findings, today]
     write(entries)
 
 
-def show():
+def show(goal):
     entries = read()
-    print("%-8s %-22s %-12s %15s %15s %8s  %s" % ("target", "decoder", "version", "executions", "of all versions",
-                                                  "findings", "last run"))
+    form = "%-8s %-22s %-12s %12s %12s %8s %10s %9s %9s"
+    print(form % ("target", "decoder", "version", "executions", "all versions", "findings", "last run", "a second",
+                  "s left" if goal else ""))
+    total = 0
     for (target, decoder), names in sorted(decoders().items()):
         of_all = [e for (t, d, _), e in entries.items() if (t, d) == (target, decoder)]
-        now = entries.get((target, decoder, version(names)), [0, 0, "never"])
-        print("%-8s %-22s %-12s %15d %15d %8d  %s" % (target, decoder, version(names), now[0], sum(e[0] for e in of_all),
-                                                     sum(e[1] for e in of_all), now[2]))
+        executions, seconds, _, date = entries.get((target, decoder, version(names)), [0, 0, 0, "never"])
+        rate = executions / seconds if seconds else 0
+        wait = max(0, goal - executions) / rate if rate else 0
+        total += wait
+        print(form % (target, decoder, version(names), executions, sum(e[0] for e in of_all), sum(e[2] for e in of_all),
+                      date, round(rate) or "", round(wait) if goal and rate else ""))
+    if goal:
+        print("seconds of a processor left to %d executions of each that has run: %d" % (goal, total))
 
 
 def left(goal, targets):
@@ -135,8 +145,8 @@ def check(coverage, target, decoder):
 def main(args):
     if args[:1] == ["add"] and len(args) in (2, 3):
         return add(*args[1:])
-    if args == ["show"]:
-        return show()
+    if args[:1] == ["show"] and len(args) < 3:
+        return show(int((args + [0])[1]))
     if args[:1] == ["left"] and len(args) > 2:
         return left(int(args[1]), args[2:])
     if args[:1] == ["check"] and len(args) == 4:
