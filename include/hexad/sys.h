@@ -112,13 +112,18 @@ int hx_fd_cloexec(int fd, bool on);
 struct hx_datadir;
 int hx_datadir_open(const char *path, const char *server, const char *zone, struct hx_datadir **ret,
                     char why[HX_WHY_MAX]);
+/* To look into it only: nothing is made or changed, no file is opened for writing.  While it is open no server starts
+ * there.  LOCKED: one runs; NOENT: there is no data directory. */
+int hx_datadir_look(const char *path, struct hx_datadir **ret, char why[HX_WHY_MAX]);
 void hx_datadir_close(struct hx_datadir *d);
+const char *hx_datadir_server(const struct hx_datadir *d);
 const struct hx_uuid *hx_datadir_incarnation(const struct hx_datadir *d);
 
 /* ---- farm.c, disk.c: hexad/disk.h over real files ----
  *
  * DATA/segments/<volume uuid>-<pg>/<file id, 16 hex digits>.  Contract D1..D4.  At most FILES_MAX descriptors are
- * kept open (0: 256).  D is borrowed until hx_farm_free, after every disk has been closed. */
+ * kept open (0: 256).  Over a directory that is only looked into every change is refused (PERM).  D is borrowed until
+ * hx_farm_free, after every disk has been closed. */
 int hx_farm_new(struct hx_datadir *d, unsigned files_max, struct hx_disk_farm **ret);
 void hx_farm_free(struct hx_disk_farm *f);
 

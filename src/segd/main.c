@@ -1,5 +1,5 @@
 /*
- * main.c - hexad-segmentd: options, configuration, then daemon.c.
+ * main.c - hexad-segmentd: options, configuration, then daemon.c; or look.c, which needs no configuration.
  * Stays in the foreground: systemd, a shell or `hexad demo` watches it.
  */
 #include "hexad/args.h"
@@ -14,8 +14,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-enum { OPT_CONFIG, OPT_NAME, OPT_ZONE, OPT_LISTEN, OPT_DATA, OPT_CA, OPT_CERT, OPT_KEY, OPT_CHECK, OPT_READY_FD,
-       OPT_DEBUG, OPT_VERSION };
+enum { OPT_CONFIG, OPT_NAME, OPT_ZONE, OPT_LISTEN, OPT_DATA, OPT_CA, OPT_CERT, OPT_KEY, OPT_CHECK_STORE,
+       OPT_DUMP, OPT_CHECK, OPT_READY_FD, OPT_DEBUG, OPT_VERSION };
 
 static const struct hx_opt opts[] = {
     [OPT_CONFIG] = {"config", 'c', "FILE", "configuration (/etc/hexad/segmentd.conf)"},
@@ -26,6 +26,8 @@ static const struct hx_opt opts[] = {
     [OPT_CA] = {"ca", 0, "FILE", "certificate of the authority that all sides trust"},
     [OPT_CERT] = {"cert", 0, "FILE", "certificate of this server"},
     [OPT_KEY] = {"key", 0, "FILE", "its private key (mode 600)"},
+    [OPT_CHECK_STORE] = {"check", 0, "DIR", "look through a data directory, change nothing: 0 clean, 1 damaged"},
+    [OPT_DUMP] = {"dump", 0, "DIR", "say what the bytes are: --dump DIR [SEGMENT [FILE]]"},
     [OPT_CHECK] = {"check-config", 0, NULL, "read configuration and certificates, say what is wrong, end"},
     [OPT_READY_FD] = {"ready-fd", 0, "N", "write the port to this descriptor when the server listens"},
     [OPT_DEBUG] = {"debug", 'd', NULL, "log more"},
@@ -35,6 +37,7 @@ static const struct hx_opt opts[] = {
 static const char *const examples[] = {
     "hexad-segmentd -c /etc/hexad/segmentd.conf",
     "hexad-segmentd -c segmentd.conf --check-config",
+    "hexad-segmentd --check /var/lib/hexad",
     NULL,
 };
 static const struct hx_args_spec spec = {
@@ -48,6 +51,7 @@ static const struct hx_args_spec spec = {
 struct line {
     const char *config;
     struct hx_segmentd_override over;
+    const char *look, *dump, *segment, *file; /* look.c */
     bool check;
     int ready_fd;
 };
@@ -62,11 +66,12 @@ static int parse(int argc, char **argv, struct line *l)
     const char **text[] = {
         [OPT_CONFIG] = &l->config,      [OPT_NAME] = &l->over.name, [OPT_ZONE] = &l->over.zone,
         [OPT_LISTEN] = &l->over.listen, [OPT_DATA] = &l->over.data, [OPT_CA] = &l->over.ca,
-        [OPT_CERT] = &l->over.cert,     [OPT_KEY] = &l->over.key,
+        [OPT_CERT] = &l->over.cert,     [OPT_KEY] = &l->over.key,   [OPT_CHECK_STORE] = &l->look,
+        [OPT_DUMP] = &l->dump,
     };
     hx_args_init(&a, &spec, argc, argv);
     while ((opt = hx_args_next(&a, &value)) >= 0) {
-        if (opt <= OPT_KEY) {
+        if (opt <= OPT_DUMP) {
             *text[opt] = value;
         } else if (opt == OPT_CHECK) {
             l->check = true;
@@ -82,8 +87,13 @@ static int parse(int argc, char **argv, struct line *l)
             l->ready_fd = (int)fd;
         }
     }
-    if (opt == HX_ARGS_END && hx_args_operands(&a) < argc) {
-        hx_args_complain(&spec, HX_E_INVAL, argv[hx_args_operands(&a)]);
+    int at = opt == HX_ARGS_END ? hx_args_operands(&a) : argc;
+    if (l->dump && at < argc)
+        l->segment = argv[at++];
+    if (l->segment && at < argc)
+        l->file = argv[at++];
+    if (at < argc) {
+        hx_args_complain(&spec, HX_E_INVAL, argv[at]);
         return HX_ARGS_ERROR;
     }
     return opt == HX_ARGS_END ? 0 : opt;
@@ -125,6 +135,8 @@ int main(int argc, char **argv)
     if (res)
         return HX_EXIT_OK;
     harden();
+    if (l.look || l.dump)
+        return l.look ? segd_check(l.look) : segd_dump(l.dump, l.segment, l.file);
     int err = hx_segmentd_conf_load(l.config, &l.over, &conf, why);
     if (err) {
         hx_complain(err, "configuration", why, err == HX_E_NOENT ? "name the file: hexad-segmentd -c FILE" : NULL);

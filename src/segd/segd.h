@@ -1,5 +1,5 @@
 /*
- * segd.h - the segment server's process: what main.c tells daemon.c.
+ * segd.h - the segment server's process: what main.c tells daemon.c and look.c.
  */
 #ifndef HEXAD_SEGD_H
 #define HEXAD_SEGD_H
@@ -12,5 +12,9 @@ struct segd_start {
 };
 /* Runs until SIGTERM, SIGINT or SIGHUP.  Complains by itself; gives the exit code. */
 int segd_run(const struct segd_start *start);
+/* --check DIR and --dump DIR [SEGMENT [FILE]] (NULL: not given), to standard output.  Complain by themselves; give the
+ * exit code. */
+int segd_check(const char *dir);
+int segd_dump(const char *dir, const char *segment, const char *file);
 
 #endif

@@ -129,8 +129,7 @@ static void version_encode(struct hx_enc *e, uint32_t page, const struct hx_vers
     hx_enc_u8(e, v->codec);
 }
 
-/* .file is the number of the file, not yet a slot. */
-static int version_decode(struct hx_dec *d, uint64_t pages, uint32_t *ret_page, struct hx_version *ret)
+int hx_ckpt_version_decode(struct hx_dec *d, uint64_t pages, uint32_t *ret_page, struct hx_version *ret)
 {
     uint32_t page = hx_dec_u32(d);
     struct hx_version v = {.file = hx_dec_u32(d)};
@@ -383,7 +382,7 @@ static int take_version(struct reading *r, struct hx_dec *d)
 {
     struct hx_version v;
     uint32_t page;
-    int err = version_decode(d, r->head.pages, &page, &v);
+    int err = hx_ckpt_version_decode(d, r->head.pages, &page, &v);
     if (!err)
         err = v.lsn > r->head.hint ? HX_E_CORRUPT : locate(r->s, &v);
     if (!err && v.file == HX_NONE) /* K4; nothing above the base was ever deleted: such a file is lost */
@@ -398,7 +397,7 @@ static int take_held(struct reading *r, struct hx_dec *d)
     struct hx_seg *s = r->s;
     struct hx_version v;
     uint32_t page;
-    int err = version_decode(d, r->head.pages, &page, &v);
+    int err = hx_ckpt_version_decode(d, r->head.pages, &page, &v);
     struct hx_held h = {.prev = hx_dec_u64(d), .epoch = hx_dec_u64(d)};
     uint32_t flags = hx_dec_u32(d);
     hx_dec_u32(d);

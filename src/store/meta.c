@@ -124,9 +124,8 @@ static int slot_head(const uint8_t *head, const struct hx_disk_place *at, struct
     return err ? err : *body_len > META_BODY_MAX ? HX_E_CORRUPT : 0;
 }
 
-/* HX_E_NOENT: the slot has never been there. */
-static int slot_load(struct hx_disk *d, uint64_t slot, const struct hx_disk_place *at, const struct hx_uuid *server,
-                     struct hx_meta *ret)
+int hx_meta_slot(struct hx_disk *d, uint64_t slot, const struct hx_disk_place *at, const struct hx_uuid *server,
+                 struct hx_meta *ret)
 {
     uint8_t head[META_HEAD];
     size_t got;
@@ -174,7 +173,7 @@ int hx_meta_load(struct hx_disk *d, const struct hx_disk_place *at, const struct
                  bool *ret_uneven)
 {
     struct hx_meta a = {0}, b = {0};
-    int ea = slot_load(d, 1, at, server, &a), eb = slot_load(d, 2, at, server, &b);
+    int ea = hx_meta_slot(d, 1, at, server, &a), eb = hx_meta_slot(d, 2, at, server, &b);
     if ((ea && eb) || ea == HX_E_VERSION || eb == HX_E_VERSION) { /* M5 */
         hx_meta_fini(&a);
         hx_meta_fini(&b);
@@ -199,9 +198,9 @@ int hx_meta_check(struct hx_disk *d, const struct hx_disk_place *at, const struc
     unsigned bad = 0;
     for (unsigned slot = 1; slot <= HX_META_SLOTS; slot++) {
         struct hx_meta t = {0};
-        int err = slot_load(d, slot, at, server, &t);
+        int err = hx_meta_slot(d, slot, at, server, &t);
         if (err == HX_E_IO) /* not every error comes back */
-            err = slot_load(d, slot, at, server, &t);
+            err = hx_meta_slot(d, slot, at, server, &t);
         if (err == HX_E_NOMEM || err == HX_E_VERSION)
             return err;
         if (err || t.generation != m->generation) /* M1: an older one is stale */

@@ -11,7 +11,6 @@
  */
 #include "store.h"
 
-#define RESERVE_ID 3u
 #define RESERVE_MAX (16u << 20)
 #define PIECE (1u << 20)
 #define PAUSE 64u /* ticks until it is tried again, on a disk that is nearly full */
@@ -26,8 +25,8 @@ static void look(struct hx_seg *s)
 {
     struct hx_disk_file d;
     size_t n = 0;
-    s->reserve.looked = !s->disk->ops->list(s->disk, RESERVE_ID, &d, 1, &n);
-    s->reserve.bytes = s->reserve.looked && n && d.id == RESERVE_ID ? d.bytes : 0;
+    s->reserve.looked = !s->disk->ops->list(s->disk, HX_RESERVE_FILE, &d, 1, &n);
+    s->reserve.bytes = s->reserve.looked && n && d.id == HX_RESERVE_FILE ? d.bytes : 0;
     if (s->reserve.looked && s->reserve.bytes < hx_reserve_wanted(s))
         s->reserve.tight = true; /* the process before may have given it up */
 }
@@ -45,7 +44,7 @@ bool hx_reserve_work(struct hx_seg *s)
         return false;
     for (uint64_t end = r->bytes + PIECE; r->bytes < wanted && r->bytes < end;) {
         size_t n = wanted - r->bytes < sizeof zeros ? (size_t)(wanted - r->bytes) : sizeof zeros;
-        int err = s->disk->ops->write(s->disk, RESERVE_ID, r->bytes, zeros, n);
+        int err = s->disk->ops->write(s->disk, HX_RESERVE_FILE, r->bytes, zeros, n);
         if (err) { /* it may be shorter than what was written before */
             s->nospace = r->tight && err == HX_E_NOSPACE;
             r->pause = r->tight ? 0 : PAUSE;
@@ -64,7 +63,7 @@ bool hx_reserve_work(struct hx_seg *s)
 bool hx_reserve_release(struct hx_seg *s)
 {
     struct hx_seg_reserve *r = &s->reserve;
-    if (s->disk->ops->remove(s->disk, RESERVE_ID)) {
+    if (s->disk->ops->remove(s->disk, HX_RESERVE_FILE)) {
         r->looked = false;
         return false;
     }

@@ -139,6 +139,7 @@ static int prove(struct scan *c, uint64_t durable)
         if (!p)
             return HX_E_NOMEM;
         hx_side_frame_encode(&f, p);
+        hx_seg_tell(c->s, c->f->id, h->pos, h->first, h->last);
         if (c->damages++ == 0)
             c->stable_before = c->stable;
     }

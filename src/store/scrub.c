@@ -264,6 +264,7 @@ static int damaged_entry(struct look *l, const struct hx_side_frame *f, const ui
     uint64_t was = s->damaged;
     int err = 0;
     hx_bodies_forget(&s->env->bodies, s); /* what was read before it rotted says nothing */
+    hx_seg_tell(s, s->log.files[l->slot]->id, f->off, f->first, f->last);
     if (held_here(s, l->slot, f, recs))
         err = hx_seg_unknown(s, f->first, f->last, HX_NONE, false);
     for (uint32_t i = 0; i < f->count && !err; i++) {
@@ -383,6 +384,7 @@ static int marks(struct look *l, const struct hx_logfile *f, uint64_t to)
     int err = look ? check_marks(l, f, s->scrub.pos, to) : 0;
     if (err != HX_E_CORRUPT)
         return err;
+    hx_seg_tell(s, f->id, s->scrub.pos, 0, 0);
     s->scrub.found++;
     s->scrub.close = true;
     hx_seg_touch(s);

@@ -183,6 +183,12 @@ void hx_seg_flush_end(struct hx_seg *s, int err)
     flushed(s, hx_log_end(s, err));
 }
 
+void hx_seg_tell(const struct hx_seg *s, uint64_t file, uint64_t off, uint64_t first, uint64_t last)
+{
+    if (s->env->told)
+        s->env->told(s->env->told_ctx, file, off, first, last);
+}
+
 bool hx_seg_lost_within(const struct hx_seg *s, uint64_t from, uint64_t to)
 {
     for (size_t i = 0; i < s->unknown_count; i++)

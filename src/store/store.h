@@ -55,6 +55,9 @@ int hx_meta_save(struct hx_disk *d, const struct hx_disk_place *at, const struct
 /* HX_E_NOENT: never formatted; HX_E_STRANGER: of another server; HX_E_VERSION: of a newer program; HX_E_CORRUPT. */
 int hx_meta_load(struct hx_disk *d, const struct hx_disk_place *at, const struct hx_uuid *server, struct hx_meta *ret,
                  bool *ret_uneven); /* uneven: to be saved again */
+/* One of them; HX_E_NOENT, or as above. */
+int hx_meta_slot(struct hx_disk *d, uint64_t slot, const struct hx_disk_place *at, const struct hx_uuid *server,
+                 struct hx_meta *ret);
 /* Are both slots what the last save of M wrote?  *ret_bad: bits 1 and 2 for those that are not.  HX_E_NOMEM. */
 int hx_meta_check(struct hx_disk *d, const struct hx_disk_place *at, const struct hx_uuid *server,
                   const struct hx_meta *m, unsigned *ret_bad);
@@ -273,6 +276,8 @@ struct hx_ckpt_head {
 void hx_ckpt_head_encode(const struct hx_ckpt_head *h, uint8_t out[HX_CKPT_HEAD]);
 /* HX_E_CORRUPT; HX_E_VERSION: only .salt is good. */
 int hx_ckpt_head_decode(const uint8_t *p, size_t len, struct hx_ckpt_head *ret);
+/* .file: its number, not yet a slot. */
+int hx_ckpt_version_decode(struct hx_dec *d, uint64_t pages, uint32_t *ret_page, struct hx_version *ret);
 /* P: HX_CKPT_BLOCK bytes, of which LEN behind the head are content. */
 void hx_ckpt_block_seal(uint8_t *p, const struct hx_ckpt_head *h, uint32_t number, uint16_t kind, uint32_t len);
 int hx_ckpt_block_check(const uint8_t *p, const struct hx_ckpt_head *h, uint32_t number, uint16_t *ret_kind,
@@ -346,6 +351,9 @@ struct hx_seg_env { /* what the segments of a node share */
     uint64_t changes;        /* counts what look.c calls touches */
     bool opening;            /* the node starts, and flushes all newest files itself before anything is answered */
     uint64_t failures;       /* segments that stopped, for whatever reason */
+    /* check.c: each damaged place of a log file as it is found; NULL: nobody asks.  LSNs; LAST 0: no records. */
+    void (*told)(void *ctx, uint64_t file, uint64_t off, uint64_t first, uint64_t last);
+    void *told_ctx;
     uint32_t log_file_bytes; /* 0: default */
     struct hx_bodies bodies;
     struct hx_frame_builder *builder;
@@ -483,6 +491,8 @@ static inline struct hx_epoch hx_seg_top(const struct hx_seg *s)
 }
 void hx_seg_touch(struct hx_seg *s); /* look.c: something that hx_node_look shows may have changed */
 void hx_seg_poison(struct hx_seg *s, int why);
+/* env->told */
+void hx_seg_tell(const struct hx_seg *s, uint64_t file, uint64_t off, uint64_t first, uint64_t last);
 /* Is any record from FROM to TO (or may it be) damaged here? */
 bool hx_seg_lost_within(const struct hx_seg *s, uint64_t from, uint64_t to);
 int hx_seg_unknown(struct hx_seg *s, uint64_t from, uint64_t to, uint32_t page, bool blind);
@@ -542,6 +552,7 @@ struct hx_fetch {
 int hx_fetch_serve(struct hx_seg *s, const struct hx_fetch *f, struct hx_buf *out, bool *ret_more);
 
 /* ---- reserve.c: room for making room ---- */
+#define HX_RESERVE_FILE 3u
 uint64_t hx_reserve_wanted(const struct hx_seg *s);
 bool hx_reserve_work(struct hx_seg *s);    /* makes it, a piece at a time; true when there is more to do */
 bool hx_reserve_release(struct hx_seg *s); /* its room is free now; false: not */

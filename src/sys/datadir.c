@@ -7,6 +7,7 @@
  *   T2 Nobody writes below DATA but the holder of DATA/lock.
  *   T3 The names of DATA, identity and segments/ are durable when open returns, also when the process that made
  *      them was killed before it synced them.
+ *   T4 Who only looks (hx_datadir_look) holds the lock shared, on a descriptor that cannot write: that is no change.
  * identity, text, one "key value" a line:
  *     hexad-data 1
  *     server a1
@@ -39,6 +40,8 @@ struct hx_datadir {
     char *path;
     int fd, lock_fd, segments_fd;
     struct hx_uuid incarnation;
+    bool read_only;
+    char server[HX_NAME_MAX + 1];
 };
 
 struct identity {
@@ -63,6 +66,16 @@ void hx_datadir_close(struct hx_datadir *d)
 const struct hx_uuid *hx_datadir_incarnation(const struct hx_datadir *d)
 {
     return &d->incarnation;
+}
+
+const char *hx_datadir_server(const struct hx_datadir *d)
+{
+    return d->server;
+}
+
+bool hx_datadir_read_only(const struct hx_datadir *d)
+{
+    return d->read_only;
 }
 
 int hx_datadir_segments_fd(const struct hx_datadir *d)
@@ -234,6 +247,64 @@ int hx_datadir_open(const char *path, const char *server, const char *zone, stru
         err = read_identity(d, server, zone, why);
     if (!err)
         err = open_segments(d, why);
+    if (err) {
+        hx_datadir_close(d);
+        return err;
+    }
+    *ret = d;
+    return 0;
+}
+
+/* ---- only looking (T4) ---- */
+static int look_lock(struct hx_datadir *d, char why[HX_WHY_MAX])
+{
+    d->lock_fd = openat(d->fd, "lock", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (d->lock_fd < 0)
+        return errno == ENOENT ? 0 : hx_sys_why(why, errno, "%s/lock", d->path); /* a copy without it */
+    if (flock(d->lock_fd, LOCK_SH | LOCK_NB) == 0)
+        return 0;
+    if (errno != EWOULDBLOCK)
+        return hx_sys_why(why, errno, "%s/lock", d->path);
+    snprintf(why, HX_WHY_MAX, "%.200s", d->path);
+    return HX_E_LOCKED;
+}
+
+static int look_identity(struct hx_datadir *d, char why[HX_WHY_MAX])
+{
+    char path[PATH_MAX], *text;
+    struct identity id;
+    snprintf(path, sizeof path, "%s/identity", d->path);
+    int err = hx_file_read(path, IDENTITY_MAX, &text, NULL);
+    if (!err) {
+        err = identity_parse(text, &id);
+        free(text);
+    }
+    snprintf(why, HX_WHY_MAX, "%.200s%s", path, err == HX_E_NOENT ? " is not there: no data directory" : "");
+    if (err)
+        return err;
+    d->incarnation = id.incarnation;
+    memcpy(d->server, id.server, sizeof d->server);
+    return 0;
+}
+
+int hx_datadir_look(const char *path, struct hx_datadir **ret, char why[HX_WHY_MAX])
+{
+    struct hx_datadir *d = malloc(sizeof *d);
+    int err = 0;
+    why[0] = '\0';
+    if (!d)
+        return HX_E_NOMEM;
+    *d = (struct hx_datadir){.path = strdup(path), .fd = -1, .lock_fd = -1, .segments_fd = -1, .read_only = true};
+    if (!d->path || strlen(path) > PATH_MAX - 64)
+        err = d->path ? HX_E_TOOBIG : HX_E_NOMEM;
+    if (!err && (d->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+        err = hx_sys_why(why, errno, "%s", path);
+    if (!err)
+        err = look_identity(d, why);
+    if (!err)
+        err = look_lock(d, why);
+    if (!err && (d->segments_fd = openat(d->fd, "segments", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
+        err = hx_sys_why(why, errno, "%s/segments", path);
     if (err) {
         hx_datadir_close(d);
         return err;

@@ -40,7 +40,8 @@ static int open_file(struct hx_sys_disk *d, uint64_t file, int flags)
     char name[FILE_DIGITS + 1];
     file_name(file, name);
     for (;;) {
-        int fd = openat(d->dir_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
+        int mode = d->farm->read_only ? O_RDONLY : O_RDWR;
+        int fd = openat(d->dir_fd, name, mode | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
         if (fd >= 0)
             return fd;
         if (errno != EINTR && (errno != EMFILE || !hx_fdcache_shrink(d->farm->fds)))
@@ -90,7 +91,7 @@ static int disk_read(struct hx_disk *disk, uint64_t file, uint64_t off, void *bu
 static int disk_write(struct hx_disk *disk, uint64_t file, uint64_t off, const void *buf, size_t len)
 {
     struct hx_fd_entry *e;
-    int err = get(self(disk), file, true, &e);
+    int err = self(disk)->farm->read_only ? HX_E_PERM : get(self(disk), file, true, &e);
     if (!err)
         e->dirty = true;
     while (!err && len > 0) {
@@ -121,7 +122,7 @@ void hx_disk_evict(struct hx_fd_entry *e)
 /* What is to be synced for a flush of FILE. */
 static int flush_job(struct hx_sys_disk *d, uint64_t file, struct hx_fd_entry **ret_entry, struct hx_flush_job *ret)
 {
-    int err = d->failed ? d->failed : get(d, file, false, ret_entry);
+    int err = d->failed ? d->failed : d->farm->read_only ? HX_E_PERM : get(d, file, false, ret_entry);
     if (!err)
         *ret = (struct hx_flush_job){(*ret_entry)->fd, d->dir_dirty ? d->dir_fd : -1, 0};
     return err;
@@ -180,6 +181,8 @@ static int disk_remove(struct hx_disk *disk, uint64_t file)
 {
     struct hx_sys_disk *d = self(disk);
     char name[FILE_DIGITS + 1];
+    if (d->farm->read_only)
+        return HX_E_PERM;
     struct hx_fd_entry *e = hx_fdcache_find(d->farm->fds, disk, file);
     int fd = e ? hx_fdcache_take(d->farm->fds, e) : open_file(d, file, 0);
     file_name(file, name);

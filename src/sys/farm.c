@@ -57,6 +57,8 @@ static int farm_open(struct hx_disk_farm *f, struct hx_disk_place at, bool creat
     struct hx_sys_farm *farm = self(f);
     char name[PLACE_NAME];
     place_name(at, name);
+    if (create && farm->read_only)
+        return HX_E_PERM;
     if (create) {
         if (mkdirat(farm->segments_fd, name, 0700) < 0 && errno != EEXIST)
             return hx_err_from_errno(errno);
@@ -73,7 +75,7 @@ static int farm_open(struct hx_disk_farm *f, struct hx_disk_place at, bool creat
     }
     *d = (struct hx_sys_disk){.disk = {&hx_sys_disk_ops}, .farm = farm, .dir_fd = fd};
     d->dir_dirty = farm->walking; /* P1: with the first flush, many at the same time */
-    if (!farm->walking && fsync(fd) < 0) /* of this segment alone, so its flushes say it */
+    if (!farm->walking && !farm->read_only && fsync(fd) < 0) /* of this segment alone, so its flushes say it */
         d->failed = hx_err_from_errno(errno);
     farm->open_disks++;
     *ret = &d->disk;
@@ -187,6 +189,7 @@ int hx_farm_new(struct hx_datadir *d, unsigned files_max, struct hx_disk_farm **
         return HX_E_NOMEM;
     farm->farm.ops = &farm_ops;
     farm->segments_fd = hx_datadir_segments_fd(d);
+    farm->read_only = hx_datadir_read_only(d);
     farm->files_max = bound_files(files_max ? files_max : FILES_DEFAULT);
     int err = hx_fdcache_new(farm->files_max, hx_disk_evict, &farm->fds);
     if (!err)

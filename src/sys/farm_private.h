@@ -19,6 +19,7 @@ struct hx_sys_farm {
     struct hx_disk_place *places; /* of the walk under way */
     size_t place_count;
     bool walking; /* it has not come to its end */
+    bool read_only;
     unsigned open_disks;
 };
 struct hx_sys_disk {

@@ -21,6 +21,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define FILE_BYTES (16u << 10)
 #define POINTS 4u
@@ -283,6 +285,40 @@ static void every_version_is_read_and_goes_on(void **state)
     }
 }
 
+/* The pack at PATH as the data directory DIR (which is there, empty) of a server a1, for tests/fault/test_check.sh. */
+static void unpack_to(const char *path, const char *dir)
+{
+    struct pack k = {malloc(PACK_MAX), 0};
+    struct one x;
+    struct hx_uuid server = hx_rig_uuid(100), volume = hx_rig_uuid(500);
+    char hex[33], name[1024], text[256];
+    FILE *f = fopen(path, "rb");
+    assert_true(f && k.p);
+    k.len = fread(k.p, 1, PACK_MAX, f);
+    fclose(f);
+    hx_uuid_format(&server, hex);
+    int n = snprintf(text, sizeof text, "hexad-data 1\nserver a1\nzone az-a\nincarnation %s\n", hex);
+    snprintf(name, sizeof name, "%s/identity", dir);
+    assert_non_null(f = fopen(name, "wb"));
+    fprintf(f, "%scrc32c %08x\n", text, hx_crc32c(0, text, (size_t)n));
+    fclose(f);
+    snprintf(name, sizeof name, "%s/segments", dir);
+    assert_int_equal(mkdir(name, 0700), 0);
+    hx_uuid_format(&volume, hex);
+    snprintf(name, sizeof name, "%s/segments/%s-%u", dir, hex, HX_MODEL_PG);
+    assert_int_equal(mkdir(name, 0700), 0);
+    for (size_t off = 0; next_item(&k, &off, &x);) {
+        if (x.kind != ITEM_FILE)
+            continue;
+        snprintf(name, sizeof name, "%s/segments/%s-%u/%016llx", dir, hex, HX_MODEL_PG, (unsigned long long)x.a);
+        assert_non_null(f = fopen(name, "wb"));
+        assert_int_equal(fwrite(x.p, 1, x.stored, f), x.stored);
+        assert_int_equal(fflush(f) || ftruncate(fileno(f), x.len), 0);
+        fclose(f);
+    }
+    free(k.p);
+}
+
 /* ---- the other direction ---- */
 static uint8_t *file_of(struct hx_rig *r, uint64_t id, size_t *ret_len)
 {
@@ -445,6 +481,10 @@ int main(int argc, char **argv)
     };
     if (argc == 3 && !strcmp(argv[1], "--make")) {
         make(argv[2]);
+        return 0;
+    }
+    if (argc == 4 && !strcmp(argv[1], "--unpack")) {
+        unpack_to(argv[2], argv[3]);
         return 0;
     }
     cmocka_set_message_output(CM_OUTPUT_TAP);
