@@ -267,6 +267,8 @@ static void aim(struct hx_sim *s, struct hx_rng *r)
 {
     uint32_t pg = (uint32_t)hx_rng_below(r, HX_OPT(s, pgs_max)), from = any_server(s, r);
     enum hx_sim_hurt how = (enum hx_sim_hurt)hx_rng_below(r, HX_HURT_COPY + 1);
+    if (HX_OPT(s, lie_aim_how))
+        how = (enum hx_sim_hurt)((HX_OPT(s, lie_aim_how) - 1) % (HX_HURT_COPY + 1));
     bool aimed = how >= HX_HURT_END;
     uint64_t lsn = 0;
     if (hx_rng_below(r, 3) == 0)

@@ -94,7 +94,8 @@ bool hx_rng_ppm(struct hx_rng *r, uint64_t ppm);                 /* true in ppm 
     X(lie_decay_ppm, "like crash_ppm: what victims stored long ago goes bad (by --set only)")               \
     X(lie_misplace_ppm, "a write lands at another place of the disk")                                                \
     X(lie_stale_ppm, "a write is lost, the older content stays")                                                      \
-    X(lie_aim_ppm, "like crash_ppm: the same entry of the log goes bad on several victims, just before an opening")
+    X(lie_aim_ppm, "like crash_ppm: the same entry of the log goes bad on several victims, just before an opening")    \
+    X(lie_aim_how, "always this one of the aimed lies (enum hx_sim_hurt, from 1; by --set only)")
 enum hx_sim_opt {
 #define X(name, text) HX_OPT_##name,
     HX_SIM_OPTS(X)

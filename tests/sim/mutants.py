@@ -23,14 +23,15 @@ from threading import Lock
 
 NEAR = 60
 FOCUS = {  # those that the draws of a seed meet rarely
-    "delete-unsided": ["lie_aim_ppm=40000", "victims=3", "log_kb=16"],
+    "delete-unsided": ["lie_aim_ppm=40000", "lie_aim_how=8", "victims=3", "log_kb=16"],
     "fetch-unverified": ["lie_rot_ppm=20000", "victims=3"],
     "flush-retried": ["eio_flush_ppm=20000"],
     "geometry-steps-back": ["net_replay_ppm=50000", "net_late_ppm=50000", "pgs_max=4"],
     "growth-at-1": ["pgs_max=4", "pg_pages=256", "client_crash_ppm=20000", "clients=3", "big_pct=20", "ops=800"],
-    "identity-unchecked": ["lie_aim_ppm=40000", "lie_misplace_ppm=20000", "victims=3", "log_kb=16"],
+    "identity-unchecked": ["lie_aim_ppm=40000", "lie_aim_how=7", "victims=3", "log_kb=16", "ops=150"],
     "restart-trusts-cache": ["crash_call_ppm=200000"],
-    "sidecar-unchecked": ["lie_aim_ppm=40000", "victims=3", "log_kb=16", "crash_ppm=40000"],
+    "sidecar-unchecked": ["lie_aim_ppm=40000", "lie_aim_how=7", "victims=3", "log_kb=16", "crash_ppm=40000",
+                          "client_crash_ppm=20000", "ops=400"],
     "sum-ignored": ["lie_rot_ppm=20000", "victims=3"],
 }
 BLOCK = 50
