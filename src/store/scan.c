@@ -10,7 +10,6 @@
  *      file is closed there, and nothing that may still be behind it is ever overwritten.
  * Entries behind a torn X may be readable; they belong to the same batch or later ones that were not answered
  * either, and are cut off with it.  Stale bytes behind the end do not follow the chain of envelopes.
- *
  *   S5 An entry, or a frame, of a newer program ends the scan with HX_E_VERSION: nothing of this file is judged.
  * Damage is remembered with the LSNs that it may have held: from the entry's own envelope, else (one entry
  * lost) from the next one's memory of it, else up to the highest LSN that the next one knows to stand before it.

@@ -4,9 +4,8 @@
  *
  * A sidecar is written once, after its log file was closed, in one piece with one flush.  One that is missing,
  * torn or damaged costs a scan of the log file, nothing else (load.c); with one of a newer program the segment is
- * refused.  It is also the second copy of the
- * knowledge which pages a file holds: a file may only be deleted when what supersedes it is in files that
- * have theirs (space.c).
+ * refused.  It is also the second copy of the knowledge which pages a file holds: a file may only be deleted when what
+ * supersedes it is in files that have theirs (space.c), and of a log file that was lost whole it tells what it held.
  *
  * What it calls stable is what its own last entry did, not what the chain has reached since: that may rest on records
  * of a younger file, and if a disk loses those they must be missed.
