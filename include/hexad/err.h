@@ -80,7 +80,9 @@ enum hx_err_class {
     X(NAMETOOLONG, 310, FS, 400, ENAMETOOLONG, "name too long", "") \
     X(NOTEMPTY, 311, FS, 400, ENOTEMPTY, "directory not empty", "") \
     X(NOTSUP, 312, FS, 400, EOPNOTSUPP, "not supported", "") \
-    X(STALE, 313, FS, 400, ESTALE, "stale file handle", "")
+    X(STALE, 313, FS, 400, ESTALE, "stale file handle", "") \
+    X(NODATA, 314, FS, 404, ENODATA, "no such attribute", "") \
+    X(RANGE, 315, FS, 400, ERANGE, "the answer does not fit", "")
 
 enum hx_err {
     HX_OK = 0,

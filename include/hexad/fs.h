@@ -33,6 +33,8 @@ struct hx_fs_time {
 struct hx_fs_who {
     uint32_t uid, gid;
     struct hx_fs_time now;
+    uint32_t umask; /* of what it makes, where the directory has no default ACL */
+    bool member;    /* in the group of the inode that it changes, or above such rules: a set-gid bit may stay */
 };
 struct hx_fs_attr {
     uint64_t ino, generation, size;
@@ -70,8 +72,10 @@ int hx_fs_getattr(struct hx_fs *fs, uint64_t ino, struct hx_fs_attr *ret);
 #define HX_FS_SET_ATIME 16u
 #define HX_FS_SET_MTIME 32u
 #define HX_FS_SET_CTIME 64u
+#define HX_FS_SET_KILL 128u /* with UID, GID or SIZE: set-id bits go, as a write's KILL_PRIV */
 /* Sets what MASK says from *in; ctime becomes now unless SET_CTIME; a changed size sets mtime.  Shrinking a
- * large file takes effect at once; its pages are freed by hx_fs_reap. */
+ * large file takes effect at once; its pages are freed by hx_fs_reap.  A mode changes the access ACL, too; an owner
+ * or a size takes security.capability away. */
 int hx_fs_setattr(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t ino, const struct hx_fs_attr *in,
                   unsigned mask, struct hx_fs_attr *ret);
 
@@ -80,6 +84,8 @@ int hx_fs_mknod(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, con
                 uint64_t rdev, struct hx_fs_attr *ret);
 int hx_fs_mkdir(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, const char *name, uint32_t mode,
                 struct hx_fs_attr *ret);
+/* A file without a name in DIR; what it has of DIR is what a file made there has.  hx_fs_link can give it a name. */
+int hx_fs_tmpfile(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, uint32_t mode, struct hx_fs_attr *ret);
 int hx_fs_symlink(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, const char *name,
                   const char *target, struct hx_fs_attr *ret);
 int hx_fs_readlink(struct hx_fs *fs, uint64_t ino, char *buf, size_t cap); /* NUL-terminated */
@@ -89,6 +95,7 @@ int hx_fs_unlink(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, co
 int hx_fs_rmdir(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, const char *name);
 #define HX_FS_RENAME_NOREPLACE 1u
 #define HX_FS_RENAME_EXCHANGE 2u
+#define HX_FS_RENAME_WHITEOUT 4u /* leaves a character device 0:0 at the old name */
 int hx_fs_rename(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, const char *name, uint64_t new_dir,
                  const char *new_name, unsigned flags);
 
@@ -111,6 +118,8 @@ int hx_fs_write(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t ino, uin
 int hx_fs_touch_atime(struct hx_fs *fs, uint64_t ino, struct hx_fs_time now);
 #define HX_FS_FALLOC_KEEP_SIZE 1u
 #define HX_FS_FALLOC_PUNCH 2u /* with KEEP_SIZE */
+#define HX_FS_FALLOC_ZERO 4u  /* the range is allocated, and zeros */
+#define HX_FS_FALLOC_KILL 8u  /* as a write's KILL_PRIV */
 /*
  * *io_done: bytes of the range that are done, 0 at the first call.  HX_E_AGAIN: a part is done (one MTR);
  * call again with the same arguments and the same *io_done, also after HX_E_MISS, _ROOM and _GROW.
@@ -119,6 +128,8 @@ int hx_fs_fallocate(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t ino,
                     uint64_t len, uint64_t *io_done);
 /* SEEK_DATA (data true) or SEEK_HOLE from OFF; past the end of file (ENXIO) it is HX_E_EOF. */
 int hx_fs_seek(struct hx_fs *fs, uint64_t ino, uint64_t off, bool data, uint64_t *ret_off);
+/* Has a read since INO was looked up met a hole?  If not, nobody can have changed one in a shared mapping. */
+bool hx_fs_hole_seen(const struct hx_fs *fs, uint64_t ino);
 
 struct hx_fs_dirent {
     uint64_t ino;
@@ -128,6 +139,25 @@ struct hx_fs_dirent {
 };
 /* The entry after COOKIE (0: from the start), "." and ".." first.  1 and *ret, or 0 at the end. */
 int hx_fs_readdir(struct hx_fs *fs, uint64_t dir, uint64_t cookie, struct hx_fs_dirent *ret);
+
+/*
+ * Extended attributes.  NAME with its prefix: user., trusted., security. or the two of POSIX ACLs, which are kept as
+ * the kernel gives them (system.posix_acl_access and _default), change the mode and are handed on to what is made in a
+ * directory.  HX_E_NODATA: no such attribute; HX_E_NOTSUP: no such prefix.  All change ctime.
+ */
+#define HX_FS_XATTR_VALUE_MAX 65536u
+#define HX_FS_XATTR_LIST_MAX 65536u /* bytes of all names with their NULs; more is HX_E_NOSPACE */
+#define HX_FS_ACL_ACCESS "system.posix_acl_access"
+#define HX_FS_ACL_DEFAULT "system.posix_acl_default"
+#define HX_FS_XATTR_CREATE 1u  /* HX_E_EXIST when it is there */
+#define HX_FS_XATTR_REPLACE 2u /* HX_E_NODATA when it is not */
+int hx_fs_setxattr(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t ino, const char *name, const void *value,
+                   size_t len, unsigned flags);
+int hx_fs_removexattr(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t ino, const char *name);
+/* *ret_len bytes into BUF; HX_E_RANGE: CAP is too small; CAP 0: only how many. */
+int hx_fs_getxattr(struct hx_fs *fs, uint64_t ino, const char *name, void *buf, size_t cap, size_t *ret_len);
+/* Names, each with its NUL.  TRUSTED: also those that only a superuser sees. */
+int hx_fs_listxattr(struct hx_fs *fs, uint64_t ino, bool trusted, char *buf, size_t cap, size_t *ret_len);
 
 struct hx_fs_statfs {
     uint64_t pages, pages_free, inodes;

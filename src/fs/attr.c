@@ -49,6 +49,8 @@ static int check_size(struct hx_fs *fs, struct hx_inode *in, uint64_t size)
 
 static void apply(struct hx_inode *in, const struct hx_fs_who *who, const struct hx_fs_attr *from, unsigned mask)
 {
+    if (mask & HX_FS_SET_KILL)
+        hx_perm_kill_ids(in, who);
     if (mask & HX_FS_SET_MODE)
         in->mode = (in->mode & S_IFMT) | (from->mode & 07777);
     if (mask & HX_FS_SET_UID)
@@ -78,7 +80,11 @@ int hx_fs_setattr(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t ino, c
     if (rc)
         return rc;
     apply(&node, who, in, mask);
-    if (mask & HX_FS_SET_SIZE)
+    if (mask & HX_FS_SET_MODE)
+        rc = hx_perm_chmod(fs, &node);
+    if (rc == 0 && mask & (HX_FS_SET_UID | HX_FS_SET_GID | HX_FS_SET_SIZE) && !S_ISDIR(node.mode))
+        rc = hx_perm_drop_caps(fs, &node);
+    if (rc == 0 && mask & HX_FS_SET_SIZE)
         rc = set_size(fs, &node, in->size);
     if (rc == 0)
         rc = hx_inode_put(fs, &node);

@@ -1,5 +1,5 @@
 /*
- * falloc.c - space in a file without bytes: allocating ahead, punching holes, finding data and holes.
+ * falloc.c - space in a file without bytes: allocating ahead, punching holes, zeroing, finding data and holes.
  *
  * Large ranges go in parts, each one mini-transaction: HX_E_AGAIN and *io_done say how far.  Allocated pages
  * are zeros already (extent.c, E3), so allocating edits no data page.  The size is set by the last part.
@@ -74,9 +74,66 @@ static int punch_part(struct hx_fs *fs, struct hx_inode *in, const struct range 
     return rc ? rc : hx_inode_put(fs, in);
 }
 
+/* Zeros of pages that are there, in place: they stay where they are; holes are filled. */
+static int zero_run(struct hx_fs *fs, struct hx_inode *in, uint64_t lp, uint64_t count, uint64_t *ret_done)
+{
+    struct hx_extent e;
+    unsigned runs = 1;
+    int rc = hx_extent_at(fs, in->ino, lp, &e);
+    if (rc)
+        return rc;
+    uint64_t n = e.count < count ? e.count : count;
+    if (e.pp == 0)
+        return hx_extent_fill(fs, in, lp, n, &runs, ret_done);
+    if (n > fs->step_pages)
+        n = fs->step_pages;
+    for (uint64_t i = 0; rc == 0 && i < n; i++) {
+        uint8_t *page;
+        rc = hx_pager_edit(fs->p, HX_PAGE(e.pp + i), HX_EDIT_WHOLE, &page);
+        if (rc == 0)
+            memset(page, 0, HX_PAGE_SIZE);
+    }
+    *ret_done = n;
+    return rc == HX_E_INVAL ? HX_E_CORRUPT : rc;
+}
+
+/* As punch_part, but the pages are there afterwards. */
+static int zero_part(struct hx_fs *fs, struct hx_inode *in, const struct range *r, uint64_t *io_at)
+{
+    uint64_t at = *io_at, lp = at >> HX_PAGE_SHIFT, page_end = (lp + 1) << HX_PAGE_SHIFT, done = 1;
+    int rc;
+    if (at % HX_PAGE_SIZE != 0 || r->end < page_end) {
+        unsigned runs = 1;
+        struct hx_extent e;
+        *io_at = page_end < r->end ? page_end : r->end;
+        rc = hx_extent_at(fs, in->ino, lp, &e);
+        if (rc == 0)
+            rc = e.pp == 0 ? hx_extent_fill(fs, in, lp, 1, &runs, &done) : hx_extent_wipe(fs, in->ino, at, *io_at);
+    } else {
+        rc = zero_run(fs, in, lp, (r->end >> HX_PAGE_SHIFT) - lp, &done);
+        *io_at = (lp + done) << HX_PAGE_SHIFT;
+    }
+    if (rc)
+        return rc;
+    if (*io_at == r->end && !r->keep_size && r->end > in->size)
+        in->size = r->end;
+    return hx_inode_put(fs, in);
+}
+
+static int do_part(struct hx_fs *fs, struct hx_inode *in, unsigned mode, const struct range *r, uint64_t *io_at)
+{
+    int rc = hx_perm_drop_caps(fs, in);
+    if (rc)
+        return rc;
+    if (mode & HX_FS_FALLOC_PUNCH)
+        return punch_part(fs, in, r, io_at);
+    return mode & HX_FS_FALLOC_ZERO ? zero_part(fs, in, r, io_at) : allocate_part(fs, in, r, io_at);
+}
+
 static int check(struct hx_fs *fs, uint64_t ino, unsigned mode, uint64_t off, uint64_t len, struct hx_inode *ret)
 {
-    if (mode & ~(HX_FS_FALLOC_KEEP_SIZE | HX_FS_FALLOC_PUNCH))
+    if (mode & ~(HX_FS_FALLOC_KEEP_SIZE | HX_FS_FALLOC_PUNCH | HX_FS_FALLOC_ZERO | HX_FS_FALLOC_KILL) ||
+        (mode & HX_FS_FALLOC_PUNCH && mode & HX_FS_FALLOC_ZERO))
         return HX_E_NOTSUP;
     if (len == 0 || (mode & HX_FS_FALLOC_PUNCH && !(mode & HX_FS_FALLOC_KEEP_SIZE)))
         return HX_E_INVAL;
@@ -105,11 +162,19 @@ int hx_fs_fallocate(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t ino,
     if (rc)
         return rc;
     in.mtime = in.ctime = who->now;
-    rc = hx_op_end(fs, punch ? punch_part(fs, &in, &r, &at) : allocate_part(fs, &in, &r, &at));
+    if (mode & HX_FS_FALLOC_KILL)
+        hx_perm_kill_ids(&in, who);
+    rc = hx_op_end(fs, do_part(fs, &in, mode, &r, &at));
     if (rc)
         return rc;
     *io_done = at - off;
     return at < r.end ? HX_E_AGAIN : 0;
+}
+
+bool hx_fs_hole_seen(const struct hx_fs *fs, uint64_t ino)
+{
+    const struct hx_ref *r = hx_refs_find(&fs->refs, ino);
+    return r && r->hole_seen;
 }
 
 int hx_fs_seek(struct hx_fs *fs, uint64_t ino, uint64_t off, bool data, uint64_t *ret_off)

@@ -14,8 +14,6 @@
 
 #include "hexad/mutant.h"
 
-#include <sys/stat.h>
-
 #define RUNS_MAX (HX_WRITE_MAX / HX_PAGE_SIZE + 2) /* every page a run of its own, unaligned */
 
 static const uint8_t zero_page[HX_PAGE_SIZE];
@@ -77,6 +75,7 @@ int hx_fs_read(struct hx_fs *fs, uint64_t ino, uint64_t off, size_t len, struct 
 {
     struct hx_inode in;
     struct vector v = {.at = ret, .max = max};
+    bool hole = false;
     int rc = hx_op_ready(fs);
     if (rc == 0)
         rc = hx_inode_get_file(fs, ino, &in);
@@ -93,12 +92,16 @@ int hx_fs_read(struct hx_fs *fs, uint64_t ino, uint64_t off, size_t len, struct 
             run_end = end;
         if (rc == 0)
             rc = read_run(fs, &e, off, run_end, &v);
+        hole |= rc == 0 && e.pp == 0;
         off = run_end;
     }
     if (rc == 0 && v.missed)
         rc = HX_E_MISS;
     if (rc)
         return rc;
+    struct hx_ref *r = hole ? hx_refs_find(&fs->refs, ino) : NULL;
+    if (r)
+        r->hole_seen = true;
     *ret_count = v.count;
     *ret_len = v.len;
     return 0;
@@ -222,14 +225,8 @@ static int carry_out(struct hx_fs *fs, struct plan *w)
         return rc;
     if (w->end > w->in.size)
         w->in.size = w->end;
-    return hx_inode_put(fs, &w->in);
-}
-
-static void kill_set_ids(struct hx_inode *in)
-{
-    in->mode &= ~(uint32_t)S_ISUID;
-    if (in->mode & S_IXGRP)
-        in->mode &= ~(uint32_t)S_ISGID;
+    rc = hx_perm_drop_caps(fs, &w->in);
+    return rc ? rc : hx_inode_put(fs, &w->in);
 }
 
 static int plan_write(struct hx_fs *fs, uint64_t ino, uint64_t off, size_t len, bool append, struct plan *w)
@@ -267,7 +264,7 @@ int hx_fs_write(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t ino, uin
     if (rc == 0 && len > 0) {
         w.in.mtime = w.in.ctime = who->now;
         if (kill_priv)
-            kill_set_ids(&w.in);
+            hx_perm_kill_ids(&w.in, who);
         rc = hx_op_begin(fs, HX_OP_ORDINARY);
         if (rc == 0)
             rc = hx_op_end(fs, carry_out(fs, &w));

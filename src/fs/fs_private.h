@@ -6,6 +6,7 @@
 
 #include "hexad/fs.h"
 
+#include "acl.h"
 #include "alloc.h"
 #include "btree.h"
 #include "refs.h"
@@ -19,6 +20,7 @@ enum hx_type {
     HX_T_EXTENT = 4,  /* (ino, EXTENT, page of the file) */
     HX_T_ORPHAN = 5,  /* (0, ORPHAN, ino): no link is left, or only extents are */
     HX_T_TAIL = 6,    /* (0, TAIL, ino): extents from a page on are to be freed */
+    HX_T_XATTR = 7,   /* (ino, XATTR, hash of the name, rank and chunk): version 2 */
 };
 
 #define HX_LINK_MAX 0x7fffffffu
@@ -54,6 +56,12 @@ static inline int hx_op_split(struct hx_fs *fs)
 /* inode.c */
 #define HX_INODE_SIZE 80u
 #define HX_INODE_HAS_TAIL 1u /* a TAIL item exists */
+/* From here on version 2.  HAS_XATTR: there are, or were, XATTR items; the next three name some that there are. */
+#define HX_INODE_HAS_XATTR 2u
+#define HX_INODE_HAS_ACCESS 4u  /* an access ACL */
+#define HX_INODE_HAS_DEFAULT 8u /* a default ACL */
+#define HX_INODE_HAS_CAPS 16u   /* security.capability, which a change of the data takes away */
+#define HX_INODE_TMPFILE 32u    /* has no name, and may be given one */
 struct hx_inode {
     uint64_t ino;
     uint32_t mode, nlink, uid, gid;
@@ -115,8 +123,42 @@ int hx_extent_move(struct hx_fs *fs, uint64_t ino, uint64_t from, uint64_t to);
 /* How many extents (at most step_extents + 1) and pages lie at or after page FROM. */
 int hx_extent_count(struct hx_fs *fs, uint64_t ino, uint64_t from, unsigned *ret_extents, uint64_t *ret_pages);
 
+/* xattr.c, perm.c: inside a mini-transaction, they change *in and do not put it. */
+int hx_xattr_put(struct hx_fs *fs, struct hx_inode *in, const char *name, const uint8_t *value, size_t len);
+int hx_xattr_drop(struct hx_fs *fs, struct hx_inode *in, const char *name); /* 0 also when there is none */
+int hx_xattr_drop_all(struct hx_fs *fs, uint64_t ino);
+/* HX_E_NODATA; HX_E_RANGE: longer than CAP.  CAP 0: only the length. */
+int hx_xattr_get(struct hx_fs *fs, const struct hx_inode *in, const char *name, uint8_t *buf, size_t cap,
+                 size_t *ret_len);
+/* For verify: the parts of an item. */
+struct hx_xattr_part {
+    uint64_t bucket;  /* k without rank and chunk */
+    unsigned chunk;
+    size_t name_len, value_len, bytes; /* of the value: in all (chunk 0 only), in this item */
+    const char *name;
+};
+uint32_t hx_xattr_flags(const char *name, size_t len); /* flags of an inode that has this attribute */
+int hx_xattr_decode(const struct hx_item *it, struct hx_xattr_part *ret);
+
+/* perm.c */
+#define HX_CAPS_NAME "security.capability"
+/* What a changed owner, size or content does to set-id bits (KILL: whoever did it may not keep them) and to capabilities.
+ * The second is no more than a test of a flag for nearly all inodes. */
+void hx_perm_kill_ids(struct hx_inode *in, const struct hx_fs_who *who);
+int hx_perm_drop_caps(struct hx_fs *fs, struct hx_inode *in);
+/* The mode of what is made in *dir; its ACLs, once its inode has been added. */
+struct hx_perm_acls {
+    size_t access_len, default_len; /* 0: none */
+    uint8_t access[HX_ACL_MAX], def[HX_ACL_MAX];
+};
+int hx_perm_inherit(struct hx_fs *fs, const struct hx_fs_who *who, const struct hx_inode *dir, struct hx_inode *in,
+                    struct hx_perm_acls *ret);
+int hx_perm_put_acls(struct hx_fs *fs, struct hx_inode *in, const struct hx_perm_acls *acls);
+int hx_perm_chmod(struct hx_fs *fs, struct hx_inode *in); /* the access ACL follows the mode */
+
 /* reap.c */
 int hx_reap_add_orphan(struct hx_fs *fs, uint64_t ino);
+int hx_reap_drop_orphan(struct hx_fs *fs, uint64_t ino); /* it gets a name */
 /* Cuts the file off at page FROM: frees now, or leaves an orphan or a tail; updates *in, does not put it. */
 int hx_reap_cut(struct hx_fs *fs, struct hx_inode *in, uint64_t from);
 /* Finishes the tail of *in, in mini-transactions of its own, and reads *in again; before a file grows. */

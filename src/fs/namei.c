@@ -47,16 +47,31 @@ static void known(struct hx_fs *fs, const struct hx_inode *in, struct hx_fs_attr
     hx_inode_attr(in, ret);
 }
 
+/* "." may be asked of anything: that is how the kernel comes back to an inode that it has a handle of, and nothing else
+ * (name_to_handle_at).  An inode that only waits to be freed is as good as gone. */
+static int find_dots(struct hx_fs *fs, uint64_t ino, const char *name, uint64_t *ret_ino)
+{
+    struct hx_inode in;
+    int rc = hx_op_ready(fs);
+    if (rc == 0)
+        rc = hx_inode_get(fs, ino, &in);
+    if (rc)
+        return rc;
+    if (in.nlink == 0 && !hx_refs_find(&fs->refs, ino))
+        return HX_E_STALE;
+    if (name[1] == '.' && !S_ISDIR(in.mode))
+        return HX_E_NOTDIR;
+    *ret_ino = name[1] == '.' ? in.aux : ino;
+    return 0;
+}
+
 int hx_fs_lookup(struct hx_fs *fs, uint64_t dir, const char *name, struct hx_fs_attr *ret)
 {
     struct hx_inode d, in;
     struct hx_dirent e;
     int rc;
     if (hx_dir_is_dots(name)) {
-        rc = hx_op_ready(fs);
-        if (rc == 0)
-            rc = hx_inode_get_dir(fs, dir, &d);
-        e.ino = rc == 0 && name[1] == '.' ? d.aux : dir;
+        rc = find_dots(fs, dir, name, &e.ino);
     } else {
         rc = find(fs, dir, name, &d, &e);
     }
@@ -92,33 +107,53 @@ static int put_symlink(struct hx_fs *fs, uint64_t ino, const char *target)
     return rc;
 }
 
+/* What *in has of the caller and of directory *d. */
+static void set_owner(const struct hx_fs_who *who, const struct hx_inode *d, struct hx_inode *in)
+{
+    in->uid = who->uid;
+    in->gid = d->mode & S_ISGID ? d->gid : who->gid;
+    in->atime = in->mtime = in->ctime = who->now;
+    if (S_ISDIR(in->mode))
+        in->mode |= d->mode & S_ISGID;
+}
+
+/* Inside a mini-transaction: an inode, its ACLs and its text. */
+static int add_inode(struct hx_fs *fs, struct hx_inode *in, const struct hx_perm_acls *acls, const char *target)
+{
+    int rc = hx_inode_add(fs, in);
+    if (rc == 0)
+        rc = hx_perm_put_acls(fs, in, acls);
+    if (rc == 0 && target)
+        rc = put_symlink(fs, in->ino, target);
+    return rc;
+}
+
 /* Makes what *in describes (mode, size, aux), under NAME. */
 static int make(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, const char *name,
                 struct hx_inode *in, const char *target, struct hx_fs_attr *ret)
 {
     struct hx_inode d;
     struct hx_dirent e;
+    struct hx_perm_acls acls;
     int rc = find_free(fs, dir, name, &d, &e);
     if (rc)
         return rc;
-    in->uid = who->uid;
-    in->gid = d.mode & S_ISGID ? d.gid : who->gid;
-    in->atime = in->mtime = in->ctime = who->now;
     in->nlink = 1;
     if (S_ISDIR(in->mode)) {
         if (d.nlink >= HX_LINK_MAX)
             return HX_E_MLINK;
-        in->mode |= d.mode & S_ISGID;
         in->nlink = 2;
         in->aux = dir;
         d.nlink++;
     }
+    rc = hx_perm_inherit(fs, who, &d, in, &acls);
+    if (rc)
+        return rc;
+    set_owner(who, &d, in);
     rc = hx_op_begin(fs, HX_OP_ORDINARY);
     if (rc)
         return rc;
-    rc = hx_inode_add(fs, in);
-    if (rc == 0 && target)
-        rc = put_symlink(fs, in->ino, target);
+    rc = add_inode(fs, in, &acls, target);
     if (rc == 0 && HX_MUTANT(CREATE_IN_TWO))
         rc = hx_op_split(fs);
     if (rc == 0)
@@ -127,6 +162,40 @@ static int make(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, con
     if (rc == 0)
         known(fs, in, ret);
     return rc;
+}
+
+/* Inside a mini-transaction: an orphan from the start (M3), so that a crash leaves nothing of it. */
+static int add_nameless(struct hx_fs *fs, struct hx_inode *in, const struct hx_perm_acls *acls)
+{
+    int rc = hx_super_raise(fs->p);
+    if (rc == 0)
+        rc = add_inode(fs, in, acls, NULL);
+    return rc ? rc : hx_reap_add_orphan(fs, in->ino);
+}
+
+int hx_fs_tmpfile(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, uint32_t mode, struct hx_fs_attr *ret)
+{
+    struct hx_inode d, in = {.mode = S_IFREG | (mode & 07777), .flags = HX_INODE_TMPFILE};
+    struct hx_perm_acls acls;
+    int rc = hx_op_ready(fs);
+    if (rc == 0)
+        rc = hx_inode_get_dir(fs, dir, &d);
+    if (rc == 0)
+        rc = hx_refs_reserve(&fs->refs, 1);
+    if (rc == 0)
+        rc = hx_perm_inherit(fs, who, &d, &in, &acls);
+    if (rc)
+        return rc;
+    set_owner(who, &d, &in);
+    rc = hx_op_begin(fs, HX_OP_ORDINARY);
+    if (rc)
+        return rc;
+    rc = hx_op_end(fs, add_nameless(fs, &in, &acls));
+    if (rc)
+        return rc;
+    known(fs, &in, ret);
+    hx_reap_unlinked(fs, in.ino);
+    return 0;
 }
 
 int hx_fs_mknod(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, const char *name, uint32_t mode,
@@ -204,7 +273,8 @@ int hx_fs_link(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t ino, uint
         return rc;
     if (S_ISDIR(in.mode))
         return HX_E_PERM;
-    if (in.nlink == 0)
+    bool nameless = in.nlink == 0;
+    if (nameless && !(in.flags & HX_INODE_TMPFILE))
         return HX_E_NOENT; /* on its way out: a name cannot bring it back */
     if (in.nlink >= HX_LINK_MAX)
         return HX_E_MLINK;
@@ -212,14 +282,20 @@ int hx_fs_link(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t ino, uint
     if (rc)
         return rc;
     in.nlink += !HX_MUTANT(LINK_NOT_COUNTED);
+    in.flags &= ~HX_INODE_TMPFILE;
     in.ctime = who->now;
     rc = hx_inode_put(fs, &in);
+    if (rc == 0 && nameless)
+        rc = hx_reap_drop_orphan(fs, in.ino);
     if (rc == 0)
         rc = enter(fs, who, &d, name, &e, &in);
     rc = hx_op_end(fs, rc);
-    if (rc == 0)
-        known(fs, &in, ret);
-    return rc;
+    if (rc)
+        return rc;
+    known(fs, &in, ret);
+    if (nameless)
+        hx_refs_get(&fs->refs, in.ino)->unlinked = false;
+    return 0;
 }
 
 /* Inside a mini-transaction: *in loses the link that entry K of *dir is. */

@@ -63,6 +63,12 @@ int hx_reap_add_orphan(struct hx_fs *fs, uint64_t ino)
     return hx_btree_insert(&fs->tree, orphan_key(ino), NULL, 0);
 }
 
+int hx_reap_drop_orphan(struct hx_fs *fs, uint64_t ino)
+{
+    int rc = hx_btree_delete(&fs->tree, orphan_key(ino));
+    return rc == HX_E_NOENT ? HX_E_CORRUPT : rc;
+}
+
 /* Way 2: extents from FROM on go to a number of their own. */
 static int hand_over(struct hx_fs *fs, struct hx_inode *in, uint64_t from, uint64_t pages)
 {
@@ -202,6 +208,8 @@ static int orphan_step(struct hx_fs *fs, uint64_t ino)
         return has_inode ? hx_inode_put(fs, &in) : 0;
     if (rc == 0 && has_inode && S_ISLNK(in.mode))
         rc = drop_symlink(fs, ino);
+    if (rc == 0 && has_inode && in.flags & HX_INODE_HAS_XATTR)
+        rc = hx_xattr_drop_all(fs, ino);
     if (rc == 0 && has_inode)
         rc = hx_inode_drop(fs, ino);
     return rc ? rc : hx_btree_delete(&fs->tree, orphan_key(ino));

@@ -12,6 +12,7 @@ struct hx_ref {
     uint64_t ino; /* 0: an empty place */
     uint64_t lookups;
     uint32_t opens;
+    bool hole_seen; /* zeros of a hole were read: somebody may have these pages in memory, and change them there */
     bool unlinked; /* on the orphan list: to be freed when the counts are zero */
 };
 struct hx_refs {

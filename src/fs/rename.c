@@ -26,6 +26,7 @@ struct move {
     const struct hx_fs_who *who;
     struct hx_inode dirs[2];
     struct side from, to;
+    struct hx_inode *whiteout; /* made at the old name; NULL: nothing is */
 };
 
 static int look(struct hx_fs *fs, struct side *s)
@@ -150,6 +151,18 @@ static int displace(struct hx_fs *fs, struct move *m)
     return rc == 0 && t->in.nlink == 0 ? hx_reap_add_orphan(fs, t->in.ino) : rc;
 }
 
+/* The old name is from now on that of a character device 0:0: a union of directories shows nothing there. */
+static int leave_whiteout(struct hx_fs *fs, struct move *m)
+{
+    struct hx_inode *w = m->whiteout;
+    w->uid = m->who->uid;
+    w->gid = m->from.dir->mode & S_ISGID ? m->from.dir->gid : m->who->gid;
+    w->atime = w->mtime = w->ctime = m->who->now;
+    int rc = hx_inode_add(fs, w);
+    const struct hx_dirent e = {m->from.e.k, w->ino, S_IFCHR};
+    return rc ? rc : hx_dir_repoint(fs, m->from.dir->ino, &e);
+}
+
 static int replace(struct hx_fs *fs, struct move *m)
 {
     struct side *f = &m->from, *t = &m->to;
@@ -157,14 +170,14 @@ static int replace(struct hx_fs *fs, struct move *m)
     int rc = t->there ? displace(fs, m) : 0;
     /* The old entry goes first: the new one may take its place in the bucket when the names collide. */
     if (rc == 0)
-        rc = hx_dir_remove(fs, f->dir->ino, f->e.k);
+        rc = m->whiteout ? leave_whiteout(fs, m) : hx_dir_remove(fs, f->dir->ino, f->e.k);
     if (rc == 0 && HX_MUTANT(RENAME_IN_TWO))
         rc = hx_op_split(fs);
     if (rc == 0)
         rc = t->there ? hx_dir_repoint(fs, t->dir->ino, &e) : hx_dir_insert(fs, t->dir->ino, t->name, &e);
     if (rc)
         return rc;
-    f->dir->size--;
+    f->dir->size -= !m->whiteout;
     t->dir->size += !t->there;
     change_parent(&f->in, f->dir, t->dir);
     f->in.ctime = m->who->now;
@@ -175,9 +188,11 @@ static int replace(struct hx_fs *fs, struct move *m)
 int hx_fs_rename(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, const char *name, uint64_t new_dir,
                  const char *new_name, unsigned flags)
 {
-    struct move m = {.who = who};
+    struct hx_inode whiteout = {.mode = S_IFCHR, .nlink = 1};
+    struct move m = {.who = who, .whiteout = flags & HX_FS_RENAME_WHITEOUT ? &whiteout : NULL};
     bool swap = flags & HX_FS_RENAME_EXCHANGE;
-    if (flags & ~(HX_FS_RENAME_NOREPLACE | HX_FS_RENAME_EXCHANGE) || (swap && flags & HX_FS_RENAME_NOREPLACE))
+    if (flags & ~(HX_FS_RENAME_NOREPLACE | HX_FS_RENAME_EXCHANGE | HX_FS_RENAME_WHITEOUT) ||
+        (swap && flags != HX_FS_RENAME_EXCHANGE))
         return HX_E_INVAL;
     if (hx_dir_is_dots(name) || hx_dir_is_dots(new_name))
         return HX_E_INVAL;
@@ -192,7 +207,7 @@ int hx_fs_rename(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, co
         return 0; /* two names of one file: POSIX says that nothing happens */
     if (S_ISDIR(m.from.in.mode) && m.to.dir->nlink >= HX_LINK_MAX)
         return HX_E_MLINK;
-    rc = hx_op_begin(fs, m.to.there ? HX_OP_FREEING : HX_OP_ORDINARY);
+    rc = hx_op_begin(fs, m.to.there && !m.whiteout ? HX_OP_FREEING : HX_OP_ORDINARY);
     if (rc)
         return rc;
     rc = hx_op_end(fs, swap ? exchange(fs, &m) : replace(fs, &m));

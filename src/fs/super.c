@@ -17,7 +17,7 @@ static const char magic[8] = "HEXADFS";
 void hx_super_init(uint8_t *page, uint64_t seed, const struct hx_fs_time *now)
 {
     memcpy(page, magic, sizeof magic);
-    hx_put_u32(page + 8, HX_SUPER_VERSION);
+    hx_put_u32(page + 8, HX_SUPER_VERSION_MIN);
     hx_put_u32(page + 12, HX_ALLOC_GROUP_PAGES);
     hx_put_u64(page + 16, HX_SUPER_ROOT_PAGE);
     hx_put_u64(page + 24, seed);
@@ -35,7 +35,7 @@ int hx_super_check(struct hx_pager *p, uint64_t *ret_seed)
         return rc;
     if (memcmp(page, magic, sizeof magic) != 0)
         return memcmp(page, zeros, sizeof zeros) == 0 ? HX_E_NOENT : HX_E_CORRUPT;
-    if (hx_get_u32(page + 8) != HX_SUPER_VERSION)
+    if (hx_get_u32(page + 8) < HX_SUPER_VERSION_MIN || hx_get_u32(page + 8) > HX_SUPER_VERSION)
         return HX_E_VERSION;
     if (hx_get_u32(page + 12) != HX_ALLOC_GROUP_PAGES || hx_get_u64(page + 16) != HX_SUPER_ROOT_PAGE)
         return HX_E_CORRUPT;
@@ -64,6 +64,19 @@ int hx_super_add(struct hx_pager *p, enum hx_super_field f, int64_t delta, uint6
     if (ret)
         *ret = v;
     return 0;
+}
+
+int hx_super_raise(struct hx_pager *p)
+{
+    const uint8_t *now;
+    uint8_t *page;
+    int rc = hx_pager_get(p, HX_PAGE(0), &now);
+    if (rc || hx_get_u32(now + 8) == HX_SUPER_VERSION)
+        return rc;
+    rc = hx_pager_edit(p, HX_PAGE(0), HX_EDIT_KEEP, &page);
+    if (rc == 0)
+        hx_put_u32(page + 8, HX_SUPER_VERSION);
+    return rc;
 }
 
 int hx_super_set(struct hx_pager *p, enum hx_super_field f, uint64_t v)

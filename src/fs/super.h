@@ -7,7 +7,10 @@
 #include "hexad/codec.h"
 #include "hexad/fs.h"
 
-#define HX_SUPER_VERSION 1u
+/* 1 has no extended attributes and none of the inode flags that came with them; a volume becomes 2 when it gets the
+ * first of these, in the same mini-transaction. */
+#define HX_SUPER_VERSION_MIN 1u
+#define HX_SUPER_VERSION 2u
 #define HX_SUPER_ROOT_PAGE 2u /* the tree's root never moves */
 #define HX_SUPER_PAGES_MIN 16u
 
@@ -26,6 +29,8 @@ int hx_super_check(struct hx_pager *p, uint64_t *ret_seed);
 int hx_super_get(struct hx_pager *p, enum hx_super_field f, uint64_t *ret);
 /* Inside a mini-transaction: adds DELTA, gives the value after. */
 int hx_super_add(struct hx_pager *p, enum hx_super_field f, int64_t delta, uint64_t *ret);
+/* Inside a mini-transaction: what only version 2 has is written. */
+int hx_super_raise(struct hx_pager *p);
 int hx_super_set(struct hx_pager *p, enum hx_super_field f, uint64_t v);
 
 #endif

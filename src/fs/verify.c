@@ -7,7 +7,7 @@
  *   V2 extents: E1, E2, inside the volume, no page used twice by anything;
  *   V3 bitmaps are exactly the pages in use, and the superblock counts them (A2);
  *   V4 entries: the inode is there, type and hash are right; M1, M2, M4; every directory is below the root;
- *   V5 M3, R1, flags and items of tails agree; symlink texts are whole; inode counter and next number.
+ *   V5 M3, R1, X1, X2, flags and items of tails agree; symlink texts are whole; inode counter and next number.
  * Memory: one bit a page, and some bytes for each inode and entry.
  */
 #include "fs_private.h"
@@ -19,6 +19,9 @@
 struct fact { /* of one inode */
     struct hx_inode in;
     uint64_t entries, subdirs, named, pages, text;
+    uint64_t xattr_next; /* k of the chunk that must come next; 0: none */
+    size_t xattr_left;   /* bytes of its value that are to come */
+    uint32_t xattr_flags; /* what flags say of the attributes that there are */
     bool orphan, has_tail, linked_up;
     uint64_t tail_from;
 };
@@ -188,6 +191,25 @@ static int see_symlink(struct check *c, const struct hx_item *it, struct fact *f
     return 0;
 }
 
+static int see_xattr(struct check *c, const struct hx_item *it, struct fact *f)
+{
+    struct hx_xattr_part p;
+    uint64_t ino = it->key.ino;
+    if (hx_xattr_decode(it, &p))
+        return bad(c, "an attribute is malformed", ino);
+    if (f->xattr_left > 0 ? it->key.k != f->xattr_next || p.bytes > f->xattr_left : p.chunk != 0)
+        return bad(c, "an attribute is not whole (X1)", ino);
+    if (p.chunk == 0) {
+        if (p.bucket != hx_dir_hash(c->fs->seed, ino, p.name, p.name_len))
+            return bad(c, "an attribute is not in the bucket of its name", ino);
+        f->xattr_left = p.value_len;
+        f->xattr_flags |= hx_xattr_flags(p.name, p.name_len);
+    }
+    f->xattr_left -= p.bytes;
+    f->xattr_next = it->key.k + 1;
+    return 0;
+}
+
 static int see_item(void *arg, const struct hx_item *it)
 {
     struct check *c = arg;
@@ -210,6 +232,8 @@ static int see_item(void *arg, const struct hx_item *it)
         return see_entry(c, it, f);
     if (f && it->key.type == HX_T_SYMLINK)
         return see_symlink(c, it, f);
+    if (f && it->key.type == HX_T_XATTR)
+        return see_xattr(c, it, f);
     return bad(c, "an item of no known type, or of no inode", it->key.ino);
 }
 
@@ -261,6 +285,20 @@ static int check_data(struct check *c, const struct fact *f)
     return 0;
 }
 
+static int check_flags(struct check *c, const struct fact *f)
+{
+    const uint32_t named = HX_INODE_HAS_ACCESS | HX_INODE_HAS_DEFAULT | HX_INODE_HAS_CAPS;
+    if (f->xattr_left > 0)
+        return bad(c, "an attribute is not whole (X1)", f->in.ino);
+    if ((f->xattr_flags & ~f->in.flags) || (f->in.flags & named) != (f->xattr_flags & named))
+        return bad(c, "an attribute without its flag, or the reverse (X2)", f->in.ino);
+    if (f->in.flags & HX_INODE_TMPFILE && f->in.nlink > 0)
+        return bad(c, "a name, and the flag of a file that has none", f->in.ino);
+    if (f->in.flags & ~(named | HX_INODE_HAS_TAIL | HX_INODE_HAS_XATTR | HX_INODE_TMPFILE))
+        return bad(c, "an unknown flag", f->in.ino);
+    return 0;
+}
+
 /* Every named directory's parents lead to the root: no rings (M4). */
 static int check_way_up(struct check *c, struct fact *f)
 {
@@ -290,6 +328,8 @@ static int check_facts(struct check *c)
         rc = check_links(c, &f[i]);
         if (rc == 0)
             rc = check_data(c, &f[i]);
+        if (rc == 0)
+            rc = check_flags(c, &f[i]);
         if (rc == 0 && S_ISDIR(f[i].in.mode) && f[i].in.nlink > 0)
             rc = check_way_up(c, &f[i]);
     }

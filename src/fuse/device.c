@@ -9,8 +9,10 @@
  *   keep_cache, no AUTO_INVAL_DATA, EXPLICIT_INVAL_DATA   the same for bytes
  *   no WRITEBACK_CACHE     a write is in the log when write(2) returns; so fsync means what I7 says
  *   no POSIX/FLOCK locks   the kernel's own are exact on one mount
- *   no HANDLE_KILLPRIV     the kernel asks for set-id bits to be cleared by itself
- *   no xattr operations    ENOSYS once: else each write asks for security.capability
+ *   HANDLE_KILLPRIV_V2     (wire.c) set-id bits and security.capability go with the change itself, and the kernel asks
+ *                          for the latter when it meets an inode, not before each write
+ *   POSIX_ACL, DONT_MASK   the kernel decides by ACLs, and leaves the umask to us: a default ACL takes its place
+ *   EXPORT_SUPPORT         handles of files (open_by_handle_at) work also when the kernel has forgotten the inode
  *   ATOMIC_O_TRUNC, PARALLEL_DIROPS, ASYNC_READ, ASYNC_DIO, CACHE_SYMLINKS, NO_OPENDIR_SUPPORT, READDIRPLUS(_AUTO)
  *
  * Memory: one buffer of a little over 1 MiB.
@@ -27,6 +29,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
     const unsigned wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS |
                             FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA |
+                            FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK | FUSE_CAP_EXPORT_SUPPORT |
                             FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO;
     struct hx_mount *m = userdata;
     conn->want = wanted & conn->capable;
@@ -60,6 +63,7 @@ static int make_session(struct hx_mount *m)
     hx_ops_inode(&ops);
     hx_ops_data(&ops);
     hx_ops_dir(&ops);
+    hx_ops_xattr(&ops);
     int bad = fuse_opt_add_arg(&args, "hexad") || fuse_opt_add_arg(&args, "-o") ||
               fuse_opt_add_arg(&args, m->opts->fuse_opts);
     if (!bad && m->opts->debug)
@@ -91,6 +95,7 @@ static void ready(void *ctx)
             break;
         }
         m->requests++;
+        hx_wire_look(&m->wire, &m->buf);
         fuse_session_process_buf(m->se, &m->buf);
     }
     if (first && m->answered)
@@ -118,6 +123,9 @@ int hx_device_mount(struct hx_mount *m)
     if (fuse_session_mount(m->se, m->opts->dir))
         return HX_E_FUSE;
     m->mounted = true;
+    err = hx_wire_take(m->se);
+    if (err)
+        return err;
     int fd = fuse_session_fd(m->se);
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)

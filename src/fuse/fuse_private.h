@@ -72,6 +72,11 @@ struct hx_file {              /* an open file description; fh of the kernel */
     size_t text_len;
 };
 struct hx_note;               /* notify.c */
+struct hx_wire {              /* wire.c: of the request that is being handled */
+    uint64_t init_unique;
+    bool kills;               /* its caller may not keep set-id bits */
+    bool tmpfile;             /* it is no create, but O_TMPFILE */
+};
 struct hx_mount {
     struct hx_mount_opts *opts;
     struct hx_client_conf conf;
@@ -80,6 +85,7 @@ struct hx_mount {
     struct hx_fs *fs;
     struct fuse_session *se;
     struct hx_watch *watch;
+    struct hx_wire wire;
     struct fuse_buf buf;      /* one for all requests; owned by libfuse's rules: free(mem) */
     struct hx_timer *signal_timer;
     struct hx_req *signalled; /* parked requests whose process got a signal */
@@ -104,6 +110,7 @@ struct hx_req {
     void (*failed)(struct hx_mount *m, int err); /* our own work */
     struct hx_req *next_signalled;
     bool heap, interrupted, plus;
+    bool kills;      /* as struct hx_wire's */
     bool write_back; /* of a mapped page: the kernel will not try again; what it shows must be what is stored */
     struct hx_fs_who who;
     uint64_t ino, ino2, off, len, done;
@@ -123,6 +130,7 @@ void hx_req_start(struct hx_req *r); /* r may be on the stack: it is copied if i
 int hx_req_when_durable(struct hx_req *r, void (*durable)(struct hx_req *r));
 void hx_req_again(void *ctx, struct hx_parked *op); /* hx_vol_cfg.run */
 int hx_req_errno(const struct hx_req *r, int err);
+bool hx_req_member(struct hx_req *r); /* for who.member: of r->ino's group */
 void hx_req_signals(void *ctx); /* timer */
 
 /* ---- ops ---- */
@@ -131,6 +139,8 @@ void hx_ops_name(struct fuse_lowlevel_ops *ops);
 void hx_ops_inode(struct fuse_lowlevel_ops *ops);
 void hx_ops_data(struct fuse_lowlevel_ops *ops);
 void hx_ops_dir(struct fuse_lowlevel_ops *ops);
+void hx_ops_xattr(struct fuse_lowlevel_ops *ops);
+void hx_touch_atime(struct hx_req *r); /* after an answer that has read r->ino */
 void hx_stat_fill(const struct hx_fs_attr *a, struct stat *st);
 /* The error when the kernel did not want the answer any more (interrupted): then what it counts was not taken. */
 int hx_reply_attr(struct hx_req *r, const struct hx_fs_attr *a);
@@ -156,6 +166,10 @@ void hx_virt_readdir(fuse_req_t fr, uint64_t ino, size_t size, off_t off, bool p
 int hx_device_mount(struct hx_mount *m);
 void hx_device_watch(struct hx_mount *m, bool on);
 void hx_device_end(struct hx_mount *m); /* the kernel's side has gone, or will not come back */
+
+/* ---- wire.c: what libfuse does not pass on ---- */
+int hx_wire_take(struct fuse_session *se); /* mounted: from now on its bytes go through wire.c */
+void hx_wire_look(struct hx_wire *w, struct fuse_buf *b);
 
 /* ---- notify.c: tells the kernel to forget cached bytes, from a thread of its own ---- */
 int hx_note_new(struct fuse_session *se, struct hx_note **ret);

@@ -103,7 +103,7 @@ static void start_fs(struct hx_mount *m)
         .m = m,
         .run = run_start,
         .failed = start_failed,
-        .who = {getuid(), getgid(), {now.tv_sec, (uint32_t)now.tv_nsec}},
+        .who = {.uid = getuid(), .gid = getgid(), .now = {now.tv_sec, (uint32_t)now.tv_nsec}},
     };
     hx_req_start(&r);
 }

@@ -23,7 +23,7 @@ static bool not_after(struct hx_fs_time a, struct hx_fs_time b)
     return a.s < b.s || (a.s == b.s && a.ns <= b.ns);
 }
 
-static void touch_atime(struct hx_req *r)
+void hx_touch_atime(struct hx_req *r)
 {
     struct hx_fs_attr a;
     const struct hx_mount *m = r->m;
@@ -44,7 +44,8 @@ static int run_read(struct hx_req *r)
     if (err)
         return err;
     fuse_reply_iov(r->fr, iov, (int)count);
-    touch_atime(r);
+    if (!(r->flags & O_NOATIME))
+        hx_touch_atime(r);
     return 0;
 }
 
@@ -57,6 +58,7 @@ static void op_read(fuse_req_t fr, fuse_ino_t ino, size_t size, off_t off, struc
     struct hx_req r = hx_req_of(fr, ino, run_read);
     r.off = (uint64_t)off;
     r.len = size < HX_FUSE_IO_MAX ? size : HX_FUSE_IO_MAX;
+    r.flags = fi->flags;
     hx_req_start(&r);
 }
 
@@ -69,7 +71,8 @@ static void reply_written(struct hx_req *r)
 static int run_write(struct hx_req *r)
 {
     uint64_t at;
-    int err = hx_fs_write(r->m->fs, &r->who, r->ino, r->off, r->data, r->data_len, false, false, &at);
+    r->who.member = !r->kills || hx_req_member(r);
+    int err = hx_fs_write(r->m->fs, &r->who, r->ino, r->off, r->data, r->data_len, false, r->kills, &at);
     if (err == 0)
         hx_vol_wrote(r->m->vol, r->len);
     if (err == 0 && r->flags & (O_SYNC | O_DSYNC)) {
@@ -89,6 +92,7 @@ static void op_write(fuse_req_t fr, fuse_ino_t ino, const char *buf, size_t size
     r.data_len = r.len = size;
     r.flags = fi->writepage ? 0 : fi->flags;
     r.write_back = fi->writepage;
+    r.kills = r.m->wire.kills;
     r.op.changes = true;
     hx_req_start(&r);
 }

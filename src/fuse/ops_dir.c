@@ -98,6 +98,8 @@ static int run_readdir(struct hx_req *r)
         err = 0; /* what is good so far; the error comes with the next request */
     if (err || fuse_reply_buf(r->fr, l.buf, l.used))
         give_back(&l);
+    else if (r->off == 0)
+        hx_touch_atime(r);
     free(l.taken);
     free(l.buf);
     return err;

@@ -80,6 +80,8 @@ static void op_getattr(fuse_req_t fr, fuse_ino_t ino, struct fuse_file_info *fi)
 static int run_setattr(struct hx_req *r)
 {
     struct hx_fs_attr a;
+    if (r->mask & HX_FS_SET_KILL)
+        r->who.member = hx_req_member(r);
     int err = hx_fs_setattr(r->m->fs, &r->who, r->ino, &r->attr, r->mask, &a);
     if (err == 0)
         hx_reply_attr(r, &a);
@@ -132,6 +134,8 @@ static void op_setattr(fuse_req_t fr, fuse_ino_t ino, struct stat *st, int to_se
         r.mask |= HX_FS_SET_SIZE;
     }
     set_times(&r, st, to_set);
+    if (r.m->wire.kills)
+        r.mask |= HX_FS_SET_KILL;
     r.op.changes = true;
     hx_req_start(&r);
 }
@@ -143,7 +147,9 @@ static int run_open(struct hx_req *r)
     if (r->flags & O_TRUNC) {
         struct hx_fs_attr a;
         const struct hx_fs_attr empty = {0};
-        int err = hx_fs_setattr(r->m->fs, &r->who, r->ino, &empty, HX_FS_SET_SIZE, &a);
+        unsigned kill = r->kills ? HX_FS_SET_KILL : 0;
+        r->who.member = !kill || hx_req_member(r);
+        int err = hx_fs_setattr(r->m->fs, &r->who, r->ino, &empty, HX_FS_SET_SIZE | kill, &a);
         if (err)
             return err;
     }
@@ -164,6 +170,7 @@ static void op_open(fuse_req_t fr, fuse_ino_t ino, struct fuse_file_info *fi)
     }
     struct hx_req r = hx_req_of(fr, ino, run_open);
     r.flags = fi->flags;
+    r.kills = r.m->wire.kills;
     r.op.changes = fi->flags & O_TRUNC;
     hx_req_start(&r);
 }
@@ -269,6 +276,8 @@ static void op_statfs(fuse_req_t fr, fuse_ino_t ino)
 static int run_fallocate(struct hx_req *r)
 {
     int err;
+    if (r->mask & HX_FS_FALLOC_KILL)
+        r->who.member = hx_req_member(r);
     do
         err = hx_fs_fallocate(r->m->fs, &r->who, r->ino, r->mask, r->off, r->len, &r->done);
     while (err == HX_E_AGAIN);
@@ -285,10 +294,14 @@ static void op_fallocate(fuse_req_t fr, fuse_ino_t ino, int mode, off_t off, off
         r.mask |= HX_FS_FALLOC_KEEP_SIZE;
     if (mode & FALLOC_FL_PUNCH_HOLE)
         r.mask |= HX_FS_FALLOC_PUNCH;
-    if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE)) {
+    if (mode & FALLOC_FL_ZERO_RANGE)
+        r.mask |= HX_FS_FALLOC_ZERO;
+    if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) {
         fuse_reply_err(fr, EOPNOTSUPP);
         return;
     }
+    if (r.who.uid != 0) /* the kernel does not say whether the caller may keep set-id bits */
+        r.mask |= HX_FS_FALLOC_KILL;
     r.off = (uint64_t)off;
     r.len = (uint64_t)len;
     r.op.changes = true;
@@ -296,9 +309,11 @@ static void op_fallocate(fuse_req_t fr, fuse_ino_t ino, int mode, off_t off, off
 }
 
 /* Pages that a program has changed through a shared mapping come here only when the kernel writes them back:
- * until then a hole may have data that nobody but the kernel knows. */
+ * until then a hole may have data that nobody but the kernel knows.  It has read that hole before. */
 static bool may_be_mapped(const struct hx_mount *m, uint64_t ino)
 {
+    if (!hx_fs_hole_seen(m->fs, ino))
+        return false;
     for (const struct hx_file *f = m->files; f; f = f->next)
         if (f->ino == ino && f->mappable)
             return true;

@@ -189,6 +189,13 @@ static int reply_create(struct hx_req *r, const struct hx_fs_attr *a)
     return 0;
 }
 
+static int run_tmpfile(struct hx_req *r)
+{
+    struct hx_fs_attr a;
+    int err = hx_fs_tmpfile(r->m->fs, &r->who, r->ino, r->attr.mode, &a);
+    return err ? err : reply_create(r, &a);
+}
+
 static int run_create(struct hx_req *r)
 {
     struct hx_fs_attr a;
@@ -198,7 +205,7 @@ static int run_create(struct hx_req *r)
         if (err == 0 && r->flags & O_TRUNC && a.size > 0) {
             const struct hx_fs_attr empty = {0};
             uint64_t ino = a.ino;
-            err = hx_fs_setattr(r->m->fs, &r->who, ino, &empty, HX_FS_SET_SIZE, &a);
+            err = hx_fs_setattr(r->m->fs, &r->who, ino, &empty, HX_FS_SET_SIZE | (r->kills ? HX_FS_SET_KILL : 0), &a);
             if (err)
                 (void)hx_fs_forget(r->m->fs, ino, 1);
         }
@@ -210,8 +217,10 @@ static void op_create(fuse_req_t fr, fuse_ino_t dir, const char *name, mode_t mo
 {
     if (refuse_name(fr, dir, name, EPERM))
         return;
-    struct hx_req r = hx_req_of(fr, dir, run_create);
+    const struct hx_wire *w = &hx_mount_of(fr)->wire;
+    struct hx_req r = hx_req_of(fr, dir, w->tmpfile ? run_tmpfile : run_create);
     r.name = name;
+    r.kills = w->kills;
     r.attr.mode = S_IFREG | (mode & 07777);
     r.flags = fi->flags;
     r.op.changes = true;
@@ -268,7 +277,7 @@ static void op_rename(fuse_req_t fr, fuse_ino_t dir, const char *name, fuse_ino_
 {
     if (refuse_name(fr, dir, name, EPERM) || refuse_name(fr, new_dir, new_name, EPERM))
         return;
-    if (flags & ~(HX_FS_RENAME_NOREPLACE | HX_FS_RENAME_EXCHANGE)) { /* same bits as the kernel's */
+    if (flags & ~(HX_FS_RENAME_NOREPLACE | HX_FS_RENAME_EXCHANGE | HX_FS_RENAME_WHITEOUT)) { /* same bits as the kernel's */
         fuse_reply_err(fr, EINVAL);
         return;
     }
@@ -285,9 +294,11 @@ static int run_readlink(struct hx_req *r)
 {
     char target[HX_FS_SYMLINK_MAX + 1];
     int err = hx_fs_readlink(r->m->fs, r->ino, target, sizeof target);
-    if (err == 0)
-        fuse_reply_readlink(r->fr, target);
-    return err;
+    if (err)
+        return err;
+    fuse_reply_readlink(r->fr, target);
+    hx_touch_atime(r);
+    return 0;
 }
 
 static void op_readlink(fuse_req_t fr, fuse_ino_t ino)

@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 
 struct hx_mount *hx_mount_of(fuse_req_t fr)
@@ -38,8 +39,32 @@ struct hx_req hx_req_of(fuse_req_t fr, uint64_t ino, int (*run)(struct hx_req *r
         .fr = fr,
         .run = run,
         .ino = ino,
-        .who = {ctx->uid, ctx->gid, {now.tv_sec, (uint32_t)now.tv_nsec}},
+        .who = {.uid = ctx->uid,
+                .gid = ctx->gid,
+                .now = {now.tv_sec, (uint32_t)now.tv_nsec},
+                .umask = ctx->umask},
     };
+}
+
+/* Is the caller in group GID?  Nearly nobody asks: only changes of set-gid files. */
+static bool in_group(const struct hx_req *r, uint32_t gid)
+{
+    gid_t groups[256];
+    int n = fuse_req_getgroups(r->fr, (int)HX_ARRAY_LEN(groups), groups);
+    if (n > (int)HX_ARRAY_LEN(groups))
+        n = (int)HX_ARRAY_LEN(groups);
+    for (int i = 0; i < n; i++)
+        if (groups[i] == gid)
+            return true;
+    return r->who.gid == gid;
+}
+
+bool hx_req_member(struct hx_req *r)
+{
+    struct hx_fs_attr a;
+    if (r->who.uid == 0 || hx_fs_getattr(r->m->fs, r->ino, &a))
+        return true; /* an inode that cannot be read is not changed either */
+    return !(a.mode & S_ISGID) || in_group(r, a.gid);
 }
 
 /* ---- answers ---- */

@@ -41,9 +41,10 @@ void hx_work_wrong(struct hx_prog *p, const char *fmt, ...)
 struct hx_fs_who hx_work_who(struct hx_prog *p)
 {
     uint64_t now = p->w->s->now_us;
-    return (struct hx_fs_who){1000 + p->number, 100 + p->number % 3,
-                              {1700000000 + (int64_t)(now / 1000000),
-                               (uint32_t)(now % 1000000 * 1000 + p->w->stats.begun % 1000)}};
+    return (struct hx_fs_who){.uid = 1000 + p->number,
+                              .gid = 100 + p->number % 3,
+                              .now = {1700000000 + (int64_t)(now / 1000000),
+                                      (uint32_t)(now % 1000000 * 1000 + p->w->stats.begun % 1000)}};
 }
 
 /* ---- one operation ---- */

@@ -136,7 +136,7 @@ static uint64_t pager_mtr_max(const struct hx_pager *p)
 
 static const struct hx_pager_ops ops = {pager_get,    pager_want,  pager_begin, pager_edit,   pager_free,
                                         pager_commit, pager_abort, pager_pages, pager_mtr_max};
-static const struct hx_fs_who who = {1000, 100, {1000000, 5}};
+static const struct hx_fs_who who = {.uid = 1000, .gid = 100, .now = {1000000, 5}};
 
 /* ---- the volume that inputs damage ---- */
 static void fill(struct hx_fs *fs, uint64_t ino, uint64_t off, size_t len)

@@ -18,7 +18,7 @@
 
 struct fs_kit kit_open(uint64_t pages, uint64_t pages_max, uint64_t seed)
 {
-    struct fs_kit k = {.who = {1000, 100, {1000000, 5}}};
+    struct fs_kit k = {.who = {.uid = 1000, .gid = 100, .now = {1000000, 5}}};
     k.m = mem_pager_new(pages, pages_max, seed);
     assert_int_equal(kit_run(&k, hx_fs_format(&k.m->base, &k.who)), 0);
     assert_int_equal(hx_fs_new(&k.m->base, &k.fs), 0);

@@ -69,7 +69,7 @@ static void probe_tells_what_is_there(void **state)
 {
     (void)state;
     struct mem_pager *m = mem_pager_new(256, 256, 1);
-    struct hx_fs_who who = {0, 0, {1, 2}};
+    struct hx_fs_who who = {.now = {1, 2}};
     struct hx_fs *fs;
     struct hx_lsn lsn;
     uint8_t *p;

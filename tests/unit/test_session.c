@@ -359,7 +359,7 @@ static void a_full_volume_grows(void **state)
 }
 
 /* ---- the same, with the filesystem on top ---- */
-static const struct hx_fs_who nobody = {0, 0, {1, 0}};
+static const struct hx_fs_who nobody = {.now = {1, 0}};
 static uint8_t megabyte[1 << 20];
 
 static int fs_format(struct todo *t)

@@ -330,7 +330,7 @@ static struct hx_tree_inode *some_node(struct rig *r, uint32_t type)
 static void spoil(struct rig *r)
 {
     struct hx_tree_inode *f = some_node(r, S_IFREG), *d = some_node(r, S_IFDIR);
-    const struct hx_fs_who who = {1, 1, {1, 1}};
+    const struct hx_fs_who who = {.uid = 1, .gid = 1, .now = {1, 1}};
     struct hx_fs_attr a = {.mode = 0};
     uint64_t at;
     char name[HX_FS_NAME_MAX + 2];
