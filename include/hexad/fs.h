@@ -34,7 +34,7 @@ struct hx_fs_who {
     uint32_t uid, gid;
     struct hx_fs_time now;
     uint32_t umask; /* of what it makes, where the directory has no default ACL */
-    bool member;    /* in the group of the inode that it changes, or above such rules: a set-gid bit may stay */
+    bool stranger;  /* not in the group of the inode that it changes, nor above such rules: no set-gid bit stays */
 };
 struct hx_fs_attr {
     uint64_t ino, generation, size;
@@ -95,7 +95,7 @@ int hx_fs_unlink(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, co
 int hx_fs_rmdir(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, const char *name);
 #define HX_FS_RENAME_NOREPLACE 1u
 #define HX_FS_RENAME_EXCHANGE 2u
-#define HX_FS_RENAME_WHITEOUT 4u /* leaves a character device 0:0 at the old name */
+#define HX_FS_RENAME_WHITEOUT 16u /* leaves a character device 0:0 at the old name */
 int hx_fs_rename(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, const char *name, uint64_t new_dir,
                  const char *new_name, unsigned flags);
 
@@ -118,8 +118,8 @@ int hx_fs_write(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t ino, uin
 int hx_fs_touch_atime(struct hx_fs *fs, uint64_t ino, struct hx_fs_time now);
 #define HX_FS_FALLOC_KEEP_SIZE 1u
 #define HX_FS_FALLOC_PUNCH 2u /* with KEEP_SIZE */
-#define HX_FS_FALLOC_ZERO 4u  /* the range is allocated, and zeros */
-#define HX_FS_FALLOC_KILL 8u  /* as a write's KILL_PRIV */
+#define HX_FS_FALLOC_ZERO 16u /* the range is allocated, and zeros */
+#define HX_FS_FALLOC_KILL 32u /* as a write's KILL_PRIV */
 /*
  * *io_done: bytes of the range that are done, 0 at the first call.  HX_E_AGAIN: a part is done (one MTR);
  * call again with the same arguments and the same *io_done, also after HX_E_MISS, _ROOM and _GROW.

@@ -142,8 +142,8 @@ int hx_xattr_decode(const struct hx_item *it, struct hx_xattr_part *ret);
 
 /* perm.c */
 #define HX_CAPS_NAME "security.capability"
-/* What a changed owner, size or content does to set-id bits (KILL: whoever did it may not keep them) and to capabilities.
- * The second is no more than a test of a flag for nearly all inodes. */
+/* What a changed owner, size or content does to set-id bits (KILL: whoever did it may not keep them) and to
+ * capabilities.  The second is no more than a test of a flag for nearly all inodes. */
 void hx_perm_kill_ids(struct hx_inode *in, const struct hx_fs_who *who);
 int hx_perm_drop_caps(struct hx_fs *fs, struct hx_inode *in);
 /* The mode of what is made in *dir; its ACLs, once its inode has been added. */

@@ -15,7 +15,7 @@ void hx_perm_kill_ids(struct hx_inode *in, const struct hx_fs_who *who)
     if (S_ISDIR(in->mode))
         return;
     in->mode &= ~(uint32_t)S_ISUID;
-    if (in->mode & S_IXGRP || !who->member) /* without x for the group the bit once meant mandatory locks */
+    if (in->mode & S_IXGRP || who->stranger) /* without x for the group the bit once meant mandatory locks */
         in->mode &= ~(uint32_t)S_ISGID;
 }
 

@@ -336,7 +336,7 @@ static int set(struct hx_fs *fs, const struct hx_fs_who *who, struct hx_inode *i
 {
     int rc;
     bool acl = strcmp(name, HX_FS_ACL_ACCESS) == 0;
-    if (acl && !who->member)
+    if (acl && who->stranger)
         in->mode &= ~(uint32_t)S_ISGID;
     if (acl)
         in->mode = hx_acl_mode(value, len, in->mode);

@@ -130,7 +130,7 @@ void hx_req_start(struct hx_req *r); /* r may be on the stack: it is copied if i
 int hx_req_when_durable(struct hx_req *r, void (*durable)(struct hx_req *r));
 void hx_req_again(void *ctx, struct hx_parked *op); /* hx_vol_cfg.run */
 int hx_req_errno(const struct hx_req *r, int err);
-bool hx_req_member(struct hx_req *r); /* for who.member: of r->ino's group */
+bool hx_req_stranger(struct hx_req *r); /* for who.stranger: to r->ino's group */
 void hx_req_signals(void *ctx); /* timer */
 
 /* ---- ops ---- */

@@ -71,7 +71,7 @@ static void reply_written(struct hx_req *r)
 static int run_write(struct hx_req *r)
 {
     uint64_t at;
-    r->who.member = !r->kills || hx_req_member(r);
+    r->who.stranger = r->kills && hx_req_stranger(r);
     int err = hx_fs_write(r->m->fs, &r->who, r->ino, r->off, r->data, r->data_len, false, r->kills, &at);
     if (err == 0)
         hx_vol_wrote(r->m->vol, r->len);

@@ -81,7 +81,7 @@ static int run_setattr(struct hx_req *r)
 {
     struct hx_fs_attr a;
     if (r->mask & HX_FS_SET_KILL)
-        r->who.member = hx_req_member(r);
+        r->who.stranger = hx_req_stranger(r);
     int err = hx_fs_setattr(r->m->fs, &r->who, r->ino, &r->attr, r->mask, &a);
     if (err == 0)
         hx_reply_attr(r, &a);
@@ -148,7 +148,7 @@ static int run_open(struct hx_req *r)
         struct hx_fs_attr a;
         const struct hx_fs_attr empty = {0};
         unsigned kill = r->kills ? HX_FS_SET_KILL : 0;
-        r->who.member = !kill || hx_req_member(r);
+        r->who.stranger = kill && hx_req_stranger(r);
         int err = hx_fs_setattr(r->m->fs, &r->who, r->ino, &empty, HX_FS_SET_SIZE | kill, &a);
         if (err)
             return err;
@@ -277,7 +277,7 @@ static int run_fallocate(struct hx_req *r)
 {
     int err;
     if (r->mask & HX_FS_FALLOC_KILL)
-        r->who.member = hx_req_member(r);
+        r->who.stranger = hx_req_stranger(r);
     do
         err = hx_fs_fallocate(r->m->fs, &r->who, r->ino, r->mask, r->off, r->len, &r->done);
     while (err == HX_E_AGAIN);

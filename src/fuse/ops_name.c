@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <sys/stat.h>
 
 void hx_stat_fill(const struct hx_fs_attr *a, struct stat *st)
@@ -204,8 +205,9 @@ static int run_create(struct hx_req *r)
         err = hx_fs_lookup(r->m->fs, r->ino, r->name, &a);
         if (err == 0 && r->flags & O_TRUNC && a.size > 0) {
             const struct hx_fs_attr empty = {0};
+            unsigned kill = r->kills ? HX_FS_SET_KILL : 0;
             uint64_t ino = a.ino;
-            err = hx_fs_setattr(r->m->fs, &r->who, ino, &empty, HX_FS_SET_SIZE | (r->kills ? HX_FS_SET_KILL : 0), &a);
+            err = hx_fs_setattr(r->m->fs, &r->who, ino, &empty, HX_FS_SET_SIZE | kill, &a);
             if (err)
                 (void)hx_fs_forget(r->m->fs, ino, 1);
         }
@@ -266,7 +268,7 @@ static void op_rmdir(fuse_req_t fr, fuse_ino_t dir, const char *name)
 
 static int run_rename(struct hx_req *r)
 {
-    int err = hx_fs_rename(r->m->fs, &r->who, r->ino, r->name, r->ino2, r->name2, (unsigned)r->flags);
+    int err = hx_fs_rename(r->m->fs, &r->who, r->ino, r->name, r->ino2, r->name2, r->mask);
     if (err == 0)
         fuse_reply_err(r->fr, 0);
     return err;
@@ -277,7 +279,8 @@ static void op_rename(fuse_req_t fr, fuse_ino_t dir, const char *name, fuse_ino_
 {
     if (refuse_name(fr, dir, name, EPERM) || refuse_name(fr, new_dir, new_name, EPERM))
         return;
-    if (flags & ~(HX_FS_RENAME_NOREPLACE | HX_FS_RENAME_EXCHANGE | HX_FS_RENAME_WHITEOUT)) { /* same bits as the kernel's */
+    const unsigned known = RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT;
+    if (flags & ~known) {
         fuse_reply_err(fr, EINVAL);
         return;
     }
@@ -285,7 +288,9 @@ static void op_rename(fuse_req_t fr, fuse_ino_t dir, const char *name, fuse_ino_
     r.name = name;
     r.ino2 = new_dir;
     r.name2 = new_name;
-    r.flags = (int)flags;
+    r.mask = flags & RENAME_NOREPLACE ? HX_FS_RENAME_NOREPLACE : 0;
+    r.mask |= flags & RENAME_EXCHANGE ? HX_FS_RENAME_EXCHANGE : 0;
+    r.mask |= flags & RENAME_WHITEOUT ? HX_FS_RENAME_WHITEOUT : 0;
     r.op.changes = true;
     hx_req_start(&r);
 }

@@ -67,7 +67,7 @@ static void op_listxattr(fuse_req_t fr, fuse_ino_t ino, size_t size)
 static int run_setxattr(struct hx_req *r)
 {
     if (strcmp(r->name, HX_FS_ACL_ACCESS) == 0)
-        r->who.member = hx_req_member(r);
+        r->who.stranger = hx_req_stranger(r);
     int err = hx_fs_setxattr(r->m->fs, &r->who, r->ino, r->name, r->data, r->data_len, (unsigned)r->flags);
     if (err == 0)
         fuse_reply_err(r->fr, 0);

@@ -59,12 +59,12 @@ static bool in_group(const struct hx_req *r, uint32_t gid)
     return r->who.gid == gid;
 }
 
-bool hx_req_member(struct hx_req *r)
+bool hx_req_stranger(struct hx_req *r)
 {
     struct hx_fs_attr a;
     if (r->who.uid == 0 || hx_fs_getattr(r->m->fs, r->ino, &a))
-        return true; /* an inode that cannot be read is not changed either */
-    return !(a.mode & S_ISGID) || in_group(r, a.gid);
+        return false; /* an inode that cannot be read is not changed either */
+    return a.mode & S_ISGID && !in_group(r, a.gid);
 }
 
 /* ---- answers ---- */

@@ -19,7 +19,8 @@
 /* The argument behind the header, if all of it is there. */
 static const void *argument(const struct fuse_buf *b, size_t size)
 {
-    return b->size >= sizeof(struct fuse_in_header) + size ? (const char *)b->mem + sizeof(struct fuse_in_header) : NULL;
+    const size_t head = sizeof(struct fuse_in_header);
+    return b->size >= head + size ? (const char *)b->mem + head : NULL;
 }
 
 static bool kills(const struct fuse_buf *b, uint32_t opcode)
