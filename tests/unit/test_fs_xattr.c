@@ -398,7 +398,8 @@ static void set_id_bits_go(void **state)
     (void)state;
     static const struct {
         uint32_t mode, member, stranger;
-    } t[] = {{06755, 0755, 0755}, {06766, 02766, 0766}, {04644, 0644, 0644}, {02644, 02644, 0644}, {01777, 01777, 01777}};
+    } t[] = {
+        {06755, 0755, 0755}, {06766, 02766, 0766}, {04644, 0644, 0644}, {02644, 02644, 0644}, {01777, 01777, 01777}};
     struct fs_kit k = kit_open(PAGES, PAGES, 1);
     uint64_t f = kit_create(&k, HX_FS_ROOT, "f"), d = kit_mkdir(&k, HX_FS_ROOT, "d"), at;
     for (unsigned i = 0; i < HX_ARRAY_LEN(t) * 2; i++) {
