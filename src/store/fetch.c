@@ -6,6 +6,7 @@
  *   F3 A frame that is damaged here is left out and remembered; the peer finds a hole and asks another one.  Not so one
  *      that the own history annuls and that is not held: nobody may ask for it any more, so no peer could mend it.
  *   F4 A sidecar that is lost is counted, and made anew at once: until then nothing of its file can be sent.
+ *   F5 A file that was lost whole has nothing to send, and is no news: the restart has said what of it is missed.
  * Positions come from the files' sidecars (the last one read is kept), so nothing is kept in memory per frame.
  * Records that were materialised or moved by compaction are not served: every member has them (README, "Space").
  */
@@ -155,7 +156,7 @@ int hx_fetch_serve(struct hx_seg *s, const struct hx_fetch *ask, struct hx_buf *
     int err = 0;
     for (size_t slot = 0; slot < s->log.slot_count && !err; slot++) {
         const struct hx_logfile *file = s->log.files[slot];
-        if (file && file->max_lsn > ask->after && file->min_lsn <= ask->to)
+        if (file && !file->lost && file->max_lsn > ask->after && file->min_lsn <= ask->to) /* F5 */
             err = add_file(&f, (uint32_t)slot);
     }
     qsort(f.c, f.count, sizeof *f.c, by_first); /* F1 */

@@ -247,15 +247,11 @@ static int apply_all(struct hx_seg *s, const struct hx_load_pass *p)
 /* The newest version of PAGE in the file of SLOT that no read point from the oldest on needs. */
 static bool unneeded(const struct hx_seg *s, uint32_t page, uint32_t slot, struct hx_version *ret)
 {
-    bool covered = false;
-    uint64_t base = 0;
+    bool covered = false; /* by a base, that may be the image of a patch with the same LSN */
     for (struct hx_index_walk w = hx_index_walk(&s->index, page); hx_index_next(&w, ret);) {
-        if (covered && ret->lsn < base && ret->file == slot)
+        if (covered && ret->file == slot)
             return true;
-        if (!covered && hx_rec_is_base(ret->kind) && ret->lsn <= s->oldest) {
-            covered = true;
-            base = ret->lsn;
-        }
+        covered |= hx_rec_is_base(ret->kind) && ret->lsn <= s->oldest;
     }
     return false;
 }
