@@ -126,15 +126,15 @@ static int identity_parse(const char *text, struct identity *id)
     unsigned version, crc;
     char hex[33];
     int head = 0, end = 0;
-    if (sscanf(text, "hexad-data %u\n", &version) != 1)
-        return HX_E_CORRUPT;
-    if (version != DATA_VERSION)
+    const char *last = strstr(text, "\ncrc32c ");
+    if (!last || sscanf(last, "\ncrc32c %8x\n%n", &crc, &end) != 1 || end == 0 || last[end] != '\0' ||
+        hx_crc32c(0, text, (size_t)(last + 1 - text)) != crc || sscanf(text, "hexad-data %u\n", &version) != 1)
+        return HX_E_CORRUPT; /* in all versions the first and the last line are like this */
+    if (version > DATA_VERSION)
         return HX_E_VERSION;
-    if (sscanf(text, "hexad-data %*u\nserver %63s\nzone %63s\nincarnation %32s\n%ncrc32c %8x\n%n", id->server,
-               id->zone, hex, &head, &crc, &end) != 4 ||
-        end == 0 || text[end] != '\0')
-        return HX_E_CORRUPT;
-    if (hx_crc32c(0, text, (size_t)head) != crc || hx_uuid_parse(hex, &id->incarnation) < 0)
+    if (sscanf(text, "hexad-data 1\nserver %63s\nzone %63s\nincarnation %32s\n%n", id->server, id->zone, hex,
+               &head) != 3 ||
+        text + head != last + 1 || hx_uuid_parse(hex, &id->incarnation) < 0)
         return HX_E_CORRUPT;
     return 0;
 }

@@ -3,6 +3,7 @@
  * Method: a private directory; contract D1..D4 of hexad/disk.h as far as a process without power cuts can see it, with
  * a descriptor cache so small that it is at work all the time.
  */
+#include "hexad/crc.h"
 #include "hexad/disk.h"
 #include "hexad/sys.h"
 
@@ -425,6 +426,62 @@ static void edit_identity(const char *script)
     assert_int_equal(system(cmd), 0);
 }
 
+/* Its checksum fits again. */
+static void seal_identity(void)
+{
+    char path[200], *text, *last;
+    snprintf(path, sizeof path, "%s/identity", data);
+    assert_int_equal(hx_file_read(path, 4096, &text, NULL), 0);
+    assert_non_null(last = strstr(text, "crc32c "));
+    snprintf(last, 17, "crc32c %08x\n", hx_crc32c(0, text, (size_t)(last - text)));
+    assert_int_equal(hx_file_replace(path, text, strlen(text), 0600), 0);
+    free(text);
+}
+
+/* Promise: who only looks is refused while a server runs, keeps one from starting, and can change nothing. */
+static void a_look_changes_nothing(void **state)
+{
+    struct hx_datadir *other = NULL, *again = NULL;
+    struct hx_disk_farm *f;
+    struct hx_disk *d;
+    struct hx_disk_place at = {{{7}}, 3};
+    char p[200], b[3];
+    size_t n;
+    (void)state;
+    assert_int_equal(farm->ops->open(farm, at, true, &d), 0);
+    assert_int_equal(d->ops->write(d, 16, 0, "abc", 3), 0);
+    assert_int_equal(d->ops->flush(d, 16), 0);
+    farm->ops->close(farm, d);
+    assert_int_equal(hx_datadir_look(data, &other, why), HX_E_LOCKED);
+    hx_farm_free(farm);
+    farm = NULL;
+    hx_datadir_close(dd);
+    dd = NULL;
+    assert_int_equal(hx_datadir_look(data, &other, why), 0);
+    assert_string_equal(hx_datadir_server(other), "a1");
+    assert_int_equal(hx_datadir_look(data, &again, why), 0); /* two may look */
+    hx_datadir_close(again);
+    assert_int_equal(hx_datadir_open(data, "a1", "az-a", &again, why), HX_E_LOCKED);
+    assert_int_equal(hx_farm_new(other, 0, &f), 0);
+    assert_int_equal(f->ops->open(f, at, false, &d), 0);
+    assert_int_equal(d->ops->read(d, 16, 0, b, 3, &n), 0);
+    assert_memory_equal(b, "abc", 3);
+    assert_int_equal(d->ops->write(d, 16, 0, "x", 1), HX_E_PERM);
+    assert_int_equal(d->ops->write(d, 17, 0, "x", 1), HX_E_PERM);
+    assert_int_equal(d->ops->flush(d, 16), HX_E_PERM);
+    assert_int_equal(d->ops->remove(d, 16), HX_E_PERM);
+    assert_int_equal(d->ops->read(d, 17, 0, b, 3, &n), HX_E_NOENT);
+    f->ops->close(f, d);
+    at.pg = 4;
+    assert_int_equal(f->ops->open(f, at, true, &d), HX_E_PERM);
+    hx_farm_free(f);
+    hx_datadir_close(other);
+    snprintf(p, sizeof p, "%s/none", dir);
+    assert_int_equal(hx_datadir_look(p, &other, why), HX_E_NOENT);
+    assert_int_equal(hx_datadir_look(dir, &other, why), HX_E_NOENT);
+    assert_non_null(strstr(why, "no data directory"));
+}
+
 /* Promise: every directory that is not this server's is refused, each with its own error and a reason. */
 static void a_wrong_directory_is_refused(void **state)
 {
@@ -445,7 +502,10 @@ static void a_wrong_directory_is_refused(void **state)
     edit_identity("s/^zone az-a/zone az-b/");
     assert_int_equal(hx_datadir_open(data, "a1", "az-b", &other, why), HX_E_CORRUPT);
     edit_identity("s/^hexad-data 1/hexad-data 2/");
+    assert_int_equal(hx_datadir_open(data, "a1", "az-b", &other, why), HX_E_CORRUPT); /* it may be rot */
+    seal_identity();
     assert_int_equal(hx_datadir_open(data, "a1", "az-b", &other, why), HX_E_VERSION);
+    assert_int_equal(hx_datadir_look(data, &other, why), HX_E_VERSION);
     snprintf(p, sizeof p, "%s/identity", data);
     assert_int_equal(unlink(p), 0);
     snprintf(p, sizeof p, "%s/segments/x", data);
@@ -551,6 +611,7 @@ int main(void)
         CASE(the_farm_finds_its_places),
         CASE(nothing_is_readable_by_others),
         CASE(the_incarnation_belongs_to_the_directory),
+        CASE(a_look_changes_nothing),
         CASE(a_wrong_directory_is_refused),
         CASE(a_first_start_that_crashed_is_repeated),
         CASE(replacing_a_file_is_whole),
