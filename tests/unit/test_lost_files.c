@@ -280,6 +280,50 @@ static void what_a_deletion_leaves_is_no_damage(void **state)
     assert_true(rests >= 3);
 }
 
+/* The same where the floor that let old versions go was only announced, and is forgotten by the restart: what a deleted
+ * file held is needed by no read point from the oldest on, which the slots remember. */
+static void what_was_below_the_oldest_point_is_no_damage(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct copy kept[FILES_MAX];
+    size_t count = 0, len;
+    unsigned rests = 0;
+    uint8_t data[HX_PAGE_SIZE];
+    hx_model_start(&r, 32u << 10);
+    struct hx_disk_place at = hx_rig_place(&r, HX_MODEL_PG);
+    for (uint64_t lsn = 1; lsn <= 80; lsn++) {
+        struct hx_model noise = {.rng = lsn};
+        for (size_t i = 0; i < HX_PAGE_SIZE; i++)
+            data[i] = i ? (uint8_t)hx_model_dice(&noise) : (uint8_t)lsn;
+        struct hx_rig_rec rec = {lsn, (uint32_t)(lsn % 4), HX_REC_IMAGE, HX_REC_CPL, data, HX_PAGE_SIZE};
+        size_t n = hx_rig_frame(&r, HX_MODEL_PG, 1, lsn - 1, &rec, 1, (struct hx_rig_marks){lsn - 1, 0, lsn - 1});
+        assert_int_equal(hx_rig_append(&r, 0, 1, lsn - 1, 0, r.frame, n, NULL), 0);
+    }
+    for (unsigned i = 0; i < 20; i++)
+        hx_rig_step(&r, 50);
+    for (uint64_t id = HX_LOG_FIRST_ID; hx_mem_file(r.farm[0], &at, id | HX_LOG_SIDE_BIT, &len); id++)
+        kept[count++] = keep(&r, id | HX_LOG_SIDE_BIT);
+    assert_true(count >= 8);
+    assert_int_equal(hx_rig_append(&r, 0, 1, 80, 60, NULL, 0, NULL), 0);
+    for (unsigned i = 0; i < 60; i++)
+        hx_rig_step(&r, 500);
+    hx_rig_stop(&r, 0);
+    for (size_t i = 0; i < count; i++) {
+        bool deleted = !hx_mem_file(r.farm[0], &at, kept[i].id & ~HX_LOG_SIDE_BIT, &len);
+        rests += deleted;
+        if (deleted)
+            put_back(&r, &kept[i]);
+        else
+            free(kept[i].p);
+    }
+    assert_true(rests >= 3);
+    assert_int_equal(hx_rig_start(&r, 0), 0);
+    assert_true(segment(&r)->floor < 60);
+    assert_int_equal(segment(&r)->damaged, 0);
+    hx_rig_fini(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +331,7 @@ int main(void)
         cmocka_unit_test(a_file_of_old_copies_is_missed),
         cmocka_unit_test(records_of_a_lost_file_come_back),
         cmocka_unit_test(what_a_deletion_leaves_is_no_damage),
+        cmocka_unit_test(what_was_below_the_oldest_point_is_no_damage),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("lost_files", tests, NULL, NULL);
