@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Figures, never asserted: the workloads of work.py and read.py on a mount and on a local directory of the same disk, in
 # turn in one run, so that the ratios hold while the absolute figures drift; memory of the mount and of the servers
-# while 1 GiB is copied; time to open after kill -9 with that in the volume; the transport by itself; the store by itself.
+# while 1 GiB is copied; time to open after kill -9 with that in the volume; the transport by itself; the store
+# by itself; a server that missed writes.
 #   make bench BENCH_ARGS="--json --quick"      --quick: a fifth of the data and of the time
 # All seven processes and both directories are on one machine and one disk ($TMPDIR, else /tmp); flushes are on.
 json= quick=
@@ -14,9 +15,9 @@ for a in "$@"; do
 done
 { . "$HEXAD_SOURCE/tests/lib/kit.sh"; } || exit 1
 here=$HEXAD_SOURCE/tests/bench
-seconds=3 copy_mib=1024
+seconds=3 copy_mib=1024 missed_mib=1024 missed_rounds=2
 export BULK_MB=256
-[ -z "$quick" ] || { seconds=0.6 copy_mib=200 BULK_MB=48; }
+[ -z "$quick" ] || { seconds=0.6 copy_mib=200 missed_mib=256 missed_rounds=1 BULK_MB=48; }
 say() { echo "bench: $*" >&2; }
 drop() { sync; echo 3 2>/dev/null >/proc/sys/vm/drop_caches || say "caches cannot be dropped: cold reads are warm"; }
 again() { # the mount ends in order and comes back: its own cache is empty
@@ -83,6 +84,10 @@ for i in 1 2 3; do
     awk "BEGIN { printf \"open_ms %.0f\n\", 1000 * ($EPOCHREALTIME - $start) }" >>memory
 done
 cmp source "$mnt/copy" >&2 || say "THE COPY DIFFERS"
+say "a server that missed $missed_mib MiB catches up"
+rm -f "$mnt/copy"
+sed -n '/^{/,/^}/p' "$work/d.log" >demo.json
+python3 "$here/catchup.py" "$HEXAD" demo.json "$missed_mib" "$missed_rounds" >catchup.json || say "catchup.py failed"
 demo_down "$demo_pid" "$work/d"
 rm -rf "$work/d" source
 python3 "$here/table.py" "$work" ${json:+--json}

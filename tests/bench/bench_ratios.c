@@ -290,11 +290,11 @@ static void draw(struct load *l, uint32_t *pages, unsigned all, unsigned step, u
 
 static void reads(struct out *out, const struct row *r, bool chains, bool cold)
 {
-    unsigned mib = out->o->quick ? 32 : 128, pairs = cold ? 20 : 100, each = cold ? 100 : 500;
+    unsigned mib = out->o->quick ? 32 : 128, pairs = cold ? 20 : 500, each = 100;
     unsigned all = chains ? HOT : mib * 256;
-    double ratios[100], ours = 0, theirs = 0;
-    uint32_t pages[500];
-    struct spot spots[500];
+    double ratios[500], ours = 0, theirs = 0;
+    uint32_t pages[100];
+    struct spot spots[100];
     struct place p = {0};
     struct logs g = {0};
     struct load *l = place_open(out->o, &p, "read", mib);

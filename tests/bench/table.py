@@ -21,6 +21,7 @@ local = {**load("local.work"), **load("local.read")}
 mount = {**load("mount.work"), **load("mount.read")}
 transport = load("transport.json")
 ratios = load("ratios.json") or []
+catchup = load("catchup.json")
 memory = {}
 with open(os.path.join(base, "memory")) as f:
     for line in f:
@@ -68,6 +69,15 @@ absolute("large copy", "MB/s", round(first("copy_MB_s")) if first("copy_MB_s") e
 absolute("mount: peak memory during it (cache 64 + 64)", "MiB", mib("mount_peak_KiB"), target=128)
 absolute("largest server: peak memory during it", "MiB", mib("server_peak_KiB"), target=128)
 absolute("opening after kill -9, slowest of three", "ms", max(memory.get("open_ms", [0])) or None, target=2000)
+if catchup:
+    last = catchup["rounds"][-1]
+    missed = "a server that missed %d MiB" % catchup["mib"]
+    rows.append(dict(name=missed + ", against a sequential write", unit="MiB/s", mount=last["catch_up_MiB_s"],
+                     local=last["disk_MiB_s"], ratio=round(catchup["rate"], 2), target=0.4, met=catchup["rate"] >= 0.4,
+                     better="higher"))
+    rows.append(dict(name="  commits p99 meanwhile, against without", unit="ms", mount=last["busy_p99_ms"],
+                     local=last["quiet_p99_ms"], ratio=round(catchup["p99"], 2), target=1.5, met=catchup["p99"] <= 1.5,
+                     better="lower"))
 for r in ratios:  # bench_ratios: the median over pairs, not the ratio of the two figures
     lower = r["better"] == "lower"
     rows.append(dict(name=r["name"], unit=r["unit"], mount=r["store"], local=r["plain"], ratio=r["ratio"], target=r["target"],
@@ -76,7 +86,7 @@ for r in ratios:  # bench_ratios: the median over pairs, not the ratio of the tw
 if "--json" in sys.argv:
     print(json.dumps(dict(date=datetime.datetime.now().isoformat(timespec="seconds"), cpus=os.cpu_count(),
                           kernel=platform.release(), rows=rows, local=local, mount=mount, memory=memory,
-                          transport=transport, ratios=ratios), indent=2))
+                          transport=transport, ratios=ratios, catchup=catchup), indent=2))
     sys.exit()
 show = lambda v: "-" if v is None else "%g" % v
 print("%s   %d processors   Linux %s" % (datetime.date.today(), os.cpu_count(), platform.release()))
