@@ -217,15 +217,16 @@ static void seeds(void)
 }
 
 #define SOURCES "src/core/msg.c include/hexad/msg.h"
+#define STATUS_SOURCES SOURCES " src/base/err.c include/hexad/err.h"
 static const struct fuzz_decoder decoders[] = {
     [REQUEST] = {"request-head", request, 512, SOURCES},
-    [REPLY] = {"reply-head", reply, 512, SOURCES},
+    [REPLY] = {"reply-head", reply, 512, STATUS_SOURCES},
     [HELLO] = {"hello", hello, 512, SOURCES},
     [APPEND_HEAD] = {"append-head", append_head, 1024, SOURCES},
-    [ACK] = {"ack", ack, 64, SOURCES},
+    [ACK] = {"ack", ack, 64, STATUS_SOURCES},
     [READ_PAGE] = {"read-page", read_page, 64, SOURCES},
     [GOSSIP] = {"gossip-entry", gossip, 64, SOURCES},
-    [STATUS] = {"segment-status", status, 1024, SOURCES},
+    [STATUS] = {"segment-status", status, 1024, STATUS_SOURCES},
     [DIGEST] = {"digest-ask", digest_ask, 64, SOURCES},
     {0}};
 

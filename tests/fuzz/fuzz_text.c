@@ -131,7 +131,7 @@ static void seeds(void)
     }
 }
 
-#define SOURCES "src/sys/text.c include/hexad/sys.h"
+#define SOURCES "src/sys/text.c"
 #define TLS_SOURCES "src/net/tls.c src/net/tls.h"
 static const struct fuzz_decoder decoders[] = {
     [NUMBER] = {"number", number, 40, SOURCES},

@@ -13,8 +13,9 @@
                                     version
 
 The version of a decoder is a hash over the code of the files that it is made of: those that its target names
-(fuzz_decoder.sources; a directory: all of its *.c and *.h), and src/base with its headers.  Comments and blanks do not
-count, nor does the target itself: what it checks beyond the sanitizers' checks may grow without voiding what ran.
+(fuzz_decoder.sources; a directory: all of its *.c and *.h), and codec, crc and types of src/base with their headers.
+The table of errors counts for those that translate numbers of errors.  Comments and blanks do not count, nor does the
+target itself: what it checks beyond the sanitizers' checks may grow without voiding what ran.
 HEXAD_FUZZ_PROGRAMS is the directory of the programs (built for libFuzzer), HEXAD_SOURCE the tree."""
 import datetime
 import hashlib
@@ -26,7 +27,7 @@ import sys
 source = os.environ.get("HEXAD_SOURCE", ".")
 programs = os.environ.get("HEXAD_FUZZ_PROGRAMS", "build/fuzzing/tests/fuzz")
 path = os.path.join(source, "tests/fuzz/ledger")
-BASE = ["src/base", "include/hexad/types.h", "include/hexad/codec.h", "include/hexad/crc.h", "include/hexad/err.h"]
+BASE = [f % name for name in ("codec", "crc", "types") for f in ("src/base/%s.c", "include/hexad/%s.h")]
 TOKENS = re.compile(r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\s+""", re.S)
 HEADER = """# Executions of each decoder under libFuzzer, with address and undefined sanitizers (make fuzz): target, decoder (-: all
 # that the target runs), version of the decoder's code (ledger.py), executions, seconds of a processor, findings, date
