@@ -23,16 +23,23 @@ from threading import Lock
 
 NEAR = 60
 FOCUS = {  # those that the draws of a seed meet rarely
+    "announce-any-top": ["rival_ppm=20000", "net_loss_ppm=80000", "pgs_max=3", "servers=8", "ops=400",
+                         "gossip_ms=800", "client_crash_ppm=10000", "clients=3", "lal=8192", "pg_pages=256"],
+    "blind-ignored": ["lie_aim_ppm=40000", "lie_aim_how=7", "victims=3", "log_kb=16", "ops=150"],
     "delete-unsided": ["lie_aim_ppm=40000", "lie_aim_how=8", "victims=3", "log_kb=16"],
+    "delete-without-base": ["log_kb=16", "power_ppm=20000", "big_pct=20", "ops=400"],
     "fetch-unverified": ["lie_rot_ppm=20000", "victims=3"],
     "flush-retried": ["eio_flush_ppm=20000"],
     "geometry-steps-back": ["net_replay_ppm=50000", "net_late_ppm=50000", "pgs_max=4"],
-    "growth-at-1": ["pgs_max=4", "pg_pages=256", "client_crash_ppm=20000", "clients=3", "big_pct=20", "ops=800"],
+    "growth-at-1": ["pgs_max=4", "pg_pages=256", "client_crash_ppm=20000", "clients=3", "big_pct=20",
+                    "ops=800"],
     "identity-unchecked": ["lie_aim_ppm=40000", "lie_aim_how=7", "victims=3", "log_kb=16", "ops=150"],
+    "pgcl-falls": ["rollback_ppm=40000", "part_ppm=20000", "victims=3", "ops=400"],
     "restart-trusts-cache": ["crash_call_ppm=200000"],
     "sidecar-unchecked": ["lie_aim_ppm=40000", "lie_aim_how=7", "victims=3", "log_kb=16", "crash_ppm=40000",
                           "client_crash_ppm=20000", "ops=400"],
     "sum-ignored": ["lie_rot_ppm=20000", "victims=3"],
+    "tail-cut-at-damage": ["lie_aim_ppm=40000", "lie_aim_how=2", "victims=3", "log_kb=16", "ops=150"],
 }
 BLOCK = 50
 build = os.environ.get("HEXAD_BUILD", "build")
