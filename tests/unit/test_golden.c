@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "../../src/store/node_private.h"
+#include "hexad/check.h"
 #include "seg_model.h"
 
 #include <stdio.h>
@@ -443,6 +444,65 @@ static uint32_t sum_of(struct hx_rig *r, uint64_t from, uint64_t to)
     return sum;
 }
 
+/* ---- the tools (hexad/check.h) ---- */
+static void line(void *ctx, const char *text)
+{
+    *(size_t *)ctx += strlen(text);
+}
+
+/* All that check and dump have to say; how many segments no start would serve. */
+static uint64_t look(struct hx_rig *r, struct hx_check_sum *ret)
+{
+    struct hx_disk_place at = hx_rig_place(r, HX_MODEL_PG);
+    size_t said = 0, len;
+    uint64_t calls = hx_mem_calls(r->farm[0]);
+    const struct hx_check_cfg cfg = {
+        .server = hx_rig_uuid(100), .farm = hx_mem_farm(r->farm[0]), .line = line, .ctx = &said};
+    assert_int_equal(hx_check_all(&cfg, ret), 0);
+    assert_int_equal(ret->segments, 1);
+    assert_int_equal(hx_dump_segment(&cfg, &at), 0);
+    for (uint64_t id = 1; id < 64; id++)
+        for (unsigned k = 0; k < 2; k++) {
+            uint64_t file = id | (k ? HX_LOG_SIDE_BIT : 0);
+            int err = hx_dump_file(&cfg, &at, file);
+            assert_int_equal(err, hx_mem_file(r->farm[0], &at, file, &len) ? 0 : HX_E_NOENT);
+        }
+    assert_true(said > 1000);
+    assert_int_equal(hx_mem_calls(r->farm[0]), calls);
+    return ret->refused;
+}
+
+/* The tools read stores of every version, whole, with any bit flipped, and with sectors that cannot be read. */
+static void the_tools_read_every_version(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < HX_ARRAY_LEN(packs); i++) {
+        struct pack k = open_pack(packs[i]);
+        struct hx_model dice = {.rng = 77};
+        struct hx_check_sum sum;
+        struct hx_rig r;
+        unpack(&r, &k);
+        assert_int_equal(look(&r, &sum), 0);
+        assert_true(!sum.damaged && !sum.unread);
+        hx_rig_fini(&r);
+        for (unsigned n = 0; n < 120; n++) {
+            size_t len;
+            unpack(&r, &k);
+            struct hx_disk_place at = hx_rig_place(&r, HX_MODEL_PG);
+            uint64_t last = hx_mem_last_log(r.farm[0], &at), id = 1 + hx_model_dice(&dice) % last;
+            id |= hx_model_dice(&dice) % 3 ? 0 : HX_LOG_SIDE_BIT;
+            uint8_t *p = hx_mem_file(r.farm[0], &at, id, &len);
+            for (unsigned f = 0; p && f <= n % 8; f++)
+                p[hx_model_dice(&dice) % len] ^= (uint8_t)(1u << f);
+            if (n % 5 == 4 && p)
+                hx_mem_bad_range(r.farm[0], id, hx_model_dice(&dice) % len / 512 * 512, 1024);
+            look(&r, &sum);
+            hx_rig_fini(&r);
+        }
+        free(k.p);
+    }
+}
+
 static void a_newer_store_is_refused_and_left_alone(void **state)
 {
     (void)state;
@@ -456,6 +516,8 @@ static void a_newer_store_is_refused_and_left_alone(void **state)
         /* The position is read when a scrub begins: what the segment did until then was not the scrub's. */
         uint64_t from = where == 10 ? HX_SCRUB_FILE : 0, to = where == 10 ? HX_SCRUB_FILE : UINT64_MAX;
         uint32_t sum = sum_of(&r, from, to);
+        struct hx_check_sum found;
+        assert_int_equal(look(&r, &found), where != 10);
         assert_int_equal(hx_rig_start(&r, 0), 0);
         if (where == 10) /* found when the scrub begins */
             hx_rig_step(&r, 0);
@@ -478,6 +540,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_version_is_read_and_goes_on),
         cmocka_unit_test(a_newer_store_is_refused_and_left_alone),
+        cmocka_unit_test(the_tools_read_every_version),
     };
     if (argc == 3 && !strcmp(argv[1], "--make")) {
         make(argv[2]);
