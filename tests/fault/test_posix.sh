@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The same calls on a local ext4 directory and on the mount, by root and by an ordinary user: the same answers, the same
 # errors, the same changes (tests/lib/posix.py).  What is different on purpose is in doc/FS.md, and checked at the end.
-# That it can fail was tried by leaving out one thing at a time: the clearing of set-id bits, the umask, relatime.
+# It failed while chown to nobody new kept set-id bits, while removing an ACL twice was an error, and while each file
+# that is open for writing was all data to SEEK_HOLE.
 . "${HEXAD_SOURCE:?}/tests/lib/kit.sh" || exit 99
 needs_fuse
 [ "$(id -u)" = 0 ] || skip_all "only root can be two users"

@@ -559,5 +559,6 @@ int main(void)
         cmocka_unit_test(a_rename_may_leave_a_whiteout),
         cmocka_unit_test(ranges_are_zeroed),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("fs_xattr", tests, NULL, NULL);
 }
