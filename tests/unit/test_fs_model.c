@@ -22,6 +22,7 @@
 #define NAMES 24u
 #define NODES_MAX 4096u
 #define PAGES_MAX 24000u
+#define ATTRS 3u
 
 struct node {
     uint64_t ino;
@@ -32,6 +33,8 @@ struct node {
     struct node *parent;
     uint64_t lookups;
     unsigned opens;
+    bool nameless;               /* made without a name, and has had none */
+    size_t attr[ATTRS];          /* length of each attribute's value and 1; 0: there is none */
 };
 struct world {
     struct fs_kit k;
@@ -81,11 +84,40 @@ static void compare_attr(struct world *w, const struct hx_fs_attr *a, const stru
     check(w, a->atime.s == b->atime.s && a->atime.ns == b->atime.ns);
 }
 
+static const char *attr_name(unsigned i)
+{
+    static const char *const names[ATTRS] = {"user.one", "trusted.two", "user.a longer name of an attribute"};
+    return names[i];
+}
+
+/* The value of attribute I is told by its length. */
+static const uint8_t *attr_value(unsigned i, size_t len)
+{
+    static uint8_t buf[HX_FS_XATTR_VALUE_MAX];
+    memset(buf, (int)(len % 251 + i), len);
+    return buf;
+}
+
+static void compare_attrs(struct world *w, struct fs_kit *k, const struct node *n)
+{
+    static uint8_t buf[HX_FS_XATTR_VALUE_MAX];
+    size_t len, names = 0;
+    for (unsigned i = 0; i < ATTRS; i++) {
+        int rc = kit_run(k, hx_fs_getxattr(k->fs, n->ino, attr_name(i), buf, sizeof buf, &len));
+        check(w, rc == (n->attr[i] ? 0 : HX_E_NODATA));
+        if (rc == 0)
+            check(w, len == n->attr[i] - 1 && memcmp(buf, attr_value(i, len), len) == 0);
+        names += rc == 0 ? strlen(attr_name(i)) + 1 : 0;
+    }
+    check(w, kit_run(k, hx_fs_listxattr(k->fs, n->ino, true, NULL, 0, &len)) == 0 && len == names);
+}
+
 static void compare_node(struct world *w, struct fs_kit *k, const struct node *n)
 {
     static uint8_t buf[FILE_MAX + 1];
     struct hx_fs_attr a = kit_attr(k, n->ino);
     compare_attr(w, &a, &n->a);
+    compare_attrs(w, k, n);
     if (S_ISREG(a.mode)) {
         check(w, kit_read(k, n->ino, 0, buf, sizeof buf) == n->a.size);
         check(w, n->a.size == 0 || memcmp(buf, n->data, n->a.size) == 0);
@@ -314,6 +346,39 @@ static void do_make(struct world *w)
     set_entry(w, d, name, n);
 }
 
+static void do_tmpfile(struct world *w)
+{
+    struct node *d = any(w, is_dir);
+    struct hx_fs_attr a;
+    int rc = kit_run(&w->k, hx_fs_tmpfile(w->k.fs, &w->k.who, d->ino, 0600, &a));
+    before_model(w, rc == 0);
+    check(w, rc == 0 || is_full(w, rc));
+    if (rc)
+        return;
+    check(w, a.nlink == 0 && a.size == 0 && S_ISREG(a.mode));
+    struct node *n = node_new(w, &a);
+    n->lookups = 1;
+    n->nameless = true;
+}
+
+static void do_xattr(struct world *w)
+{
+    struct node *n = any(w, is_any);
+    unsigned i = (unsigned)draw(w, ATTRS);
+    size_t len = draw(w, 4) ? draw(w, 2000) : draw(w, HX_FS_XATTR_VALUE_MAX + 1);
+    bool set = draw(w, 3);
+    if (draw(w, 4) == 0 && n->attr[i])
+        len = n->attr[i] - 1; /* in place */
+    int rc = set ? kit_run(&w->k, hx_fs_setxattr(w->k.fs, &w->k.who, n->ino, attr_name(i), attr_value(i, len), len, 0))
+                 : kit_run(&w->k, hx_fs_removexattr(w->k.fs, &w->k.who, n->ino, attr_name(i)));
+    before_model(w, rc == 0);
+    check(w, rc == (set || n->attr[i] ? 0 : HX_E_NODATA) || is_full(w, rc));
+    if (rc)
+        return;
+    n->attr[i] = set ? len + 1 : 0;
+    touch(w, n, false);
+}
+
 static void do_link(struct world *w)
 {
     struct node *d = any(w, is_dir), *n = w->all[draw(w, w->count)];
@@ -321,12 +386,14 @@ static void do_link(struct world *w)
     struct hx_fs_attr a;
     int rc = kit_run(&w->k, hx_fs_link(w->k.fs, &w->k.who, n->ino, d->ino, name_of(name), &a));
     before_model(w, rc == 0);
-    int expected = d->entry[name] ? HX_E_EXIST : S_ISDIR(n->a.mode) ? HX_E_PERM : n->a.nlink == 0 ? HX_E_NOENT : 0;
+    bool gone = n->a.nlink == 0 && !n->nameless;
+    int expected = d->entry[name] ? HX_E_EXIST : S_ISDIR(n->a.mode) ? HX_E_PERM : gone ? HX_E_NOENT : 0;
     if (n->a.nlink == 0 && rc == HX_E_STALE)
         return; /* reaped already */
     check(w, rc == expected || is_full(w, rc));
     if (rc)
         return;
+    n->nameless = false;
     n->a.nlink++;
     n->lookups++;
     touch(w, n, false);
@@ -480,8 +547,9 @@ static void do_fallocate(struct world *w)
     if (!n)
         return;
     size_t len = 1 + draw(w, FILE_MAX / 2), off = draw(w, FILE_MAX / 2);
-    bool punch = draw(w, 2), keep = punch || draw(w, 2);
-    unsigned mode = (punch ? HX_FS_FALLOC_PUNCH : 0) | (keep ? HX_FS_FALLOC_KEEP_SIZE : 0);
+    bool punch = draw(w, 2), zero = !punch && draw(w, 2), keep = punch || draw(w, 2);
+    unsigned mode = (punch ? HX_FS_FALLOC_PUNCH : 0) | (zero ? HX_FS_FALLOC_ZERO : 0) |
+                    (keep ? HX_FS_FALLOC_KEEP_SIZE : 0);
     uint64_t done = 0;
     int rc;
     w->keeping = false; /* its parts are separate operations */
@@ -492,8 +560,9 @@ static void do_fallocate(struct world *w)
     check(w, rc == 0 || is_full(w, rc));
     if (!punch && !keep && rc == 0 && off + len > n->a.size)
         resize(w, n, off + len);
-    if (punch && off < n->a.size)
-        memset(n->data + off, 0, off + len < n->a.size ? len : n->a.size - off);
+    size_t to = rc ? off + done : off + len;
+    if ((punch || zero) && off < n->a.size)
+        memset(n->data + off, 0, (to < n->a.size ? to : n->a.size) - off);
     if (rc == 0 || done > 0)
         touch(w, n, true);
 }
@@ -574,6 +643,7 @@ static void one_step(struct world *w)
         do_make, do_make, do_make, do_make, do_link, do_remove, do_remove, do_remove, do_rename, do_rename,
         do_rename, do_write, do_write, do_write, do_truncate, do_truncate, do_setattr, do_open_or_close,
         do_open_or_close, do_forget, do_forget, do_reap, do_reap, do_fallocate,
+        do_fallocate, do_tmpfile, do_xattr, do_xattr, do_xattr,
     };
     unsigned dice = (unsigned)draw(w, 1000);
     w->k.who.now.ns = (w->k.who.now.ns + 1) % 1000000000;
