@@ -17,6 +17,9 @@
  *      top, as a restart without it would: what is there twice is dropped (apply.c A3).
  *   K4 So an old checkpoint is as good as a new one, only slower.  A version in a file that is gone was copied or
  *      superseded before that file went (space.c B1), by something in a file at or behind T: it is left out.
+ *      That holds for what the index came from.  After a start that did not take a checkpoint which is there, or could
+ *      not be read just then, the index may know a record by another copy, in a file before T (it came twice): such a
+ *      checkpoint is removed, durably, before any log file goes.
  *   K5 Every block has a checksum over its content, its number, the segment and the generation: damaged, swapped,
  *      stale and mixed blocks are all the same, no checkpoint.
  * Two files in turn, the older one is overwritten, so that a crash at any point leaves the other one; it is removed
@@ -170,6 +173,23 @@ void hx_ckpt_fini(struct hx_seg *s)
     s->ckpt = (struct hx_seg_ckpt){0};
 }
 
+void hx_ckpt_disown(struct hx_seg *s)
+{
+    struct hx_seg_ckpt *c = &s->ckpt;
+    for (unsigned i = 0; i < 2; i++) {
+        if (!c->strange[i])
+            continue;
+        if (c->active && c->head.generation % 2 == i)
+            give_up(s);
+        s->meta_dirty = true; /* a removal is durable with the next flush (disk.h D2): deletions wait for it */
+        if (s->disk->ops->remove(s->disk, file_id(i)))
+            return;
+        c->strange[i] = false;
+        if (c->good % 2 == i)
+            c->good = c->bytes = 0;
+    }
+}
+
 /* The block that is being filled goes to the disk.  After an error nothing more does: .err tells in the end. */
 static void put_block(struct hx_seg *s)
 {
@@ -307,6 +327,7 @@ static int finish(struct hx_seg *s)
         return err;
     s->disk->ops->remove(s->disk, file_id((unsigned)c->head.generation + 1));
     c->active = false;
+    c->strange[c->head.generation % 2] = false;
     c->good = c->head.generation;
     c->bytes = HX_CKPT_START + (uint64_t)c->head.blocks * HX_CKPT_BLOCK;
     free(c->block);
@@ -527,6 +548,7 @@ int hx_ckpt_load(struct hx_seg *s, int (*again)(struct hx_seg *s, const struct h
         uint8_t b[HX_CKPT_HEAD];
         size_t got = 0;
         int err = s->disk->ops->read(s->disk, file_id(i), 0, b, sizeof b, &got);
+        c->strange[i] = err != HX_E_NOENT;
         err = err ? err : hx_ckpt_head_decode(b, got, &h[i]);
         if (err == HX_E_VERSION && h[i].salt == hx_log_salt(&s->at, &s->env->server))
             return err; /* it would be overwritten */
@@ -543,6 +565,8 @@ int hx_ckpt_load(struct hx_seg *s, int (*again)(struct hx_seg *s, const struct h
             c->since = *ret_tail = h[i].tail;
             c->bytes = HX_CKPT_START + (uint64_t)h[i].blocks * HX_CKPT_BLOCK;
             c->good = c->loaded = h[i].generation;
+            c->strange[i] = false;
+            c->strange[1 - i] = c->strange[1 - i] && !(there[1 - i] && h[1 - i].generation < h[i].generation);
             return 0;
         }
         if (err != HX_E_CORRUPT && err != HX_E_IO && err != HX_E_NOENT)

@@ -237,6 +237,7 @@ static int apply_all(struct hx_seg *s, const struct hx_load_pass *p)
         if (err || !any_damage(s))
             return err;
         s->ckpt.loaded = 0;
+        s->ckpt.strange[0] = s->ckpt.strange[1] = true;
         err = begin_again(s, p);
     }
     if (!err)

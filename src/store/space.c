@@ -486,6 +486,7 @@ static bool delete_dead(struct hx_seg *s)
             continue;
         }
         any = true;
+        hx_ckpt_disown(s);
         if (!all_sided(s, f->dead_id) && !HX_MUTANT(DELETE_UNSIDED))
             waiting += size_of(f);
         else if (base_saved(s, f))

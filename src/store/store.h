@@ -292,6 +292,7 @@ struct hx_seg_ckpt {
     int err;                  /* of the writing */
     uint64_t good, loaded;    /* generations: of the one that is whole on the disk; that this start took; 0: none */
     uint64_t since, bytes;    /* file from which on the log counts for the next one; bytes of the good one */
+    bool strange[2];          /* in that file is, or may be, one that the index does not come from (K4) */
 };
 struct hx_load_pass { /* what the first pass of a restart found */
     uint64_t stable, vdl, floor, gc, highest;
@@ -303,6 +304,9 @@ bool hx_ckpt_work(struct hx_seg *s);
 int hx_ckpt_load(struct hx_seg *s, int (*again)(struct hx_seg *s, const struct hx_load_pass *p),
                  const struct hx_load_pass *p, uint64_t *ret_tail);
 void hx_ckpt_fini(struct hx_seg *s);
+/* Before a log file is deleted: no checkpoint stays that the index does not come from.  Sets meta_dirty while one does,
+ * or may come back with a power loss. */
+void hx_ckpt_disown(struct hx_seg *s);
 
 /* ---- apply.c: stored records become held, chained, indexed ---- */
 int hx_apply_side(struct hx_seg *s, uint32_t slot, const uint8_t *side, size_t len, bool loading);

@@ -249,6 +249,37 @@ static void an_old_one_is_as_right_as_a_new_one(void **state)
     end(&r, &m);
 }
 
+/* Promise (K4): a checkpoint that a start did not take goes, durably, before a log file does: the index may know
+ * records by other copies than it.  One that was taken stays.  (That files wait for it is what seed 236856 sees.)
+ * Method: one of its sectors cannot be read during one start only. */
+static void one_that_a_start_did_not_take_goes_before_a_file_does(void **state)
+{
+    (void)state;
+    struct hx_model m;
+    struct hx_rig r;
+    size_t len;
+    start(&r, &m, 12);
+    uint64_t g = work_until(&r, &m, 0);
+    struct hx_disk_place at = hx_rig_place(&r, HX_MODEL_PG);
+    for (unsigned unread = 0; unread < 2; unread++) {
+        if (unread)
+            hx_mem_bad_sector(r.farm[0], file_of(g), HX_CKPT_START);
+        assert_int_equal(restart(&r, &m), unread ? 0 : g);
+        hx_mem_bad_sector(r.farm[0], 0, 0);
+        struct hx_seg *s = hx_node_find(r.node[0], &at.volume, at.pg);
+        assert_false(s->meta_dirty);
+        hx_ckpt_disown(s);
+        assert_int_equal(s->meta_dirty, unread);
+        assert_int_equal(hx_mem_file(r.farm[0], &at, file_of(g), &len) == NULL, unread);
+        hx_ckpt_disown(s);
+        assert_int_equal(s->ckpt.good, unread ? 0 : g);
+    }
+    work_until(&r, &m, 0);
+    assert_true(segment(&r)->ckpt.good > g);
+    assert_int_equal(restart(&r, &m), segment(&r)->ckpt.good);
+    end(&r, &m);
+}
+
 static void another_segments_is_none(void **state)
 {
     (void)state;
@@ -355,6 +386,7 @@ int main(void)
         cmocka_unit_test(power_may_go_while_it_is_written),
         cmocka_unit_test(damaged_in_any_block_it_is_none),
         cmocka_unit_test(an_old_one_is_as_right_as_a_new_one),
+        cmocka_unit_test(one_that_a_start_did_not_take_goes_before_a_file_does),
         cmocka_unit_test(another_segments_is_none),
         cmocka_unit_test(damage_behind_it_makes_it_none),
         cmocka_unit_test(a_sidecar_made_anew_after_damage_makes_it_none),
