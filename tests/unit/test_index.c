@@ -210,6 +210,11 @@ static void the_first_of_two_alike_stays(void **state)
         assert_false(hx_index_next(&w, &got));
         v.file = 2 + how % 3;
     }
+    uint32_t at = 4; /* where it was moved to last */
+    v.file = 1;
+    assert_int_equal(hx_index_insert(s, 3, &v, false, false), 0);
+    struct hx_index_walk w = hx_index_walk(&s->index, 3);
+    assert_true(hx_index_next(&w, &got) && got.file == at && !hx_index_next(&w, &got));
     hx_seg_free(s);
 }
 

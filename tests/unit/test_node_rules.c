@@ -199,6 +199,10 @@ static void digests_of_what_is_not_there(void **state)
     assert_int_equal(hx_rig_call(&r, 0, &q, NULL), HX_E_CORRUPT);
     q.pg = 1;
     assert_int_equal(hx_rig_call(&r, 0, &q, NULL), HX_E_NO_SEGMENT);
+    q.type = HX_MSG_HISTORY;
+    assert_int_equal(hx_rig_call(&r, 0, &q, NULL), HX_E_BADMSG);
+    q.body.len = 0;
+    assert_int_equal(hx_rig_call(&r, 0, &q, NULL), HX_E_NO_SEGMENT);
     hx_rig_fini(&r);
 }
 

@@ -103,6 +103,26 @@ static void demand_goes_first(void **state)
     }
 }
 
+/* Promise: of two that were asked for, too, the one with fewer cycles behind it goes first. */
+static void of_two_on_demand_the_one_behind_goes_first(void **state)
+{
+    (void)state;
+    for (uint32_t behind = 0; behind < 2; behind++) {
+        struct hx_rig r;
+        start(&r, 0);
+        for (uint32_t pg = 0; pg < 2; pg++) {
+            hx_scrub_load(segment(&r, pg));
+            segment(&r, pg)->scrub.cycles = pg == behind ? 3 : 4;
+            hx_scrub_ask(segment(&r, pg));
+        }
+        for (unsigned i = 0; i < 20 && !read_of(&r, behind); i++)
+            hx_node_tick(r.node[0], r.now_ms += 100);
+        assert_true(read_of(&r, behind) > 0);
+        assert_int_equal(read_of(&r, 1 - behind), 0);
+        hx_rig_fini(&r);
+    }
+}
+
 /* Promise: on demand means the segments of that volume, all for none in particular, and none that has failed. */
 static void demand_is_of_a_volume(void **state)
 {
@@ -163,6 +183,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_one_with_fewest_cycles_goes_next),
         cmocka_unit_test(demand_goes_first),
+        cmocka_unit_test(of_two_on_demand_the_one_behind_goes_first),
         cmocka_unit_test(demand_is_of_a_volume),
         cmocka_unit_test(one_that_failed_is_not_waited_for),
         cmocka_unit_test(requests_slow_it_down),

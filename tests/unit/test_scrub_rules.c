@@ -464,6 +464,18 @@ static void a_range_becomes_damage_of_pages(void **state)
     (void)state;
     struct hx_rig r;
     size_t len;
+    for (unsigned open = 0; open < 2; open++) { /* all but the first file, the open one among them */
+        start(&r);
+        struct hx_seg *s = segment(&r);
+        bytes(&r, FIRST, &len)[3000] ^= 1;
+        if (open)
+            bytes(&r, FIRST + 3, &len)[3000] ^= 1; /* record 13 */
+        assert_int_equal(hx_seg_unknown(s, 6, LAST, HX_NONE, false), 0);
+        hx_scrub_narrow(s, &s->unknowns[0]);
+        assert_int_equal(s->unknown_count, open);
+        assert_true(!open || (s->unknowns[0].from == 13 && s->unknowns[0].page == 1));
+        hx_rig_fini(&r);
+    }
     for (unsigned how = 0; how < 4; how++) {
         start(&r);
         struct hx_seg *s = segment(&r);

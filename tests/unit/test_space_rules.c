@@ -286,6 +286,15 @@ static void a_batch_begins_a_file_by_itself(void **state)
     seal(&r);
     assert_int_equal(hx_log_start(s), 0);
     assert_int_equal(s->log.files[s->log.tail]->end, HX_LOG_ENV); /* a mark */
+    seal(&r); /* a file without an entry has a sidecar without one */
+    for (unsigned i = 0; i < 4; i++)
+        work(&r);
+    struct hx_logfile *f = find(&r, s->log.next_id - 1, NULL);
+    struct hx_buf list = {0};
+    assert_true(f && f->sided);
+    assert_int_equal(hx_side_load(s, f, &list), 0);
+    assert_int_equal(list.len, 0);
+    hx_buf_fini(&list);
     hx_rig_fini(&r);
 }
 
