@@ -251,13 +251,48 @@ static size_t frame_at(struct hx_rig *r, uint64_t id, uint64_t lsn, uint8_t **re
     return 0;
 }
 
+/* Promise (F3): an annulled frame that rotted is no damage: nobody may ask for it any more.  But a recovery may, of what
+ * is above the hint. */
+static void an_annulled_frame_that_rotted_is_no_damage(void **state)
+{
+    (void)state;
+    for (unsigned below = 0; below < 2; below++) {
+        struct hx_rig r;
+        struct hx_history h = {0};
+        uint8_t *file;
+        start(&r, 0);
+        for (uint64_t lsn = 1; lsn <= 5; lsn++)
+            put_noise(&r, NULL, lsn, 100);
+        assert_int_equal(hx_history_copy(&h, &r.history), 0);
+        assert_int_equal(hx_history_push(&h, (struct hx_history_entry){{2}, {3}, {1003}, HX_RIG_LAL}), 0);
+        assert_int_equal(hx_rig_adopt(&r, 0, PG, 2, &h, NULL, NULL), 0);
+        size_t n = hx_rig_run(&r, PG, 2, 3, 1004, 2, 0);
+        assert_int_equal(hx_rig_append(&r, 0, 2, below ? 1005 : 0, 0, r.frame, n, NULL), 0);
+        file = NULL;
+        size_t off = frame_at(&r, 16, 5, &file);
+        file[off + 40] ^= 1;
+        struct pull p = {.to = 2000, .epoch = 2, .bytes_max = 1u << 20};
+        fetch(&r, &p);
+        assert_int_equal(p.status, 0);
+        hx_rig_reply_fini(&p.a);
+        assert_int_equal(status(&r).damaged, 0);
+        p.raw = true;
+        fetch(&r, &p);
+        assert_int_equal(p.status, 0);
+        hx_rig_reply_fini(&p.a);
+        assert_int_equal(status(&r).damaged, !below);
+        hx_history_fini(&h);
+        hx_rig_fini(&r);
+    }
+}
+
 /* Promise (I11): a frame that rotted is given to nobody, the others of the range are; it is counted as damage and told
  * to a recovery as UNKNOWN.  Method: each in a copy of the same life: a byte of its head, of its body, a length that is
  * whole and not the stored one, a sector that gives an error. */
 static void a_rotten_frame_is_left_out(void **state)
 {
     (void)state;
-    for (unsigned what = 0; what < 4; what++) {
+    for (unsigned what = 0; what < 5; what++) {
         struct hx_rig r;
         struct shelf s = {0};
         struct hx_inventory v = {0};
@@ -274,8 +309,15 @@ static void a_rotten_frame_is_left_out(void **state)
             file[off + HX_FRAME_HEAD + 700] ^= 1;
         else if (what == 2)
             memcpy(file + off, (const uint8_t[HX_FRAME_HEAD]){0}, HX_FRAME_HEAD);
-        else
+        else if (what == 3)
             hx_mem_bad_sector(r.farm[0], 16, off + 512);
+        else { /* whole, and shorter than what was stored */
+            struct hx_frame_head h;
+            assert_int_equal(hx_frame_head_decode(file + off, HX_FRAME_HEAD, &h), 0);
+            h.body_len = h.raw_len -= 8;
+            h.body_crc = hx_crc32c(0, file + off + HX_FRAME_HEAD, h.body_len);
+            hx_frame_head_encode(&h, file + off);
+        }
         pull_all(&r, &s, (struct pull){.to = 6, .bytes_max = 1u << 20}, lost, &answers);
         assert_int_equal(status(&r).damaged, 1);
         assert_int_equal(hx_rig_fence(&r, 0, PG, 2, 7, &v), 0);
@@ -283,6 +325,41 @@ static void a_rotten_frame_is_left_out(void **state)
         assert_true(v.unknowns[0].from.v == 3 && v.unknowns[0].to.v == 3);
         assert_int_equal(v.entry_count, 5);
         hx_inventory_fini(&v);
+        shelf_fini(&s);
+        hx_rig_fini(&r);
+    }
+}
+
+/* Promise (F4): where a lost sidecar cannot be written anew its list is taken from memory; a disk that loses it again at
+ * once is not read over and over: what was in that file is left out. */
+static void lost_sidecars_of_a_bad_disk(void **state)
+{
+    (void)state;
+    for (unsigned full = 0; full < 2; full++) {
+        struct hx_rig r;
+        struct shelf s = {0};
+        struct hx_disk_place at;
+        size_t len;
+        unsigned answers = 0;
+        bool lost[40] = {false};
+        start(&r, 16u << 10);
+        at = hx_rig_place(&r, PG);
+        for (uint64_t lsn = 1; lsn <= 20; lsn++)
+            put_noise(&r, &s, lsn, 2000);
+        for (unsigned i = 0; i < 6; i++)
+            hx_rig_step(&r, 50);
+        uint64_t id = 16 | UINT64_C(1) << 32;
+        for (unsigned k = 0; k < 2; k++) {
+            if (!full || k == 0)
+                hx_mem_file(r.farm[0], &at, id, &len)[20] ^= 1;
+            if (full)
+                hx_mem_fail(r.farm[0], HX_MEM_WRITE, 1, HX_E_NOSPACE, true);
+            for (uint64_t lsn = 1; !full && k == 1 && lsn <= 8; lsn++) /* all in file 16 */
+                lost[lsn - 1] = true;
+            pull_all(&r, &s, (struct pull){.to = 100, .bytes_max = 1u << 20}, lost, &answers);
+        }
+        hx_mem_fail(r.farm[0], 0, 0, 0, false);
+        assert_int_equal(status(&r).state, 0);
         shelf_fini(&s);
         hx_rig_fini(&r);
     }
@@ -362,6 +439,8 @@ int main(void)
         cmocka_unit_test(a_range_comes_in_order_and_once),
         cmocka_unit_test(more_frames_than_are_sorted_at_once),
         cmocka_unit_test(annulled_frames_are_for_recoveries_only),
+        cmocka_unit_test(an_annulled_frame_that_rotted_is_no_damage),
+        cmocka_unit_test(lost_sidecars_of_a_bad_disk),
         cmocka_unit_test(a_rotten_frame_is_left_out),
         cmocka_unit_test(want_of_memory_is_not_damage),
         cmocka_unit_test(a_lost_sidecar_does_not_end_an_answer),
