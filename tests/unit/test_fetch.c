@@ -251,8 +251,8 @@ static size_t frame_at(struct hx_rig *r, uint64_t id, uint64_t lsn, uint8_t **re
     return 0;
 }
 
-/* Promise (F3): an annulled frame that rotted is no damage: nobody may ask for it any more.  But a recovery may, of what
- * is above the hint. */
+/* Promise (F3): an annulled frame that rotted is no damage: nobody may ask for it any more.  But a recovery may, of
+ * what is above the hint. */
 static void an_annulled_frame_that_rotted_is_no_damage(void **state)
 {
     (void)state;
@@ -330,8 +330,8 @@ static void a_rotten_frame_is_left_out(void **state)
     }
 }
 
-/* Promise (F4): where a lost sidecar cannot be written anew its list is taken from memory; a disk that loses it again at
- * once is not read over and over: what was in that file is left out. */
+/* Promise (F4): where a lost sidecar cannot be written anew its list is taken from memory; a disk that loses it again
+ * at once is not read over and over: what was in that file is left out. */
 static void lost_sidecars_of_a_bad_disk(void **state)
 {
     (void)state;

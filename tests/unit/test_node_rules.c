@@ -206,6 +206,47 @@ static void digests_of_what_is_not_there(void **state)
     hx_rig_fini(&r);
 }
 
+/* Promise: while a segment of whatever volume cannot be read nobody hears that there is no such volume. */
+static void an_unreadable_segment_may_be_of_any_volume(void **state)
+{
+    (void)state;
+    for (unsigned broken = 0; broken < 2; broken++) {
+        struct hx_rig r;
+        uint8_t b[80];
+        size_t len;
+        struct hx_enc e = hx_enc_init(b, sizeof b);
+        hx_enc_str(&e, "other");
+        start(&r, 1, 16u << 10);
+        struct hx_disk_place at = hx_rig_place(&r, 0);
+        hx_rig_stop(&r, 0);
+        for (uint64_t slot = 1; broken && slot <= 2; slot++)
+            hx_mem_file(r.farm[0], &at, slot, &len)[20] ^= 1;
+        assert_int_equal(hx_rig_start(&r, 0), 0);
+        struct hx_rig_ask q = {.type = HX_MSG_LOOKUP, .body = {b, e.len}};
+        assert_int_equal(hx_rig_call(&r, 0, &q, NULL), broken ? HX_E_CORRUPT : HX_E_NO_VOLUME);
+        hx_rig_fini(&r);
+    }
+}
+
+/* Promise: an announcement names the segments that take nothing, also one whose reserve is being made whole again. */
+static void announcements_name_who_takes_nothing(void **state)
+{
+    (void)state;
+    for (unsigned k = 0; k < 4; k++) {
+        struct hx_rig r;
+        start(&r, 1, 16u << 10);
+        struct hx_seg *s = segment(&r, 0);
+        s->nospace = k == 1;
+        s->reserve.tight = k == 2;
+        if (k == 3) { /* it says that to everything, and not as want of space */
+            s->nospace = true;
+            hx_seg_poison(s, HX_E_POISONED);
+        }
+        assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, NULL, 0, NULL), k == 1 || k == 2 ? HX_E_NOSPACE : 0);
+        hx_rig_fini(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +255,8 @@ int main(void)
         cmocka_unit_test(one_that_failed_is_not_flushed_with_the_others),
         cmocka_unit_test(space_comes_back),
         cmocka_unit_test(the_reserve_is_made_in_pieces),
+        cmocka_unit_test(an_unreadable_segment_may_be_of_any_volume),
+        cmocka_unit_test(announcements_name_who_takes_nothing),
         cmocka_unit_test(digests_of_what_is_not_there),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
