@@ -110,20 +110,30 @@ static int open_all(struct hx_seg *s, bool uneven)
     return err ? err : hx_load(s);
 }
 
+/*
+ * A FORMAT that never ended leaves the first slot, or half of it, and of the second at most its name: nobody was told
+ * that the segment exists, however the first one reads now.  With bytes in the second slot (begun after the first was
+ * durable) or a log, promises were made and are lost: that must not pass for a new segment.
+ */
+static int never_made(struct hx_seg *s, bool *ret)
+{
+    struct hx_disk_file d[2];
+    size_t n = 0;
+    int err = s->disk->ops->list(s->disk, HX_META_SLOTS, d, 2, &n);
+    *ret = n == 0 || (n == 1 && d[0].id == HX_META_SLOTS && d[0].bytes == 0);
+    return err;
+}
+
 int hx_seg_open(struct hx_seg *s)
 {
     bool uneven = false;
     int err = hx_meta_load(s->disk, &s->at, &s->env->server, &s->meta, &uneven);
-    if (err == HX_E_NOENT || err == HX_E_CORRUPT) {
-        /* A FORMAT that never ended leaves half of the first slot: nobody was told that the segment exists.
-         * With a second slot (begun after the first was durable) or a log, promises were made and are lost:
-         * that must not pass for a new segment. */
-        struct hx_disk_file d;
-        size_t n = 0;
-        int lerr = s->disk->ops->list(s->disk, HX_META_SLOTS, &d, 1, &n);
-        if (!lerr && n == 0)
+    if (err == HX_E_NOENT || err == HX_E_CORRUPT || err == HX_E_IO) {
+        bool never;
+        int lerr = never_made(s, &never);
+        if (!lerr && never)
             return HX_E_NOENT;
-        err = lerr ? lerr : HX_E_CORRUPT;
+        err = lerr ? lerr : err == HX_E_IO ? err : HX_E_CORRUPT;
     }
     if (!err)
         err = open_all(s, uneven || s->suspect.doubt);

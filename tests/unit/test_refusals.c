@@ -367,6 +367,36 @@ static void meta_slots_of_others_are_not_believed(void **state)
     hx_rig_fini(&r);
 }
 
+/* Promise: a directory in which a FORMAT never ended is none, also when the first slot cannot be read any more and of
+ * the second only the name is there; it is made anew.  With bytes in the second slot, or a log, it is damage.
+ * Method: a bad sector in slot 1, and slot 2 cut to nothing; slot 2 with other bytes; cut to nothing beside a log. */
+static void half_a_format_on_a_bad_sector_is_none(void **state)
+{
+    (void)state;
+    for (unsigned what = 0; what < 3; what++) {
+        struct hx_rig r;
+        size_t len;
+        start(&r);
+        struct hx_disk_place at = hx_rig_place(&r, 0);
+        len = hx_rig_run(&r, 0, 1, 0, 1, 1, 0);
+        if (what == 2)
+            assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, len, NULL), 0);
+        hx_rig_stop(&r, 0);
+        hx_mem_bad_sector(r.farm[0], 1, 0);
+        if (what == 1)
+            memset(hx_mem_file(r.farm[0], &at, 2, &len), 1, 512);
+        else
+            hx_mem_truncate(r.farm[0], &at, 2, 0);
+        assert_int_equal(hx_rig_start(&r, 0), 0);
+        assert_int_equal(hx_rig_fence(&r, 0, 0, 9, 1, NULL), what == 0 ? HX_E_NO_SEGMENT : HX_E_IO);
+        if (what == 0) {
+            assert_int_equal(hx_rig_format(&r, 0, 0), 0);
+            assert_int_equal(hx_rig_fence(&r, 0, 0, 9, 1, NULL), 0);
+        }
+        hx_rig_fini(&r);
+    }
+}
+
 /* Promise: a server without a proper name, zone or incarnation does not start; it serves several volumes. */
 static void a_server_has_a_name_and_any_number_of_volumes(void **state)
 {
@@ -421,6 +451,7 @@ int main(void)
         cmocka_unit_test(histories_of_peers_are_taken_whole),
         cmocka_unit_test(a_damaged_page_is_mended_with_a_whole_one),
         cmocka_unit_test(meta_slots_of_others_are_not_believed),
+        cmocka_unit_test(half_a_format_on_a_bad_sector_is_none),
         cmocka_unit_test(a_server_has_a_name_and_any_number_of_volumes),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
