@@ -61,7 +61,9 @@ static bool judge(struct hx_prog *p, int rc)
     if (hx_work_is_failure(rc))
         return false;
     /* A directory that was removed may be gone altogether. */
-    bool gone = (want == HX_E_STALE && rc == HX_E_NOENT) || (want == HX_E_NOENT && rc == HX_E_STALE);
+    const struct hx_tree_inode *n = hx_tree_node(p->w->tree, p->act.ino);
+    bool removed = want == HX_E_NOENT || (p->act.kind == HX_ACT_READDIR && n && n->a.nlink == 0);
+    bool gone = (want == HX_E_STALE && rc == HX_E_NOENT) || (removed && rc == HX_E_STALE);
     if (!gone)
         hx_work_wrong(p, "gave %s instead of %s", rc ? hx_err_info(rc)->name : "success",
                       want ? hx_err_info(want)->name : "success");

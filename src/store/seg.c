@@ -112,15 +112,18 @@ static int open_all(struct hx_seg *s, bool uneven)
 
 /*
  * A FORMAT that never ended leaves the first slot, or half of it, and of the second at most its name: nobody was told
- * that the segment exists, however the first one reads now.  With bytes in the second slot (begun after the first was
- * durable) or a log, promises were made and are lost: that must not pass for a new segment.
+ * that the segment exists, however the first one reads now.  A reserve beside it, whose name was kept by chance, says
+ * nothing.  With bytes in the second slot (begun after the first was durable) or a log, promises were made and are
+ * lost: that must not pass for a new segment.
  */
 static int never_made(struct hx_seg *s, bool *ret)
 {
-    struct hx_disk_file d[2];
+    struct hx_disk_file d[3];
     size_t n = 0;
-    int err = s->disk->ops->list(s->disk, HX_META_SLOTS, d, 2, &n);
-    *ret = n == 0 || (n == 1 && d[0].id == HX_META_SLOTS && d[0].bytes == 0);
+    int err = s->disk->ops->list(s->disk, HX_META_SLOTS, d, HX_ARRAY_LEN(d), &n);
+    *ret = true;
+    for (size_t i = 0; i < n; i++)
+        *ret = *ret && (d[i].id == HX_RESERVE_FILE || (d[i].id == HX_META_SLOTS && d[i].bytes == 0));
     return err;
 }
 
