@@ -197,6 +197,38 @@ static uint64_t doubt(const struct hx_seg *s)
     return sum;
 }
 
+/* Where a damaged record of a page is mended for every read point. */
+static uint64_t mended_at(const struct hx_seg *s, const struct hx_unknown *u)
+{
+    return u->to > s->floor ? u->to : s->floor;
+}
+
+static bool asked_for(const struct hx_call *c, uint32_t page)
+{
+    for (uint32_t i = 0; i < c->page_count; i++)
+        if (c->pages[i] == page)
+            return true;
+    return false;
+}
+
+/* The page of damage number AT, and in the same question those that are mended at the same point: a file that rots has
+ * many. */
+static void ask_damaged(struct hx_node *n, struct hx_seg *s, const struct hx_server *m, size_t at, uint64_t point)
+{
+    struct hx_call c = hx_gossip_call(s, HX_MSG_READ);
+    uint64_t own = mended_at(s, &s->unknowns[at]);
+    bool late = s->gossip.aged || own > point;
+    c.point = late ? point : own;
+    s->gossip.aged = false;
+    for (size_t k = 0; k < s->unknown_count && c.page_count < HX_MEND_PAGES; k++) {
+        const struct hx_unknown *u = &s->unknowns[(at + k) % s->unknown_count];
+        bool fits = u->page != HX_NONE && u->to <= c.point && (late || mended_at(s, u) == own);
+        if (fits && !asked_for(&c, u->page))
+            c.pages[c.page_count++] = u->page;
+    }
+    hx_gossip_ask_pages(n, s, m, &c);
+}
+
 /* Damage, one piece after the other; the peer is known to be complete to THEIRS. */
 static void mend(struct hx_node *n, struct hx_seg *s, const struct hx_server *m, uint64_t theirs)
 {
@@ -211,12 +243,7 @@ static void mend(struct hx_node *n, struct hx_seg *s, const struct hx_server *m,
         return;
     }
     if (u->page != HX_NONE && u->to <= point && point <= theirs) {
-        struct hx_call c = hx_gossip_call(s, HX_MSG_READ);
-        c.pages[c.page_count++] = u->page;
-        uint64_t own = u->to > s->floor ? u->to : s->floor; /* there it is mended for every read point */
-        c.point = s->gossip.aged || own > point ? point : own;
-        s->gossip.aged = false;
-        hx_gossip_ask_pages(n, s, m, &c);
+        ask_damaged(n, s, m, at, point);
     } else if (u->blind && u->to <= point && point <= theirs && s->gossip.vain >= FETCH_VAIN) {
         ask_blind(n, s, m, u, point);
     } else if (u->from <= theirs && u->to != UINT64_MAX)

@@ -305,6 +305,31 @@ static void a_page_of_zeros_is_mended_too(void **state)
     }
 }
 
+/* Promise: damaged pages that are mended at the same point are asked for together, each once: a file that rots has
+ * many, and one question after the other would take for ever.  What is mended at another point is not among them. */
+static void damaged_pages_are_asked_for_together(void **state)
+{
+    (void)state;
+    for (unsigned passed = 0; passed < 2; passed++) { /* has the floor passed them? */
+        struct hx_rig r;
+        uint8_t data[HX_PAGE_SIZE];
+        unsigned seen = 0, want = 0;
+        rot(&r);
+        if (passed)
+            assert_int_equal(hx_rig_append(&r, 0, 1, 6, 6, NULL, 0, NULL), 0);
+        for (uint32_t page = 1; page <= 6; page++)
+            want += page_at(&r, 6, page, data).state == HX_READ_CORRUPT;
+        struct hx_peer_question q = hx_peer_provoke(&r, HX_MSG_READ, 1, 6);
+        uint32_t count = hx_get_u32(q.body + 8);
+        assert_int_equal(want, 6);
+        assert_int_equal(count, passed ? want : 1);
+        for (uint32_t i = 0; i < count; i++)
+            seen |= 1u << hx_get_u32(q.body + 12 + 4 * (size_t)i);
+        assert_int_equal(__builtin_popcount(seen), count);
+        hx_rig_fini(&r);
+    }
+}
+
 /* Promise: a page that was asked for under one history is not taken under the next; nor one that is cut short, nor one
  * that is newer than the point that was asked for: that could be annulled yet. */
 static void a_page_under_another_history_is_not_taken(void **state)
@@ -610,6 +635,7 @@ int main(void)
         cmocka_unit_test(a_frame_across_the_cut_is_not_taken),
         cmocka_unit_test(a_failed_segment_takes_nothing),
         cmocka_unit_test(a_page_of_zeros_is_mended_too),
+        cmocka_unit_test(damaged_pages_are_asked_for_together),
         cmocka_unit_test(a_page_under_another_history_is_not_taken),
         cmocka_unit_test(a_peer_that_is_behind_is_not_asked_for_pages),
         cmocka_unit_test(doubt_ends_when_every_page_is_confirmed),
