@@ -233,7 +233,8 @@ static const char *difference(const struct hx_segment_look *a, const struct hx_s
     /* Fewer are no change: what is void, or need not be held, is let go at the segment's own pace. */
     if (a->scl.v != b->scl.v || a->highest.v > b->highest.v || (a->hint.v == b->hint.v && a->held > b->held))
         return "records";
-    return a->unknowns > b->unknowns ? "damage" : a->error != b->error ? "error" : NULL;
+    /* Not by number: a question to a peer, which a repeated GOSSIP brings about, parts damage in two at the SCL. */
+    return a->doubt.v < b->doubt.v ? "damage" : a->error != b->error ? "error" : NULL;
 }
 
 void hx_oracle_again(struct hx_oracle *o, uint32_t server, bool after)

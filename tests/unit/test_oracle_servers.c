@@ -7,6 +7,8 @@
  */
 #include "oracle_bed.h"
 
+#include "../../src/store/node_private.h"
+
 /* ---- I4 ---- */
 static void I4_a_peer_gives_a_void_record(void **state)
 {
@@ -349,6 +351,31 @@ static void I14_a_duplicate_changes_something(void **state)
     bed_judge(b, "I14", "came again");
 }
 
+/* Damage that is parted in two is no news; damage where there was none is. */
+static void I14_damage_by_a_duplicate(void **state)
+{
+    (void)state;
+    for (unsigned news = 0; news < 2; news++) {
+        uint64_t x;
+        struct bed *b = bed_written(1, &x);
+        bed_real_server(b, 5);
+        bed_real_append(b, 5, hx_rig_run(&b->r, 0, 2, 0, x, 2, 0), 0);
+        struct hx_disk_place at = hx_rig_place(&b->r, 0);
+        struct hx_seg *s = hx_node_find(b->r.node[5], &at.volume, 0);
+        s->chain.hint = s->chain.scl;
+        if (!news)
+            assert_int_equal(hx_seg_unknown(s, 1, UINT64_MAX, HX_NONE, true), 0);
+        hx_oracle_again(b->o, 5, false);
+        if (news)
+            assert_int_equal(hx_seg_unknown(s, 1, 1, HX_NONE, true), 0);
+        else
+            hx_seg_unknown_split(s, 0);
+        assert_int_equal(s->unknown_count, news ? 1 : 2);
+        hx_oracle_again(b->o, 5, true);
+        bed_judge(b, news ? "I14" : "", news ? "damage" : "");
+    }
+}
+
 /* Six real servers, of which LAGGARD (6: none) has not got the last record. */
 static struct bed *fleet(unsigned laggard)
 {
@@ -615,6 +642,7 @@ int main(void)
         cmocka_unit_test(I11_bytes_that_are_not_those_of_the_checksum),
         cmocka_unit_test(I12_an_acknowledgement_after_a_failed_flush),
         cmocka_unit_test(I14_a_duplicate_changes_something),
+        cmocka_unit_test(I14_damage_by_a_duplicate),
         cmocka_unit_test(what_all_had_is_known_over_damage),
         cmocka_unit_test(I10_all_have_what_one_lacks),
         cmocka_unit_test(who_forgot_what_all_had_may_say_so),
