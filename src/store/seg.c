@@ -111,10 +111,10 @@ static int open_all(struct hx_seg *s, bool uneven)
 }
 
 /*
- * A FORMAT that never ended leaves the first slot, or half of it, and of the second at most its name: nobody was told
- * that the segment exists, however the first one reads now.  A reserve beside it, whose name was kept by chance, says
- * nothing.  With bytes in the second slot (begun after the first was durable) or a log, promises were made and are
- * lost: that must not pass for a new segment.
+ * A FORMAT that never ended leaves the first slot, or half of it, and less than the whole of the second (the first save
+ * gives it its full length): nobody was told that the segment exists, however the first one reads now.  A reserve
+ * beside it, whose name was kept by chance, says nothing.  With a second slot of full length or a log, promises were
+ * made and are lost: that must not pass for a new segment.
  */
 static int never_made(struct hx_seg *s, bool *ret)
 {
@@ -123,7 +123,7 @@ static int never_made(struct hx_seg *s, bool *ret)
     int err = s->disk->ops->list(s->disk, HX_META_SLOTS, d, HX_ARRAY_LEN(d), &n);
     *ret = true;
     for (size_t i = 0; i < n; i++)
-        *ret = *ret && (d[i].id == HX_RESERVE_FILE || (d[i].id == HX_META_SLOTS && d[i].bytes == 0));
+        *ret = *ret && (d[i].id == HX_RESERVE_FILE || (d[i].id == HX_META_SLOTS && d[i].bytes < HX_META_RESERVE));
     return err;
 }
 
