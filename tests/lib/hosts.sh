@@ -148,11 +148,14 @@ disk_replace() { # the disk comes back with what it had flushed; its server has 
     server_kill "$1"
     disk_unmount "$1" && disk_mount "$1"
 }
-disk_fill() { # every block is taken
+# Every block is taken; and again, while the filler is there: a server whose disk is full tidies up, and would have room.
+disk_fill() {
     local f=$ram/$1/filler
     dd if=/dev/zero of="$f" bs=64k 2>/dev/null
     dd if=/dev/zero of="$f.2" bs=512 2>/dev/null
-    true
+    while dd if=/dev/zero of="$f" bs=4k oflag=append conv=notrunc,nocreat || [ -e "$f" ]; do
+        sleep 0.1
+    done </dev/null >/dev/null 2>&1 &
 }
 disk_free() { rm -f "$ram/$1/filler" "$ram/$1/filler.2"; }
 # What the shim (tests/fault/disk_shim.c) does to a server's flushes: "slow MS", "fail", "lie"; "" is nothing.
