@@ -7,8 +7,11 @@
  * of its frame against its own; a window is what the disk gave: who reads it compares with the sum of the record.
  * Commits are small, so most frames are: what is bounded is the bytes, and the entries only because they are
  * searched one by one.  The one that was not used for longest goes first.
- * Memory: at most HX_BODIES_BYTES, each entry as large as its body; shared by all segments of a node.  A body
- * that was given out stays until the next one is asked for.
+ * Patches are small, and those of one page mostly stand near those of others that are read soon: they are read by
+ * blocks, each of which has one place where it may be.  One that was read while it was rotten is not believed: who
+ * finds that a sum does not match reads the record by itself.
+ * Memory: HX_BLOCKS x HX_BLOCK bytes for these, and at most HX_BODIES_BYTES, each entry as large as its body; shared by
+ * all segments of a node.  A body that was given out stays until the next one is asked for.
  */
 #include "store.h"
 
@@ -16,6 +19,7 @@
 
 #define FIRST (8u << 10) /* read at once: most frames of single commits are smaller */
 #define WINDOW HX_FRAME_RAW_MAX
+#define SMALL 1024u /* a payload that is not worth a read of its own */
 
 int hx_bodies_init(struct hx_bodies *b)
 {
@@ -35,6 +39,7 @@ void hx_bodies_fini(struct hx_bodies *b)
 {
     hx_assert(!b->count); /* every segment has forgotten its own */
     free(b->frame);
+    free(b->blocks);
     *b = (struct hx_bodies){0};
 }
 
@@ -43,6 +48,9 @@ void hx_bodies_forget(struct hx_bodies *b, const struct hx_seg *s)
     for (size_t i = b->count; i-- > 0;)
         if (b->e[i].seg == s)
             drop(b, i);
+    for (size_t i = 0; b->blocks && i < HX_BLOCKS; i++)
+        if (b->block[i].seg == s)
+            b->block[i].len = 0;
 }
 
 /* Room for LEN bytes more, and an entry for them. */
@@ -105,6 +113,47 @@ const uint8_t *hx_bodies_window(struct hx_bodies *b, struct hx_seg *s, const str
         }
     }
     return e->p + (v->pos - e->off);
+}
+
+/* The one place where block AT of FILE may be; neighbours do not meet. */
+static size_t place_of(const struct hx_seg *s, uint64_t file, uint32_t at)
+{
+    uint64_t x = hx_get_u32(s->at.volume.b) + s->at.pg * UINT64_C(0xc2b2ae3d) + file;
+    return ((x * UINT64_C(0x9e3779b97f4a7c15) >> 32) + at) & (HX_BLOCKS - 1);
+}
+
+static bool in_block(const struct hx_version *v)
+{
+    return !v->codec && v->len && v->len <= SMALL && v->pos % HX_BLOCK + v->len <= HX_BLOCK;
+}
+
+void hx_bodies_expect(const struct hx_bodies *b, const struct hx_seg *s, const struct hx_version *v)
+{
+    if (!b->blocks || !in_block(v))
+        return;
+    const uint8_t *p = b->blocks + place_of(s, s->log.files[v->file]->id, v->pos / HX_BLOCK) * HX_BLOCK;
+    __builtin_prefetch(p + v->pos % HX_BLOCK);
+    __builtin_prefetch(p + v->pos % HX_BLOCK + v->len - 1);
+}
+
+const uint8_t *hx_bodies_block(struct hx_bodies *b, struct hx_seg *s, const struct hx_version *v)
+{
+    const struct hx_logfile *f = s->log.files[v->file];
+    uint32_t at = v->pos / HX_BLOCK, from = v->pos % HX_BLOCK;
+    if (!in_block(v) || (!b->blocks && !(b->blocks = malloc((size_t)HX_BLOCKS * HX_BLOCK))))
+        return NULL;
+    size_t i = place_of(s, f->id, at), got = 0;
+    struct hx_block *k = &b->block[i];
+    uint8_t *p = b->blocks + i * HX_BLOCK;
+    if (k->seg != s || k->file != f->id || k->at != at || k->len < from + v->len) {
+        uint64_t off = (uint64_t)at * HX_BLOCK, left = f->durable - off; /* what is durable never changes */
+        *k = (struct hx_block){s, f->id, at, 0};
+        if (s->disk->ops->read(s->disk, f->id, off, p, left < HX_BLOCK ? (size_t)left : HX_BLOCK, &got) ||
+            got < from + v->len)
+            return NULL;
+        k->len = (uint32_t)got;
+    }
+    return p + from;
 }
 
 /* The frame whose entry V names, into b->frame; its head is good. */

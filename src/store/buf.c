@@ -59,7 +59,12 @@ int hx_buf_grow(void *p, size_t *cap, size_t count, size_t size)
 
 uint32_t hx_store_sum(uint8_t kind, uint32_t page, const uint8_t *payload, size_t len)
 {
-    uint8_t head[5] = {kind};
+    uint8_t head[5 + 128];
+    head[0] = kind;
     hx_put_u32(head + 1, page);
-    return hx_crc32c(hx_crc32c(0, head, sizeof head), payload, len);
+    if (len && len <= sizeof head - 5) { /* of so little, a second call would cost as much as all of it */
+        memcpy(head + 5, payload, len);
+        return hx_crc32c(0, head, 5 + len);
+    }
+    return hx_crc32c(hx_crc32c(0, head, 5), payload, len);
 }

@@ -232,6 +232,7 @@ int hx_log_put(struct hx_seg *s, enum hx_env_kind kind, uint8_t flags, const uin
     memcpy(p + HX_LOG_ENV, frame, len);
     memset(p + HX_LOG_ENV + len, 0, n - HX_LOG_ENV - len);
     l->taken += kind == HX_ENV_FRAME;
+    l->taken_bytes += kind == HX_ENV_FRAME ? len : 0;
     l->fresh |= kind == HX_ENV_FRAME;
     if (flags & HX_ENV_BELIEVED)
         believe(s, &h);
@@ -277,15 +278,25 @@ static void place(struct hx_seg *s, struct hx_logfile *f, uint8_t *p, size_t len
     }
 }
 
+/*
+ * Twice as much each time that small batches have used up what there was; a little again after a large one went beyond
+ * it, for then zeros were written for nothing, as during a compaction.
+ */
 static void fill_ahead(struct hx_seg *s, struct hx_logfile *f, size_t batch_len)
 {
     static const uint8_t zeros[64u << 10];
+    struct hx_log *l = &s->log;
+    if (f->filled >= f->end)
+        return;
     /* What background work writes need not be quick, and a file that it closes soon should not be larger than it is. */
-    if (f->filled >= f->end || batch_len >= HX_LOG_BULK || !s->log.fresh) {
-        f->filled = f->filled > f->end ? f->filled : f->end;
+    if (batch_len >= HX_LOG_BULK || !l->fresh) {
+        f->filled = f->end;
+        l->fill = 0;
         return;
     }
-    uint64_t to = f->end / HX_LOG_FILL_STEP * HX_LOG_FILL_STEP + HX_LOG_FILL_STEP;
+    l->fill = l->fill ? 2 * l->fill : HX_LOG_FILL_MIN;
+    l->fill = l->fill < HX_LOG_FILL_MAX ? l->fill : HX_LOG_FILL_MAX;
+    uint64_t to = f->end / l->fill * l->fill + l->fill;
     uint64_t limit = hx_seg_file_bytes(s);
     to = to < limit ? to : limit;
     f->filled = f->end;

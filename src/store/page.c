@@ -29,11 +29,20 @@ static int payload(struct hx_seg *s, const struct hx_version *v, bool whole, uin
     return hx_log_read(s, v->file, v->pos, buf, v->len); /* also when another sector of the window was bad */
 }
 
+static bool is_right(uint32_t page, const struct hx_version *v, const struct hx_bytes *b)
+{
+    return hx_store_sum(v->kind, page, b->p, b->len) == v->sum || HX_MUTANT(SUM_IGNORED);
+}
+
 int hx_page_payload(struct hx_seg *s, uint32_t page, const struct hx_version *v, bool whole, uint8_t *buf,
                     struct hx_bytes *ret)
 {
+    const uint8_t *p = whole ? NULL : hx_bodies_block(&s->env->bodies, s, v);
+    *ret = (struct hx_bytes){p, v->len};
+    if (p && is_right(page, v, ret))
+        return 0;
     int err = payload(s, v, whole, buf, ret);
-    if (!err && hx_store_sum(v->kind, page, ret->p, ret->len) != v->sum && !HX_MUTANT(SUM_IGNORED))
+    if (!err && !is_right(page, v, ret))
         err = HX_E_CORRUPT;
     if (err == HX_E_IO)
         err = HX_E_CORRUPT; /* a sector that cannot be read is as lost as one that lies */
@@ -81,6 +90,7 @@ static int collect(struct hx_seg *s, uint32_t page, uint64_t point, size_t *ret_
         if (err)
             return err;
         s->path[n++] = v;
+        hx_bodies_expect(&s->env->bodies, s, &v);
         if (hx_rec_is_base(v.kind))
             break;
     }
@@ -100,6 +110,12 @@ bool hx_page_blind(struct hx_seg *s, uint32_t page, uint64_t point)
     if (collect(s, page, point, &n))
         return false; /* no memory: another time */
     return blind_at(s, page, base_of(s, n), point);
+}
+
+/* The base of a page is read to where it belongs, if it is such that nothing else has to be done with it. */
+static bool in_place(const struct hx_version *v, bool whole)
+{
+    return v->kind == HX_REC_IMAGE && !v->codec && v->len <= HX_PAGE_SIZE && !whole;
 }
 
 /* What else of a page that is damaged is so: all of it is mended together, not one record after each read. */
@@ -131,12 +147,15 @@ int hx_page_read(struct hx_seg *s, uint32_t page, uint64_t point, bool whole, ui
     ret->lsn = HX_LSN(s->path[0].lsn);
     if (n == 1 && (s->path[0].kind == HX_REC_ZERO || s->path[0].kind == HX_REC_FREE))
         return 0;
-    memset(data, 0, HX_PAGE_SIZE);
-    while (n-- > 0) {
+    bool base = in_place(&s->path[n - 1], whole);
+    memset(data, 0, base ? 0 : HX_PAGE_SIZE);
+    for (; n-- > 0; base = false) {
         const struct hx_version *v = &s->path[n];
         struct hx_bytes b;
-        err = hx_page_payload(s, page, v, whole, s->env->page + HX_PAGE_SIZE, &b);
-        if (!err && hx_rec_apply(data, v->kind, b.p, b.len))
+        err = hx_page_payload(s, page, v, whole, base ? data : s->env->page + HX_PAGE_SIZE, &b);
+        if (!err && b.p == data)
+            memset(data + b.len, 0, HX_PAGE_SIZE - b.len);
+        else if (!err && hx_rec_apply(data, v->kind, b.p, b.len))
             err = HX_E_CORRUPT; /* a writer's mistake: the record came like this */
         if (err == HX_E_CORRUPT) {
             ret->state = HX_READ_CORRUPT;

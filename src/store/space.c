@@ -14,6 +14,8 @@
  *      sixteenth of a file when nobody has written for some seconds.  Only what all members have can be tidied, so
  *      while one is down, what it lacks comes on top.
  *   B5 On a full disk the room for all that is the reserve's (reserve.c): files that it cannot hold twice are left.
+ *   B6 While commits come in, a tick does one thing that has to be flushed, and little of it: those that come meanwhile
+ *      wait for that.
  * Nothing here is needed for correctness of reads; everything may be interrupted by a crash at any point.
  */
 #include "store.h"
@@ -24,6 +26,7 @@
 
 #define WORK_PAGES 4096u           /* pages looked at per piece of a sweep */
 #define WORK_BYTES (1u << 20)      /* payload copied per piece of a compaction */
+#define WORK_BUSY_BYTES (128u << 10)
 #define WORK_QUIET_BYTES (4u << 20)
 #define CHAIN_LONG 16u
 #define CHAIN_PRESSED 4u           /* when the lists have half of their memory */
@@ -351,6 +354,19 @@ static int copy_frame(struct hx_seg *s, const struct hx_side_frame *f, const uin
     return err;
 }
 
+/* B6: are there commits, but not so many that keeping pace with them matters more than that they are quick? */
+static bool busy(const struct hx_seg *s)
+{
+    return s->work.came && s->work.came < WORK_BYTES / 8;
+}
+
+/* To make room for one byte may take two copies, and every second tick does something else. */
+static size_t piece(const struct hx_seg *s)
+{
+    size_t n = busy(s) ? 8 * (size_t)s->work.came : WORK_BYTES;
+    return s->work.quiet ? WORK_QUIET_BYTES : n > WORK_BUSY_BYTES ? n : WORK_BUSY_BYTES;
+}
+
 static bool compact(struct hx_seg *s, const struct room *r)
 {
     struct hx_seg_work *w = &s->work;
@@ -370,7 +386,7 @@ static bool compact(struct hx_seg *s, const struct room *r)
     }
     struct imaged *m = calloc(1, sizeof *m);
     struct out o = {.s = s};
-    size_t copied = 0, most = r->quiet ? WORK_QUIET_BYTES : WORK_BYTES;
+    size_t copied = 0, most = piece(s);
     struct hx_side_frame f;
     const uint8_t *recs;
     int err = m ? 0 : HX_E_NOMEM, more = 1;
@@ -464,7 +480,7 @@ static uint64_t highest_durable(const struct hx_seg *s)
 /* What waits for the tail to be closed, or is in it and could go if it were. */
 static bool worth_sealing(const struct hx_seg *s, const struct room *r, uint64_t waiting)
 {
-    if (s->log.batch.len || s->log.tail == HX_NONE || !s->log.files[s->log.tail]->end)
+    if (s->work.copied || s->log.batch.len || s->log.tail == HX_NONE || !s->log.files[s->log.tail]->end)
         return false;
     if (waiting && (s->nospace || waiting >= r->size / 5 || (too_much(r) && waiting >= r->spare / 4)))
         return true;
@@ -508,6 +524,8 @@ static void notice_quiet(struct hx_seg *s, uint64_t now_ms)
         w->quiet_ms = now_ms;
     }
     w->quiet = now_ms - w->quiet_ms >= QUIET_MS;
+    w->came = s->log.taken_bytes - w->came_bytes;
+    w->came_bytes = s->log.taken_bytes;
 }
 
 /*
@@ -534,23 +552,44 @@ static bool work_full(struct hx_seg *s)
     return false;
 }
 
+/* What is copied twice before it is durable would stay twice: so only when nothing waits for the flush. */
+static bool copy(struct hx_seg *s)
+{
+    bool more = false;
+    if (s->log.batch.len)
+        return false;
+    struct room r = measure(s);
+    if (s->work.todo_count)
+        more |= materialise(s) == 0;
+    more |= sweep(s);
+    more |= compact(s, &r);
+    return more;
+}
+
 bool hx_space_work(struct hx_seg *s, uint64_t now_ms)
 {
+    struct hx_seg_work *w = &s->work;
     if (s->error)
         return false;
     notice_quiet(s, now_ms);
     bool more = save_sides(s);
-    if (s->nospace)
+    if (s->nospace) {
+        w->copied = false;
         return work_full(s);
-    more |= hx_reserve_work(s);
-    if (!s->log.batch.len) { /* what is copied twice before it is durable would stay twice */
-        struct room r = measure(s);
-        if (s->work.todo_count)
-            more |= materialise(s) == 0;
-        more |= sweep(s);
-        more |= compact(s, &r);
     }
-    more |= delete_dead(s);
-    more |= hx_ckpt_work(s);
+    more |= hx_reserve_work(s);
+    bool one = busy(s); /* B6 */
+    if (one && more)
+        return !s->error;
+    if (!one || !w->copied) {
+        more |= copy(s);
+        w->copied = s->log.batch.len > 0;
+        if (one && w->copied)
+            return true;
+    }
+    more |= delete_dead(s) || w->copied;
+    if (!one || !s->meta_dirty)
+        more |= hx_ckpt_work(s);
+    w->copied &= !one;
     return more && !s->error;
 }

@@ -149,7 +149,8 @@ void hx_index_prune(struct hx_seg *s, uint32_t page);
 #define HX_LOG_SIDE_FRAME 64u
 #define HX_LOG_SIDE_REC 16u
 #define HX_LOG_SIDE_MAX (4u << 20)  /* a file is closed when its sidecar would get larger */
-#define HX_LOG_FILL_STEP (1u << 20)
+#define HX_LOG_FILL_MIN (64u << 10)
+#define HX_LOG_FILL_MAX (1u << 20)
 #define HX_LOG_BULK (64u << 10)     /* batches from here on extend the file without filling it ahead */
 #define HX_LOG_BATCH_MAX (8u << 20) /* a batch that reaches this is flushed at once */
 enum hx_env_kind { HX_ENV_FRAME = 1, HX_ENV_LOCAL, HX_ENV_MARK, HX_ENV_END };
@@ -219,7 +220,8 @@ struct hx_log {
     uint64_t next_id;
     uint64_t highest; /* LSN that was ever put into it */
     bool endless;     /* but for damage of which nobody knows how far it went (load.c): nothing bounds the log */
-    uint64_t taken;   /* frames that came from outside */
+    uint64_t taken, taken_bytes; /* frames that came from outside */
+    uint32_t fill;    /* how far the tail was filled ahead last; 0: not yet */
     bool fresh;       /* there are such in the batch */
     struct hx_buf batch, side; /* what waits for the next flush */
     bool sealing;              /* the batch that is being flushed closes its file */
@@ -328,11 +330,20 @@ struct hx_body {
     bool window;       /* bytes of the file as they are */
     uint8_t *p;        /* owned, len bytes */
 };
+#define HX_BLOCKS 1024u
+#define HX_BLOCK 4096u
+struct hx_block { /* HX_BLOCK bytes of a log file as they are, from AT x HX_BLOCK on; LEN of them */
+    const struct hx_seg *seg;
+    uint64_t file;
+    uint32_t at, len; /* len 0: none */
+};
 struct hx_bodies {
     struct hx_body e[HX_BODIES];
     size_t count, bytes;
     uint64_t clock;
     uint8_t *frame; /* HX_FRAME_MAX bytes */
+    struct hx_block block[HX_BLOCKS];
+    uint8_t *blocks; /* their bytes; NULL: not needed yet */
 };
 int hx_bodies_init(struct hx_bodies *b);
 void hx_bodies_fini(struct hx_bodies *b);
@@ -342,6 +353,10 @@ int hx_bodies_get(struct hx_bodies *b, struct hx_seg *s, const struct hx_version
                   uint16_t *ret_len);
 /* Bytes of a log file, not checked, read in large pieces; NULL: for whatever reason they cannot be had like that. */
 const uint8_t *hx_bodies_window(struct hx_bodies *b, struct hx_seg *s, const struct hx_version *v);
+/* It will be asked for soon. */
+void hx_bodies_expect(const struct hx_bodies *b, const struct hx_seg *s, const struct hx_version *v);
+/* The same of a small payload, from a cache of blocks; borrowed until the next call. */
+const uint8_t *hx_bodies_block(struct hx_bodies *b, struct hx_seg *s, const struct hx_version *v);
 
 /* ---- seg.c: a segment ---- */
 struct hx_unknown { /* a damaged record or run of them */
@@ -383,7 +398,8 @@ struct hx_seg_work { /* space.c */
     size_t side_off;
     uint64_t idle_end, marked_end; /* tail's end at the last tick; when it was last marked */
     uint64_t quiet_taken, quiet_ms; /* log.taken, and since when it has been that */
-    bool quiet;
+    uint64_t came_bytes, came; /* log.taken_bytes at the last tick; what came since the one before it */
+    bool quiet, copied;        /* copied: the last tick left something in the batch */
 };
 #define HX_MEND_PAGES 128u /* asked for at once */
 struct hx_seg_sound { /* gossip.c: pages that a peer confirmed in spite of blind damage */

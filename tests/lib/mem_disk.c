@@ -34,6 +34,7 @@ struct hx_mem_farm {
     struct mem_disk **disks;
     size_t count;
     uint64_t calls, limit;
+    uint64_t flushes;
     unsigned fail_ops;
     uint64_t fail_in, off_in; /* calls until then; 0: never */
     uint64_t fail_read_in, bad_id, bad_off, bad_len;
@@ -107,6 +108,7 @@ static int planned(struct hx_mem_farm *f, unsigned op)
     if (f->off)
         return HX_E_IO;
     f->calls++;
+    f->flushes += op == HX_MEM_FLUSH;
     if (f->off_in && --f->off_in == 0) {
         f->off = true;
         return HX_E_IO;
@@ -330,6 +332,11 @@ struct hx_disk_farm *hx_mem_farm(struct hx_mem_farm *f)
 uint64_t hx_mem_calls(const struct hx_mem_farm *f)
 {
     return f->calls;
+}
+
+uint64_t hx_mem_flushes(const struct hx_mem_farm *f)
+{
+    return f->flushes;
 }
 
 void hx_mem_fail(struct hx_mem_farm *f, unsigned ops, uint64_t k, int err, bool always)
