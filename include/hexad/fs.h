@@ -110,6 +110,9 @@ int hx_fs_released(struct hx_fs *fs, uint64_t ino); /* as forget */
  */
 int hx_fs_read(struct hx_fs *fs, uint64_t ino, uint64_t off, size_t len, struct iovec *ret, size_t max,
                size_t *ret_count, size_t *ret_len);
+/* Sees to it that the pages of [off, off + len) are being fetched: HX_E_MISS while some of them are absent.  *ret_all:
+ * all of them are known, so there is nothing to call again for.  *ret_size: where the file ends. */
+int hx_fs_prefetch(struct hx_fs *fs, uint64_t ino, uint64_t off, uint64_t len, uint64_t *ret_size, bool *ret_all);
 /* Writes all of LEN (at most 1 MiB) or nothing; grows the file; mtime and ctime; clears set-id bits when
  * KILL_PRIV.  APPEND: at the end of the file, whatever OFF says. *ret_off: where it was written. */
 int hx_fs_write(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t ino, uint64_t off, const void *buf,

@@ -107,6 +107,33 @@ int hx_fs_read(struct hx_fs *fs, uint64_t ino, uint64_t off, size_t len, struct 
     return 0;
 }
 
+int hx_fs_prefetch(struct hx_fs *fs, uint64_t ino, uint64_t off, uint64_t len, uint64_t *ret_size, bool *ret_all)
+{
+    struct hx_inode in;
+    bool missed = false;
+    *ret_all = false;
+    int rc = hx_op_ready(fs);
+    if (rc == 0)
+        rc = hx_inode_get_file(fs, ino, &in);
+    if (rc)
+        return rc;
+    *ret_size = in.size;
+    uint64_t end = off >= in.size ? off : len < in.size - off ? off + len : in.size;
+    uint64_t lp = off >> HX_PAGE_SHIFT, last = (end + HX_PAGE_SIZE - 1) >> HX_PAGE_SHIFT;
+    while (lp < last) {
+        struct hx_extent e;
+        rc = hx_extent_at(fs, ino, lp, &e);
+        if (rc)
+            return rc;
+        uint64_t n = e.count < last - lp ? e.count : last - lp;
+        for (uint64_t i = 0; e.pp != 0 && i < n; i++)
+            missed |= !hx_pager_want(fs->p, HX_PAGE(e.pp + i));
+        lp += n;
+    }
+    *ret_all = true;
+    return missed ? HX_E_MISS : 0;
+}
+
 /* --- writing ------------------------------------------------------------------------------------ */
 
 struct plan {

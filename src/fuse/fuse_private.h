@@ -6,6 +6,7 @@
 
 #define FUSE_USE_VERSION 314
 
+#include "hexad/ahead.h"
 #include "hexad/fs.h"
 #include "hexad/vol.h"
 
@@ -14,9 +15,12 @@
 
 #define HX_FUSE_IO_MAX (1u << 20)        /* bytes of one read or write */
 #define HX_FUSE_READAHEAD_KIB 256u
+#define HX_FUSE_AHEAD (UINT64_C(4) << 20) /* bytes that a sequential reader is kept ahead of */
+#define HX_FUSE_AHEAD_MOST (UINT64_C(64) << 20)
+#define HX_FUSE_AHEAD_SHARE 8u           /* of the cache, for all: half of what may be in flight (K4) */
 #define HX_FUSE_BATCH 32u                /* requests taken before the loop gets its turn again */
 #define HX_FUSE_PARKED_MAX (64u << 20)   /* bytes of parked requests; above, the device is not read */
-#define HX_FUSE_TIMEOUT_S 3600.0         /* kernel's caching of names and attributes: all changes come through it */
+#define HX_FUSE_TIMEOUT_S 3600.0         /* default of the kernel's keeping names and attributes */
 #define HX_FUSE_BACKGROUND 64
 #define HX_FUSE_SIGNAL_MS 500u           /* how often a waiting request that got a signal is looked at again */
 
@@ -26,7 +30,8 @@ struct hx_mount_opts {
     char dir[PATH_MAX];       /* canonical */
     const char *config;       /* canonical path or NULL; owned */
     char fuse_opts[1024];     /* for libfuse, comma-separated, with what is always set */
-    uint64_t cache_bytes, window_bytes;
+    uint64_t cache_bytes, window_bytes, ahead_bytes;
+    double attr_s, entry_s, negative_s; /* how long the kernel keeps attributes, names, absent names */
     uint32_t soft_ms;
     bool helper;              /* called as mount.hexad: exit codes of mount(8) */
     bool foreground, debug, read_only, takeover, noatime, allow_other, fake;
@@ -68,6 +73,7 @@ struct hx_file {              /* an open file description; fh of the kernel */
     uint64_t ino;
     bool writable;
     bool mappable;            /* opened for reading and writing: may be mapped shared and writable */
+    struct hx_ahead_stream ahead;
     char *text;               /* of a virtual file: what it said when it was opened; owned */
     size_t text_len;
 };
@@ -90,6 +96,7 @@ struct hx_mount {
     struct hx_timer *signal_timer;
     struct hx_req *signalled; /* parked requests whose process got a signal */
     struct hx_file *files;
+    struct hx_ahead ahead;
     struct hx_note *note;
     struct hx_runfile run;
     uint64_t requests, parked_bytes, noted_lsn;

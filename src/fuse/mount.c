@@ -309,6 +309,8 @@ static int run(struct hx_mount_opts *opts, struct hx_client_conf *conf)
 {
     struct hx_mount m = {.opts = opts, .conf = *conf, .run = {.fd = -1}};
     char why[HX_WHY_MAX] = "";
+    uint64_t cache = opts->cache_bytes ? opts->cache_bytes : HX_VOL_CACHE_DEFAULT;
+    hx_ahead_init(&m.ahead, opts->ahead_bytes, cache / HX_FUSE_AHEAD_SHARE);
     signal(SIGPIPE, SIG_IGN);
     if (!opts->foreground)
         signal(SIGHUP, SIG_IGN);

@@ -8,6 +8,9 @@
  * A write that fails leaves no trace in the volume (one mini-transaction), nor in the kernel's cache: of a write
  * through the cache the kernel drops the pages itself; of a page that it wrote back (mmap) we tell it to (notify.c).
  *
+ * A reader that goes through a file in order is kept ahead of (hexad/ahead.h): the kernel's own read-ahead then
+ * finds the pages in our cache.
+ *
  * atime is kept as with relatime: when it is not newer than mtime or ctime, or a day old; a read never waits or fails
  * because of it.  Memory: none.
  */
@@ -49,6 +52,43 @@ static int run_read(struct hx_req *r)
     return 0;
 }
 
+/* ---- read-ahead: nobody is answered, so whatever goes wrong is left for the reader to find ---- */
+static void prefetch_failed(struct hx_mount *m, int err)
+{
+    (void)m;
+    (void)err;
+}
+
+static int run_prefetch(struct hx_req *r)
+{
+    uint64_t size;
+    bool all;
+    if (r->done)
+        return 0; /* what was absent has come */
+    int err = hx_fs_prefetch(r->m->fs, r->ino, r->off, r->len, &size, &all);
+    r->done = all;
+    if (r->file && (err == 0 || all))
+        hx_ahead_end(&r->m->ahead, &r->file->ahead, size);
+    r->file = NULL; /* may be closed by the time that this runs again */
+    return err;
+}
+
+static void read_ahead(struct hx_mount *m, struct hx_file *f, uint64_t off, uint64_t len)
+{
+    uint64_t from, to;
+    if (!f || !hx_ahead_read(&m->ahead, &f->ahead, off, len, &from, &to))
+        return;
+    struct hx_req r = {.op = {.calls = &hx_req_calls},
+                       .m = m,
+                       .run = run_prefetch,
+                       .failed = prefetch_failed,
+                       .ino = f->ino,
+                       .off = from,
+                       .len = to - from,
+                       .file = f};
+    hx_req_start(&r);
+}
+
 static void op_read(fuse_req_t fr, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
     if (hx_virt_is(ino)) {
@@ -59,7 +99,9 @@ static void op_read(fuse_req_t fr, fuse_ino_t ino, size_t size, off_t off, struc
     r.off = (uint64_t)off;
     r.len = size < HX_FUSE_IO_MAX ? size : HX_FUSE_IO_MAX;
     r.flags = fi->flags;
-    hx_req_start(&r);
+    struct hx_mount *m = r.m;
+    hx_req_start(&r); /* first: what is wanted now is asked for before what may be wanted soon */
+    read_ahead(m, (struct hx_file *)(uintptr_t)fi->fh, (uint64_t)off, size);
 }
 
 /* ---- write ---- */

@@ -51,7 +51,8 @@ static int add(struct listing *l, const struct hx_fs_dirent *d)
             l->taken[l->taken_count++] = a.ino;
             e.ino = a.ino;
             e.generation = a.generation;
-            e.attr_timeout = e.entry_timeout = HX_FUSE_TIMEOUT_S;
+            e.attr_timeout = l->r->m->opts->attr_s;
+            e.entry_timeout = l->r->m->opts->entry_s;
             hx_stat_fill(&a, &e.attr);
         }
         need = fuse_add_direntry_plus(l->r->fr, l->buf + l->used, room, d->name, &e, (off_t)d->cookie);

@@ -34,6 +34,7 @@ struct hx_file *hx_file_new(struct hx_mount *m, uint64_t ino, int flags)
 
 void hx_file_free(struct hx_mount *m, struct hx_file *f)
 {
+    hx_ahead_drop(&m->ahead, &f->ahead);
     if (f->prev)
         f->prev->next = f->next;
     else
@@ -54,7 +55,7 @@ int hx_reply_attr(struct hx_req *r, const struct hx_fs_attr *a)
 {
     struct stat st;
     hx_stat_fill(a, &st);
-    return fuse_reply_attr(r->fr, &st, HX_FUSE_TIMEOUT_S);
+    return fuse_reply_attr(r->fr, &st, r->m->opts->attr_s);
 }
 
 static int run_getattr(struct hx_req *r)

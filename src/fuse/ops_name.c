@@ -30,13 +30,13 @@ void hx_stat_fill(const struct hx_fs_attr *a, struct stat *st)
     };
 }
 
-static void fill_entry(const struct hx_fs_attr *a, struct fuse_entry_param *e)
+static void fill_entry(const struct hx_mount *m, const struct hx_fs_attr *a, struct fuse_entry_param *e)
 {
     *e = (struct fuse_entry_param){
         .ino = a->ino,
         .generation = a->generation,
-        .attr_timeout = HX_FUSE_TIMEOUT_S,
-        .entry_timeout = HX_FUSE_TIMEOUT_S,
+        .attr_timeout = m->opts->attr_s,
+        .entry_timeout = m->opts->entry_s,
     };
     hx_stat_fill(a, &e->attr);
 }
@@ -44,7 +44,7 @@ static void fill_entry(const struct hx_fs_attr *a, struct fuse_entry_param *e)
 int hx_reply_entry(struct hx_req *r, const struct hx_fs_attr *a)
 {
     struct fuse_entry_param e;
-    fill_entry(a, &e);
+    fill_entry(r->m, a, &e);
     int err = fuse_reply_entry(r->fr, &e);
     if (err)
         (void)hx_fs_forget(r->m->fs, a->ino, 1); /* the kernel did not take the reference */
@@ -57,7 +57,7 @@ static int run_lookup(struct hx_req *r)
     struct hx_fs_attr a;
     int err = hx_fs_lookup(r->m->fs, r->ino, r->name, &a);
     if (err == HX_E_NOENT) { /* the kernel remembers that it does not exist */
-        struct fuse_entry_param e = {.entry_timeout = HX_FUSE_TIMEOUT_S};
+        struct fuse_entry_param e = {.entry_timeout = r->m->opts->negative_s};
         fuse_reply_entry(r->fr, &e);
         return 0;
     }
@@ -182,7 +182,7 @@ static int reply_create(struct hx_req *r, const struct hx_fs_attr *a)
         return HX_E_NOMEM;
     }
     fi.fh = (uint64_t)(uintptr_t)f;
-    fill_entry(a, &e);
+    fill_entry(r->m, a, &e);
     if (fuse_reply_create(r->fr, &e, &fi)) {
         hx_file_free(r->m, f);
         (void)hx_fs_forget(r->m->fs, a->ino, 1);

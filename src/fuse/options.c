@@ -18,14 +18,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum word_kind { DROP, PASS, ROOT_PASS, TAKEOVER, SOFT, CACHE, WINDOW, NOATIME, CONFIG, ALLOW_OTHER, RO, RW, DEBUG };
+enum word_kind {
+    DROP, PASS, ROOT_PASS, TAKEOVER, SOFT, CACHE, WINDOW, READAHEAD, ATTR_TIMEOUT, ENTRY_TIMEOUT,
+    NEGATIVE_TIMEOUT, NOATIME, CONFIG, ALLOW_OTHER, RO, RW, DEBUG
+};
 static const struct word {
     const char *name;
     enum word_kind kind;
     bool value;
 } words[] = {
     {"ro", RO, false}, {"rw", RW, false}, {"takeover", TAKEOVER, false}, {"soft", SOFT, true}, {"hard", DROP, false},
-    {"cache", CACHE, true}, {"window", WINDOW, true}, {"config", CONFIG, true}, {"noatime", NOATIME, false},
+    {"cache", CACHE, true}, {"window", WINDOW, true}, {"readahead", READAHEAD, true},
+    {"attr_timeout", ATTR_TIMEOUT, true}, {"entry_timeout", ENTRY_TIMEOUT, true},
+    {"negative_timeout", NEGATIVE_TIMEOUT, true}, {"config", CONFIG, true}, {"noatime", NOATIME, false},
     {"allow_other", ALLOW_OTHER, false}, {"debug", DEBUG, false},
     {"noexec", PASS, false}, {"exec", PASS, false}, {"sync", PASS, false}, {"dirsync", PASS, false},
     {"nosuid", PASS, false}, {"nodev", PASS, false}, {"suid", ROOT_PASS, false}, {"dev", ROOT_PASS, false},
@@ -55,7 +60,8 @@ static const struct hx_args_spec verb_spec = {
     .examples = verb_examples,
     .opts = verb_options,
     .notes = "options: ro, takeover, soft=TIME (waits longer than this fail with EIO), cache=SIZE (64MiB),\n"
-             "         window=SIZE (20MiB), noatime, allow_other, config=FILE, noexec, sync, dev, suid",
+             "         window=SIZE (20MiB), readahead=SIZE (4MiB), attr_timeout=TIME, entry_timeout=TIME,\n"
+             "         negative_timeout=TIME (1h each), noatime, allow_other, config=FILE, noexec, sync, dev, suid",
 };
 
 /* ---- words after -o ---- */
@@ -100,6 +106,21 @@ static int parse_soft(const char *value, uint32_t *ret_ms)
     return 0;
 }
 
+/* As parse_soft, but 0 is allowed. */
+static int parse_timeout(const char *value, double *ret_s)
+{
+    uint32_t ms = 0;
+    if (!value || (strcmp(value, "0") != 0 && parse_soft(value, &ms)))
+        return HX_E_INVAL;
+    *ret_s = ms / 1000.0;
+    return 0;
+}
+
+static int set_timeout(const struct word *w, const char *value, double *ret_s)
+{
+    return parse_timeout(value, ret_s) ? bad_value(w->name, value, "1h, or 0") : 0;
+}
+
 static int set_config(struct hx_mount_opts *o, const char *path)
 {
     free((char *)o->config);
@@ -133,6 +154,16 @@ static int set_word(struct hx_mount_opts *o, const struct word *w, const char *v
                        o->window_bytes > (1u << 30)
                    ? bad_value("window", value, "20MiB (8MiB to 1GiB)")
                    : 0;
+    case READAHEAD:
+        return !value || hx_parse_size(value, &o->ahead_bytes) || o->ahead_bytes > HX_FUSE_AHEAD_MOST
+                   ? bad_value("readahead", value, "4MiB (0 to 64MiB)")
+                   : 0;
+    case ATTR_TIMEOUT:
+        return set_timeout(w, value, &o->attr_s);
+    case ENTRY_TIMEOUT:
+        return set_timeout(w, value, &o->entry_s);
+    case NEGATIVE_TIMEOUT:
+        return set_timeout(w, value, &o->negative_s);
     case NOATIME:
         o->noatime = true;
         return pass(o, "noatime") ? 0 : HX_E_TOOBIG;
@@ -326,7 +357,11 @@ int hx_mount_parse(int argc, char **argv, struct hx_mount_opts *o)
     struct line l = {0};
     const char *base = strrchr(argv[0], '/');
     base = base ? base + 1 : argv[0];
-    *o = (struct hx_mount_opts){.helper = strncmp(base, "mount.", 6) == 0}; /* mount.hexad, mount.fuse.hexadfs */
+    *o = (struct hx_mount_opts){.ahead_bytes = HX_FUSE_AHEAD,
+                                .attr_s = HX_FUSE_TIMEOUT_S,
+                                .entry_s = HX_FUSE_TIMEOUT_S,
+                                .negative_s = HX_FUSE_TIMEOUT_S,
+                                .helper = strncmp(base, "mount.", 6) == 0}; /* mount.hexad, mount.fuse.hexadfs */
     argv[0] = (char *)base;
     bool other_name = o->helper || strcmp(base, "hexadfs") == 0;
     int err = other_name ? parse_helper(argc, argv, o, &l) : parse_verb(argc, argv, o, &l);

@@ -39,7 +39,7 @@
 #define LANES 4
 #define CONNECT_MS 2000
 #define FLAT_MAX 65536u             /* a scattered body up to this is copied together */
-#define KEEP_MAX (256u << 10)       /* a larger answer's buffer is not kept */
+#define KEEP_MAX (272u << 10)       /* a larger answer's buffer is not kept; 64 pages and their heads are not larger */
 #define UPLOAD_SMALL 16384L          /* libcurl allocates it for each request */
 #define UPLOAD_LARGE (512L << 10)
 #define IDLE_MAX_S 100L             /* below a server's default idle_ms */

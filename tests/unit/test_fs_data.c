@@ -138,6 +138,42 @@ static void a_read_misses_on_all_absent_pages_at_once(void **state)
     close_verified(&k);
 }
 
+/* Promise: a prefetch wants every absent page of its range, over extents and holes, and none else; it says so when all
+ * of them are known, and where the file ends; what is there is asked for no more. */
+static void a_prefetch_wants_its_range(void **state)
+{
+    (void)state;
+    struct fs_kit k = kit_open(4096, 4096, 1);
+    uint64_t f = kit_create(&k, 1, "f"), g = kit_create(&k, 1, "g"), size = 0;
+    bool all = true;
+    for (uint64_t i = 0; i < 8; i++) { /* several extents, and a hole behind each */
+        kit_fill(&k, f, i * 32 * PAGE, 16 * PAGE, 1);
+        kit_fill(&k, g, i * 16 * PAGE, 16 * PAGE, 2);
+    }
+    mem_pager_drop_all(k.m);
+    assert_int_equal(hx_fs_prefetch(k.fs, f, 0, 1, &size, &all), HX_E_MISS);
+    assert_false(all); /* the tree itself is absent */
+    while (mem_pager_again(k.m, hx_fs_prefetch(k.fs, f, 0, 1, &size, &all)) && !all)
+        ;
+    unsigned before = 0, after = 0;
+    for (uint64_t p = 0; p < k.m->pages; p++)
+        before += k.m->at[p].cached;
+    assert_int_equal(hx_fs_prefetch(k.fs, f, 8 * PAGE, 40 * PAGE, &size, &all), HX_E_MISS);
+    assert_true(all && size == (7 * 32 + 16) * PAGE);
+    assert_true(mem_pager_again(k.m, HX_E_MISS));
+    for (uint64_t p = 0; p < k.m->pages; p++)
+        after += k.m->at[p].cached;
+    assert_int_equal(after - before, 8 + 16);
+    assert_int_equal(hx_fs_prefetch(k.fs, f, 8 * PAGE, 40 * PAGE, &size, &all), 0);
+    assert_true(all);
+    assert_false(mem_pager_again(k.m, 0));
+    assert_int_equal(hx_fs_prefetch(k.fs, f, size, 1 << 20, &size, &all), 0);
+    assert_true(all);
+    assert_int_equal(kit_run(&k, hx_fs_prefetch(k.fs, 1, 0, 1, &size, &all)), HX_E_ISDIR);
+    assert_false(all);
+    close_verified(&k);
+}
+
 /* Promise: overwriting 4 KiB in place changes the data page and the inode's leaf; a write that covers the
  * file's bytes of a page does not fetch it (F1).  Method: the pager's counts, the data page absent. */
 static void a_write_in_place_touches_two_pages_and_fetches_none(void **state)
@@ -497,6 +533,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_write_is_read_back),
         cmocka_unit_test(a_read_misses_on_all_absent_pages_at_once),
+        cmocka_unit_test(a_prefetch_wants_its_range),
         cmocka_unit_test(a_write_in_place_touches_two_pages_and_fetches_none),
         cmocka_unit_test(appending_keeps_one_extent),
         cmocka_unit_test(files_growing_side_by_side_have_few_extents),
