@@ -101,6 +101,9 @@ int hx_vol_room(struct hx_vol *v, uint64_t *ret_bytes);
 /* Filesystem figures that the owner of the mount adds to status. */
 struct hx_vol_usage {
     uint64_t pages, pages_free, inodes, requests;
+    const uint64_t *by_kind;       /* requests of each kind; NULL: not told */
+    const char *const *kind_names; /* NULL where a kind has no name */
+    unsigned kind_count;
 };
 /* The document behind .hexad/status.json, the same in words, Prometheus text.  Caller frees with free(); NULL:
  * no memory. */

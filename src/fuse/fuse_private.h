@@ -78,7 +78,9 @@ struct hx_file {              /* an open file description; fh of the kernel */
     size_t text_len;
 };
 struct hx_note;               /* notify.c */
+#define HX_WIRE_KINDS 64u
 struct hx_wire {              /* wire.c: of the request that is being handled */
+    uint64_t counts[HX_WIRE_KINDS]; /* of each kind, since the mount */
     uint64_t init_unique;
     bool kills;               /* its caller may not keep set-id bits */
     bool tmpfile;             /* it is no create, but O_TMPFILE */
@@ -177,6 +179,7 @@ void hx_device_end(struct hx_mount *m); /* the kernel's side has gone, or will n
 /* ---- wire.c: what libfuse does not pass on ---- */
 int hx_wire_take(struct fuse_session *se); /* mounted: from now on its bytes go through wire.c */
 void hx_wire_look(struct hx_wire *w, struct fuse_buf *b);
+extern const char *const hx_wire_kinds[HX_WIRE_KINDS];
 
 /* ---- notify.c: tells the kernel to forget cached bytes, from a thread of its own ---- */
 int hx_note_new(struct fuse_session *se, struct hx_note **ret);

@@ -237,7 +237,8 @@ void hx_usage(struct hx_mount *m, struct hx_vol_usage *ret)
     struct hx_fs_statfs s = {0};
     hx_vol_begin(m->vol);
     (void)hx_fs_statfs(m->fs, &s); /* its page is cached as long as anybody uses the mount */
-    *ret = (struct hx_vol_usage){s.pages, s.pages_free, s.inodes, m->requests};
+    *ret = (struct hx_vol_usage){s.pages,       s.pages_free,  s.inodes,     m->requests,
+                                 m->wire.counts, hx_wire_kinds, HX_WIRE_KINDS};
 }
 
 /*

@@ -5,6 +5,7 @@
  *                       bits nor security.capability, and asks for the latter once, not before each write; and it says
  *                       with a change whether its caller may keep set-id bits (a capability that only it can see)
  *   TMPFILE             has the form of CREATE, of which the name means nothing: libfuse gets it as one
+ * It counts requests by kind, too (.hexad/metrics): which ones a program's call costs is what makes it slow or quick.
  *
  * hx_wire_look reads a request before libfuse does; what it finds is true until the next one is read: whoever handles
  * the request copies it.  A newer libfuse that sets the flag itself is not in the way.  Nothing is written to a
@@ -15,6 +16,30 @@
 #include <linux/fuse.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+const char *const hx_wire_kinds[HX_WIRE_KINDS] = {
+    [FUSE_LOOKUP] = "lookup",         [FUSE_FORGET] = "forget",
+    [FUSE_GETATTR] = "getattr",       [FUSE_SETATTR] = "setattr",
+    [FUSE_READLINK] = "readlink",     [FUSE_SYMLINK] = "symlink",
+    [FUSE_MKNOD] = "mknod",           [FUSE_MKDIR] = "mkdir",
+    [FUSE_UNLINK] = "unlink",         [FUSE_RMDIR] = "rmdir",
+    [FUSE_RENAME] = "rename",         [FUSE_LINK] = "link",
+    [FUSE_OPEN] = "open",             [FUSE_READ] = "read",
+    [FUSE_WRITE] = "write",           [FUSE_SYNCFS] = "syncfs",
+    [FUSE_RELEASE] = "release",       [FUSE_FSYNC] = "fsync",
+    [FUSE_SETXATTR] = "setxattr",     [FUSE_GETXATTR] = "getxattr",
+    [FUSE_LISTXATTR] = "listxattr",   [FUSE_REMOVEXATTR] = "removexattr",
+    [FUSE_FLUSH] = "flush",           [FUSE_INIT] = "init",
+    [FUSE_OPENDIR] = "opendir",       [FUSE_READDIR] = "readdir",
+    [FUSE_RELEASEDIR] = "releasedir", [FUSE_FSYNCDIR] = "fsyncdir",
+    [FUSE_ACCESS] = "access",         [FUSE_CREATE] = "create",
+    [FUSE_INTERRUPT] = "interrupt",   [FUSE_DESTROY] = "destroy",
+    [FUSE_IOCTL] = "ioctl",           [FUSE_BATCH_FORGET] = "batch_forget",
+    [FUSE_FALLOCATE] = "fallocate",   [FUSE_READDIRPLUS] = "readdirplus",
+    [FUSE_RENAME2] = "rename2",       [FUSE_LSEEK] = "lseek",
+    [FUSE_COPY_FILE_RANGE] = "copy_file_range", [FUSE_TMPFILE] = "tmpfile",
+    [FUSE_STATFS] = "statfs",
+};
 
 /* The argument behind the header, if all of it is there. */
 static const void *argument(const struct fuse_buf *b, size_t size)
@@ -54,6 +79,8 @@ void hx_wire_look(struct hx_wire *w, struct fuse_buf *b)
     if (b->flags & FUSE_BUF_IS_FD || !argument(b, 0))
         return;
     struct fuse_in_header *h = b->mem;
+    if (h->opcode < HX_WIRE_KINDS)
+        w->counts[h->opcode]++;
     if (h->opcode == FUSE_INIT) {
         const struct fuse_init_in *in = argument(b, offsetof(struct fuse_init_in, flags) + sizeof in->flags);
         w->init_unique = in && in->flags & FUSE_HANDLE_KILLPRIV_V2 ? h->unique : 0;

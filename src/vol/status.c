@@ -329,6 +329,17 @@ static void segment_metrics(FILE *f, struct hx_vol *v, const struct member_sum *
                 g->servers[i].zone, (unsigned long long)sums[i].lag);
 }
 
+/* Only the kinds that have come: most never do. */
+static void kind_metrics(FILE *f, const struct hx_vol_usage *u)
+{
+    if (!u->by_kind)
+        return;
+    fputs("# HELP hexad_fuse_requests Requests from the kernel, by kind.\n# TYPE hexad_fuse_requests counter\n", f);
+    for (unsigned i = 0; i < u->kind_count; i++)
+        if (u->by_kind[i] && u->kind_names[i])
+            fprintf(f, "hexad_fuse_requests{kind=\"%s\"} %llu\n", u->kind_names[i], (unsigned long long)u->by_kind[i]);
+}
+
 char *hx_vol_metrics(struct hx_vol *v, const struct hx_vol_usage *u)
 {
     struct member_sum *sums = writer_of(v) ? sum_members(v) : NULL;
@@ -363,6 +374,7 @@ char *hx_vol_metrics(struct hx_vol *v, const struct hx_vol_usage *u)
     metric(f, "pages_read_total", "counter", "Pages fetched from segment servers.", (double)r.pages);
     metric(f, "read_hedges_total", "counter", "Reads that were also sent to a second server.", (double)r.hedges);
     metric(f, "pages_corrupt_total", "counter", "Page images that failed their checksum.", (double)r.corrupt);
+    kind_metrics(f, u);
     segment_metrics(f, v, sums);
     fclose(f);
     free(sums);

@@ -2,7 +2,7 @@
 # Figures, never asserted: the workloads of work.py and read.py on a mount and on a local directory of the same disk, in
 # turn in one run, so that the ratios hold while the absolute figures drift; memory of the mount and of the servers
 # while 1 GiB is copied; time to open after kill -9 with that in the volume; the transport by itself; the store
-# by itself; a server that missed writes.
+# by itself; a server that missed writes; trees of files, git and PostgreSQL in pairs (pairs.py).
 #   make bench BENCH_ARGS="--json --quick"      --quick: a fifth of the data and of the time
 # All seven processes and both directories are on one machine and one disk ($TMPDIR, else /tmp); flushes are on.
 json= quick=
@@ -15,9 +15,9 @@ for a in "$@"; do
 done
 { . "$HEXAD_SOURCE/tests/lib/kit.sh"; } || exit 1
 here=$HEXAD_SOURCE/tests/bench
-seconds=3 copy_mib=1024 missed_mib=1024 missed_rounds=2
+seconds=3 copy_mib=1024 missed_mib=1024 missed_rounds=2 rounds=5
 export BULK_MB=256
-[ -z "$quick" ] || { seconds=0.6 copy_mib=200 missed_mib=256 missed_rounds=1 BULK_MB=48; }
+[ -z "$quick" ] || { seconds=0.6 copy_mib=200 missed_mib=256 missed_rounds=1 rounds=3 BULK_MB=48; }
 say() { echo "bench: $*" >&2; }
 drop() { sync; echo 3 2>/dev/null >/proc/sys/vm/drop_caches || say "caches cannot be dropped: cold reads are warm"; }
 again() { # the mount ends in order and comes back: its own cache is empty
@@ -31,7 +31,7 @@ reset_peak() { echo 5 >"/proc/$1/clear_refs"; }
 
 cd "$work" || exit 1
 mkdir local
-demo_up "$work/d" --json >&2
+demo_up "$work/d" --json -o allow_other >&2
 mnt=$work/d/mnt
 say "commits, bulk and files: local"
 python3 "$here/work.py" local $seconds >local.work
@@ -47,6 +47,10 @@ if [ -x "$HEXAD_BUILD/tests/bench/bench_ratios" ]; then
     "$HEXAD_BUILD/tests/bench/bench_ratios" --dir "$work" ${quick:+--quick} --json >ratios.json 2>ratios.err ||
         say "bench_ratios failed: $(tail -n 1 ratios.err)"
 fi
+say "trees, clones and PostgreSQL: both in turn"
+chmod 755 "$work" "$work/d"
+python3 "$here/pairs.py" local "$mnt" "$HEXAD_SOURCE" --rounds $rounds --seconds $seconds >pairs.json ||
+    say "pairs.py failed"
 say "commits, bulk and files: mount"
 python3 "$here/work.py" "$mnt" $seconds >mount.work
 again "$work/d" || say "the mount did not come back"

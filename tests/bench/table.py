@@ -22,6 +22,7 @@ mount = {**load("mount.work"), **load("mount.read")}
 transport = load("transport.json")
 ratios = load("ratios.json") or []
 catchup = load("catchup.json")
+pairs = load("pairs.json")
 memory = {}
 with open(os.path.join(base, "memory")) as f:
     for line in f:
@@ -55,6 +56,14 @@ row("sequential write + fsync, text", "MB/s", *both("bulk_text", "MB_s"), target
 row("4 KiB pwrite + fdatasync", "1/s", *both("pwrite4k_sync", "ops_s"))
 row("  p50", "us", *both("pwrite4k_sync", "p50_us"), lower=True)
 row("create, write, close small files", "1/s", *both("create", "ops_s"))
+trees = (("create", "files of 1,000 bytes made, one directory", 0.15), ("untar", "untar of this source tree", 0.15),
+         ("remove", "rm -r of that tree", None), ("clone", "git clone of this repository", 0.3),
+         ("pgbench", "pgbench, scale 5, 4 clients", 0.35))
+for kind, name, target in trees:
+    if kind in pairs:  # the median over pairs, not the ratio of the two medians
+        p = pairs[kind]
+        rows.append(dict(name=name, unit=p["unit"], mount=p["mount"], local=p["local"], ratio=p["ratio"], target=target,
+                         met=None if target is None else p["ratio"] >= target, better="higher"))
 absolute("  of these on the mount", "1/s", get(mount, "create", "ops_s"), target=1500, lower=False)
 row("cold random 4 KiB read, p50", "us", *both("rand4k", "p50_us"), target=6, lower=True)
 row("cold sequential read", "MB/s", *both("seq", "MB_s"))
@@ -86,7 +95,7 @@ for r in ratios:  # bench_ratios: the median over pairs, not the ratio of the tw
 if "--json" in sys.argv:
     print(json.dumps(dict(date=datetime.datetime.now().isoformat(timespec="seconds"), cpus=os.cpu_count(),
                           kernel=platform.release(), rows=rows, local=local, mount=mount, memory=memory,
-                          transport=transport, ratios=ratios, catchup=catchup), indent=2))
+                          transport=transport, ratios=ratios, catchup=catchup, pairs=pairs), indent=2))
     sys.exit()
 show = lambda v: "-" if v is None else "%g" % v
 print("%s   %d processors   Linux %s" % (datetime.date.today(), os.cpu_count(), platform.release()))
