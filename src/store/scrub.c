@@ -17,6 +17,7 @@
  *      damaged the file is closed, for its sidecar is made of what is known in memory.
  *   U5 When log file and sidecar are both damaged, the pages are no longer known to a restart: blind, as there.
  *   U6 What is left in a closed file with damage is moved elsewhere, so that U5 gets rare (space.c).
+ *   U7 A sidecar that a deletion left behind (load.c R7) is no damage: nothing needs what it lists, and it goes.
  * What is behind the end, in numbers that nobody points to, and in files that were begun meanwhile is not looked at.
  * The position is kept in a small file, without flush: what is lost of it is read once more.  A crash, a second copy
  * of the same damage, a file that goes away in between: the next cycle sees what there is then.
@@ -263,6 +264,8 @@ static int damaged_entry(struct look *l, const struct hx_side_frame *f, const ui
     struct hx_seg *s = l->s;
     uint64_t was = s->damaged;
     int err = 0;
+    if (s->log.files[l->slot]->lost && !s->log.files[l->slot]->rotten) /* U7 */
+        return 0;
     hx_bodies_forget(&s->env->bodies, s); /* what was read before it rotted says nothing */
     hx_seg_tell(s, s->log.files[l->slot]->id, f->off, f->first, f->last);
     if (held_here(s, l->slot, f, recs))

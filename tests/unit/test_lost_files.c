@@ -266,6 +266,13 @@ static void what_a_deletion_leaves_is_no_damage(void **state)
         assert_int_equal(hx_rig_start(&r, 0), 0);
         assert_int_equal(segment(&r)->damaged, 0);
         assert_int_equal(check_honest(&r, &m), 0);
+        struct hx_seg *g = hx_node_find(r.node[0], &at.volume, at.pg);
+        g->scrub.loaded = true; /* nor does a scrub take it for damage before it is gone */
+        for (unsigned i = 0; i < 200 && !g->scrub.comparing; i++)
+            hx_scrub_step(g, 1u << 20);
+        assert_true(g->scrub.comparing);
+        for (size_t i = 0; i < segment(&r)->log.slot_count; i++)
+            assert_false(segment(&r)->log.files[i]->rotten);
         for (unsigned i = 0; i < 3; i++) /* so that gc reaches everything old, and the tail moves on */
             assert_int_equal(hx_model_step(&r, &m), 0);
         for (unsigned i = 0; i < 40; i++)
