@@ -307,9 +307,11 @@ static void draw_fate(struct hx_sim_client *c)
 {
     struct hx_sim *s = c->s;
     struct hx_rng r = hx_rng_fork(s->opts.seed, "fate", (uint64_t)c->i << 32 | c->life);
+    c->pumps = c->dies_at = c->stops_at = c->closes_at = c->soft_ms = 0;
+    if (s->script)
+        return; /* whoever wrote it says when */
     bool dies = HX_OPT(s, client_crash_ppm) && hx_rng_below(&r, 3) == 0;
     bool stops = HX_OPT(s, freeze_ppm) && hx_rng_below(&r, 3) == 0;
-    c->pumps = 0;
     c->dies_at = dies ? hx_rng_below(&r, UINT64_C(8) << hx_rng_below(&r, 8)) + 1 : 0;
     c->stops_at = stops ? hx_rng_below(&r, UINT64_C(8) << hx_rng_below(&r, 8)) + 1 : 0;
     c->closes_at = hx_rng_below(&r, 8) == 0 ? hx_rng_below(&r, 1000) + 1 : 0;

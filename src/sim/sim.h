@@ -158,6 +158,13 @@ extern const char *const hx_sim_note_name[HX_NOTE_COUNT];
 
 #define HX_SIM_VOLUME "vol0"
 
+/* For tests: instead of the programs that the options ask for, one that does what it is told, mount after mount. */
+struct hx_prog;
+struct hx_sim_script {
+    void *ctx;
+    bool (*plan)(void *ctx, struct hx_prog *p); /* fills in p->act (work_private.h); false: nothing more */
+};
+
 /* ---- the parts (each in its own file) ---- */
 struct hx_sim_disk;   /* disk.h */
 struct hx_oracle;     /* oracle.h */
@@ -188,6 +195,7 @@ struct hx_sim {
     struct hx_create *create;  /* owned; while the volume is made */
     struct hx_sim_net *net;    /* owned */
     struct hx_sim_faults *faults; /* owned */
+    const struct hx_sim_script *script; /* borrowed; NULL: programs as drawn */
     uint64_t ops_begun;
     uint64_t counts[HX_NOTE_COUNT];
 };
@@ -201,6 +209,10 @@ static inline bool hx_sim_over(const struct hx_sim *s)
 }
 /* A whole run of a zeroed struct with trace, trace_ctx and opts set; the verdict is in it.  Fini frees the rest. */
 void hx_sim_run(struct hx_sim *s);
+/* Or by hand: the servers and the volume are made, no faults, nobody opens it (hx_sim_client_start); HX_E_NOMEM.  Then
+ * one event after the other; false: none is left, or there is a verdict. */
+int hx_sim_begin(struct hx_sim *s);
+bool hx_sim_step(struct hx_sim *s);
 void hx_sim_fini(struct hx_sim *s);
 
 #endif

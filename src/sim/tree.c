@@ -1,5 +1,6 @@
 /*
- * tree.c - the model's store: nodes, entries, names, who holds what.  What operations do to it: tree_act.c.
+ * tree.c - the model's store: nodes, entries, names, who holds what.  What operations do to it: tree_act.c,
+ * tree_xattr.c.
  *
  * Inodes and entries are found by hashing; an entry is also in the list of its directory.  Order of lists and places
  * depends on the operations only, so a run repeats exactly (sim.h, S1).
@@ -120,6 +121,7 @@ void hx_tree_settle(struct hx_tree *t, struct hx_tree_inode *n)
     t->all[n->place] = t->all[--t->count];
     t->all[n->place]->place = n->place;
     t->data_pages -= n->pages.total;
+    hx_tree_drop_xattrs(t, n);
     free_node(n);
 }
 
@@ -305,6 +307,7 @@ struct hx_tree *hx_tree_clone(const struct hx_tree *t)
     c->top_ino = t->top_ino;
     c->changes = t->changes;
     c->data_pages = t->data_pages;
+    c->attr_bytes = t->attr_bytes;
     c->entry_count = t->entry_count;
     c->entry_cap = t->entry_cap;
     c->free_entry = t->free_entry;

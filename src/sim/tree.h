@@ -21,7 +21,8 @@
 
 #define HX_ACTS(X)                                                                                                   \
     X(FORMAT) X(LOOKUP) X(GETATTR) X(SETATTR) X(CREATE) X(MKDIR) X(SYMLINK) X(READLINK) X(LINK) X(UNLINK) X(RMDIR)    \
-    X(RENAME) X(READ) X(WRITE) X(ATIME) X(FALLOC) X(SEEK) X(READDIR) X(STATFS) X(FSYNC) X(REAP) X(COMPARE)
+    X(RENAME) X(READ) X(WRITE) X(ATIME) X(FALLOC) X(SEEK) X(READDIR) X(STATFS) X(TMPFILE) X(XSET) X(XDROP) X(XGET)   \
+    X(XLIST) X(FSYNC) X(REAP) X(COMPARE)
 enum hx_act_kind {
 #define X(name) HX_ACT_##name,
     HX_ACTS(X)
@@ -31,22 +32,29 @@ enum hx_act_kind {
 extern const char *const hx_act_name[HX_ACT_COUNT];
 
 #define HX_NAME_TOO_LONG UINT32_MAX /* the number of a name of 256 bytes */
+
+/* Names of attributes, by number (tree_xattr.c); those from HX_XATTR_NAMES on are refused. */
+enum { HX_XATTR_CAPS = 3, HX_XATTR_ACCESS = 4, HX_XATTR_DEFAULT = 5, HX_XATTR_NAMES = 6, HX_XATTR_ALL = 10 };
+struct hx_xattr_value {
+    uint64_t tag; /* bytes, as of a file; of an ACL what it allows (tree_xattr.c) */
+    uint32_t len1; /* length and 1; 0: there is none */
+};
 struct hx_act {
     enum hx_act_kind kind;
-    uint32_t name, name2;  /* numbers of names */
+    uint32_t name, name2;  /* numbers of names; X*: of an attribute's */
     uint64_t ino, ino2;    /* LINK: ino gets a name in directory ino2.  RENAME: from directory ino to ino2 */
-    uint64_t off, len;     /* READDIR: cookie, entries; SYMLINK: length of the text */
-    uint64_t tag;          /* WRITE: bytes; SYMLINK: text */
+    uint64_t off, len;     /* READDIR: cookie, entries; SYMLINK: length of the text; XSET: of the value */
+    uint64_t tag;          /* WRITE, XSET: bytes; SYMLINK: text */
     uint32_t mode;         /* CREATE, MKDIR; SETATTR */
-    uint32_t mask;         /* SETATTR: HX_FS_SET_*; FALLOC: HX_FS_FALLOC_*; RENAME: flags */
+    uint32_t mask;         /* SETATTR: HX_FS_SET_*; FALLOC: HX_FS_FALLOC_*; RENAME, XSET: flags */
     uint32_t set_uid, set_gid;
     uint64_t set_size, rdev;
-    struct hx_fs_time set_atime, set_mtime;
+    struct hx_fs_time set_atime, set_mtime, set_ctime;
     struct hx_fs_who who;
     bool append, kill_priv; /* WRITE */
     bool sync;              /* WRITE: answered when durable */
     bool data;              /* SEEK */
-    uint64_t made;          /* the inode that came of it (from the filesystem) */
+    uint64_t made;          /* the inode that came of it (from the filesystem); of a RENAME: the whiteout */
     uint64_t done, done_to; /* FALLOC: this part is [done, done_to) of len */
 };
 
@@ -62,6 +70,8 @@ struct hx_tree_inode {
     uint64_t held, owed;    /* lookup counts; those to be given back when no operation is under way */
     uint32_t pins;
     bool loose_blocks;      /* pages behind its end may be freed later: blocks may be more */
+    bool nameless;          /* made without a name, and may be given one */
+    struct hx_xattr_value attrs[HX_XATTR_NAMES];
 };
 struct hx_entry {
     uint64_t dir, ino, born; /* born: number of the change that made it */
@@ -77,6 +87,7 @@ struct hx_tree {
     uint32_t *entry_buckets;
     uint32_t entry_count, entry_cap, free_entry, entry_bucket_count;
     uint64_t changes, top_ino, data_pages;
+    uint64_t attr_bytes;     /* of all values of attributes */
 };
 
 struct hx_tree *hx_tree_new(void);
@@ -99,6 +110,8 @@ uint64_t hx_tree_unpin(struct hx_tree *t, uint64_t ino);
 int hx_tree_predict(const struct hx_tree *t, const struct hx_act *a);
 /* Of a call that was predicted to give 0, and did. */
 void hx_tree_apply(struct hx_tree *t, const struct hx_act *a);
+/* After a RENAME with a whiteout that was predicted to give 0: was there one to make? */
+bool hx_tree_leaves_whiteout(const struct hx_tree *t, const struct hx_act *a);
 /* What SEEK must give; HX_E_EOF. */
 int hx_tree_seek(const struct hx_tree_inode *n, uint64_t off, bool data, uint64_t *ret_off);
 /* NULL, or the word for what differs. */
@@ -110,5 +123,14 @@ bool hx_tree_is_below(const struct hx_tree *t, uint64_t dir, uint64_t ino);
 void hx_name_text(uint32_t name, char text[HX_FS_NAME_MAX + 2]);
 uint32_t hx_name_number(const char *text);
 void hx_symlink_text(uint64_t tag, size_t len, char *text); /* LEN bytes and a NUL */
+
+/* tree_xattr.c: attributes.  NULL: there is no name of this number. */
+const char *hx_tree_xattr_name(uint32_t name);
+/* The bytes of a value; of ACLs LEN is hx_tree_acl_len(tag) or the value is malformed. */
+void hx_tree_xattr_fill(uint32_t name, uint64_t tag, uint8_t *buf, size_t len);
+bool hx_tree_xattr_is_acl(uint32_t name);
+size_t hx_tree_acl_len(uint64_t acl);
+/* What an ACL allows, drawn from X; an eighth of them say no more than a mode does. */
+uint64_t hx_tree_acl_draw(uint64_t x);
 
 #endif

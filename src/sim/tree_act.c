@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define STEP_PAGES 64u /* a cut of fewer pages frees them at once: then blocks are exact */
+#define STEP_PAGES 16u /* a cut of fewer pages frees them at once, on the smallest log, too: then blocks are exact */
 
 /* ---- what must be answered ---- */
 static int file_of(const struct hx_tree *t, uint64_t ino, const struct hx_tree_inode **ret)
@@ -57,7 +57,7 @@ static int predict_link(const struct hx_tree *t, const struct hx_act *a)
     int rc = vacant(t, a->ino2, a->name);
     if (rc)
         return rc;
-    return !n ? HX_E_STALE : S_ISDIR(n->a.mode) ? HX_E_PERM : n->a.nlink == 0 ? HX_E_NOENT : 0;
+    return !n ? HX_E_STALE : S_ISDIR(n->a.mode) ? HX_E_PERM : n->a.nlink == 0 && !n->nameless ? HX_E_NOENT : 0;
 }
 
 static int predict_remove(const struct hx_tree *t, const struct hx_act *a)
@@ -75,7 +75,8 @@ static int predict_rename(const struct hx_tree *t, const struct hx_act *a)
 {
     const struct hx_tree_inode *from, *to;
     bool swap = a->mask & HX_FS_RENAME_EXCHANGE;
-    if (a->mask & ~(HX_FS_RENAME_NOREPLACE | HX_FS_RENAME_EXCHANGE) || (swap && a->mask & HX_FS_RENAME_NOREPLACE))
+    if (a->mask & ~(HX_FS_RENAME_NOREPLACE | HX_FS_RENAME_EXCHANGE | HX_FS_RENAME_WHITEOUT) ||
+        (swap && a->mask != HX_FS_RENAME_EXCHANGE))
         return HX_E_INVAL;
     if (a->name == HX_NAME_TOO_LONG || a->name2 == HX_NAME_TOO_LONG)
         return HX_E_NAMETOOLONG;
@@ -120,7 +121,8 @@ static int predict_data(const struct hx_tree *t, const struct hx_act *a)
     const struct hx_tree_inode *n;
     uint64_t at;
     bool punch = a->mask & HX_FS_FALLOC_PUNCH;
-    if (a->kind == HX_ACT_FALLOC && a->mask & ~(HX_FS_FALLOC_KEEP_SIZE | HX_FS_FALLOC_PUNCH))
+    uint32_t known = HX_FS_FALLOC_KEEP_SIZE | HX_FS_FALLOC_PUNCH | HX_FS_FALLOC_ZERO | HX_FS_FALLOC_KILL;
+    if (a->kind == HX_ACT_FALLOC && (a->mask & ~known || (punch && a->mask & HX_FS_FALLOC_ZERO)))
         return HX_E_NOTSUP;
     if (a->kind == HX_ACT_FALLOC && (a->len == 0 || (punch && !(a->mask & HX_FS_FALLOC_KEEP_SIZE))))
         return HX_E_INVAL;
@@ -166,6 +168,13 @@ int hx_tree_predict(const struct hx_tree *t, const struct hx_act *a)
     case HX_ACT_FALLOC:
     case HX_ACT_SEEK:
         return predict_data(t, a);
+    case HX_ACT_TMPFILE:
+        return dir_of(t, a->ino);
+    case HX_ACT_XSET:
+    case HX_ACT_XDROP:
+    case HX_ACT_XGET:
+    case HX_ACT_XLIST:
+        return hx_tree_xattr_predict(t, a);
     case HX_ACT_READDIR: {
         int rc = dir_of(t, a->ino);
         return rc == HX_E_NOENT ? 0 : rc; /* removed: empty */
@@ -192,6 +201,12 @@ int hx_tree_seek(const struct hx_tree_inode *n, uint64_t off, bool data, uint64_
         off = next;
     }
     return HX_E_EOF;
+}
+
+bool hx_tree_leaves_whiteout(const struct hx_tree *t, const struct hx_act *a)
+{
+    const struct hx_entry *to = hx_tree_entry(t, a->ino2, a->name2);
+    return a->mask & HX_FS_RENAME_WHITEOUT && !(to && to->ino == hx_tree_entry(t, a->ino, a->name)->ino);
 }
 
 /* ---- what it does ---- */
@@ -245,19 +260,36 @@ static void apply_make(struct hx_tree *t, const struct hx_act *a)
     in.gid = d->a.mode & S_ISGID ? d->a.gid : a->who.gid;
     in.atime = in.mtime = in.ctime = a->who.now;
     if (a->kind == HX_ACT_MKDIR) {
-        in.mode = S_IFDIR | (a->mode & 07777) | (d->a.mode & S_ISGID);
+        in.mode = S_IFDIR | (a->mode & 07777);
         in.nlink = 2;
         d->a.nlink++;
     } else if (a->kind == HX_ACT_SYMLINK) {
         in.mode = S_IFLNK | 0777;
         in.size = a->len;
+    } else if (a->kind == HX_ACT_TMPFILE) {
+        in.mode = S_IFREG | (a->mode & 07777);
+        in.nlink = 0;
     } else {
         in.mode = a->mode & (S_IFMT | 07777);
         in.rdev = S_ISCHR(in.mode) || S_ISBLK(in.mode) ? a->rdev : 0;
     }
     struct hx_tree_inode *n = hx_tree_add_node(t, &in);
     n->text = a->tag;
-    set_entry(t, d, a->name, n, a);
+    hx_tree_acl_inherit(t, d, n, a->who.umask);
+    if (a->kind == HX_ACT_MKDIR)
+        n->a.mode |= d->a.mode & S_ISGID;
+    if (a->kind == HX_ACT_TMPFILE)
+        n->nameless = true;
+    else
+        set_entry(t, d, a->name, n, a);
+}
+
+static struct hx_tree_inode *add_whiteout(struct hx_tree *t, const struct hx_tree_inode *dir, const struct hx_act *a)
+{
+    struct hx_fs_attr in = {.ino = a->made, .generation = 1, .mode = S_IFCHR, .nlink = 1, .uid = a->who.uid};
+    in.gid = dir->a.mode & S_ISGID ? dir->a.gid : a->who.gid;
+    in.atime = in.mtime = in.ctime = a->who.now;
+    return hx_tree_add_node(t, &in);
 }
 
 static void apply_rename(struct hx_tree *t, const struct hx_act *a)
@@ -278,7 +310,7 @@ static void apply_rename(struct hx_tree *t, const struct hx_act *a)
         d->a.nlink--, e->a.nlink++;
     if (to && swap && S_ISDIR(to->a.mode))
         e->a.nlink--, d->a.nlink++;
-    set_entry(t, d, a->name, swap ? to : NULL, a);
+    set_entry(t, d, a->name, swap ? to : a->mask & HX_FS_RENAME_WHITEOUT ? add_whiteout(t, d, a) : NULL, a);
     set_entry(t, e, a->name2, from, a);
     if (to && !swap)
         hx_tree_settle(t, to);
@@ -303,11 +335,27 @@ static void apply_size(struct hx_tree *t, struct hx_tree_inode *n, uint64_t size
     n->a.size = size;
 }
 
+/* Set-id bits of what is not a directory, when somebody who may not keep them changed it. */
+static void kill_ids(struct hx_tree_inode *n, const struct hx_act *a)
+{
+    if (S_ISDIR(n->a.mode))
+        return;
+    n->a.mode &= ~(uint32_t)S_ISUID;
+    if (n->a.mode & S_IXGRP || a->who.stranger)
+        n->a.mode &= ~(uint32_t)S_ISGID;
+}
+
 static void apply_setattr(struct hx_tree *t, const struct hx_act *a)
 {
     struct hx_tree_inode *n = hx_tree_node(t, a->ino);
-    if (a->mask & HX_FS_SET_MODE)
+    if (a->mask & HX_FS_SET_KILL)
+        kill_ids(n, a);
+    if (a->mask & HX_FS_SET_MODE) {
         n->a.mode = (n->a.mode & S_IFMT) | (a->mode & 07777);
+        hx_tree_acl_follow(t, n);
+    }
+    if (a->mask & (HX_FS_SET_UID | HX_FS_SET_GID | HX_FS_SET_SIZE) && !S_ISDIR(n->a.mode))
+        hx_tree_drop_caps(t, n);
     if (a->mask & HX_FS_SET_UID)
         n->a.uid = a->set_uid;
     if (a->mask & HX_FS_SET_GID)
@@ -317,6 +365,8 @@ static void apply_setattr(struct hx_tree *t, const struct hx_act *a)
         n->a.atime = a->set_atime;
     if (a->mask & HX_FS_SET_MTIME)
         n->a.mtime = a->set_mtime;
+    if (a->mask & HX_FS_SET_CTIME)
+        n->a.ctime = a->set_ctime;
     if (a->mask & HX_FS_SET_SIZE)
         apply_size(t, n, a->set_size);
 }
@@ -332,11 +382,9 @@ static void apply_write(struct hx_tree *t, const struct hx_act *a)
     set_pages(t, n, off >> HX_PAGE_SHIFT, (end + HX_PAGE_SIZE - 1) >> HX_PAGE_SHIFT, 1);
     if (end > n->a.size)
         n->a.size = end;
-    if (a->kill_priv) {
-        n->a.mode &= ~(uint32_t)S_ISUID;
-        if (n->a.mode & S_IXGRP)
-            n->a.mode &= ~(uint32_t)S_ISGID;
-    }
+    if (a->kill_priv)
+        kill_ids(n, a);
+    hx_tree_drop_caps(t, n);
 }
 
 static void apply_falloc(struct hx_tree *t, const struct hx_act *a)
@@ -344,8 +392,12 @@ static void apply_falloc(struct hx_tree *t, const struct hx_act *a)
     struct hx_tree_inode *n = hx_tree_node(t, a->ino);
     uint64_t from = a->off + a->done, to = a->off + a->done_to, end = a->off + a->len;
     changed(n, a, true);
-    if (a->mask & HX_FS_FALLOC_PUNCH) {
+    hx_tree_drop_caps(t, n);
+    if (a->mask & HX_FS_FALLOC_KILL)
+        kill_ids(n, a);
+    if (a->mask & (HX_FS_FALLOC_PUNCH | HX_FS_FALLOC_ZERO))
         hx_spans_set(&n->data, from, to, 0);
+    if (a->mask & HX_FS_FALLOC_PUNCH) {
         set_pages(t, n, (from + HX_PAGE_SIZE - 1) >> HX_PAGE_SHIFT, to >> HX_PAGE_SHIFT, 0);
         return;
     }
@@ -375,11 +427,13 @@ void hx_tree_apply(struct hx_tree *t, const struct hx_act *a)
     case HX_ACT_CREATE:
     case HX_ACT_MKDIR:
     case HX_ACT_SYMLINK:
+    case HX_ACT_TMPFILE:
         apply_make(t, a);
         break;
     case HX_ACT_LINK:
         n = hx_tree_node(t, a->ino);
         n->a.nlink++;
+        n->nameless = false;
         changed(n, a, false);
         set_entry(t, hx_tree_node(t, a->ino2), a->name, n, a);
         break;
@@ -401,6 +455,10 @@ void hx_tree_apply(struct hx_tree *t, const struct hx_act *a)
         break;
     case HX_ACT_ATIME:
         hx_tree_node(t, a->ino)->a.atime = a->who.now;
+        break;
+    case HX_ACT_XSET:
+    case HX_ACT_XDROP:
+        hx_tree_xattr_apply(t, hx_tree_node(t, a->ino), a);
         break;
     default: /* changes nothing */
         break;

@@ -43,6 +43,8 @@ struct hx_fs_who hx_work_who(struct hx_prog *p)
     uint64_t now = p->w->s->now_us;
     return (struct hx_fs_who){.uid = 1000 + p->number,
                               .gid = 100 + p->number % 3,
+                              .umask = p->number % 4 == 1 ? 027 : 0,
+                              .stranger = p->number % 4 == 2,
                               .now = {1700000000 + (int64_t)(now / 1000000),
                                       (uint32_t)(now % 1000000 * 1000 + p->w->stats.begun % 1000)}};
 }
@@ -79,7 +81,7 @@ static void carry_out_drops(struct hx_prog *p)
 static bool takes_hold(enum hx_act_kind kind)
 {
     return kind == HX_ACT_LOOKUP || kind == HX_ACT_CREATE || kind == HX_ACT_MKDIR || kind == HX_ACT_SYMLINK ||
-           kind == HX_ACT_LINK;
+           kind == HX_ACT_LINK || kind == HX_ACT_TMPFILE;
 }
 
 /*
@@ -207,6 +209,8 @@ static bool is_change(const struct hx_act *a)
     case HX_ACT_SEEK:
     case HX_ACT_READDIR:
     case HX_ACT_STATFS:
+    case HX_ACT_XGET:
+    case HX_ACT_XLIST:
     case HX_ACT_FSYNC:
     case HX_ACT_COMPARE:
         return false;
@@ -287,6 +291,8 @@ static bool plan(struct hx_prog *p)
         hx_plan_fsync(p);
         return w->sync;
     }
+    if (w->s->script)
+        return w->s->script->plan(w->s->script->ctx, p);
     if (w->s->phase != HX_PHASE_SAFETY || w->s->ops_begun >= HX_OPT(w->s, ops))
         return false;
     hx_plan_next(p);
@@ -297,7 +303,7 @@ static bool plan(struct hx_prog *p)
 static void interrupt_one(struct hx_work *w)
 {
     struct hx_prog *p = &w->at[hx_rng_below(&w->rng, w->count)];
-    if (p->busy && w->s->phase == HX_PHASE_SAFETY && !w->fenced && hx_rng_below(&w->rng, 100) == 0)
+    if (p->busy && w->s->phase == HX_PHASE_SAFETY && !w->fenced && !w->s->script && hx_rng_below(&w->rng, 100) == 0)
         w->stats.canceled += w->host.cancel(w->host.ctx, &p->op);
 }
 
@@ -429,7 +435,7 @@ struct hx_work *hx_work_new(struct hx_sim *s, uint32_t client, const struct hx_w
     w->noted_lsn = w->looked_lsn = host->last(host->ctx).v;
     w->reap_all = true;
     set_limits(w);
-    w->count = (unsigned)HX_OPT(s, programs);
+    w->count = s->script ? 1 : (unsigned)HX_OPT(s, programs);
     if (w->count > HX_WORK_SLOTS_MAX - 3)
         w->count = HX_WORK_SLOTS_MAX - 3;
     for (unsigned i = 0; i < w->count; i++)
@@ -437,7 +443,7 @@ struct hx_work *hx_work_new(struct hx_sim *s, uint32_t client, const struct hx_w
     w->mount = add(w, HX_PROG_MOUNT, w->count);
     w->reaper = add(w, HX_PROG_REAPER, w->count + 1);
     w->walker = add(w, HX_PROG_WALKER, w->count + 2);
-    w->compare = w->tree->formatted && hx_rng_below(&w->rng, 3) == 0;
+    w->compare = w->tree->formatted && (hx_rng_below(&w->rng, 3) == 0 || s->script);
     w->mount->act = (struct hx_act){.kind = HX_ACT_FORMAT};
     hx_work_begin(w->mount);
     return w;

@@ -160,8 +160,44 @@ static void some_space(struct hx_prog *p, uint64_t ino, uint64_t size)
     p->act.off = off;
     p->act.len = len;
     p->act.mask = punch ? HX_FS_FALLOC_PUNCH | HX_FS_FALLOC_KEEP_SIZE : pct(p, 50) ? HX_FS_FALLOC_KEEP_SIZE : 0;
+    if (!punch && pct(p, 40))
+        p->act.mask |= HX_FS_FALLOC_ZERO;
+    if (pct(p, 20))
+        p->act.mask |= HX_FS_FALLOC_KILL;
     if (draw(p, 50) == 0)
-        p->act.mask = (uint32_t)draw(p, 8);
+        p->act.mask = (uint32_t)draw(p, 64);
+}
+
+/* As many bytes of attributes as leave room for the rest. */
+static uint64_t some_value_len(struct hx_prog *p)
+{
+    struct hx_work *w = p->w;
+    uint64_t most = w->write_max < HX_FS_XATTR_VALUE_MAX ? w->write_max / 2 : HX_FS_XATTR_VALUE_MAX;
+    if (w->tree->attr_bytes + most > w->pages_max / 16 * HX_PAGE_SIZE)
+        most = 100;
+    return draw(p, pct(p, 70) ? 200 : most + 1);
+}
+
+/* Extended attributes of one inode: set, taken away, read. */
+static void some_xattr(struct hx_prog *p, uint64_t ino)
+{
+    static const enum hx_act_kind kinds[] = {HX_ACT_XSET, HX_ACT_XSET, HX_ACT_XSET, HX_ACT_XDROP, HX_ACT_XGET,
+                                             HX_ACT_XLIST};
+    struct hx_act *a = &p->act;
+    hx_plan_act(p, kinds[draw(p, HX_ARRAY_LEN(kinds))], ino);
+    a->name = (uint32_t)draw(p, pct(p, 95) ? HX_XATTR_NAMES : HX_XATTR_ALL);
+    if (a->kind != HX_ACT_XSET)
+        return;
+    a->mask = pct(p, 80) ? 0 : (uint32_t)draw(p, 5);
+    if (hx_tree_xattr_is_acl(a->name)) {
+        a->tag = hx_tree_acl_draw(draw(p, UINT64_C(1) << 48));
+        a->len = hx_tree_acl_len(a->tag) - (draw(p, 30) == 0);
+        return;
+    }
+    a->tag = hx_journal_tag(p->w->s->journal);
+    a->len = some_value_len(p);
+    if (draw(p, 60) == 0)
+        a->len = HX_FS_XATTR_VALUE_MAX + 1;
 }
 
 static void some_attr(struct hx_prog *p, uint64_t ino, uint64_t size)
@@ -171,12 +207,15 @@ static void some_attr(struct hx_prog *p, uint64_t ino, uint64_t size)
     a->mask = pct(p, 50) ? HX_FS_SET_SIZE : 1u << draw(p, 3);
     a->mask |= pct(p, 20) ? HX_FS_SET_MTIME : 0;
     a->mask |= pct(p, 20) ? HX_FS_SET_ATIME : 0;
+    a->mask |= pct(p, 20) ? HX_FS_SET_KILL : 0;
+    a->mask |= pct(p, 5) ? HX_FS_SET_CTIME : 0;
     a->mode = (uint32_t)draw(p, 010000);
     a->set_uid = (uint32_t)draw(p, 5);
     a->set_gid = (uint32_t)draw(p, 5);
     a->set_size = pct(p, 30) ? 0 : draw(p, 2 * size + 100);
     a->set_mtime = (struct hx_fs_time){-3 + (int64_t)draw(p, 9), (uint32_t)draw(p, 1000)};
     a->set_atime = (struct hx_fs_time){(int64_t)draw(p, UINT64_C(1) << 34), 999999999};
+    a->set_ctime = (struct hx_fs_time){(int64_t)draw(p, UINT64_C(1) << 33), 7};
 }
 
 static void some_read(struct hx_prog *p, uint64_t ino, uint64_t size)
@@ -203,11 +242,13 @@ static void some_data(struct hx_prog *p, uint64_t ino)
     uint64_t size = n && n->a.size < UINT64_C(1) << 43 ? n->a.size : 0, x = draw(p, 100);
     if (pct(p, HX_OPT(p->w->s, fsync_pct)))
         hx_plan_fsync(p);
-    else if (x < 50)
+    else if (x < 46)
         some_write(p, ino, size);
-    else if (x < 75)
+    else if (x < 70)
         some_read(p, ino, size);
-    else if (x < 82)
+    else if (x < 76)
+        some_xattr(p, ino);
+    else if (x < 83)
         some_space(p, ino, size);
     else if (x < 90)
         some_attr(p, ino, size);
@@ -269,11 +310,19 @@ static void some_special(struct hx_prog *p)
 
 static void some_rename(struct hx_prog *p, uint32_t name)
 {
-    static const uint32_t flags[] = {0, 0, 0, 0, HX_FS_RENAME_NOREPLACE, HX_FS_RENAME_EXCHANGE, HX_FS_RENAME_EXCHANGE};
+    static const uint32_t flags[] = {0,
+                                     0,
+                                     0,
+                                     0,
+                                     HX_FS_RENAME_NOREPLACE,
+                                     HX_FS_RENAME_EXCHANGE,
+                                     HX_FS_RENAME_EXCHANGE,
+                                     HX_FS_RENAME_WHITEOUT,
+                                     HX_FS_RENAME_WHITEOUT | HX_FS_RENAME_NOREPLACE};
     hx_plan_name(p, HX_ACT_RENAME, any_dir(p), name);
     p->act.ino2 = pct(p, 50) ? p->act.ino : any_dir(p);
     p->act.name2 = (uint32_t)draw(p, CHURN_NAMES);
-    p->act.mask = draw(p, 60) ? flags[draw(p, HX_ARRAY_LEN(flags))] : (uint32_t)draw(p, 8);
+    p->act.mask = draw(p, 60) ? flags[draw(p, HX_ARRAY_LEN(flags))] : (uint32_t)draw(p, 32);
 }
 
 static void plan_churn(struct hx_prog *p)
@@ -303,8 +352,13 @@ static void plan_churn(struct hx_prog *p)
         hx_plan_name(p, HX_ACT_UNLINK, any_dir(p), name);
     } else if (x < 70) {
         hx_plan_name(p, HX_ACT_RMDIR, any_dir(p), name);
-    } else if (x < 90) {
+    } else if (x < 86) {
         some_rename(p, name);
+    } else if (x < 90) {
+        some_xattr(p, held && pct(p, 60) ? held : p->dir);
+    } else if (x < 93 && p->w->tree->count < 300) {
+        hx_plan_act(p, HX_ACT_TMPFILE, any_dir(p));
+        p->act.mode = (uint32_t)draw(p, 010000);
     } else {
         hx_plan_name(p, HX_ACT_LOOKUP, any_dir(p), name);
     }

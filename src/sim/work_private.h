@@ -3,6 +3,7 @@
  *
  * work.c        lives of programs: pauses, barriers, fences, the end
  * work_run.c    one operation on the filesystem, judged against the model
+ * work_xattr.c  the same for extended attributes that are read
  * work_plan.c   what programs do: the files and names of ordinary users
  * work_db.c     what programs do: databases, logs, saving, filling up
  * work_walk.c   the whole tree against the model
@@ -79,15 +80,18 @@ void hx_work_drop(struct hx_prog *p, unsigned handle);
 void hx_work_let_go(struct hx_prog *p, uint64_t ino);  /* the same for what is in no handle */
 struct hx_fs_who hx_work_who(struct hx_prog *p);
 
-/* work_run.c: each runs p->act and judges it; MISS, ROOM, GROW: nothing happened */
+/* work_run.c, work_xattr.c: each runs p->act and judges it; MISS, ROOM, GROW: nothing happened */
 bool hx_work_must_wait(int rc);
 bool hx_work_is_failure(int rc); /* nobody predicts it, and it is no lie */
 int hx_work_run(struct hx_prog *p);
+bool hx_work_judge(struct hx_prog *p, int rc); /* RC is final: is it what the model says?  True: it is 0, and rightly */
 int hx_work_lookup(struct hx_prog *p);
 int hx_work_getattr(struct hx_prog *p);
 int hx_work_read(struct hx_prog *p);
 int hx_work_seek(struct hx_prog *p);
 int hx_work_readlink(struct hx_prog *p);
+int hx_work_xget(struct hx_prog *p);
+int hx_work_xlist(struct hx_prog *p);
 int hx_work_list(struct hx_prog *p); /* p->cookie: where to go on; 0: the end */
 
 /* work_plan.c, work_db.c: fill in p->act from how the last one went */

@@ -49,8 +49,7 @@ static void check_attr(struct hx_prog *p, uint64_t ino, const struct hx_fs_attr 
                       (unsigned long long)a->size, a->nlink, (unsigned long long)a->blocks);
 }
 
-/* RC is final: is it what the model says?  True: it is 0, and was rightly so. */
-static bool judge(struct hx_prog *p, int rc)
+bool hx_work_judge(struct hx_prog *p, int rc)
 {
     int want = hx_tree_predict(p->w->tree, &p->act);
     p->judged = true;
@@ -71,6 +70,21 @@ static bool judge(struct hx_prog *p, int rc)
 }
 
 /* ---- changes ---- */
+static int call_xset(struct hx_prog *p)
+{
+    const struct hx_act *a = &p->act;
+    hx_tree_xattr_fill(a->name, a->tag, p->w->buf, (size_t)a->len);
+    return hx_fs_setxattr(p->w->fs, &a->who, a->ino, hx_tree_xattr_name(a->name), p->w->buf, (size_t)a->len, a->mask);
+}
+
+static int call_setattr(struct hx_prog *p, struct hx_fs_attr *ret)
+{
+    const struct hx_act *a = &p->act;
+    struct hx_fs_attr set = {.mode = a->mode, .uid = a->set_uid, .gid = a->set_gid, .size = a->set_size,
+                             .atime = a->set_atime, .mtime = a->set_mtime, .ctime = a->set_ctime};
+    return hx_fs_setattr(p->w->fs, &a->who, a->ino, &set, a->mask, ret);
+}
+
 static int call_change(struct hx_prog *p, struct hx_fs_attr *ret, uint64_t *ret_at)
 {
     const struct hx_act *a = &p->act;
@@ -94,11 +108,14 @@ static int call_change(struct hx_prog *p, struct hx_fs_attr *ret, uint64_t *ret_
         return hx_fs_rmdir(fs, &a->who, a->ino, name);
     case HX_ACT_RENAME:
         return hx_fs_rename(fs, &a->who, a->ino, name, a->ino2, name2, a->mask);
-    case HX_ACT_SETATTR: {
-        struct hx_fs_attr set = {.mode = a->mode, .uid = a->set_uid, .gid = a->set_gid, .size = a->set_size,
-                                 .atime = a->set_atime, .mtime = a->set_mtime};
-        return hx_fs_setattr(fs, &a->who, a->ino, &set, a->mask, ret);
-    }
+    case HX_ACT_SETATTR:
+        return call_setattr(p, ret);
+    case HX_ACT_TMPFILE:
+        return hx_fs_tmpfile(fs, &a->who, a->ino, a->mode, ret);
+    case HX_ACT_XSET:
+        return call_xset(p);
+    case HX_ACT_XDROP:
+        return hx_fs_removexattr(fs, &a->who, a->ino, hx_tree_xattr_name(a->name));
     case HX_ACT_WRITE:
         hx_pattern_fill(a->tag, a->off, p->w->buf, a->len);
         return hx_fs_write(fs, &a->who, a->ino, a->off, p->w->buf, a->len, a->append, a->kill_priv, ret_at);
@@ -116,6 +133,7 @@ static void check_change(struct hx_prog *p, const struct hx_fs_attr *a, uint64_t
     case HX_ACT_CREATE:
     case HX_ACT_MKDIR:
     case HX_ACT_SYMLINK:
+    case HX_ACT_TMPFILE:
         check_attr(p, p->act.made, a);
         break;
     case HX_ACT_LINK:
@@ -133,7 +151,22 @@ static void check_change(struct hx_prog *p, const struct hx_fs_attr *a, uint64_t
 
 static bool makes(enum hx_act_kind kind)
 {
-    return kind == HX_ACT_CREATE || kind == HX_ACT_MKDIR || kind == HX_ACT_SYMLINK;
+    return kind == HX_ACT_CREATE || kind == HX_ACT_MKDIR || kind == HX_ACT_SYMLINK || kind == HX_ACT_TMPFILE;
+}
+
+/* The inode that the rename which has just been done left at the old name: all that leads to it is in the cache. */
+static uint64_t find_whiteout(struct hx_prog *p)
+{
+    char name[HX_FS_NAME_MAX + 2];
+    struct hx_fs_attr a;
+    hx_name_text(p->act.name, name);
+    int rc = hx_fs_lookup(p->w->fs, p->act.ino, name, &a);
+    if (rc) {
+        hx_work_wrong(p, "no whiteout: %s", hx_err_info(rc)->name);
+        return 0;
+    }
+    hx_fs_forget(p->w->fs, a.ino, 1);
+    return a.ino;
 }
 
 static int run_change(struct hx_prog *p)
@@ -147,11 +180,16 @@ static int run_change(struct hx_prog *p)
     int rc = call_change(p, &a, &at);
     if (hx_work_must_wait(rc))
         return rc;
-    if (!judge(p, rc))
+    if (!hx_work_judge(p, rc))
         return rc;
+    bool made = makes(p->act.kind);
     p->act.made = a.ino;
-    if (makes(p->act.kind) && a.ino <= w->tree->top_ino) {
-        hx_work_wrong(p, "inode number %llu was used before", (unsigned long long)a.ino);
+    if (p->act.kind == HX_ACT_RENAME && hx_tree_leaves_whiteout(w->tree, &p->act)) {
+        made = true;
+        p->act.made = find_whiteout(p);
+    }
+    if (made && p->act.made <= w->tree->top_ino) {
+        hx_work_wrong(p, "inode number %llu was used before", (unsigned long long)p->act.made);
         return rc;
     }
     accept(p);
@@ -172,7 +210,7 @@ static int run_falloc(struct hx_prog *p)
         rc = hx_fs_fallocate(p->w->fs, &a->who, a->ino, a->mask, a->off, a->len, &done);
         if (hx_work_must_wait(rc))
             return rc;
-        if (!judge(p, rc == HX_E_AGAIN ? 0 : rc))
+        if (!hx_work_judge(p, rc == HX_E_AGAIN ? 0 : rc))
             return rc;
         a->done_to = done;
         accept(p);
@@ -207,7 +245,7 @@ int hx_work_read(struct hx_prog *p)
     struct iovec iov[HX_WORK_BUF / HX_PAGE_SIZE + 2];
     size_t count, got;
     int rc = hx_fs_read(p->w->fs, ino, off, len, iov, len / HX_PAGE_SIZE + 2, &count, &got);
-    if (hx_work_must_wait(rc) || !judge(p, rc))
+    if (hx_work_must_wait(rc) || !hx_work_judge(p, rc))
         return rc;
     const struct hx_tree_inode *n = hx_tree_node(p->w->tree, ino);
     uint64_t want = off >= n->a.size ? 0 : n->a.size - off < len ? n->a.size - off : len, sum = 0;
@@ -248,7 +286,7 @@ int hx_work_seek(struct hx_prog *p)
 {
     uint64_t at = 0, want = 0;
     int rc = hx_fs_seek(p->w->fs, p->act.ino, p->act.off, p->act.data, &at);
-    if (hx_work_must_wait(rc) || !judge(p, rc))
+    if (hx_work_must_wait(rc) || !hx_work_judge(p, rc))
         return rc;
     (void)hx_tree_seek(hx_tree_node(p->w->tree, p->act.ino), p->act.off, p->act.data, &want);
     if (at != want)
@@ -261,7 +299,7 @@ int hx_work_readlink(struct hx_prog *p)
     uint64_t ino = p->act.ino;
     char got[HX_FS_SYMLINK_MAX + 1], want[HX_FS_SYMLINK_MAX + 1];
     int rc = hx_fs_readlink(p->w->fs, ino, got, sizeof got);
-    if (hx_work_must_wait(rc) || !judge(p, rc))
+    if (hx_work_must_wait(rc) || !hx_work_judge(p, rc))
         return rc;
     const struct hx_tree_inode *n = hx_tree_node(p->w->tree, ino);
     hx_symlink_text(n->text, (size_t)n->a.size, want);
@@ -278,7 +316,7 @@ int hx_work_lookup(struct hx_prog *p)
     int rc = hx_fs_lookup(p->w->fs, p->act.ino, name, &a);
     if (hx_work_must_wait(rc))
         return rc;
-    if (!judge(p, rc)) {
+    if (!hx_work_judge(p, rc)) {
         if (rc == 0)
             hx_fs_forget(p->w->fs, a.ino, 1);
         return rc;
@@ -293,7 +331,7 @@ int hx_work_getattr(struct hx_prog *p)
 {
     struct hx_fs_attr a;
     int rc = hx_fs_getattr(p->w->fs, p->act.ino, &a);
-    if (hx_work_must_wait(rc) || !judge(p, rc))
+    if (hx_work_must_wait(rc) || !hx_work_judge(p, rc))
         return rc;
     check_attr(p, p->act.ino, &a);
     p->attr = a;
@@ -352,7 +390,7 @@ int hx_work_list(struct hx_prog *p)
     }
     if (more < 0 && hx_work_must_wait(more))
         return more;
-    if (!judge(p, more < 0 ? more : 0))
+    if (!hx_work_judge(p, more < 0 ? more : 0))
         return more < 0 ? more : 0;
     cookie = p->act.off;
     for (unsigned i = 0; i < n; i++) {
@@ -418,7 +456,7 @@ static int run_statfs(struct hx_prog *p)
 {
     struct hx_fs_statfs st;
     int rc = hx_fs_statfs(p->w->fs, &st);
-    if (hx_work_must_wait(rc) || !judge(p, rc))
+    if (hx_work_must_wait(rc) || !hx_work_judge(p, rc))
         return rc;
     if (st.pages_free > st.pages || st.pages - st.pages_free < p->w->tree->data_pages || st.inodes == 0)
         hx_work_wrong(p, "%llu of %llu pages free although files have %llu", (unsigned long long)st.pages_free,
@@ -454,6 +492,10 @@ int hx_work_run(struct hx_prog *p)
         return hx_work_list(p);
     case HX_ACT_STATFS:
         return run_statfs(p);
+    case HX_ACT_XGET:
+        return hx_work_xget(p);
+    case HX_ACT_XLIST:
+        return hx_work_xlist(p);
     case HX_ACT_FSYNC:
         p->judged = true;
         return 0;

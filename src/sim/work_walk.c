@@ -14,13 +14,13 @@
 #define READ_BYTES (256u << 10)
 #define LIST_ENTRIES 32u
 
-enum stage { ATTR = 0, BYTES, HOLES, TEXT, LIST, NAMES, NEXT };
+enum stage { ATTR = 0, XATTRS, BYTES, HOLES, TEXT, LIST, NAMES, NEXT };
 struct hx_walk {
     size_t node;
     enum stage stage;
     uint64_t off;    /* BYTES, HOLES */
     uint64_t cookie; /* LIST */
-    uint32_t entry;  /* NAMES: how many are done */
+    uint32_t entry;  /* NAMES, XATTRS: how many are done */
 };
 
 void hx_walk_free(struct hx_walk *k)
@@ -120,6 +120,25 @@ static int walk_names(struct hx_prog *p, struct hx_walk *k, const struct hx_tree
     return 0;
 }
 
+/* Their names, then each value; whether one is not there, the list says. */
+static int walk_xattrs(struct hx_prog *p, struct hx_walk *k, const struct hx_tree_inode *n)
+{
+    if (k->entry == 0) {
+        int rc = part(p, HX_ACT_XLIST, n->a.ino, 0, 0, hx_work_xlist);
+        if (rc)
+            return rc;
+    }
+    for (; k->entry < HX_XATTR_NAMES; k->entry++) {
+        if (n->attrs[k->entry].len1 == 0)
+            continue;
+        p->act.name = k->entry;
+        int rc = part(p, HX_ACT_XGET, n->a.ino, 0, 0, hx_work_xget);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
 static int walk_attr(struct hx_prog *p, struct hx_tree_inode *n)
 {
     if (!p->w->reap_all && !hx_fs_has_work(p->w->fs))
@@ -133,6 +152,8 @@ static int stage(struct hx_prog *p, struct hx_walk *k, struct hx_tree_inode *n)
     switch (k->stage) {
     case ATTR:
         return walk_attr(p, n);
+    case XATTRS:
+        return walk_xattrs(p, k, n);
     case BYTES:
         return type == S_IFREG ? walk_bytes(p, k, n) : 0;
     case HOLES:

@@ -39,7 +39,7 @@
 #define EVENTS_MAX UINT64_C(200000000) /* a busy loop in virtual time has no other end */
 
 /* ---- events ---- */
-static bool one_event(struct hx_sim *s)
+bool hx_sim_step(struct hx_sim *s)
 {
     struct hx_sim_event e;
     if (hx_sim_over(s) || !hx_sim_queue_take(&s->queue, &e))
@@ -59,7 +59,7 @@ static bool run_until(struct hx_sim *s, uint64_t end_us, bool (*done)(struct hx_
             s->now_us = end_us;
             return false;
         }
-        if (!one_event(s))
+        if (!hx_sim_step(s))
             return false;
     }
     return true;
@@ -164,7 +164,7 @@ static void create_volume(struct hx_sim *s)
     s->create = NULL;
 }
 
-static int birth(struct hx_sim *s)
+int hx_sim_begin(struct hx_sim *s)
 {
     s->server_count = (uint32_t)HX_OPT(s, servers);
     s->client_count = (uint32_t)HX_OPT(s, clients);
@@ -257,7 +257,7 @@ static void calm(struct hx_sim *s, const char *what, void (*ask)(struct hx_sim *
         }
         if (quiet(s))
             return;
-        if (s->now_us >= end_us || !one_event(s))
+        if (s->now_us >= end_us || !hx_sim_step(s))
             break;
     }
     if (!hx_sim_over(s) && !hx_oracle_hopeless(s->oracle))
@@ -317,7 +317,7 @@ static void end(struct hx_sim *s)
 
 void hx_sim_run(struct hx_sim *s)
 {
-    int err = birth(s);
+    int err = hx_sim_begin(s);
     if (err) {
         hx_sim_harness(s, "the world cannot be made: %s", hx_err_text(err));
         return;

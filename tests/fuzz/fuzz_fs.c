@@ -176,6 +176,25 @@ static void build(struct hx_fs *fs)
     fuzz_check(hx_fs_setattr(fs, &who, a.ino, &cut, HX_FS_SET_SIZE, &a) == 0);
 }
 
+/* What came with format version 2: attributes of one and of several items, ACLs, a nameless file, a whiteout. */
+static void build_more(struct hx_fs *fs)
+{
+    static const uint8_t acl[] = {2,   0,   0,   0,   1, 0, 7, 0, 255, 255, 255, 255, 2,   0,   5,
+                                  0,   7,   0,   0,   0, 4, 0, 5, 0,   255, 255, 255, 255, 16,  0,
+                                  7,   0,   255, 255, 255, 255, 32, 0, 4, 0,  255, 255, 255, 255};
+    static uint8_t value[5000];
+    struct hx_fs_attr d, a;
+    uint64_t at;
+    fuzz_check(hx_fs_mkdir(fs, &who, HX_FS_ROOT, "shared", 0755, &d) == 0);
+    fuzz_check(hx_fs_setxattr(fs, &who, d.ino, HX_FS_ACL_DEFAULT, acl, sizeof acl, 0) == 0);
+    fuzz_check(hx_fs_mknod(fs, &who, d.ino, "heir", S_IFREG | 0666, 0, &a) == 0);
+    fuzz_check(hx_fs_setxattr(fs, &who, a.ino, "user.long", value, sizeof value, 0) == 0);
+    fuzz_check(hx_fs_setxattr(fs, &who, a.ino, "security.capability", value, 20, 0) == 0);
+    fuzz_check(hx_fs_rename(fs, &who, d.ino, "heir", d.ino, "moved", HX_FS_RENAME_WHITEOUT) == 0);
+    fuzz_check(hx_fs_tmpfile(fs, &who, d.ino, 0600, &a) == 0);
+    fuzz_check(hx_fs_write(fs, &who, a.ino, 0, value, sizeof value, false, false, &at) == 0);
+}
+
 static void make_template(void)
 {
     struct hx_fs *fs;
@@ -183,6 +202,7 @@ static void make_template(void)
     disk.base.ops = &ops;
     fuzz_check(hx_fs_format(&disk.base, &who) == 0 && hx_fs_new(&disk.base, &fs) == 0);
     build(fs);
+    build_more(fs);
     fuzz_check(hx_fs_verify(fs, why) == 0);
     hx_fs_free(fs);
     memcpy(template, disk.now, sizeof template);
@@ -297,6 +317,67 @@ static void change_op(struct hx_fs *fs, struct fuzz_in *in, uint8_t op, uint64_t
     }
 }
 
+static const char *pick_attribute(uint8_t x)
+{
+    static const char *const names[] = {"user.long", "security.capability", HX_FS_ACL_ACCESS, HX_FS_ACL_DEFAULT,
+                                        "user.fresh", "trusted.t", "user.", "system.other"};
+    return names[x % HX_ARRAY_LEN(names)];
+}
+
+static void read_attributes(struct hx_fs *fs, uint64_t ino, const char *attribute)
+{
+    static char buf[HX_FS_XATTR_VALUE_MAX];
+    size_t len;
+    if (hx_fs_getxattr(fs, ino, attribute, buf, sizeof buf, &len) == 0)
+        fuzz_check(len <= sizeof buf);
+    if (hx_fs_listxattr(fs, ino, true, buf, sizeof buf, &len) == 0)
+        fuzz_check(len <= sizeof buf && (len == 0 || buf[len - 1] == '\0'));
+}
+
+/* Operations of format version 2, and flags; in places of their own, so that older inputs mean what they meant. */
+static void newer_op(struct hx_fs *fs, struct fuzz_in *in, unsigned op, const char *name)
+{
+    static uint8_t value[HX_FS_XATTR_VALUE_MAX];
+    struct hx_fs_attr a;
+    uint64_t ino = fuzz_u8(in), done = 0;
+    const char *attribute = pick_attribute(fuzz_u8(in));
+    switch (op) {
+    case 1: {
+        struct hx_bytes b = fuzz_take(in, fuzz_u8(in));
+        if (b.len)
+            memcpy(value, b.p, b.len);
+        unsigned flags = fuzz_u8(in);
+        size_t len = flags & 4 ? fuzz_u16(in) : b.len;
+        hx_fs_setxattr(fs, &who, ino, attribute, value, len, flags % 4);
+        break;
+    }
+    case 2:
+        hx_fs_removexattr(fs, &who, ino, attribute);
+        break;
+    case 3:
+        read_attributes(fs, ino, attribute);
+        break;
+    case 4:
+        if (hx_fs_tmpfile(fs, &who, ino, 06755, &a) == 0 && fuzz_u8(in) & 1)
+            hx_fs_link(fs, &who, a.ino, HX_FS_ROOT, name, &a);
+        break;
+    case 5: {
+        unsigned mode = HX_FS_FALLOC_ZERO | (fuzz_u8(in) & (HX_FS_FALLOC_KEEP_SIZE | HX_FS_FALLOC_KILL));
+        uint64_t off = (uint64_t)fuzz_u32(in) * 31, len = (uint64_t)fuzz_u32(in) % 3000000;
+        for (unsigned i = 0; i < 8; i++)
+            if (hx_fs_fallocate(fs, &who, ino, mode, off, len, &done) != HX_E_AGAIN)
+                break;
+        break;
+    }
+    case 6:
+        hx_fs_rename(fs, &who, ino, name, HX_FS_ROOT, pick_name(fuzz_u8(in)), HX_FS_RENAME_WHITEOUT);
+        break;
+    default:
+        a.mode = fuzz_u16(in);
+        hx_fs_setattr(fs, &who, ino, &a, HX_FS_SET_MODE | (fuzz_u8(in) & HX_FS_SET_KILL), &a);
+    }
+}
+
 static void one_op(struct hx_fs *fs, struct fuzz_in *in)
 {
     struct hx_fs_attr a;
@@ -329,7 +410,10 @@ static void one_op(struct hx_fs *fs, struct fuzz_in *in)
         hx_fs_seek(fs, ino, fuzz_u32(in), fuzz_u8(in) & 1, &at);
         break;
     case 7:
-        hx_fs_statfs(fs, &st);
+        if (ino % 8 == 0)
+            hx_fs_statfs(fs, &st);
+        else
+            newer_op(fs, in, ino % 8, name);
         break;
     case 8:
         hx_fs_verify(fs, why);
@@ -375,6 +459,17 @@ static void seeds(void)
         b[3 + 5 * i] = (uint8_t)(7 * i);
     }
     fuzz_seed("sound", b, 201);
+    uint8_t newer[1 + 63 * 9] = {0}; /* each newer operation on nine inodes near the end */
+    for (unsigned i = 0; i < 63; i++) {
+        uint8_t *op = newer + 1 + 9 * i;
+        op[0] = 7;
+        op[1] = (uint8_t)(1 + i % 7);
+        op[2] = (uint8_t)i;
+        op[3] = (uint8_t)(123 + i / 7); /* inode: from "big" to the last one */
+        op[4] = (uint8_t)i;
+        op[5] = i % 7 == 0 ? 1 : (uint8_t)i;
+    }
+    fuzz_seed("newer", newer, sizeof newer);
     /* A bitmap that calls everything free: nodes are split into pages that are nodes already. */
     uint8_t lost[90 + 40 * 10] = {1, 1, 0, 0, 0, 75};
     for (unsigned i = 0; i < 40; i++) {

@@ -28,8 +28,8 @@ struct state { /* after a commit */
     uint64_t lsn;
 };
 enum wrong {
-    NOTHING = 0, FLIPPED_BYTE, LOST_NAME, EXTRA_NAME, WRONG_MODE, SHORT_PREFIX, LONG_PREFIX, CUT_BARRIER,
-    SUCCESS_AFTER_FENCE, ANSWERED_TWICE, NEVER_FORMATTED
+    NOTHING = 0, FLIPPED_BYTE, LOST_NAME, EXTRA_NAME, WRONG_MODE, WRONG_VALUE, LOST_VALUE, SHORT_PREFIX, LONG_PREFIX,
+    CUT_BARRIER, SUCCESS_AFTER_FENCE, ANSWERED_TWICE, NEVER_FORMATTED
 };
 struct rig {
     struct hx_sim s;
@@ -306,7 +306,8 @@ static void a_right_filesystem_is_found_right(void **state)
     /* It has done everything that it can, often. */
     for (unsigned i = HX_ACT_FORMAT; i < HX_ACT_COUNT; i++) {
         bool change = i != HX_ACT_LOOKUP && i != HX_ACT_GETATTR && i != HX_ACT_READLINK && i != HX_ACT_READ &&
-                      i != HX_ACT_SEEK && i < HX_ACT_READDIR;
+                      i != HX_ACT_SEEK && i != HX_ACT_READDIR && i != HX_ACT_STATFS && i != HX_ACT_XGET &&
+                      i < HX_ACT_XLIST;
         if (change && sum.kinds[i] < 20)
             fail_msg("%s: only %llu", hx_act_name[i], (unsigned long long)sum.kinds[i]);
     }
@@ -326,6 +327,33 @@ static struct hx_tree_inode *some_node(struct rig *r, uint32_t type)
     return NULL;
 }
 
+static struct hx_tree_inode *node_with_attribute(struct rig *r)
+{
+    for (size_t i = 0; i < r->w->tree->count; i++)
+        if (r->w->tree->all[i]->a.nlink > 0 && r->w->tree->all[i]->attrs[0].len1 > 1)
+            return r->w->tree->all[i];
+    return NULL;
+}
+
+/* A value is not what it was, or is not there any more; its ctime hides it. */
+static void spoil_attribute(struct rig *r)
+{
+    static uint8_t value[HX_FS_XATTR_VALUE_MAX];
+    const struct hx_fs_who who = {.uid = 1, .gid = 1, .now = {1, 1}};
+    struct hx_tree_inode *n = node_with_attribute(r);
+    const char *name = hx_tree_xattr_name(0);
+    if (!n)
+        return;
+    struct hx_fs_attr a = {.ctime = n->a.ctime};
+    size_t len = n->attrs[0].len1 - 1;
+    hx_tree_xattr_fill(0, n->attrs[0].tag, value, len);
+    value[len - 1] ^= 1;
+    r->made = (r->wrong == LOST_VALUE
+                   ? MEM_RUN(r->m, hx_fs_removexattr(r->w->fs, &who, n->a.ino, name))
+                   : MEM_RUN(r->m, hx_fs_setxattr(r->w->fs, &who, n->a.ino, name, value, len, 0))) == 0;
+    (void)MEM_RUN(r->m, hx_fs_setattr(r->w->fs, &who, n->a.ino, &a, HX_FS_SET_CTIME, &a));
+}
+
 /* Does it behind the model's back. */
 static void spoil(struct rig *r)
 {
@@ -335,7 +363,9 @@ static void spoil(struct rig *r)
     uint64_t at;
     char name[HX_FS_NAME_MAX + 2];
     (void)again(r, 0);
-    if (r->wrong == FLIPPED_BYTE && f) {
+    if (r->wrong == WRONG_VALUE || r->wrong == LOST_VALUE) {
+        spoil_attribute(r);
+    } else if (r->wrong == FLIPPED_BYTE && f) {
         uint64_t off = f->data.at[0].from, end;
         uint8_t byte, bytes[1];
         hx_pattern_fill(hx_spans_at(&f->data, off, &end), off, bytes, 1);
@@ -358,7 +388,7 @@ static void spoil(struct rig *r)
 
 static void wrong_answers_are_seen(void **state)
 {
-    static const enum wrong kinds[] = {FLIPPED_BYTE, LOST_NAME, EXTRA_NAME, WRONG_MODE};
+    static const enum wrong kinds[] = {FLIPPED_BYTE, LOST_NAME, EXTRA_NAME, WRONG_MODE, WRONG_VALUE, LOST_VALUE};
     (void)state;
     for (unsigned k = 0; k < HX_ARRAY_LEN(kinds); k++)
         for (uint64_t seed = 1; seed <= 10; seed++) {
