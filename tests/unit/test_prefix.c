@@ -1,12 +1,12 @@
 /*
- * test_crash_states.c - crash states are prefixes: the mount dies at any moment of any sequence of one or two operations.
+ * test_prefix.c - crash states are prefixes: the mount dies at any moment of any sequence of one or two operations.
  *
  * Method: the simulator's world (src/sim/world.c): six segment servers, the production code of store, core and fs, no
  * faults but those made here.  A mount makes the tree of `prep`, waits until it is durable, and carries out the
  * sequence; after a given number of events (a message that arrives, a flush that ends, a timer) it dies, in most cases
  * after half of the messages or more were lost, in some all servers lose power at the same moment.  Then the next mount
- * opens, and the simulator judges: what it finds must be, byte by byte, the accepted operations up to the point that the
- * opening chose (I7), nothing that a program was told to be durable may be missing (I1), and hx_fs_verify must agree.
+ * opens, and the simulator judges: what it finds must be, byte by byte, the accepted operations up to the point that
+ * the opening chose (I7), nothing that a program was told to be durable may be missing (I1), and hx_fs_verify agrees.
  *
  * In `make check`: every operation alone, dying at POINTS moments of it and after its barrier; PAIRS pairs.
  * `make check-crash` (HEXAD_CRASH=1): at every event, and all pairs.  A failure prints the line that replays it.
@@ -394,7 +394,7 @@ static void judge(const struct rig *r, uint64_t point, unsigned loss, bool power
     describe(r, what, sizeof what);
     print_error("%s: died after %llu events, %u %% of messages lost%s: %s: %s\n", what, (unsigned long long)point, loss,
                 power ? ", power lost" : "", r->s.verdict.invariant, r->s.verdict.text);
-    print_error("replay: HEXAD_STATES='%u %u' build/tests/unit/test_crash_states\n", (unsigned)(r->seq[0] - tried),
+    print_error("replay: HEXAD_STATES='%u %u' build/tests/unit/test_prefix\n", (unsigned)(r->seq[0] - tried),
                 r->seq_len > 1 ? (unsigned)(r->seq[1] - tried) : (unsigned)TRIED);
     fail();
 }
@@ -496,5 +496,5 @@ int main(void)
         return 0;
     }
     cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests_name("crash_states", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("prefix", tests, NULL, NULL);
 }
