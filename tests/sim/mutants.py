@@ -160,8 +160,11 @@ def search(a):
     print(head + "".join(rows), end="")
     print("%d mutants, %d killed within %d seeds" % (len(rows), len(rows) - len(alive), a.seeds))
     if a.write:
+        with open(table_path) as f:  # those that were not searched stay
+            lines = {line.split()[0]: line for line in f if line.strip() and not line.startswith("#")}
+        lines.update((row.split()[0], row) for row in rows)
         with open(table_path, "w") as f:
-            f.write(head + "".join(rows))
+            f.write(head + "".join(lines[m[0]] for m in mutants() if m[0] in lines))
     for name in alive:
         print("%s lives: a hole in workload or checker" % name, file=sys.stderr)
     return 1 if alive else 0
