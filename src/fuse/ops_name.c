@@ -176,6 +176,7 @@ static int reply_create(struct hx_req *r, const struct hx_fs_attr *a)
 {
     struct fuse_entry_param e;
     struct fuse_file_info fi = {.flags = r->flags, .keep_cache = 1};
+    fi.noflush = (r->flags & O_ACCMODE) == O_RDONLY;
     struct hx_file *f = hx_file_new(r->m, a->ino, r->flags);
     if (!f) {
         (void)hx_fs_forget(r->m->fs, a->ino, 1);

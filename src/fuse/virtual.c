@@ -90,7 +90,7 @@ void hx_virt_open(fuse_req_t fr, uint64_t ino, struct fuse_file_info *fi)
     }
     f->text_len = strlen(f->text);
     fi->fh = (uint64_t)(uintptr_t)f;
-    fi->direct_io = 1;
+    fi->direct_io = fi->noflush = 1;
     if (fuse_reply_open(fr, fi))
         hx_file_free(m, f);
 }

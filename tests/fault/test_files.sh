@@ -5,11 +5,32 @@
 needs_fuse
 needs git tar
 mapfile -t cases < <(python3 "$LIB/everyday.py" --list)
-plan $((${#cases[@]} + 10))
+plan $((${#cases[@]} + 12))
 demo_up "$work/d"
 mnt=$work/d/mnt
 mkdir "$mnt/everyday"
 for c in "${cases[@]}"; do check "${c//_/ }" python3 "$LIB/everyday.py" "$c" "$mnt/everyday"; done
+
+# What the kernel asks, by kind: nothing that has no use comes back unnoticed.
+requests() { awk -v k="hexad_fuse_requests{kind=\"$1\"}" '$1 == k { print $2 }' "$mnt/.hexad/metrics"; }
+every_kind() { # the file is made when it is opened, so both figures are of one moment
+    awk '/^hexad_fuse_requests_total / { t = $2 } /^hexad_fuse_requests[{]/ { s += $2 } END { exit !(t > 0 && s == t) }' \
+        "$mnt/.hexad/metrics"
+}
+check "requests are counted by kind, and none is left out" every_kind
+closes() { # closes PYTHON-MODE: prints how many FLUSH ten times open and close have caused
+    local before
+    before=$(requests flush)
+    python3 -c 'import sys
+for i in range(10): open(sys.argv[1], sys.argv[2]).close()' "$mnt/everyday/closed" "$1"
+    echo $(($(requests flush) - before))
+}
+few() { # what was open for writing tells at close whether it was lost; awk itself reads without a FLUSH
+    local w r
+    w=$(closes w) r=$(closes r)
+    [ "$w" -ge 10 ] && [ "$r" = 0 ] || { echo "$w and $r"; false; }
+}
+check "to close what was open for reading costs no request, for writing one" few
 
 # A real tree of at most about 48 MiB, with links of our own, for few real trees have them.
 tree=$work/tree
