@@ -142,6 +142,8 @@ struct hx_fs_dirent {
 };
 /* The entry after COOKIE (0: from the start), "." and ".." first.  1 and *ret, or 0 at the end. */
 int hx_fs_readdir(struct hx_fs *fs, uint64_t dir, uint64_t cookie, struct hx_fs_dirent *ret);
+/* After HX_E_MISS of that, before the operation ends: what a listing will want next is fetched together with it. */
+void hx_fs_prefetch_dir(struct hx_fs *fs, uint64_t dir, uint64_t cookie);
 
 /*
  * Extended attributes.  NAME with its prefix: user., trusted., security. or the two of POSIX ACLs, which are kept as

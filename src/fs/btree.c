@@ -216,6 +216,36 @@ int hx_btree_ceil(struct hx_btree *t, struct hx_key key, struct hx_item *ret)
     }
 }
 
+int hx_btree_want(struct hx_btree *t, struct hx_key from, struct hx_key to, unsigned n)
+{
+    uint64_t page = t->root;
+    for (unsigned d = 0; d < HX_TNODE_LEVELS; d++) {
+        const uint8_t *node;
+        unsigned pos = 0;
+        uint64_t child;
+        struct hx_finger bounds = {0};
+        struct hx_item it;
+        int rc = get_node(t, page, &node);
+        if (rc || hx_tnode_level(node) == 0)
+            return rc;
+        rc = step(node, from, &pos, &child, &bounds);
+        if (rc)
+            return rc;
+        page = child;
+        if (hx_tnode_level(node) > 1)
+            continue;
+        for (; n > 0 && pos < hx_tnode_count(node); n--, pos++) {
+            if (!hx_tnode_at(node, pos, &it))
+                return HX_E_CORRUPT;
+            if (hx_key_cmp(it.key, to) > 0)
+                break;
+            (void)hx_pager_want(t->p, HX_PAGE(hx_tnode_child(&it)));
+        }
+        return 0;
+    }
+    return HX_E_CORRUPT;
+}
+
 int hx_btree_edit(struct hx_btree *t, struct hx_key key, uint8_t **ret_val, size_t *ret_len)
 {
     const uint8_t *n;

@@ -36,6 +36,9 @@ void hx_btree_aborted(struct hx_btree *t);
 int hx_btree_find(struct hx_btree *t, struct hx_key key, struct hx_item *ret);
 int hx_btree_floor(struct hx_btree *t, struct hx_key key, struct hx_item *ret);
 int hx_btree_ceil(struct hx_btree *t, struct hx_key key, struct hx_item *ret);
+/* For one who goes through the keys from FROM to TO and has missed a leaf: up to N leaves from FROM's on, as far as one
+ * node knows them, are asked for together.  0, also when they are there; an error when the way to them is absent. */
+int hx_btree_want(struct hx_btree *t, struct hx_key from, struct hx_key to, unsigned n);
 /* The item's value, to be changed in place; *ret_len bytes. */
 int hx_btree_edit(struct hx_btree *t, struct hx_key key, uint8_t **ret_val, size_t *ret_len);
 int hx_btree_insert(struct hx_btree *t, struct hx_key key, const void *val, size_t len); /* HX_E_EXIST */

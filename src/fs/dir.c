@@ -20,6 +20,7 @@
 #define HASH_BITS 43
 #define COOKIE_DOT 1u
 #define COOKIE_DOTDOT 2u
+#define DIR_AHEAD 64u /* leaves; a listing of 64 names each, and one request to a server */
 #define DIRENT_HEAD 9u
 
 _Static_assert(RANK_BITS + HASH_BITS == 63, "a cookie is a positive off_t");
@@ -193,4 +194,11 @@ int hx_fs_readdir(struct hx_fs *fs, uint64_t dir, uint64_t cookie, struct hx_fs_
     else
         return next_entry(fs, dir, cookie, ret);
     return 1;
+}
+
+void hx_fs_prefetch_dir(struct hx_fs *fs, uint64_t dir, uint64_t cookie)
+{
+    if (fs->ready && cookie < INT64_MAX)
+        (void)hx_btree_want(&fs->tree, HX_KEY(dir, HX_T_DIRENT, cookie + 1), HX_KEY(dir, HX_T_DIRENT, UINT64_MAX),
+                            DIR_AHEAD);
 }

@@ -4,7 +4,7 @@
  * A cookie names a place in the directory that stays valid while entries come and go (hexad/fs.h), so nothing
  * is kept between two requests, and opening a directory needs no request at all (opendir: ENOSYS once, and the
  * kernel may keep listings in its cache: it knows of all changes). Pages that are missing are collected over
- * the whole answer, so that one wait is enough.  Memory: one buffer per request, bounded by what the kernel
+ * the whole answer, and more of the directory is asked for with them, so that a wait serves many answers.  Memory: one buffer per request, bounded by what the kernel
  * asks for.
  */
 #include "fuse_private.h"
@@ -70,6 +70,8 @@ static int fill(struct listing *l)
     size_t seen = 0;
     for (;;) {
         int more = hx_fs_readdir(l->r->m->fs, l->r->ino, cookie, &d);
+        if (more == HX_E_MISS)
+            hx_fs_prefetch_dir(l->r->m->fs, l->r->ino, cookie);
         if (more <= 0)
             return more;
         more = add(l, &d);
