@@ -4,8 +4,8 @@
  * A cookie names a place in the directory that stays valid while entries come and go (hexad/fs.h), so nothing
  * is kept between two requests, and opening a directory needs no request at all (opendir: ENOSYS once, and the
  * kernel may keep listings in its cache: it knows of all changes). Pages that are missing are collected over
- * the whole answer, and more of the directory is asked for with them, so that a wait serves many answers.  Memory: one buffer per request, bounded by what the kernel
- * asks for.
+ * the whole answer, and more of the directory is asked for with them, so that a wait serves many answers.
+ * Memory: one buffer per request, bounded by what the kernel asks for.
  */
 #include "fuse_private.h"
 

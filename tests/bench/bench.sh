@@ -15,9 +15,9 @@ for a in "$@"; do
 done
 { . "$HEXAD_SOURCE/tests/lib/kit.sh"; } || exit 1
 here=$HEXAD_SOURCE/tests/bench
-seconds=3 copy_mib=1024 missed_mib=1024 missed_rounds=2 rounds=5
+seconds=3 names=100000 copy_mib=1024 missed_mib=1024 missed_rounds=2 rounds=5
 export BULK_MB=256
-[ -z "$quick" ] || { seconds=0.6 copy_mib=200 missed_mib=256 missed_rounds=1 rounds=3 BULK_MB=48; }
+[ -z "$quick" ] || { seconds=0.6 names=10000 copy_mib=200 missed_mib=256 missed_rounds=1 rounds=3 BULK_MB=48; }
 say() { echo "bench: $*" >&2; }
 drop() { sync; echo 3 2>/dev/null >/proc/sys/vm/drop_caches || say "caches cannot be dropped: cold reads are warm"; }
 again() { # the mount ends in order and comes back: its own cache is empty
@@ -51,6 +51,12 @@ say "trees, clones and PostgreSQL: both in turn"
 chmod 755 "$work" "$work/d"
 python3 "$here/pairs.py" local "$mnt" "$HEXAD_SOURCE" --rounds $rounds --seconds $seconds >pairs.json ||
     say "pairs.py failed"
+say "reading: both in turn"
+python3 "$here/reads.py" local "$mnt" ${quick:+--quick} >reads.json || say "reads.py failed"
+rm -rf local/reads "$mnt/reads"
+say "a directory of many names"
+python3 "$here/names.py" "$mnt" $names >names.json 2>/dev/null || say "names.py failed"
+rm -rf "$mnt/names"
 say "commits, bulk and files: mount"
 python3 "$here/work.py" "$mnt" $seconds >mount.work
 again "$work/d" || say "the mount did not come back"

@@ -23,6 +23,8 @@ transport = load("transport.json")
 ratios = load("ratios.json") or []
 catchup = load("catchup.json")
 pairs = load("pairs.json")
+reads = load("reads.json")
+names = load("names.json") or []
 memory = {}
 with open(os.path.join(base, "memory")) as f:
     for line in f:
@@ -87,6 +89,21 @@ if catchup:
     rows.append(dict(name="  commits p99 meanwhile, against without", unit="ms", mount=last["busy_p99_ms"],
                      local=last["quiet_p99_ms"], ratio=round(catchup["p99"], 2), target=1.5, met=catchup["p99"] <= 1.5,
                      better="lower"))
+READS = [("stat", "stat of files that the kernel knows", "1/s", 0.3), ("open", "open, read, close of the same files", "1/s", None),
+         ("warm", "warm reads", "MB/s", 0.8), ("cold", "cold sequential reads, in turns", "MB/s", 0.8)]
+for kind, name, unit, target in READS:  # medians of turns
+    if kind in reads:
+        p = reads[kind]
+        met = None if target is None else p["ratio"] >= target or (kind == "cold" and p["mount"] >= 400)
+        rows.append(dict(name=name, unit=unit, mount=p["mount"], local=p["local"], ratio=round(p["ratio"], 3), target=target,
+                         met=met, better="higher"))
+if "readers" in reads:
+    p = reads["readers"]
+    rows.append(dict(name="eight cold readers, 4 KiB, against one (right)", unit="1/s", mount=p["eight"], local=p["one"],
+                     ratio=round(p["ratio"], 2), target=4, met=p["ratio"] >= 4, better="higher"))
+for n in names:
+    for kind in ("create", "lookup", "missing", "list"):
+        absolute("%s, of %d names" % (kind, n["names"]), "us", n[kind]["us"])
 for r in ratios:  # bench_ratios: the median over pairs, not the ratio of the two figures
     lower = r["better"] == "lower"
     rows.append(dict(name=r["name"], unit=r["unit"], mount=r["store"], local=r["plain"], ratio=r["ratio"], target=r["target"],
@@ -95,7 +112,7 @@ for r in ratios:  # bench_ratios: the median over pairs, not the ratio of the tw
 if "--json" in sys.argv:
     print(json.dumps(dict(date=datetime.datetime.now().isoformat(timespec="seconds"), cpus=os.cpu_count(),
                           kernel=platform.release(), rows=rows, local=local, mount=mount, memory=memory,
-                          transport=transport, ratios=ratios, catchup=catchup, pairs=pairs), indent=2))
+                          transport=transport, ratios=ratios, catchup=catchup, pairs=pairs, reads=reads, names=names), indent=2))
     sys.exit()
 show = lambda v: "-" if v is None else "%g" % v
 print("%s   %d processors   Linux %s" % (datetime.date.today(), os.cpu_count(), platform.release()))

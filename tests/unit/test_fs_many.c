@@ -1,8 +1,9 @@
 /*
  * test_fs_many.c - a directory of many names: what finding, missing, making and listing one of them costs, in pages.
  *
- * Method: the pager's list of pages that an operation touched; the height of the tree is read from its root.  The bounds
- * are those of the tree (a way from the root down for each key that is looked for), not of the directory's size.
+ * Method: the pager's list of pages that an operation touched; the height of the tree is read from its root.
+ * The bounds are those of the tree (a way from the root down for each key that is looked for), not of the
+ * directory's size.
  */
 #include <setjmp.h>
 #include <stdarg.h>
