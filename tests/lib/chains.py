@@ -30,10 +30,7 @@ import signal
 import sqlite3
 import sys
 
-try:
-    import lmdb
-except ImportError:
-    lmdb = None
+import lmdb
 
 MODES = ["delete", "truncate", "persist", "wal"]
 LEVELS = ["off", "normal", "full", "extra"]
@@ -257,8 +254,7 @@ def links(d, chain):
     d = os.path.join(d, "chain%d" % chain)
     if chain < 4:
         return [Sqlite(d, m, LEVELS[(i + chain) % 4], (i + chain // 2) % 2 == 0) for i, m in enumerate(MODES)]
-    found = [Pair(d, m) for m in MODES[:3]] + [Append(d), Replace(d)]
-    return found + ([Lmdb(d, False), Lmdb(d, True)] if lmdb else [])
+    return [Pair(d, m) for m in MODES[:3]] + [Append(d), Replace(d)] + [Lmdb(d, False), Lmdb(d, True)]
 
 
 CHAINS = 5
@@ -298,7 +294,7 @@ def run_chain(a, chain):
             # just killed: what is acknowledged was acknowledged by a mount that is alive.
             os.statvfs(a.dir)
             os.write(log, b"+ %d\n" % n)
-    except (sqlite3.Error, OSError, Wrong) + ((lmdb.Error,) if lmdb else ()) as e:
+    except (sqlite3.Error, lmdb.Error, OSError, Wrong) as e:
         os.write(log, ("! %s: %s\n" % (type(e).__name__, e)).encode())
         os._exit(1)
     os._exit(0)

@@ -55,6 +55,11 @@ needs() {
     for c in "$@"; do command -v "$c" >/dev/null || skip_all "no $c"; done
 }
 
+needs_module() { # needs_module NAME: sets $python to a Python that has it, which may not be the first of the PATH
+    for python in python3 /usr/bin/python3; do "$python" -c "import $1" 2>/dev/null && return; done
+    skip_all "no Python module $1"
+}
+
 # ---- private directory and clean-up ----
 at_end() { kit_stack+=("$*"); } # at_end COMMAND: evaluated at the end, last in first out
 kit_end() {

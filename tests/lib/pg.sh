@@ -67,7 +67,7 @@ pg_kill() { # kill -9 of all its processes; done when they are gone
     wait "$pg_pid" 2>/dev/null
 }
 pg_gone() { [ -z "$(pg_processes)" ]; }
-pg_check() { # every index and heap of the database, by the server's own checker
+pg_check() { # every heap and index of the database, by the server's own checker
     local out
     out=$(pg pg_amcheck --install-missing --heapallindexed --parent-check -d postgres 2>&1) || { echo "$out"; return 1; }
 }
