@@ -327,6 +327,7 @@ struct hx_body {
     uint64_t file, used;
     uint32_t off, len; /* off: of the frame's entry, or of the window */
     uint32_t records;  /* of the frame */
+    uint32_t next, next_off; /* the record after the one asked for last, and where its payload begins */
     bool window;       /* bytes of the file as they are */
     uint8_t *p;        /* owned, len bytes */
 };
@@ -340,7 +341,7 @@ struct hx_block { /* HX_BLOCK bytes of a log file as they are, from AT x HX_BLOC
 struct hx_bodies {
     struct hx_body e[HX_BODIES];
     size_t count, bytes;
-    uint64_t clock;
+    uint64_t clock, heads_walked;
     uint8_t *frame; /* HX_FRAME_MAX bytes */
     struct hx_block block[HX_BLOCKS];
     uint8_t *blocks; /* their bytes; NULL: not needed yet */
