@@ -10,63 +10,17 @@
  *      other entries moves it.  "." and ".." are cookies 1 and 2, below every k.
  *   D2 a name is only ever in the bucket of its hash; all of a bucket is looked at, so names that collide
  *      are as exact as others.  A bucket holds 2^20 names; a directory of a million has one pair in it or so.
- * The hash is SipHash-1-3 keyed by the volume's seed and the directory.  Allocates nothing.
+ * hash.c has the hash.  Allocates nothing.
  */
 #include "fs_private.h"
 
 #include <sys/stat.h>
 
-#define RANK_BITS 20
-#define HASH_BITS 43
+#define RANK_BITS HX_HASH_RANK_BITS
 #define COOKIE_DOT 1u
 #define COOKIE_DOTDOT 2u
 #define DIR_AHEAD 64u /* leaves; a listing of 64 names each, and one request to a server */
 #define DIRENT_HEAD 9u
-
-_Static_assert(RANK_BITS + HASH_BITS == 63, "a cookie is a positive off_t");
-
-struct sip {
-    uint64_t v0, v1, v2, v3;
-};
-
-static inline uint64_t rotl(uint64_t x, int b)
-{
-    return x << b | x >> (64 - b);
-}
-
-static inline void sip_round(struct sip *s)
-{
-    s->v0 += s->v1, s->v1 = rotl(s->v1, 13) ^ s->v0, s->v0 = rotl(s->v0, 32);
-    s->v2 += s->v3, s->v3 = rotl(s->v3, 16) ^ s->v2;
-    s->v0 += s->v3, s->v3 = rotl(s->v3, 21) ^ s->v0;
-    s->v2 += s->v1, s->v1 = rotl(s->v1, 17) ^ s->v2, s->v2 = rotl(s->v2, 32);
-}
-
-/* First k of the bucket of a name. */
-uint64_t hx_dir_hash(uint64_t seed, uint64_t dir, const char *name, size_t len)
-{
-    const uint8_t *p = (const uint8_t *)name;
-    struct sip s = {seed ^ 0x736f6d6570736575, dir ^ 0x646f72616e646f6d, seed ^ 0x6c7967656e657261,
-                    dir ^ 0x7465646279746573};
-    uint8_t last[8] = {0};
-    for (size_t left = len; left >= 8; left -= 8, p += 8) {
-        uint64_t m = hx_get_u64(p);
-        s.v3 ^= m;
-        sip_round(&s);
-        s.v0 ^= m;
-    }
-    memcpy(last, p, len % 8);
-    last[7] = (uint8_t)len;
-    s.v3 ^= hx_get_u64(last);
-    sip_round(&s);
-    s.v0 ^= hx_get_u64(last);
-    s.v2 ^= 0xff;
-    sip_round(&s);
-    sip_round(&s);
-    sip_round(&s);
-    uint64_t h = (s.v0 ^ s.v1 ^ s.v2 ^ s.v3) >> (64 - HASH_BITS);
-    return (h ? h : 1) << RANK_BITS;
-}
 
 int hx_dir_check_name(const char *name)
 {
@@ -97,7 +51,7 @@ int hx_dir_decode(const struct hx_item *it, struct hx_dirent *ret, const char **
 int hx_dir_find(struct hx_fs *fs, uint64_t dir, const char *name, struct hx_dirent *ret)
 {
     size_t len = strlen(name), n;
-    uint64_t first = hx_dir_hash(fs->seed, dir, name, len), last = first + (1u << RANK_BITS) - 1;
+    uint64_t first = hx_hash_name(fs->seed, dir, name, len), last = first + (1u << RANK_BITS) - 1;
     uint64_t vacant = first; /* lowest rank that no name so far has */
     for (uint64_t k = first; k <= last;) {
         struct hx_item it;

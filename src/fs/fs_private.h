@@ -82,6 +82,10 @@ int hx_inode_add(struct hx_fs *fs, struct hx_inode *in); /* takes a fresh number
 int hx_inode_drop(struct hx_fs *fs, uint64_t ino);
 void hx_inode_attr(const struct hx_inode *in, struct hx_fs_attr *ret);
 
+/* hash.c: a name in INO as the first of a bucket of 2^HX_HASH_RANK_BITS numbers, never 0 and below 2^63. */
+#define HX_HASH_RANK_BITS 20
+uint64_t hx_hash_name(uint64_t seed, uint64_t ino, const char *name, size_t len);
+
 /* dir.c */
 struct hx_dirent {
     uint64_t k; /* third part of the key, and readdir's cookie */
@@ -97,7 +101,6 @@ int hx_dir_repoint(struct hx_fs *fs, uint64_t dir, const struct hx_dirent *e);
 int hx_dir_remove(struct hx_fs *fs, uint64_t dir, uint64_t k);
 /* Gives the parts of an entry's item; HX_E_CORRUPT.  *ret_name is not terminated. */
 int hx_dir_decode(const struct hx_item *it, struct hx_dirent *ret, const char **ret_name, size_t *ret_len);
-uint64_t hx_dir_hash(uint64_t seed, uint64_t dir, const char *name, size_t len);
 
 /* extent.c */
 struct hx_extent {

@@ -149,7 +149,7 @@ static int see_entry(struct check *c, const struct hx_item *it, struct fact *f)
         return bad(c, "an entry is malformed, or not in a directory", it->key.ino);
     if (memchr(name, '/', len) || memchr(name, '\0', len))
         return bad(c, "an entry's name is no name", it->key.ino);
-    if (e.k >> 20 != hx_dir_hash(c->fs->seed, it->key.ino, name, len) >> 20)
+    if (e.k >> 20 != hx_hash_name(c->fs->seed, it->key.ino, name, len) >> 20)
         return bad(c, "an entry is not in the bucket of its name (D2)", it->key.ino);
     struct entry *to = push(&c->entries, sizeof *to);
     if (!to)
@@ -200,7 +200,7 @@ static int see_xattr(struct check *c, const struct hx_item *it, struct fact *f)
     if (f->xattr_left > 0 ? it->key.k != f->xattr_next || p.bytes > f->xattr_left : p.chunk != 0)
         return bad(c, "an attribute is not whole (X1)", ino);
     if (p.chunk == 0) {
-        if (p.bucket != hx_dir_hash(c->fs->seed, ino, p.name, p.name_len))
+        if (p.bucket != hx_hash_name(c->fs->seed, ino, p.name, p.name_len))
             return bad(c, "an attribute is not in the bucket of its name", ino);
         f->xattr_left = p.value_len;
         f->xattr_flags |= hx_xattr_flags(p.name, p.name_len);

@@ -85,7 +85,7 @@ static int next_part(struct hx_fs *fs, uint64_t ino, uint64_t k, struct hx_item 
 static int find(struct hx_fs *fs, uint64_t ino, const char *name, struct place *ret)
 {
     size_t len = strlen(name);
-    uint64_t first = hx_dir_hash(fs->seed, ino, name, len), last = first | BUCKET_MASK, vacant = first;
+    uint64_t first = hx_hash_name(fs->seed, ino, name, len), last = first | BUCKET_MASK, vacant = first;
     for (uint64_t k = first; k <= last;) {
         struct hx_item it;
         struct hx_xattr_part p;

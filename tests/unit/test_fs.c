@@ -205,7 +205,7 @@ static void names_with_one_hash_are_told_apart(void **state)
 {
     (void)state;
     struct fs_kit k = kit_open(PAGES, PAGES, 1);
-    uint64_t dir = kit_mkdir(&k, 1, "d"), bucket = hx_dir_hash(k.fs->seed, dir, "wanted", 6);
+    uint64_t dir = kit_mkdir(&k, 1, "d"), bucket = hx_hash_name(k.fs->seed, dir, "wanted", 6);
     char name[32];
     struct hx_dirent e;
     for (unsigned i = 0; i < 50; i++) {
