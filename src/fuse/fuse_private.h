@@ -19,7 +19,8 @@
 #define HX_FUSE_AHEAD_MOST (UINT64_C(64) << 20)
 #define HX_FUSE_AHEAD_SHARE 8u           /* of the cache, for all: half of what may be in flight (K4) */
 #define HX_FUSE_BATCH 32u                /* requests taken before the loop gets its turn again */
-#define HX_FUSE_PARKED_MAX (64u << 20)   /* bytes of parked requests; above, the device is not read */
+#define HX_FUSE_PARKED_MAX (64u << 20)   /* bytes of parked requests in memory; above: spill.c */
+#define HX_FUSE_SPILL_MAX (UINT64_C(1) << 30) /* and beyond that the device is not read */
 #define HX_FUSE_TIMEOUT_S 3600.0         /* default of the kernel's keeping names and attributes */
 #define HX_FUSE_BACKGROUND 64
 #define HX_FUSE_SIGNAL_MS 500u           /* how often a waiting request that got a signal is looked at again */
@@ -77,6 +78,11 @@ struct hx_file {              /* an open file description; fh of the kernel */
     char *text;               /* of a virtual file: what it said when it was opened; owned */
     size_t text_len;
 };
+struct hx_spill {             /* spill.c */
+    int fd;                   /* -1: not opened yet */
+    bool unusable;
+    uint64_t end, used;       /* bytes */
+};
 struct hx_note;               /* notify.c */
 #define HX_WIRE_KINDS 64u
 struct hx_wire {              /* wire.c: of the request that is being handled */
@@ -99,6 +105,7 @@ struct hx_mount {
     struct hx_req *signalled; /* parked requests whose process got a signal */
     struct hx_file *files;
     struct hx_ahead ahead;
+    struct hx_spill spill;
     struct hx_note *note;
     struct hx_runfile run;
     uint64_t requests, parked_bytes, noted_lsn;
@@ -126,6 +133,9 @@ struct hx_req {
     const char *name, *name2; /* borrowed from libfuse's buffer; the kept copy owns them */
     const void *data;
     size_t data_len, kept_bytes;
+    void *spilled;   /* where the kept copy has its data, when that is not behind itself */
+    size_t spilled_len;
+    uint64_t spilled_at;
     struct hx_fs_attr attr;
     unsigned mask;
     int flags;
@@ -185,6 +195,13 @@ extern const char *const hx_wire_kinds[HX_WIRE_KINDS];
 int hx_note_new(struct fuse_session *se, struct hx_note **ret);
 void hx_note_free(struct hx_note *n);
 void hx_note_inode(struct hx_note *n, uint64_t ino, uint64_t off, uint64_t len); /* len 0: all */
+
+/* ---- spill.c: bytes of writes that wait, in a file ---- */
+void hx_spill_init(struct hx_spill *s, const char *mounted_on);
+/* A copy of DATA, or NULL: there is no room for it. */
+void *hx_spill_keep(struct hx_spill *s, const void *data, size_t len, uint64_t *ret_at);
+void hx_spill_drop(struct hx_spill *s, void *p, size_t len, uint64_t at);
+void hx_spill_fini(struct hx_spill *s);
 
 /* ---- mount.c ---- */
 void hx_mount_answered(struct hx_mount *m);

@@ -269,6 +269,7 @@ static void unmake(struct hx_mount *m)
         hx_timer_free(m->unmount_timer);
     if (m->loop)
         hx_loop_free(m->loop);
+    hx_spill_fini(&m->spill);
     hx_runfile_drop(&m->run);
     hx_client_conf_free(&m->conf);
 }
@@ -311,6 +312,7 @@ static int run(struct hx_mount_opts *opts, struct hx_client_conf *conf)
     char why[HX_WHY_MAX] = "";
     uint64_t cache = opts->cache_bytes ? opts->cache_bytes : HX_VOL_CACHE_DEFAULT;
     hx_ahead_init(&m.ahead, opts->ahead_bytes, cache / HX_FUSE_AHEAD_SHARE);
+    hx_spill_init(&m.spill, opts->dir);
     signal(SIGPIPE, SIG_IGN);
     if (!opts->foreground)
         signal(SIGHUP, SIG_IGN);

@@ -116,6 +116,14 @@ static int parse_timeout(const char *value, double *ret_s)
     return 0;
 }
 
+static int parse_ahead(const char *value, uint64_t *ret)
+{
+    *ret = 0;
+    if (!value || (strcmp(value, "0") != 0 && hx_parse_size(value, ret)) || *ret > HX_FUSE_AHEAD_MOST)
+        return HX_E_INVAL;
+    return 0;
+}
+
 static int set_timeout(const struct word *w, const char *value, double *ret_s)
 {
     return parse_timeout(value, ret_s) ? bad_value(w->name, value, "1h, or 0") : 0;
@@ -155,9 +163,7 @@ static int set_word(struct hx_mount_opts *o, const struct word *w, const char *v
                    ? bad_value("window", value, "20MiB (8MiB to 1GiB)")
                    : 0;
     case READAHEAD:
-        return !value || hx_parse_size(value, &o->ahead_bytes) || o->ahead_bytes > HX_FUSE_AHEAD_MOST
-                   ? bad_value("readahead", value, "4MiB (0 to 64MiB)")
-                   : 0;
+        return parse_ahead(value, &o->ahead_bytes) ? bad_value("readahead", value, "4MiB (0 to 64MiB)") : 0;
     case ATTR_TIMEOUT:
         return set_timeout(w, value, &o->attr_s);
     case ENTRY_TIMEOUT:

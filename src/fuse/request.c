@@ -6,11 +6,12 @@
  * Invariants:
  *   R1 a request is answered exactly once: by run, by durable, or by answer_error (O1).
  *   R2 a request that waits has changed nothing, or (durable) is committed and only its answer waits (O2).
- *   R3 the bytes of parked requests are bounded: above HX_FUSE_PARKED_MAX the device is not read until some are done.
+ *   R3 the bytes of parked requests in memory are bounded: above HX_FUSE_PARKED_MAX what writes bring goes to a file
+ *      (spill.c), so that reads go on; where that has no room, the device is not read until some are done.
  *
  * Signals: the kernel tells us of any signal, once; must_end says which ones end the wait (EINTR).
  * An interrupt that comes late finds its request gone: libfuse drops it.  Memory: a parked request owns copies of its
- * names and data in one block with itself.
+ * names and data in one block with itself, or its data in the spill.
  */
 #include "fuse_private.h"
 
@@ -119,6 +120,8 @@ static void let_go(struct hx_op *op)
         drop_signalled(r);
     bool was_full = m->parked_bytes > HX_FUSE_PARKED_MAX;
     m->parked_bytes -= r->kept_bytes;
+    if (r->spilled)
+        hx_spill_drop(&m->spill, r->spilled, r->spilled_len, r->spilled_at);
     if (was_full && m->parked_bytes <= HX_FUSE_PARKED_MAX)
         hx_device_watch(m, true);
     free(r);
@@ -192,15 +195,22 @@ static struct hx_op *keep(struct hx_op *op)
     struct hx_req *r = req_of(op);
     if (r->heap)
         return op;
-    size_t n1 = name_bytes(r->name), n2 = name_bytes(r->name2), bytes = sizeof(*r) + n1 + n2 + r->data_len;
-    struct hx_req *k = malloc(bytes);
-    if (!k)
+    size_t n1 = name_bytes(r->name), n2 = name_bytes(r->name2), bytes = sizeof(*r) + n1 + n2;
+    if (r->m->parked_bytes + r->data_len > HX_FUSE_PARKED_MAX) /* R3 */
+        r->spilled = hx_spill_keep(&r->m->spill, r->data, r->data_len, &r->spilled_at);
+    size_t own = r->spilled ? 0 : r->data_len;
+    struct hx_req *k = malloc(bytes += own);
+    if (!k) {
+        if (r->spilled)
+            hx_spill_drop(&r->m->spill, r->spilled, r->data_len, r->spilled_at);
         return NULL;
+    }
     *k = *r;
+    k->spilled_len = r->data_len;
     char *p = (char *)(k + 1);
     if (r->data_len)
-        k->data = memcpy(p, r->data, r->data_len);
-    p += r->data_len;
+        k->data = r->spilled ? r->spilled : memcpy(p, r->data, r->data_len);
+    p += own;
     if (r->name)
         k->name = memcpy(p, r->name, n1);
     p += n1;

@@ -372,6 +372,8 @@ char *hx_vol_metrics(struct hx_vol *v, const struct hx_vol_usage *u)
     metric(f, "cache_misses_total", "counter", "Pages not found in the cache.", (double)c.misses);
     metric(f, "cache_bytes", "gauge", "Bytes of cached pages.", (double)c.pages * HX_PAGE_SIZE);
     metric(f, "pages_read_total", "counter", "Pages fetched from segment servers.", (double)r.pages);
+    metric(f, "read_requests_total", "counter", "Requests for pages, sent to segment servers.", (double)r.requests);
+    metric(f, "read_retries_total", "counter", "Of them, to another server after one gave none.", (double)r.retries);
     metric(f, "read_hedges_total", "counter", "Reads that were also sent to a second server.", (double)r.hedges);
     metric(f, "pages_corrupt_total", "counter", "Page images that failed their checksum.", (double)r.corrupt);
     kind_metrics(f, u);
