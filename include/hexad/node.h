@@ -67,6 +67,7 @@ int hx_node_next(struct hx_node *n, struct hx_node_effect *ret);
 struct hx_node_stats {
     uint64_t segments, requests, appends, append_bytes, flushes, pages_read, gossip_records, errors;
     uint64_t failures, revived; /* segments whose disk failed; that came back after that */
+    uint64_t read_only;         /* segments whose disk takes no writes any more, now */
 };
 void hx_node_stats(const struct hx_node *n, struct hx_node_stats *ret);
 

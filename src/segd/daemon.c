@@ -40,7 +40,7 @@ struct segd {
     struct hx_timer *timer;
     struct hx_defer *batch;
     struct send *sends; /* under way */
-    uint64_t failures, revived; /* of segments, as last logged */
+    uint64_t failures, revived, read_only; /* of segments, as last logged */
 };
 
 /* A request to a peer. */
@@ -131,7 +131,11 @@ static void tell_disks(struct segd *d)
                (unsigned long long)(st.failures - d->failures));
     if (st.revived != d->revived)
         hx_log(HX_LOG_NOTE, "%llu segments serve again", (unsigned long long)(st.revived - d->revived));
+    if (st.read_only && !d->read_only)
+        hx_log(HX_LOG_ERR, "the disk of %s is read-only: mount it for writing; if that needs an unmount, stop this "
+               "server before, and start it again", d->conf->data);
     d->failures = st.failures;
+    d->read_only = st.read_only;
     d->revived = st.revived;
 }
 

@@ -396,4 +396,6 @@ void hx_node_stats(const struct hx_node *n, struct hx_node_stats *ret)
     *ret = n->stats;
     ret->segments = n->seg_count;
     ret->failures = n->env.failures;
+    for (size_t i = 0; i < n->seg_count; i++)
+        ret->read_only += n->segs[i]->revive.read_only;
 }

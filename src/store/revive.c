@@ -131,7 +131,9 @@ static bool in_use(const struct hx_node *n, const struct hx_seg *s)
 static void revive(struct hx_node *n, struct hx_seg *s)
 {
     struct hx_seg_revive *r = &s->revive;
+    uint64_t failures = n->env.failures;
     int err = try(n, s);
+    n->env.failures = err ? failures : n->env.failures; /* one that goes on is no new one */
     hx_seg_touch(s);
     if (err == HX_E_NOENT && !in_use(n, s)) {
         hx_node_forget(n, s);
@@ -139,8 +141,9 @@ static void revive(struct hx_node *n, struct hx_seg *s)
     }
     r->tries++;
     r->at_ms = n->now_ms + pause_of(r->tries);
-    if (err) {
-        s->error = err == HX_E_NOENT || err == HX_E_IO ? HX_E_POISONED : err;
+    r->read_only = err == HX_E_READ_ONLY;
+    if (err) { /* READ_ONLY would be said of the volume */
+        s->error = err == HX_E_NOENT || err == HX_E_IO || r->read_only ? HX_E_POISONED : err;
         return;
     }
     r->due = false;

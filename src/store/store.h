@@ -464,6 +464,7 @@ struct hx_seg_revive { /* revive.c */
     uint64_t at_ms, up_ms; /* when it is tried next, if DUE; when it last came back */
     unsigned tries;
     bool due;
+    bool read_only; /* so the disk said at the last try */
 };
 struct hx_seg {
     struct hx_disk *disk;

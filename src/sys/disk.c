@@ -42,6 +42,8 @@ static int open_file(struct hx_sys_disk *d, uint64_t file, int flags)
     for (;;) {
         int mode = d->farm->read_only ? O_RDONLY : O_RDWR;
         int fd = openat(d->dir_fd, name, mode | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
+        if (fd < 0 && errno == EROFS && !(flags & O_CREAT)) /* what is there can be read */
+            fd = openat(d->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
         if (fd >= 0)
             return fd;
         if (errno != EINTR && (errno != EMFILE || !hx_fdcache_shrink(d->farm->fds)))
@@ -100,8 +102,8 @@ static int disk_write(struct hx_disk *disk, uint64_t file, uint64_t off, const v
             continue;
         if (n < 0 && errno == ENOSPC && hx_reaper_settle(self(disk)->farm->reaper))
             continue; /* S3 */
-        if (n < 0) {
-            err = hx_err_from_errno(errno);
+        if (n < 0) { /* EBADF: it was opened when the disk was read-only (open_file) */
+            err = errno == EBADF ? HX_E_READ_ONLY : hx_err_from_errno(errno);
             break;
         }
         buf = (const uint8_t *)buf + n;

@@ -116,7 +116,7 @@ def tree(mnt, files, rounds):
     return user
 
 
-def sqlite_wal(mnt, seconds, vacuums=2):
+def sqlite_wal(mnt, seconds, vacuums=2, rate=0):
     path = os.path.join(mnt, "app.db")
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("pragma journal_mode=wal")
@@ -131,6 +131,8 @@ def sqlite_wal(mnt, seconds, vacuums=2):
             user += len(v) + 8
         db.execute("commit")
         n += 1
+        if rate:
+            time.sleep(max(0, (n + 1) / rate - (time.monotonic() - end + seconds)))
     for _ in range(vacuums):
         db.execute("vacuum")
     db.close()
@@ -161,6 +163,8 @@ def main():
     p.add_argument("--quick", action="store_true")
     p.add_argument("--json", action="store_true")
     p.add_argument("--only", nargs="+")
+    p.add_argument("--wal-seconds", type=int, help="of the SQLite workload; 3600: an hour")
+    p.add_argument("--wal-rate", type=float, default=0, help="transactions a second at most; 0: as fast as it goes")
     a = p.parse_args()
     demo = json.load(open(a.demo))
     mnt, part = demo["mount"], 8 if a.quick else 1
@@ -171,7 +175,7 @@ def main():
         ("random pages", lambda: random_pages(mnt, size, size // 4096)),
         ("half of it punched", lambda: (os.truncate(os.path.join(mnt, "bulk"), size // 2), os.sync(), 0)[2]),
         ("trees written and deleted", lambda: tree(mnt, 4000 // part, 5)),
-        ("sqlite wal, vacuum", lambda: sqlite_wal(mnt, 60 // part)),
+        ("sqlite wal, vacuum", lambda: sqlite_wal(mnt, a.wal_seconds or 60 // part, rate=a.wal_rate)),
         ("all deleted", lambda: delete(mnt)),
     ]
     rows = []

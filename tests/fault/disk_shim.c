@@ -1,10 +1,11 @@
 /*
- * disk_shim.c - LD_PRELOAD for a segment server: what a bad disk does to fsync and fdatasync, told by a file.
+ * disk_shim.c - LD_PRELOAD for a segment server: what a bad disk does to its calls, told by a file.
  *
- * The file named by HEXAD_DISK_SHIM is read at each flush: "slow MS" delays it, while the file says so ("hang": slow
- * without end); "fail" gives EIO; "lie" says yes and flushes nothing; an empty file is the disk as it is.  When it has
- * done something, there is a file of that name with ".did" behind, so that a drill can see that its fault came.
- * It does not touch reads and writes: full and broken disks are made with real file systems (tests/lib/hosts.sh).
+ * The file named by HEXAD_DISK_SHIM is read at each call: "slow MS" delays a flush, while the file says so
+ * ("hang": slow without end); "fail" gives EIO for flushes; "error" for reads and writes (pread, pwrite), too; "lie"
+ * says yes and flushes nothing; an empty file is the disk as it is.  When it has done something, there is a file of
+ * that name with ".did" behind, so that a drill can see that its fault came.
+ * Full, broken and read-only disks are made with real file systems (tests/lib/hosts.sh).
  *
  * Not part of the product; built by the test that uses it.  Threads: keeps no state.
  */
@@ -43,7 +44,7 @@ static int flush(const char *name, int fd)
         tell();
     if (strcmp(text, "lie") == 0)
         return 0;
-    if (strcmp(text, "fail") == 0) {
+    if (strcmp(text, "fail") == 0 || strcmp(text, "error") == 0) {
         errno = EIO;
         return -1;
     }
@@ -68,4 +69,48 @@ int fsync(int fd)
 int fdatasync(int fd)
 {
     return flush("fdatasync", fd);
+}
+
+static int broken(void)
+{
+    char text[64];
+    mode(text, sizeof text);
+    if (strcmp(text, "error") != 0)
+        return 0;
+    tell();
+    errno = EIO;
+    return 1;
+}
+
+static ssize_t read_at(const char *name, int fd, void *buf, size_t len, off_t off)
+{
+    ssize_t (*real)(int, void *, size_t, off_t) = (ssize_t (*)(int, void *, size_t, off_t))dlsym(RTLD_NEXT, name);
+    return broken() ? -1 : real(fd, buf, len, off);
+}
+
+static ssize_t write_at(const char *name, int fd, const void *buf, size_t len, off_t off)
+{
+    ssize_t (*real)(int, const void *, size_t, off_t) =
+        (ssize_t (*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, name);
+    return broken() ? -1 : real(fd, buf, len, off);
+}
+
+ssize_t pread(int fd, void *buf, size_t len, off_t off)
+{
+    return read_at("pread", fd, buf, len, off);
+}
+
+ssize_t pread64(int fd, void *buf, size_t len, off_t off)
+{
+    return read_at("pread64", fd, buf, len, off);
+}
+
+ssize_t pwrite(int fd, const void *buf, size_t len, off_t off)
+{
+    return write_at("pwrite", fd, buf, len, off);
+}
+
+ssize_t pwrite64(int fd, const void *buf, size_t len, off_t off)
+{
+    return write_at("pwrite64", fd, buf, len, off);
 }

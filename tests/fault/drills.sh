@@ -319,6 +319,17 @@ promise[disk_dies]="a disk dies and comes back with what had been flushed: nothi
 fault_disk_dies_on() { disk_break $hit; }
 fault_disk_dies_off() { for_hit disk_replace; }
 
+hits[disk_readonly]=2
+promise[disk_readonly]="two disks become read-only: commits go on, the servers say so, and serve again once they are mounted anew"
+fault_disk_readonly_on() { for_hit disk_remount_ro; }
+fault_disk_readonly_off() { for_hit disk_replace; } # as its log says: such a file system has to be unmounted
+says_readonly() { state_not "$1" OK && grep -q 'read-only: mount it for writing' "$work/log/$1.log"; }
+
+hits[io_error]=2
+promise[io_error]="every read, write and flush of two disks fails: commits go on; with sound disks the servers serve again"
+fault_io_error_on() { for_hit disk_shim error; }
+fault_io_error_off() { for_hit disk_shim ""; } # they come back by themselves: D6 waits for it
+
 server_renew() { server_kill "$1"; server_start "$1"; }
 
 hits[empty]=1
@@ -439,12 +450,14 @@ fault_power_cut_off() { fault_power_servers_off; }
 declare -A bites=(
     [az_cut]=net_bites [oneway_in]=net_bites [oneway_out]=net_bites [gossip_cut]=net_bites [ring_cut]=net_bites
     [loss]=net_bites [az_plus_one]=net_bites [throttle]="for_hit net_squeezes" [disk_slow]="for_hit disk_shim_did"
-    [disk_hang]="for_hit disk_shim_did" [flush_fails]="for_hit disk_shim_did" [disk_full]="for_hit seen_full"
+    [disk_hang]="for_hit disk_shim_did" [flush_fails]="for_hit disk_shim_did" [io_error]="for_hit failing"
+    [disk_readonly]="for_hit says_readonly" [disk_full]="for_hit seen_full"
     [disk_dies]="for_hit state_not OK" [empty]="for_hit state_not OK"
     [stop_mount]=silent_writer [clock]="for_hit clock_jumped" [grow]=has_grown)
 has_grown() { hosts_status "pgs > $pgs_before"; }
 state_of() { hosts_status "seg('$1')['state'] == '$2'"; }
 seen_full() { state_of "$1" FULL && grep -q "^$1 .* FULL " "$(mnt)/.hexad/status"; } # not "silent", nor "down"
+failing() { disk_shim_did "$1" && state_not "$1" OK; }
 state_not() { hosts_status "seg('$1')['state'] != '$2'"; }
 silent_writer() { local m; m=$(marks); hosts_status "not writer['alive']" && [ "$m" = "$(marks)" ]; }
 clock_jumped() { # the process believes it, not only its host
@@ -453,15 +466,16 @@ clock_jumped() { # the process believes it, not only its host
 }
 
 faults=(az_cut long_cut oneway_in oneway_out gossip_cut ring_cut loss throttle az_plus_one kill_server kill_zone rolling stop_zone
-    stop_mount kill_mount takeover disk_full disk_full3 disk_slow disk_hang flush_fails disk_dies empty rollback clock
+    stop_mount kill_mount takeover disk_full disk_full3 disk_slow disk_hang flush_fails disk_readonly io_error disk_dies empty
+    rollback clock
     clock_mount grow kill_opening race power_servers
     power_cut)
 
 # ---- one drill ----
 # A server that is hit by one of these acknowledges nothing to the mount; a full one may, while it has room in a file.
-silencing=" power_servers long_cut az_cut oneway_in oneway_out az_plus_one kill_server kill_zone stop_zone disk_full3 disk_hang flush_fails disk_dies empty "
+silencing=" power_servers long_cut az_cut oneway_in oneway_out az_plus_one kill_server kill_zone stop_zone disk_full3 disk_hang flush_fails disk_readonly io_error disk_dies empty "
 converged() { hosts_status "code == 0 and all(len(scls(p)) == 6 and len(set(scls(p))) == 1 for p in range(pgs))"; }
-disk_faults=" disk_full disk_full3 disk_dies empty rollback " # two of them on one disk would be one fault of another kind
+disk_faults=" disk_full disk_full3 disk_readonly disk_dies empty rollback " # two of them on one disk would be one fault of another kind
 hit_draw() { # hit_draw FAULT: sets $hit, the servers that it hits
     local a
     hit=
@@ -504,7 +518,7 @@ drill_draw() { # drill_draw FAULT...: fills drawn, order and what follows from t
         all_hit="$all_hit $hit"
         [[ $silencing != *" $f "* ]] || silent="$silent $hit"
         case $f in
-        disk_* | flush_fails) disk_hit="$disk_hit $hit" ;;
+        disk_* | io_error | flush_fails) disk_hit="$disk_hit $hit" ;;
         power_*) disk_hit="${SERVERS[*]}" all_hit="${SERVERS[*]}" ;;
         esac
         # What takes the client away comes last: the others need it to begin.

@@ -148,6 +148,8 @@ disk_replace() { # the disk comes back with what it had flushed; its server has 
     server_kill "$1"
     disk_unmount "$1" && disk_mount "$1"
 }
+# What ext4 does after an error that it cannot get over: no writing any more, until the disk is mounted anew.
+disk_remount_ro() { mount -o remount,abort,errors=remount-ro "$ram/$1"; }
 # Every block is taken; and again, while the filler is there: a server whose disk is full tidies up, and would have room.
 disk_fill() {
     local f=$ram/$1/filler
@@ -158,7 +160,7 @@ disk_fill() {
     done </dev/null >/dev/null 2>&1 &
 }
 disk_free() { rm -f "$ram/$1/filler" "$ram/$1/filler.2"; }
-# What the shim (tests/fault/disk_shim.c) does to a server's flushes: "slow MS", "fail", "lie"; "" is nothing.
+# What the shim (tests/fault/disk_shim.c) does to a server's disk: "slow MS", "fail", "lie", "error"; "" is nothing.
 disk_shim() {
     rm -f "$ram/$1.shim.did"
     printf '%s' "$2" >"$ram/$1.shim.new" && mv "$ram/$1.shim.new" "$ram/$1.shim"

@@ -165,6 +165,41 @@ static void a_disk_that_stays_broken_is_asked_rarely(void **state)
     hx_rig_fini(&r);
 }
 
+/* Promise: a disk that takes no writes any more is told apart from one that fails, for somebody has to mount it anew;
+ * to others the segment is POISONED, never "the volume is read-only"; with the disk writable it serves again, and the
+ * complaint ends.  Method: every change of a file is refused for a minute. */
+static void a_read_only_disk_is_named(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_model m;
+    struct hx_segment_status s;
+    struct hx_node_stats st;
+    hx_model_init(&m, 4);
+    hx_model_start(&r, 0);
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(hx_model_step(&r, &m), 0);
+    hx_mem_fail(r.farm[0], HX_MEM_ANY, 1, HX_E_READ_ONLY, true);
+    size_t n = hx_model_frame(&r, &m, 4);
+    assert_int_equal(hx_rig_append(&r, 0, 1, m.vdl, m.floor, r.frame, n, NULL), HX_E_POISONED);
+    for (unsigned i = 0; i < 120; i++) {
+        hx_rig_step(&r, 500);
+        assert_int_equal(state_of(&r, &s), HX_E_POISONED);
+        hx_node_stats(r.node[0], &st);
+        assert_int_equal(st.read_only, 1);
+    }
+    hx_mem_fail(r.farm[0], 0, 0, 0, false);
+    comes_back(&r, &s);
+    hx_node_stats(r.node[0], &st);
+    assert_int_equal(st.read_only, 0);
+    m.acked = m.last = s.scl.v;
+    hx_model_check(&r, &m, 5);
+    assert_int_equal(hx_model_step(&r, &m), 0);
+    survives(&r, &m, 1);
+    hx_model_fini(&m);
+    hx_rig_fini(&r);
+}
+
 /* Promise: the power may go at any moment of a revival.  Method: at its 1st, 2nd, ... call, until one runs through. */
 static void power_loss_during_a_revival(void **state)
 {
@@ -441,6 +476,7 @@ int main(void)
         cmocka_unit_test(a_failure_heals_by_itself),
         cmocka_unit_test(a_promise_that_failed_is_whole_or_not_there),
         cmocka_unit_test(a_disk_that_stays_broken_is_asked_rarely),
+        cmocka_unit_test(a_read_only_disk_is_named),
         cmocka_unit_test(power_loss_during_a_revival),
         cmocka_unit_test(a_format_that_failed_can_be_repeated),
         cmocka_unit_test(a_format_without_a_trace_leaves_nothing),
