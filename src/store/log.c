@@ -278,6 +278,12 @@ static void place(struct hx_seg *s, struct hx_logfile *f, uint8_t *p, size_t len
     }
 }
 
+static uint64_t close_at(const struct hx_seg *s)
+{
+    uint64_t most = hx_seg_file_bytes(s);
+    return s->log.close_at && s->log.close_at < most ? s->log.close_at : most;
+}
+
 /*
  * Twice as much each time that small batches have used up what there was; a little again after a large one went beyond
  * it, for then zeros were written for nothing, as during a compaction.
@@ -297,7 +303,7 @@ static void fill_ahead(struct hx_seg *s, struct hx_logfile *f, size_t batch_len)
     l->fill = l->fill ? 2 * l->fill : HX_LOG_FILL_MIN;
     l->fill = l->fill < HX_LOG_FILL_MAX ? l->fill : HX_LOG_FILL_MAX;
     uint64_t to = f->end / l->fill * l->fill + l->fill;
-    uint64_t limit = hx_seg_file_bytes(s);
+    uint64_t limit = close_at(s);
     to = to < limit ? to : limit;
     f->filled = f->end;
     while (f->filled < to) {
@@ -407,7 +413,7 @@ static int begin_batch(struct hx_seg *s, bool seal)
     if (err)
         return err;
     struct hx_logfile *f = l->files[l->tail];
-    l->sealing = seal || f->end + l->batch.len + HX_LOG_ENV >= hx_seg_file_bytes(s) ||
+    l->sealing = seal || f->end + l->batch.len + HX_LOG_ENV >= close_at(s) ||
                  f->side.len + l->side.len >= HX_LOG_SIDE_MAX;
     if (l->sealing)
         err = put_bare(s, HX_ENV_END); /* L3 */

@@ -16,6 +16,8 @@
  *   B5 On a full disk the room for all that is the reserve's (reserve.c): files that it cannot hold twice are left.
  *   B6 While commits come in, a tick does one thing that has to be flushed, and little of it: those that come meanwhile
  *      wait for that.
+ *   B7 ... nor does it starve: how much is copied follows from how much comes in, files are closed before anything is
+ *      put into the batch, and compaction has every second turn when there is too much.
  * Nothing here is needed for correctness of reads; everything may be interrupted by a crash at any point.
  */
 #include "store.h"
@@ -27,6 +29,7 @@
 #define WORK_PAGES 4096u           /* pages looked at per piece of a sweep */
 #define WORK_BYTES (1u << 20)      /* payload copied per piece of a compaction */
 #define WORK_BUSY_BYTES (128u << 10)
+#define CLOSE_MIN (16u << 20)
 #define WORK_QUIET_BYTES (4u << 20)
 #define CHAIN_LONG 16u
 #define CHAIN_PRESSED 4u           /* when the lists have half of their memory */
@@ -248,6 +251,12 @@ static struct room measure(const struct hx_seg *s)
         r.used += f ? used_of(f) : 0;
     }
     return r;
+}
+
+/* Files wait for each other when they go (B1), so where little is used small ones cost less room. */
+static uint64_t close_at(const struct room *r)
+{
+    return r->used / 4 > CLOSE_MIN ? r->used / 4 : CLOSE_MIN;
 }
 
 static bool too_much(const struct room *r)
@@ -477,10 +486,13 @@ static uint64_t highest_durable(const struct hx_seg *s)
     return id;
 }
 
-/* What waits for the tail to be closed, or is in it and could go if it were. */
+/* What waits for the tail to be closed, or is in it and could go if it were.  While something is copied all the time
+ * (B6) the tail is closed for much only: what follows would be in the way of the next file that goes. */
 static bool worth_sealing(const struct hx_seg *s, const struct room *r, uint64_t waiting)
 {
-    if (s->work.copied || s->log.batch.len || s->log.tail == HX_NONE || !s->log.files[s->log.tail]->end)
+    if ((s->work.copied && waiting < 2 * s->log.close_at) || (s->meta_dirty && busy(s))) /* B6, B7 */
+        return false;
+    if (s->log.batch.len || s->log.tail == HX_NONE || !s->log.files[s->log.tail]->end)
         return false;
     if (waiting && (s->nospace || waiting >= r->size / 5 || (too_much(r) && waiting >= r->spare / 4)))
         return true;
@@ -552,14 +564,21 @@ static bool work_full(struct hx_seg *s)
     return false;
 }
 
-/* What is copied twice before it is durable would stay twice: so only when nothing waits for the flush. */
+/*
+ * What is copied twice before it is durable would stay twice: so only when nothing waits for the flush.  A load that
+ * makes chains long all the time has images to be made in every tick; when there is too much (B7) every second one is
+ * left to compaction, which cannot choose a file while images wait.
+ */
 static bool copy(struct hx_seg *s)
 {
+    struct hx_seg_work *w = &s->work;
     bool more = false;
     if (s->log.batch.len)
         return false;
     struct room r = measure(s);
-    if (s->work.todo_count)
+    s->log.close_at = close_at(&r);
+    w->imaged = w->todo_count && !(w->imaged && too_much(&r));
+    if (w->imaged)
         more |= materialise(s) == 0;
     more |= sweep(s);
     more |= compact(s, &r);
@@ -581,13 +600,15 @@ bool hx_space_work(struct hx_seg *s, uint64_t now_ms)
     bool one = busy(s); /* B6 */
     if (one && more)
         return !s->error;
+    if (!one) /* before there is something in the batch, for then no file is closed, and what is dead waits for that */
+        more |= delete_dead(s);
     if (!one || !w->copied) {
         more |= copy(s);
         w->copied = s->log.batch.len > 0;
         if (one && w->copied)
             return true;
     }
-    more |= delete_dead(s) || w->copied;
+    more |= (one && delete_dead(s)) || w->copied;
     if (!one || !s->meta_dirty)
         more |= hx_ckpt_work(s);
     w->copied &= !one;

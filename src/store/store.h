@@ -221,6 +221,7 @@ struct hx_log {
     uint64_t highest; /* LSN that was ever put into it */
     bool endless;     /* but for damage of which nobody knows how far it went (load.c): nothing bounds the log */
     uint64_t taken, taken_bytes; /* frames that came from outside */
+    uint64_t close_at; /* bytes at which a file is closed, where that is less than it may have; 0: not known yet */
     uint32_t fill;    /* how far the tail was filled ahead last; 0: not yet */
     bool fresh;       /* there are such in the batch */
     struct hx_buf batch, side; /* what waits for the next flush */
@@ -401,6 +402,7 @@ struct hx_seg_work { /* space.c */
     uint64_t quiet_taken, quiet_ms; /* log.taken, and since when it has been that */
     uint64_t came_bytes, came; /* log.taken_bytes at the last tick; what came since the one before it */
     bool quiet, copied;        /* copied: the last tick left something in the batch */
+    bool imaged;               /* the last turn of copying made images */
 };
 #define HX_MEND_PAGES 128u /* asked for at once */
 struct hx_seg_sound { /* gossip.c: pages that a peer confirmed in spite of blind damage */
