@@ -196,14 +196,15 @@ static bool sweep(struct hx_seg *s)
     const struct hx_index *x = &s->index;
     if (!w->sweeping) {
         bool pressed = x->nodes >= HX_INDEX_NODES / 2 && s->chain.hint > w->sweep_hint;
-        if (!pressed && (s->floor <= w->sweep_floor || x->versions <= x->pages + x->pages / 8))
+        if (!pressed && !w->missed && (s->floor <= w->sweep_floor || x->versions <= x->pages + x->pages / 8))
             return false;
         w->sweeping = true;
+        w->missed = false;
         w->sweep_floor = s->floor;
         w->sweep_hint = s->chain.hint;
         w->sweep_page = 0;
     }
-    for (unsigned left = WORK_PAGES; left > 0 && w->todo_count < HX_ARRAY_LEN(w->todo); left--) {
+    for (unsigned left = WORK_PAGES; left > 0; left--) {
         w->sweep_page = hx_index_after(x, w->sweep_page);
         w->sweeping = w->sweep_page != HX_NONE;
         if (!w->sweeping)
@@ -213,8 +214,10 @@ static bool sweep(struct hx_seg *s)
             continue;
         hx_index_prune(s, page);
         struct chain_at c = chain_at(s, page, settled(s));
-        if (c.patches >= chain_long(s))
-            hx_space_long_chain(s, page, c.patches);
+        if (c.patches < chain_long(s))
+            continue;
+        w->missed |= w->todo_count == HX_ARRAY_LEN(w->todo);
+        hx_space_long_chain(s, page, c.patches);
     }
     return true;
 }

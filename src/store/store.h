@@ -390,7 +390,7 @@ void hx_seg_env_fini(struct hx_seg_env *e);
 struct hx_seg_work { /* space.c */
     uint32_t sweep_page;
     uint64_t sweep_floor, sweep_hint; /* for which the sweep under way was started */
-    bool sweeping;
+    bool sweeping, missed; /* missed: the sweep found more long chains than there was room for */
     struct hx_long_chain {
         uint32_t page, patches;
     } todo[64];

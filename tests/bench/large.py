@@ -99,7 +99,10 @@ def step(name, units, f):
 
 def reopen():
     """A new mount: its cache is empty."""
+    was = mount_pid()
     subprocess.run(["umount", MNT], check=True)
+    while os.path.exists("/proc/%d" % was): # it makes everything durable first
+        time.sleep(0.005)
     start = time.monotonic()
     subprocess.run([HEXAD, "demo", "heal", "--dir", D["dir"]], check=True, stdout=subprocess.DEVNULL)
     while True:

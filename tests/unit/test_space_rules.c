@@ -428,6 +428,30 @@ static void crowded_lists_make_images_of_short_chains(void **state)
     }
 }
 
+/* Promise: what the floor has passed goes at the pace of the sweep, however many pages wait for an image.  Method: 200 long
+ * chains, more than are made into images at a time; behind them pages that were written and freed, of which the
+ * first tick keeps nothing but the last record. */
+static void long_chains_do_not_hold_up_the_sweep(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_rig_rec recs[200];
+    begin(&r, 16u << 20, 4u << 20);
+    uint64_t last = chains(&r, 200, 24);
+    for (uint32_t i = 0; i < 200; i++)
+        recs[i] = (struct hx_rig_rec){last + 1 + i, 300 + i / 2, i % 2 ? HX_REC_FREE : HX_REC_ZERO, HX_REC_CPL, NULL, 0};
+    add(&r, last, recs, 200, 0);
+    last += 200;
+    assert_int_equal(hx_rig_append(&r, 0, 1, last, last, NULL, 0, NULL), 0);
+    assert_true(hx_index_listed(&segment(&r)->index, 300));
+    work(&r);
+    for (uint32_t page = 300; page < 400; page++) {
+        assert_false(hx_index_listed(&segment(&r)->index, page));
+        assert_int_equal(newest(&r, page).kind, HX_REC_FREE);
+    }
+    hx_rig_fini(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -440,6 +464,7 @@ int main(void)
         cmocka_unit_test(an_image_of_zeros_has_no_content),
         cmocka_unit_test(heavy_chains_are_moved_as_one_image),
         cmocka_unit_test(crowded_lists_make_images_of_short_chains),
+        cmocka_unit_test(long_chains_do_not_hold_up_the_sweep),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("space_rules", tests, NULL, NULL);
