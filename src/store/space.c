@@ -27,7 +27,7 @@
 #include <stdlib.h>
 
 #define WORK_PAGES 4096u           /* pages looked at per piece of a sweep */
-#define WORK_BYTES (1u << 20)      /* payload copied per piece of a compaction */
+#define WORK_BYTES (1u << 20)      /* payload copied, and images made, per piece of a compaction */
 #define WORK_BUSY_BYTES (128u << 10)
 #define CLOSE_MIN (16u << 20)
 #define WORK_QUIET_BYTES (4u << 20)
@@ -301,30 +301,49 @@ static uint32_t choose_victim(const struct hx_seg *s, const struct room *r)
     return best == HX_NONE && r->quiet && smalls > SMALL_FILES ? small : best;
 }
 
-/* Pages of which a piece of a compaction has made an image: what it stands for need not be copied. */
-#define IMAGED 1024u
+/* Pages that a piece of a compaction has decided about: LSN of the image that it made (what that stands for need not be
+ * copied), or 0.  The index knows of none of these images before the flush, so what is forgotten is made again. */
+#define IMAGED 4096u
+#define IMAGED_MAX (IMAGED / 4 * 3) /* and then what is left of the frame is copied as it is */
 struct imaged {
-    struct page_at e[IMAGED];
+    uint32_t count;
+    struct imaged_page {
+        uint64_t lsn;
+        uint32_t page;
+        bool used;
+    } e[IMAGED];
 };
+_Static_assert(WORK_QUIET_BYTES / HX_PAGE_SIZE < IMAGED_MAX, "the images of a piece have room");
+
+static struct imaged_page *imaged_at(struct imaged *m, uint32_t page)
+{
+    uint32_t i = page * UINT32_C(0x9e3779b1) >> 20;
+    while (m->e[i].used && m->e[i].page != page)
+        i = (i + 1) % IMAGED;
+    return &m->e[i];
+}
 
 /* Is the record at LSN of PAGE covered by an image at the read floor, made now if it pays? */
-static int in_image(struct hx_seg *s, struct imaged *m, uint32_t page, uint64_t lsn, struct out *o, bool *ret)
+static int in_image(struct hx_seg *s, struct imaged *m, uint32_t page, uint64_t lsn, struct out *o, size_t *copied,
+                    bool *ret)
 {
-    struct page_at *e = &m->e[page % IMAGED];
-    if (e->lsn && e->page == page) {
-        *ret = lsn <= e->lsn;
+    struct imaged_page *e = imaged_at(m, page);
+    *ret = e->used && lsn <= e->lsn;
+    if (e->used || m->count == IMAGED_MAX)
         return 0;
-    }
-    *ret = false;
     hx_index_prune(s, page);
     uint64_t floor = s->floor < settled(s) ? s->floor : settled(s);
     struct chain_at c = chain_at(s, page, floor);
-    if (lsn > c.lsn || (c.patches < CHAIN_LONG / 2 && c.bytes < HX_PAGE_SIZE / 2))
+    if (lsn > c.lsn)
         return 0;
-    int err = put_image(s, o, page, c.lsn, ret);
-    if (*ret)
-        *e = (struct page_at){c.lsn, page};
-    return err;
+    bool pays = c.patches >= CHAIN_LONG / 2 || c.bytes >= HX_PAGE_SIZE / 2;
+    int err = pays ? put_image(s, o, page, c.lsn, ret) : 0;
+    if (err)
+        return err;
+    *e = (struct imaged_page){*ret ? c.lsn : 0, page, true};
+    m->count++;
+    *copied += *ret ? HX_PAGE_SIZE : 0;
+    return 0;
 }
 
 /* A record of the victim, when the index points to it. */
@@ -359,7 +378,7 @@ static int copy_frame(struct hx_seg *s, const struct hx_side_frame *f, const uin
         struct hx_side_rec r;
         bool covered;
         hx_side_rec_decode(recs, &r);
-        err = in_image(s, m, r.page, f->first + r.lsn_off, o, &covered);
+        err = in_image(s, m, r.page, f->first + r.lsn_off, o, copied, &covered);
         if (!err && !covered)
             err = copy_record(s, f, &r, o, copied);
     }

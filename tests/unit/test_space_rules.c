@@ -350,7 +350,7 @@ static void heavy_chains_are_moved_as_one_image(void **state)
     for (size_t i = 0; i < HX_ARRAY_LEN(cases); i++) {
         struct hx_rig r;
         begin(&r, 8u << 20, 64u << 10);
-        const uint32_t page[] = {5, 1029}; /* they meet in the table of those that are imaged */
+        const uint32_t page[] = {5, 1029};
         uint64_t next = 1, last[2];
         for (unsigned k = 0; k < 2; k++, next++)
             image(&r, next, page[k], 3000, 0);
@@ -378,6 +378,72 @@ static void heavy_chains_are_moved_as_one_image(void **state)
         }
         hx_rig_fini(&r);
     }
+}
+
+/* Closes the file and has it emptied, as after a scrub that found something. */
+static void empty_first_file(struct hx_rig *r, uint64_t next)
+{
+    image(r, next, 7000, 100, next - 1);
+    seal(r);
+    image(r, next + 1, 7001, 100, next);
+    work(r);
+    find(r, HX_LOG_FIRST_ID, NULL)->rotten = true;
+}
+
+static uint64_t written(const struct hx_seg *s)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < s->log.slot_count; i++)
+        n += s->log.files[i] ? s->log.files[i]->end : 0;
+    return n;
+}
+
+/* Promise: a page gets one image while a file is emptied, wherever its patches stand.  Method: two pages that were changed in
+ * turn; an image for each change would be 90 KiB. */
+static void pages_that_change_in_turn_get_one_image_each(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_rig_rec recs[30];
+    const uint32_t page[] = {5, 1029};
+    uint8_t patch[8] = {0, 1, 4, 0, 1, 2, 3, 4};
+    begin(&r, 64u << 20, 64u << 10);
+    for (unsigned k = 0; k < 2; k++)
+        image(&r, 1 + k, page[k], 3000, 0);
+    for (unsigned i = 0; i < 30; i++)
+        recs[i] = (struct hx_rig_rec){3 + i, page[i % 2], HX_REC_PATCH, HX_REC_CPL, patch, sizeof patch};
+    add(&r, 2, recs, 30, 0);
+    empty_first_file(&r, 33);
+    uint64_t before = written(segment(&r));
+    work(&r);
+    assert_in_range(written(segment(&r)) - before, 6000, 9000);
+    for (unsigned k = 0; k < 2; k++)
+        assert_true(newest(&r, page[k]).lsn == 31 + k && newest(&r, page[k]).kind == HX_REC_IMAGE);
+    hx_rig_fini(&r);
+}
+
+/* Promise: what is made into images counts as much as what is copied: a mebibyte between two batches. */
+static void images_are_made_in_pieces(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    uint64_t next = 1;
+    unsigned images = 0;
+    begin(&r, 64u << 20, 4u << 20);
+    for (uint32_t page = 0; page < 600; page++)
+        next = patches(&r, next, page, 8, 16, (uint8_t)(1 + page % 200));
+    empty_first_file(&r, next);
+    for (unsigned k = 0; k < 12; k++) {
+        unsigned now = 0;
+        work(&r);
+        for (uint32_t page = 0; page < 600; page++)
+            now += newest(&r, page).kind == HX_REC_IMAGE;
+        assert_true(now - images <= (1u << 20) / HX_PAGE_SIZE + 1); /* a frame of one page more */
+        images = now;
+    }
+    assert_true(images > 300);
+    assert_null(find(&r, HX_LOG_FIRST_ID, NULL));
+    hx_rig_fini(&r);
 }
 
 /* PAGES pages, each of COUNT records: one base, and patches; nothing is pruned. */
@@ -463,6 +529,8 @@ int main(void)
         cmocka_unit_test(a_batch_begins_a_file_by_itself),
         cmocka_unit_test(an_image_of_zeros_has_no_content),
         cmocka_unit_test(heavy_chains_are_moved_as_one_image),
+        cmocka_unit_test(pages_that_change_in_turn_get_one_image_each),
+        cmocka_unit_test(images_are_made_in_pieces),
         cmocka_unit_test(crowded_lists_make_images_of_short_chains),
         cmocka_unit_test(long_chains_do_not_hold_up_the_sweep),
     };
