@@ -398,8 +398,8 @@ static uint64_t written(const struct hx_seg *s)
     return n;
 }
 
-/* Promise: a page gets one image while a file is emptied, wherever its patches stand.  Method: two pages that were changed in
- * turn; an image for each change would be 90 KiB. */
+/* Promise: a page gets one image while a file is emptied, wherever its patches stand.  Method: two pages that were
+ * changed in turn; an image for each change would be 90 KiB. */
 static void pages_that_change_in_turn_get_one_image_each(void **state)
 {
     (void)state;
@@ -494,8 +494,8 @@ static void crowded_lists_make_images_of_short_chains(void **state)
     }
 }
 
-/* Promise: what the floor has passed goes at the pace of the sweep, however many pages wait for an image.  Method: 200 long
- * chains, more than are made into images at a time; behind them pages that were written and freed, of which the
+/* Promise: what the floor has passed goes at the pace of the sweep, however many pages wait for an image.  Method: 200
+ * long chains, more than are made into images at a time; behind them pages that were written and freed, of which the
  * first tick keeps nothing but the last record. */
 static void long_chains_do_not_hold_up_the_sweep(void **state)
 {
@@ -505,7 +505,8 @@ static void long_chains_do_not_hold_up_the_sweep(void **state)
     begin(&r, 16u << 20, 4u << 20);
     uint64_t last = chains(&r, 200, 24);
     for (uint32_t i = 0; i < 200; i++)
-        recs[i] = (struct hx_rig_rec){last + 1 + i, 300 + i / 2, i % 2 ? HX_REC_FREE : HX_REC_ZERO, HX_REC_CPL, NULL, 0};
+        recs[i] = (struct hx_rig_rec){last + 1 + i, 300 + i / 2, i % 2 ? HX_REC_FREE : HX_REC_ZERO, HX_REC_CPL, NULL,
+                                      0};
     add(&r, last, recs, 200, 0);
     last += 200;
     assert_int_equal(hx_rig_append(&r, 0, 1, last, last, NULL, 0, NULL), 0);
