@@ -10,8 +10,9 @@
  *
  *   append 4 KiB, 256 KiB   APPEND until its answer, against pwrite + fdatasync of that many bytes: rates
  *   read, chain             pages at the newest read point in random order (hx_page_read), of one image, or of an
- *                           image and 8 patches that came one by one, against pread of the image's 4 KiB: rates; warm,
- *                           and with the files dropped from the system's cache
+ *                           image and 8 patches that came one by one, against pread of the image's 4 KiB: rates; warm;
+ *                           cold, with the files dropped from the system's cache and all that the store keeps; and
+ *                           warm, but four times as many pages, whose patches are more than the store keeps
  *   compaction, scrub       commits of 4 KiB come at fixed times, as many as half of what the disk does; the time from
  *                           when one was due to its answer, p99, while background work goes on against while there is
  *                           none
@@ -27,8 +28,8 @@
 
 #define FILE_BYTES (64u << 20)
 #define PATCHES 8u
-#define HOT 1024u    /* pages with patches */
-#define HOT_STEP 7u /* pages from one to the next */
+#define HOT 1024u  /* pages with patches */
+#define MANY 4096u /* pages whose patches are more than the store keeps (bodies.c) */
 
 struct options {
     const char *dir;
@@ -137,22 +138,40 @@ static double plain_writes(int fd, const uint8_t *p, unsigned count, unsigned by
     return (double)(now_ns() - t);
 }
 
+/*
+ * A virtual machine that gives its free memory back gets each page anew from its host, which may take longer than
+ * to write it.  The plain side writes over pages that its file has already; so that the other side's new ones cost no
+ * more than they do where memory is in use, as many are used and freed before each turn.
+ */
+static void touch_memory(const char *path, size_t bytes)
+{
+    static const uint8_t piece[64u << 10];
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    for (size_t i = 0; i < bytes; i += sizeof piece)
+        if (fd < 0 || write(fd, piece, sizeof piece) < 0)
+            die("%s: %s", path, strerror(errno));
+    close(fd);
+    unlink(path);
+}
+
 static void append(struct out *out, const struct row *r, unsigned bytes)
 {
     unsigned pairs = out->o->quick ? 24 : 96, each = 8;
     double ratios[96], ours = 0, theirs = 0;
     struct place p = {0};
-    char path[600];
+    char path[600], scratch[600];
     off_t at = 0;
     uint8_t *noise = malloc(bytes);
     struct load *l = place_open(out->o, &p, "append", 1024);
     snprintf(path, sizeof path, "%s/plain", out->o->dir);
+    snprintf(scratch, sizeof scratch, "%s/scratch", out->o->dir);
     int fd = zero_filled(path, FILE_BYTES);
     for (unsigned i = 0; i < bytes; i++)
         noise[i] = (uint8_t)load_dice(l);
     store_appends(l, 8, bytes);
     for (unsigned i = 0; i < pairs; i++) {
         double a = 0, b = 0;
+        touch_memory(scratch, (size_t)each * bytes * 2);
         if (i % 2)
             a = store_appends(l, each, bytes);
         b = plain_writes(fd, noise, each, bytes, &at);
@@ -239,12 +258,12 @@ static void fill(struct load *l)
     load_flush(l);
 }
 
-/* HOT pages get PATCHES patches each, in commits of 4 that are not neighbours. */
-static void patch(struct load *l)
+/* COUNT pages, STEP apart, get PATCHES patches each, in commits of 4 that are not neighbours. */
+static void patch(struct load *l, unsigned count, unsigned step)
 {
     for (unsigned round = 0; round < PATCHES; round++)
-        for (unsigned i = 0; i < HOT / 4; i++) {
-            load_patches(l, 0, i * (HOT_STEP * 4), HOT_STEP, 4, 64);
+        for (unsigned i = 0; i < count / 4; i++) {
+            load_patches(l, 0, i * (step * 4), step, 4, 64);
             load_send(l);
             if (i % 64 == 63)
                 load_flush(l);
@@ -288,10 +307,19 @@ static void draw(struct load *l, uint32_t *pages, unsigned all, unsigned step, u
     }
 }
 
-static void reads(struct out *out, const struct row *r, bool chains, bool cold)
+/* Nothing that was read is anywhere any more. */
+static void forget(struct load *l, const struct logs *g)
+{
+    struct hx_seg *s = l->node->segs[0];
+    hx_bodies_forget(&l->node->env.bodies, s);
+    logs_drop(g);
+}
+
+/* HOT: pages with patches, or 0. */
+static void reads(struct out *out, const struct row *r, unsigned hot, bool cold)
 {
     unsigned mib = out->o->quick ? 32 : 128, pairs = cold ? 20 : 500, each = 100;
-    unsigned all = chains ? HOT : mib * 256;
+    unsigned all = hot ? hot : mib * 256, step = !hot ? 1 : hot == MANY ? 2 : 7;
     double ratios[500], ours = 0, theirs = 0;
     uint32_t pages[100];
     struct spot spots[100];
@@ -299,17 +327,17 @@ static void reads(struct out *out, const struct row *r, bool chains, bool cold)
     struct logs g = {0};
     struct load *l = place_open(out->o, &p, "read", mib);
     fill(l);
-    if (chains)
-        patch(l);
+    if (hot)
+        patch(l, hot, step);
     logs_open(&p, &g);
     for (unsigned i = 0; i < pairs; i++) {
         double a = 0, b = 0;
         for (unsigned k = 0; k < 2; k++) {
-            draw(l, pages, all, chains ? HOT_STEP : 1, each);
+            draw(l, pages, all, step, each);
             for (unsigned m = 0; m < each; m++)
                 spots[m] = spot_of(&p, &g, pages[m]);
             if (cold)
-                logs_drop(&g);
+                forget(l, &g);
             if (i % 2 == k)
                 a = store_reads(l, pages, each);
             else
@@ -432,6 +460,7 @@ static const struct row rows[] = {
     {"read-cold", "  cold", 0.7, false},
     {"chain", "page of 8 patches / pread", 0.4, false},
     {"chain-cold", "  cold", 0.4, false},
+    {"chain-many", "  warm, more pages than are kept", 0.4, false},
     {"compaction", "commit p99 during compaction / without", 1.5, true},
     {"scrub", "commit p99 during a scrub / without", 1.5, true},
 };
@@ -441,7 +470,7 @@ static void run(struct out *out, const struct row *r)
     if (!strncmp(r->key, "append", 6))
         append(out, r, (unsigned)atoi(r->key + 6) << 10);
     else if (!strncmp(r->key, "read", 4) || !strncmp(r->key, "chain", 5))
-        reads(out, r, r->key[0] == 'c', strstr(r->key, "cold") != NULL);
+        reads(out, r, r->key[0] == 'r' ? 0 : strstr(r->key, "many") ? MANY : HOT, strstr(r->key, "cold") != NULL);
     else
         background(out, r, r->key[0] == 'c' ? WORK_COMPACTION : WORK_SCRUB);
 }

@@ -41,6 +41,17 @@ ssize_t pwrite(int fd, const void *p, size_t len, off_t off)
     return syscall(SYS_pwrite64, fd, p, len, off);
 }
 
+/* Counts: blocks are asked for ahead. */
+static unsigned asked;
+static uint64_t asked_to;
+int fallocate(int fd, int mode, off_t off, off_t len)
+{
+    assert_int_equal(mode, FALLOC_FL_KEEP_SIZE);
+    asked++;
+    asked_to = (uint64_t)(off + len);
+    return (int)syscall(SYS_fallocate, fd, mode, off, len);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -253,6 +264,33 @@ static void the_room_of_removed_files_comes_back(void **state)
         close(held[i]);
     }
     assert_true(given >= 16);
+}
+
+/* A file that grows by large writes has its blocks a mebibyte at a time, and not its size; nothing else has. */
+static void large_writes_find_their_blocks(void **state)
+{
+    (void)state;
+    struct hx_disk *d = open_disk();
+    uint8_t *b = calloc(1, 256u << 10), got[8];
+    size_t len;
+    assert_non_null(b);
+    asked = 0;
+    for (unsigned i = 0; i < 64; i++)
+        assert_int_equal(d->ops->write(d, 16, i << 12, b, 4096), 0);
+    assert_int_equal(asked, 0);
+    for (unsigned i = 0; i < 8; i++) {
+        assert_int_equal(d->ops->write(d, 16, (256u << 10) * (i + 1), b, 256u << 10), 0);
+        assert_int_equal(asked, 1 + (i + 1) / 4); /* up to 512 KiB, 768 KiB, 1 MiB; then for the next one */
+        assert_int_equal(asked_to, (1 + (uint64_t)(i + 1) / 4) << 20);
+    }
+    struct hx_disk_file f;
+    assert_int_equal(d->ops->list(d, 16, &f, 1, &len), 0);
+    assert_int_equal(f.bytes, 9 * (256u << 10));
+    assert_int_equal(d->ops->read(d, 16, f.bytes - 4, got, sizeof got, &len), 0);
+    assert_int_equal(len, 4);
+    assert_int_equal(d->ops->flush(d, 16), 0);
+    farm->ops->close(farm, d);
+    free(b);
 }
 
 /* A write that finds the disk full waits for the room of what was removed before, and then succeeds. */
@@ -604,6 +642,7 @@ int main(void)
         CASE(flush_and_remove_go_together),
         CASE(the_room_of_removed_files_comes_back),
         CASE(a_full_disk_waits_for_the_room_of_removed_files),
+        CASE(large_writes_find_their_blocks),
         CASE(list_gives_portions_in_order),
         CASE(descriptors_are_bounded),
         CASE(what_is_found_is_made_durable),
