@@ -99,6 +99,9 @@ int hx_fs_rmdir(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, con
 int hx_fs_rename(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t dir, const char *name, uint64_t new_dir,
                  const char *new_name, unsigned flags);
 
+/* Each inode that the kernel knows, one a call, until 0; *io_at is 0 at first.  Nothing may change meanwhile. */
+uint64_t hx_fs_known(const struct hx_fs *fs, size_t *io_at);
+
 /* Open handles, counted in memory only: keep an unlinked inode alive.  INO has been looked up. */
 void hx_fs_opened(struct hx_fs *fs, uint64_t ino);
 int hx_fs_released(struct hx_fs *fs, uint64_t ino); /* as forget */

@@ -98,6 +98,8 @@ uint64_t hx_vol_unsafe(const struct hx_vol *v);
 /* Bytes that the volume could still take, from what servers said last of their disks; asks them again when that is
  * old.  0 and *ret, or HX_E_AGAIN: not known (yet). */
 int hx_vol_room(struct hx_vol *v, uint64_t *ret_bytes);
+/* So many servers' disks are full that a group has no write quorum for that reason alone. */
+bool hx_vol_full(struct hx_vol *v);
 /* Filesystem figures that the owner of the mount adds to status. */
 struct hx_vol_usage {
     uint64_t pages, pages_free, inodes, requests;

@@ -39,3 +39,13 @@ int hx_fs_released(struct hx_fs *fs, uint64_t ino)
     settle(fs, ino);
     return 0;
 }
+
+uint64_t hx_fs_known(const struct hx_fs *fs, size_t *io_at)
+{
+    while (*io_at < fs->refs.cap) {
+        const struct hx_ref *r = &fs->refs.at[(*io_at)++];
+        if (r->ino != 0)
+            return r->ino;
+    }
+    return 0;
+}

@@ -35,7 +35,7 @@ struct hx_mount_opts {
     double attr_s, entry_s, negative_s; /* how long the kernel keeps attributes, names, absent names */
     uint32_t soft_ms;
     bool helper;              /* called as mount.hexad: exit codes of mount(8) */
-    bool foreground, debug, read_only, takeover, noatime, allow_other, fake;
+    bool foreground, debug, read_only, takeover, noatime, strictatime, allow_other, fake;
 };
 /* 0, or an exit code (complained), or -1 for --help. */
 int hx_mount_parse(int argc, char **argv, struct hx_mount_opts *ret);
@@ -51,6 +51,7 @@ struct hx_place {
     char source[128], type[64];
 };
 int hx_place_find(const char *dir, struct hx_place *ret); /* top-most mount on exactly DIR */
+bool hx_place_has_device(unsigned major, unsigned minor); /* anywhere in the table */
 /* DIR as in the mount table, without asking the filesystem that may be mounted there. */
 int hx_place_canonical(const char *dir, char path[PATH_MAX], char why[HX_WHY_MAX]);
 /* Lists up to MAX processes that hold DIR into TEXT ("812 sqlite3 (/srv/db/app.db), ..."); how many there are. */
@@ -60,12 +61,17 @@ unsigned hx_place_holders(const char *dir, const struct hx_place *place, unsigne
 struct hx_runfile {
     int fd;
     char path[PATH_MAX];
+    char source[128];         /* of the mount */
+    bool closing;             /* unmounted: the process only waits until everything is durable */
 };
 int hx_runfile_hold(struct hx_runfile *f, const struct hx_place *place);
 void hx_runfile_say(struct hx_runfile *f, const char *text); /* one line about how far the end is */
 void hx_runfile_drop(struct hx_runfile *f);
 /* Of somebody else's mount: a descriptor to lock and read, or HX_E_NOENT. */
 int hx_runfile_open(const struct hx_place *place, int *ret_fd);
+/* Waits for an earlier mount of SOURCE by this user that has been unmounted, while its process still makes everything
+ * durable; no longer than MOST_MS (0: as long as it takes). */
+void hx_runfile_wait_closing(const char *source, uint32_t most_ms);
 bool hx_runfile_alive(const struct hx_place *place); /* its process runs (false: dead, or cannot be told) */
 
 /* ---- the mount process ---- */
@@ -73,6 +79,7 @@ struct hx_file {              /* an open file description; fh of the kernel */
     struct hx_file *next, *prev;
     uint64_t ino;
     bool writable;
+    int lost;                 /* errno of bytes of a mapping that could not be written; told at the next close */
     bool mappable;            /* opened for reading and writing: may be mapped shared and writable */
     struct hx_ahead_stream ahead;
     char *text;               /* of a virtual file: what it said when it was opened; owned */

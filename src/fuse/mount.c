@@ -41,6 +41,7 @@ void hx_mount_stop(struct hx_mount *m, int err)
     if (err && m->exit_err == 0)
         m->exit_err = err;
     hx_notify("STOPPING=1");
+    m->run.closing = true;
     hx_runfile_say(&m->run, "closing");
     hx_vol_close(m->vol);
 }
@@ -155,9 +156,11 @@ static void idle(void *ctx)
 static void fenced(struct hx_mount *m)
 {
     hx_notify("STATUS=fenced: %s", hx_vol_why(m->vol));
-    for (struct hx_file *f = m->files; f; f = f->next) /* cached bytes may be older than the volume now */
-        if (!hx_virt_is(f->ino))
-            hx_note_inode(m->note, f->ino, 0, 0);
+    /* What the kernel remembers, attributes and bytes, may be older than the volume now, and would be shown as if
+     * nothing had happened.  Not of the root: .hexad/status is reached through it. */
+    size_t at = 0;
+    for (uint64_t ino; m->fs && (ino = hx_fs_known(m->fs, &at)) != 0;)
+        hx_note_inode(m->note, ino, 0, 0);
 }
 
 static void state(void *ctx, enum hx_vol_state now)
@@ -421,6 +424,11 @@ static int start(struct hx_mount_opts *o)
     make_absolute(&conf.key);
     struct hx_tls_cfg tls = {conf.ca, conf.cert, conf.key};
     err = hx_tls_check(&tls, why);
+    if (err == 0 && !o->fake && !o->takeover) {
+        char source[HX_NAME_MAX + 16];
+        snprintf(source, sizeof source, "hexad:%s", o->volume);
+        hx_runfile_wait_closing(source, o->soft_ms);
+    }
     if (err == 0 && !o->fake && !o->foreground) {
         pid_t parent = getpid();
         err = hx_daemon_start();

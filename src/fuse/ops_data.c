@@ -35,7 +35,8 @@ void hx_touch_atime(struct hx_req *r)
     hx_vol_begin(r->m->vol);
     if (hx_fs_getattr(m->fs, r->ino, &a))
         return;
-    if (not_after(a.atime, a.mtime) || not_after(a.atime, a.ctime) || r->who.now.s - a.atime.s >= RELATIME_S)
+    if (m->opts->strictatime || not_after(a.atime, a.mtime) || not_after(a.atime, a.ctime) ||
+        r->who.now.s - a.atime.s >= RELATIME_S)
         (void)hx_fs_touch_atime(m->fs, r->ino, r->who.now);
 }
 
@@ -131,6 +132,8 @@ static void op_write(fuse_req_t fr, fuse_ino_t ino, const char *buf, size_t size
     struct hx_req r = hx_req_of(fr, ino, run_write);
     r.off = (uint64_t)off;
     r.data = buf;
+    if (r.off < HX_FS_FILE_MAX && size > HX_FS_FILE_MAX - r.off)
+        size = (size_t)(HX_FS_FILE_MAX - r.off); /* what fits is written */
     r.data_len = r.len = size;
     r.flags = fi->writepage ? 0 : fi->flags;
     r.write_back = fi->writepage;

@@ -189,8 +189,10 @@ static void op_flush(fuse_req_t fr, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct hx_mount *m = hx_mount_of(fr);
     (void)ino;
-    bool lost = hx_vol_state(m->vol) == HX_VOL_FENCED && file_of(fi)->writable;
-    fuse_reply_err(fr, lost ? EROFS : 0);
+    struct hx_file *f = file_of(fi);
+    int eno = hx_vol_state(m->vol) == HX_VOL_FENCED && f->writable ? EROFS : f->lost;
+    f->lost = 0;
+    fuse_reply_err(fr, eno);
 }
 
 static void forget_one(struct hx_mount *m, uint64_t ino, uint64_t count)

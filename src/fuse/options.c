@@ -20,7 +20,7 @@
 
 enum word_kind {
     DROP, PASS, ROOT_PASS, TAKEOVER, SOFT, CACHE, WINDOW, READAHEAD, ATTR_TIMEOUT, ENTRY_TIMEOUT,
-    NEGATIVE_TIMEOUT, NOATIME, CONFIG, ALLOW_OTHER, RO, RW, DEBUG
+    NEGATIVE_TIMEOUT, NOATIME, STRICTATIME, CONFIG, ALLOW_OTHER, RO, RW, DEBUG
 };
 static const struct word {
     const char *name;
@@ -31,11 +31,14 @@ static const struct word {
     {"cache", CACHE, true}, {"window", WINDOW, true}, {"readahead", READAHEAD, true},
     {"attr_timeout", ATTR_TIMEOUT, true}, {"entry_timeout", ENTRY_TIMEOUT, true},
     {"negative_timeout", NEGATIVE_TIMEOUT, true}, {"config", CONFIG, true}, {"noatime", NOATIME, false},
+    {"strictatime", STRICTATIME, false},
     {"allow_other", ALLOW_OTHER, false}, {"debug", DEBUG, false},
     {"noexec", PASS, false}, {"exec", PASS, false}, {"sync", PASS, false}, {"dirsync", PASS, false},
     {"nosuid", PASS, false}, {"nodev", PASS, false}, {"suid", ROOT_PASS, false}, {"dev", ROOT_PASS, false},
     {"default_permissions", DROP, false}, {"defaults", DROP, false}, {"async", DROP, false}, {"atime", DROP, false},
-    {"relatime", DROP, false}, {"diratime", DROP, false}, {"nodiratime", DROP, false}, {"_netdev", DROP, false},
+    {"relatime", DROP, false}, {"norelatime", DROP, false}, {"nostrictatime", DROP, false},
+    {"lazytime", DROP, false}, {"nolazytime", DROP, false}, {"silent", DROP, false}, {"loud", DROP, false},
+    {"diratime", DROP, false}, {"nodiratime", DROP, false}, {"_netdev", DROP, false},
     {"nofail", DROP, false}, {"noauto", DROP, false}, {"auto", DROP, false}, {"user", DROP, false},
     {"users", DROP, false}, {"nouser", DROP, false}, {"owner", DROP, false}, {"group", DROP, false},
     {"comment", DROP, true},
@@ -61,7 +64,8 @@ static const struct hx_args_spec verb_spec = {
     .opts = verb_options,
     .notes = "options: ro, takeover, soft=TIME (waits longer than this fail with EIO), cache=SIZE (64MiB),\n"
              "         window=SIZE (20MiB), readahead=SIZE (4MiB), attr_timeout=TIME, entry_timeout=TIME,\n"
-             "         negative_timeout=TIME (1h each), noatime, allow_other, config=FILE, noexec, sync, dev, suid",
+             "         negative_timeout=TIME (1h each), noatime, strictatime, allow_other, config=FILE,\n"
+             "         nosuid, nodev, noexec, sync",
 };
 
 /* ---- words after -o ---- */
@@ -172,7 +176,11 @@ static int set_word(struct hx_mount_opts *o, const struct word *w, const char *v
         return set_timeout(w, value, &o->negative_s);
     case NOATIME:
         o->noatime = true;
+        o->strictatime = false;
         return pass(o, "noatime") ? 0 : HX_E_TOOBIG;
+    case STRICTATIME:
+        o->strictatime = true;
+        return 0;
     case CONFIG:
         return set_config(o, value);
     case ALLOW_OTHER:
@@ -329,10 +337,23 @@ static int set_names(struct hx_mount_opts *o, const struct line *l)
     return err;
 }
 
-/* What is always set, for libfuse. */
+static bool has_word(const char *words_so_far, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *at = words_so_far; (at = strstr(at, word)); at += n)
+        if ((at == words_so_far || at[-1] == ',') && (at[n] == '\0' || at[n] == ','))
+            return true;
+    return false;
+}
+
+/* What is always set, for libfuse.  A mount of root's has set-id programs and devices, as with any filesystem, unless
+ * root says otherwise; mount(8) does not even pass "suid" and "dev" on. */
 static int complete(struct hx_mount_opts *o)
 {
     char always[256];
+    if (geteuid() == 0 && ((!has_word(o->fuse_opts, "nosuid") && !pass(o, "suid")) ||
+                           (!has_word(o->fuse_opts, "nodev") && !pass(o, "dev"))))
+        return HX_E_TOOBIG;
     snprintf(always, sizeof always, "fsname=hexad:%s,subtype=hexad,default_permissions,max_read=%u%s%s", o->volume,
              HX_FUSE_IO_MAX, o->read_only ? ",ro" : "", o->allow_other ? ",allow_other" : "");
     return pass(o, always) ? 0 : HX_E_TOOBIG;

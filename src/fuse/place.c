@@ -73,6 +73,23 @@ int hx_place_find(const char *dir, struct hx_place *ret)
     return 0;
 }
 
+bool hx_place_has_device(unsigned major, unsigned minor)
+{
+    char *line = NULL;
+    size_t cap = 0;
+    bool found = false;
+    FILE *f = fopen("/proc/self/mountinfo", "re");
+    if (!f)
+        return true; /* not known: as if */
+    while (!found && getline(&line, &cap, f) > 0) {
+        unsigned a, b;
+        found = sscanf(line, "%*s %*s %u:%u", &a, &b) == 2 && a == major && b == minor;
+    }
+    free(line);
+    fclose(f);
+    return found;
+}
+
 int hx_place_canonical(const char *dir, char path[PATH_MAX], char why[HX_WHY_MAX])
 {
     char copy[PATH_MAX], parent[PATH_MAX], link[8];

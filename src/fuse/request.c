@@ -76,6 +76,8 @@ int hx_req_errno(const struct hx_req *r, int err)
         return r->op.changes || r->durable ? EROFS : EIO;
     case HX_E_EOF:
         return ENXIO; /* hx_fs_seek */
+    case HX_E_TIMEOUT: /* soft: if there is a reason that can be named, it is */
+        return (r->op.changes || r->durable) && hx_vol_full(r->m->vol) ? ENOSPC : EIO;
     default:
         return hx_err_errno(err);
     }
@@ -92,8 +94,12 @@ static void answer_error(struct hx_op *op, int err)
     if (err == HX_E_CORRUPT || err == HX_E_BADMSG)
         hx_log_every(1000, HX_LOG_ERR, "inode %llu: HX%04d %s: answered with EIO", (unsigned long long)r->ino,
                      hx_err_info(err)->code, hx_err_text(err));
-    if (r->write_back && !r->durable)
+    if (r->write_back && !r->durable) {
         hx_note_inode(r->m->note, r->ino, r->off, r->len);
+        for (struct hx_file *f = r->m->files; f; f = f->next)
+            if (f->ino == r->ino)
+                f->lost = hx_req_errno(r, err); /* the kernel tells fsync itself, but only one close */
+    }
     if (r->fr)
         fuse_reply_err(r->fr, hx_req_errno(r, err));
     else

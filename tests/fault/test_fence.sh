@@ -5,7 +5,7 @@
 # by verifying against an empty directory.
 . "${HEXAD_SOURCE:?}/tests/lib/kit.sh" || exit 99
 needs_fuse
-plan 13
+plan 14
 dir=$work/d
 demo_up "$dir"
 one=$dir/mnt two=$work/second
@@ -23,6 +23,10 @@ check "it says who holds the volume: host, process, directory" eval \
     grep -qF "$one" "$work/refused"'
 check "and the first one goes on" wait_for acked_at_least "$log" $(($(acked "$log") + 20))
 
+mkdir "$one/known" && echo known >"$one/known/f" && ln -s f "$one/known/l"
+sync "$one/known/f"
+remembered() { stat "$one/known/f" || cat "$one/known/f" || readlink "$one/known/l" || ls "$one/known"; }
+remembered >/dev/null
 first=$(mount_pid)
 kill -STOP "$first"
 at_end "kill -CONT $first"
@@ -61,6 +65,7 @@ for f in (create, write, sync, lambda: os.mkdir(d + "/dir"), lambda: os.rename(d
 PY
 }
 check "the first mount refuses every change" wait_for refuses
+check "what the kernel remembered is not shown any more: stat, read, readlink, ls" wait_for eval '! remembered'
 check "it says why: .hexad/status and its log" eval \
     'grep -i fenced "$one/.hexad/status" && grep -i fenced "$dir/log/mount.log"'
 check "the second mount goes on" loader "$two/u.db" "$work/second.acked" --mode wal --count 20

@@ -8,7 +8,7 @@ needs_fuse
 [ "$(id -u)" = 0 ] || skip_all "only root can be two users"
 case $(stat -f -c %T "$work") in ext*) ;; *) skip_all "$work is not on ext4: nothing to compare with" ;; esac
 mapfile -t cases < <(python3 "$LIB/posix.py" --list)
-plan $((2 * ${#cases[@]} + 4))
+plan $((2 * ${#cases[@]} + 9))
 demo_up "$work/d" -o allow_other,suid,dev
 chmod 755 "$work" "$work/d"
 local=$work/local mnt=$work/d/mnt/posix
@@ -32,6 +32,60 @@ check "an attribute may have 64 KiB, an inode many" python "
 open('big', 'w').close()
 for i in range(20): os.setxattr('big', 'user.%d' % i, bytes([i]) * 65536)
 assert all(os.getxattr('big', 'user.%d' % i) == bytes([i]) * 65536 for i in range(20))"
+check "a file may have 16 TiB; a write over that end puts what fits, then EFBIG" python "
+f = os.open('largest', os.O_RDWR | os.O_CREAT)
+end = 1 << 44
+os.ftruncate(f, end)
+assert os.pwrite(f, b'x' * 8192, end - 4096) == 4096 and os.pread(f, 8192, end - 4096) == b'x' * 4096
+for act in (lambda: os.ftruncate(f, end + 1), lambda: os.pwrite(f, b'x', end)):
+    try: act()
+    except OSError as e: assert e.errno == errno.EFBIG, e
+    else: raise SystemExit('no error')
+os.ftruncate(f, 0)"
+
+handle() { python "
+import struct
+libc = ctypes.CDLL(None, use_errno=True)
+h = ctypes.create_string_buffer(struct.pack('<Ii', 128, 0), 136)
+m = ctypes.c_int()
+assert libc.name_to_handle_at(-100, b'kept', h, ctypes.byref(m), 0) == 0
+print(h.raw.hex())"; }
+by_handle() { python "
+h = ctypes.create_string_buffer(bytes.fromhex('$(cat "$work/handle")'), 136)
+libc = ctypes.CDLL(None, use_errno=True)
+f = libc.open_by_handle_at(os.open('.', os.O_RDONLY), h, os.O_RDONLY)
+assert f >= 0, ctypes.get_errno()
+assert os.read(f, 10) == b'kept' and os.fstat(f).st_ino == os.stat('kept').st_ino"; }
+echo -n kept >"$mnt/kept"
+handle >"$work/handle"
+
+# A second volume: mounted, unmounted, mounted again at once, as with any filesystem; with the rules for atime.
+hexad create again >"$work/again.log" 2>&1
+mkdir "$work/again"
+at_end "umount -l '$work/again'"
+again() { for _ in 1 2 3 4 5; do
+    hexad mount -o "$1" again "$work/again" && head -c 3000000 /dev/urandom >"$work/again/f" &&
+        umount "$work/again" || return
+done; }
+check "umount and mount at once, five times: the second waits for the first" again rw
+atimes() { # atimes OPTION: how often three reads of one file moved its atime
+    hexad mount -o "$1" again "$work/again" && (cd "$work/again" && python3 -c "
+import os, time
+open('f', 'w').write('x' * 100)
+f = os.open('f', os.O_RDONLY)
+def read():
+    os.fsync(f); os.posix_fadvise(f, 0, 0, os.POSIX_FADV_DONTNEED)
+    a = os.fstat(f).st_atime_ns; os.pread(f, 5, 0)
+    return os.fstat(f).st_atime_ns != a
+os.utime('f', (100, 200))
+print(sum(read() for _ in range(3)))") && umount "$work/again"; }
+check "relatime moves it once, strictatime always, noatime never" \
+    [ "$(atimes relatime) $(atimes strictatime,lazytime,nodiratime) $(atimes noatime)" = "1 3 0" ]
+check "a mount of root's has set-id programs and devices unless it says otherwise" eval '
+    hexad mount again "$work/again" && ! grep "$work/again .*no\(suid\|dev\)" /proc/mounts && umount "$work/again" &&
+    hexad mount -o nosuid,nodev again "$work/again" && grep "$work/again .*nosuid,nodev" /proc/mounts &&
+    umount "$work/again"'
+
 tree() { (cd "$mnt" && find . -printf '%p %y %m %n %U:%G %s %T@ %C@ %l\n' | sort) && python "
 for top, dirs, files in os.walk('.'):
     for p in sorted(dirs + files):
@@ -44,3 +98,4 @@ demo kill mount
 demo heal
 check "the mount comes back after kill -9" wait_for demo_answers "$work/d" "$demo_pid"
 check "everything is the same as before, attributes and lists too" eval 'tree >"$work/after"; diff "$work/before" "$work/after"'
+check "a handle that was given out before names the same file" by_handle

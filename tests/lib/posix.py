@@ -5,6 +5,7 @@ A case calls the system in a fresh directory and tells what each call gave: succ
 as "which of them moved", never their values; numbers of inodes and devices not at all).  What it tells of LOCAL, a
 directory of a local filesystem, is right by definition; what it tells of OTHER must be the same, line by line.
 `user` runs it as an ordinary user who is in two groups, on directories that root has prepared.
+posix_kit.py has what the cases share, posix_edges.py those of sizes, alignments, locks and paths.
 """
 import ctypes
 import difflib
@@ -15,145 +16,12 @@ import socket
 import stat
 import struct
 import sys
-import time
 import traceback
 
-USER, GROUP, SECOND, STRANGE = 31001, 31002, 31003, 31004  # a user, its group, a group it is in, one that it is not in
-COARSE = 5  # CLOCK_REALTIME_COARSE: what filesystems stamp with
-AT_FDCWD, AT_SYMLINK_FOLLOW = -100, 0x400
-libc = ctypes.CDLL(None, use_errno=True)
-CASES = {}
-IS_ROOT = True
-
-
-def case(f):
-    CASES[f.__name__] = f
-    return f
-
-
-class Trace:
-    def __init__(self, d):
-        self.d = d
-        self.lines = []
-
-    def say(self, *words):
-        self.lines.append(" ".join(str(w) for w in words))
-
-    def do(self, what, f, *a, **k):
-        """Calls F; tells its answer or errno; gives the answer or None."""
-        try:
-            r = f(*a, **k)
-        except OSError as e:
-            self.say(what, "->", errno.errorcode.get(e.errno, e.errno))
-            return None
-        shown = isinstance(r, (int, str, bytes, list, tuple)) and not isinstance(r, os.stat_result)
-        self.say(what, "->", r if shown else "ok")
-        return r
-
-    def fd(self, what, *a, **k):
-        try:
-            r = os.open(*a, **k)
-        except OSError as e:
-            self.say(what, "->", errno.errorcode.get(e.errno, e.errno))
-            return None
-        self.say(what, "->", "a descriptor")
-        return r
-
-    def stat(self, what, path, **k):
-        """Everything of a stat that must be the same anywhere."""
-        try:
-            s = path if isinstance(path, os.stat_result) else os.fstat(path) if isinstance(path, int) \
-                else os.stat(path, **k)
-        except OSError as e:
-            self.say(what, "stat ->", errno.errorcode.get(e.errno, e.errno))
-            return
-        size = "-" if stat.S_ISDIR(s.st_mode) else s.st_size
-        dev = (os.major(s.st_rdev), os.minor(s.st_rdev)) if stat.S_ISCHR(s.st_mode) or stat.S_ISBLK(s.st_mode) else "-"
-        self.say(what, "mode %o links %d owner %d:%d size %s device %s" %
-                 (s.st_mode, s.st_nlink, s.st_uid, s.st_gid, size, dev))
-
-    def times(self, what, paths, f, *a, **k):
-        """Calls F, and tells which times of PATHS moved."""
-        def look(p):
-            try:
-                s = os.fstat(p) if isinstance(p, int) else os.lstat(p)
-            except OSError:
-                return None
-            return s.st_atime_ns, s.st_mtime_ns, s.st_ctime_ns
-        tick()
-        before = [look(p) for p in paths]
-        self.do(what, f, *a, **k)
-        for p, b in zip(paths, before):
-            n = look(p)
-            moved = "gone" if b and not n else "new" if n and not b else \
-                " ".join(x for x, i in zip("amc", range(3)) if b and n and b[i] != n[i]) or "none"
-            self.say("   times of", p if isinstance(p, str) else "it", "that moved:", moved)
-
-
-def tick():
-    """Until a filesystem's clock has moved on: its grain is a timer interrupt's, at most 10 ms."""
-    t = time.clock_gettime(COARSE)
-    end = t + 0.011
-    while time.clock_gettime(COARSE) < end:
-        os.sched_yield()
-
-
-def call(name, *a):
-    a = [x.encode() if isinstance(x, str) else ctypes.c_long(x) if isinstance(x, int) else x for x in a]
-    ctypes.set_errno(0)
-    r = getattr(libc, name)(*a)
-    if r < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return r
-
-
-def put(path, data=b"", mode=None):
-    with open(path, "wb") as f:
-        f.write(data)
-    if mode is not None:
-        os.chmod(path, mode)
-
-
-def get(path):
-    with open(path, "rb") as f:
-        return f.read()
-
-
-def fallocate(fd, mode, off, n):
-    return call("fallocate", fd, mode, off, n)
-
-
-def renameat2(a, b, flags):
-    return call("renameat2", AT_FDCWD, a, AT_FDCWD, b, flags)
-
-
-def acl(*entries):
-    tags = {"u": 1, "U": 2, "g": 4, "G": 8, "m": 16, "o": 32}
-    out = struct.pack("<I", 2)
-    for e in entries:
-        tag, ident, perm = e.split(":")
-        out += struct.pack("<HHI", tags[tag], int(perm), int(ident) if ident else 0xffffffff)
-    return out
-
-
-def acl_text(b):
-    names = {1: "u", 2: "U", 4: "g", 8: "G", 16: "m", 32: "o"}
-    out = []
-    for i in range(4, len(b), 8):
-        tag, perm, ident = struct.unpack_from("<HHI", b, i)
-        out.append("%s:%s:%d" % (names.get(tag, tag), ident if tag in (2, 8) else "", perm))
-    return " ".join(out)
-
-
-def show_acl(t, what, path):
-    for kind in "access", "default":
-        try:
-            t.say(what, kind, acl_text(os.getxattr(path, "system.posix_acl_" + kind)))
-        except OSError as e:
-            t.say(what, kind, errno.errorcode[e.errno])
-
-
-CAPS = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)
+import posix_kit as kit
+import posix_edges  # noqa: F401 - has cases
+from posix_kit import (acl, AT_FDCWD, AT_SYMLINK_FOLLOW, call, CAPS, case, CASES, fallocate, get, GROUP,
+                       libc, put, renameat2, SECOND, show_acl, STRANGE, Trace, USER)
 
 
 # ---- extended attributes ----
@@ -210,7 +78,7 @@ def extended_attributes(t):
 
 @case
 def attributes_of_what_others_own(t):
-    if IS_ROOT:
+    if kit.IS_ROOT:
         return
     for path in "roots", "roots-dir", "roots-readable", "roots-sticky":
         for name in "user.a", "trusted.a", "security.a":
@@ -222,7 +90,7 @@ def attributes_of_what_others_own(t):
 
 @case
 def capabilities_go_with_a_change(t):
-    if not IS_ROOT:
+    if not kit.IS_ROOT:
         return
     fd = os.open("f", os.O_RDWR | os.O_CREAT, 0o755)
 
@@ -279,13 +147,13 @@ def set_id_bits_go_with_a_change(t):
         ("link", lambda p: os.link(p, p + "-linked")),
     ]
     n = 0
-    for group in (GROUP, STRANGE) if IS_ROOT else (GROUP,):
+    for group in (GROUP, STRANGE) if kit.IS_ROOT else (GROUP,):
         for what, act in changes:
             for mode in SET_IDS:
                 n += 1
                 p = "f%d" % n
                 put(p, b"content!")
-                if IS_ROOT:
+                if kit.IS_ROOT:
                     os.chown(p, USER, group)
                 os.chmod(p, mode)
                 t.do("%s of %o" % (what, mode), act, p)
@@ -293,9 +161,9 @@ def set_id_bits_go_with_a_change(t):
     for i, mode in enumerate(SET_IDS):
         os.mkdir("d%d" % i)
         os.chmod("d%d" % i, mode)
-        t.do("chown of directory %o" % mode, os.chown, "d%d" % i, -1, GROUP if not IS_ROOT else 77)
+        t.do("chown of directory %o" % mode, os.chown, "d%d" % i, -1, GROUP if not kit.IS_ROOT else 77)
         t.stat("  ", "d%d" % i)
-    if not IS_ROOT:  # a user's writes to what is not his
+    if not kit.IS_ROOT:  # a user's writes to what is not his
         for name in sorted(os.listdir("shared")):
             t.do("write to " + name, lambda p: opened(p, os.O_WRONLY, lambda fd: os.write(fd, b"x")), "shared/" + name)
             t.stat("  ", "shared/" + name)
@@ -311,7 +179,7 @@ def set_id_bits_go_with_a_change(t):
 @case
 def set_gid_directories_hand_their_group_on(t):
     os.mkdir("d")
-    if IS_ROOT:
+    if kit.IS_ROOT:
         os.chown("d", 0, STRANGE)
     else:
         os.chown("d", -1, SECOND)
@@ -333,7 +201,7 @@ def set_gid_directories_hand_their_group_on(t):
     os.rename("d/sub", "sub")
     t.stat("moved out", "sub")
     os.umask(old)
-    if not IS_ROOT:
+    if not kit.IS_ROOT:
         for name in "shared-gid-dir/a", "shared-gid-dir/b":
             os.close(os.open(name, os.O_CREAT | os.O_WRONLY, 0o2775))
             t.stat(name, name)
@@ -369,7 +237,7 @@ def umask_and_modes(t):
 # ---- who may ----
 @case
 def sticky_directories(t):
-    if IS_ROOT:
+    if kit.IS_ROOT:
         return
     for d in "sticky", "sticky-own":
         for name in sorted(os.listdir(d)):
@@ -386,7 +254,7 @@ def sticky_directories(t):
 
 @case
 def permissions(t):
-    if IS_ROOT:
+    if kit.IS_ROOT:
         return
     for name in sorted(os.listdir("perms")):
         p = "perms/" + name
@@ -422,7 +290,7 @@ def permissions(t):
 def access_lists(t):
     put("f", b"x", 0o640)
     a = "system.posix_acl_access"
-    full = acl("u::6", "U:%d:7" % (USER if IS_ROOT else STRANGE), "g::4", "G:7:5", "m::5", "o::1")
+    full = acl("u::6", "U:%d:7" % (USER if kit.IS_ROOT else STRANGE), "g::4", "G:7:5", "m::5", "o::1")
     t.do("none yet", os.getxattr, "f", a)
     t.do("set", os.setxattr, "f", a, full)
     t.stat("f", "f")
@@ -448,7 +316,7 @@ def access_lists(t):
     t.do("of a link", os.setxattr, "l", a, full, 0, follow_symlinks=False)
     t.times("set", ["f"], os.setxattr, "f", a, full)
     t.times("remove", ["f"], os.removexattr, "f", a)
-    if IS_ROOT:
+    if kit.IS_ROOT:
         os.chown("f", USER, STRANGE)
         os.chmod("f", 0o2755)
         os.setxattr("f", a, full)
@@ -567,7 +435,7 @@ def renames(t):
         return " ".join(out)
     names = ["r/f", "r/g", "r/f2", "r/l", "r/d", "r/full", "r/empty", "r/d/sub", "r/none", "r/none/x", "r/f/x", "r/d/.",
              "r/d/..", "r", "r/g/", "r/d/"]
-    flags = [0, NOREPLACE, EXCHANGE][:3 if IS_ROOT else 1] + ([WHITEOUT, WHITEOUT | NOREPLACE, WHITEOUT | EXCHANGE] if IS_ROOT else []) + [8, 3]
+    flags = [0, NOREPLACE, EXCHANGE][:3 if kit.IS_ROOT else 1] + ([WHITEOUT, WHITEOUT | NOREPLACE, WHITEOUT | EXCHANGE] if kit.IS_ROOT else []) + [8, 3]
     for flag in flags:
         for a in names:
             for b in names:
@@ -644,7 +512,7 @@ def names_and_links(t):
 def special_files(t):
     kinds = [("fifo", stat.S_IFIFO, 0), ("socket", stat.S_IFSOCK, 0), ("regular", stat.S_IFREG, 0), ("zero", 0, 0),
              ("directory", stat.S_IFDIR, 0), ("link", stat.S_IFLNK, 0), ("nonsense", 0o030000, 0)]
-    if IS_ROOT:
+    if kit.IS_ROOT:
         kinds += [("null", stat.S_IFCHR, os.makedev(1, 3)), ("big", stat.S_IFBLK, os.makedev(259, 70000)),
                   ("whiteout", stat.S_IFCHR, 0), ("max", stat.S_IFCHR, os.makedev(4095, 1048575))]
     for name, kind, dev in kinds:
@@ -668,7 +536,7 @@ def special_files(t):
     t.do("connect", c.connect, "bound")
     t.do("connect to no one", socket.socket(socket.AF_UNIX).connect, "socket")
     t.do("chmod of a socket", os.chmod, "bound", 0o600)
-    if IS_ROOT:
+    if kit.IS_ROOT:
         d = t.fd("open a device", "null", os.O_RDWR)
         if d is not None:
             t.do("write to it", os.write, d, b"gone")
@@ -933,7 +801,7 @@ def removed_while_open(t):
 
 @case
 def handles(t):
-    if not IS_ROOT:
+    if not kit.IS_ROOT:
         return
     put("f", b"found")
     os.mkdir("d")
@@ -1016,8 +884,7 @@ def prepare(d):
 
 def run(name, top, kind):
     """The lines that a case tells, run by a child in a directory of its own."""
-    global IS_ROOT
-    IS_ROOT = kind == "root"
+    kit.IS_ROOT = kind == "root"
     d = os.path.join(top, name + "-" + kind)
     os.mkdir(d)
     os.chmod(d, 0o755)
@@ -1028,7 +895,7 @@ def run(name, top, kind):
         try:
             os.chdir(d)
             os.umask(0o022)
-            if not IS_ROOT:
+            if not kit.IS_ROOT:
                 prepare(d)
                 os.chown(".", USER, GROUP)
                 os.setgroups([GROUP, SECOND])

@@ -364,6 +364,122 @@ static void a_default_list_is_handed_on(void **state)
     kit_close(&k);
 }
 
+/* Promise: a default list of three entries says no more than a mode: what is made gets that mode and no list of its
+ * own, and directories hand it on.  Method: made below one, cold. */
+static void a_default_list_of_three_becomes_a_mode(void **state)
+{
+    (void)state;
+    static const struct entry plain[] = {{1, 7, ~0u}, {4, 5, ~0u}, {32, 1, ~0u}};
+    uint8_t a[128];
+    size_t len = make_acl(a, plain, HX_ARRAY_LEN(plain));
+    struct fs_kit k = open_cold();
+    struct hx_fs_attr at;
+    uint64_t d = kit_mkdir(&k, HX_FS_ROOT, "d");
+    assert_int_equal(set(&k, d, HX_FS_ACL_DEFAULT, a, len, 0), 0);
+    k.who.umask = 077;
+    assert_int_equal(kit_run(&k, hx_fs_mknod(k.fs, &k.who, d, "f", S_IFREG | 0666, 0, &at)), 0);
+    assert_int_equal(at.mode, S_IFREG | 0640);
+    assert_none(&k, at.ino, HX_FS_ACL_ACCESS);
+    assert_none(&k, at.ino, HX_FS_ACL_DEFAULT);
+    assert_int_equal(kit_run(&k, hx_fs_mkdir(k.fs, &k.who, d, "sub", 0777, &at)), 0);
+    assert_int_equal(at.mode, S_IFDIR | 0751);
+    assert_none(&k, at.ino, HX_FS_ACL_ACCESS);
+    assert_has(&k, at.ino, HX_FS_ACL_DEFAULT, a, len);
+    kit_verify(&k);
+    kit_close(&k);
+}
+
+/* Promise: a list set by one who is not in the group takes the set-gid bit; set by others it does not, and no other
+ * attribute does; set-uid stays.  Method: each of these on a fresh mode. */
+static void a_strangers_list_takes_the_set_gid_bit(void **state)
+{
+    (void)state;
+    uint8_t a[128];
+    size_t len = make_acl(a, named, HX_ARRAY_LEN(named));
+    struct fs_kit k = kit_open(PAGES, PAGES, 1);
+    uint64_t f = kit_create(&k, HX_FS_ROOT, "f"), d = kit_mkdir(&k, HX_FS_ROOT, "d");
+    const struct {
+        uint64_t ino;
+        const char *name;
+        bool stranger;
+        uint32_t left;
+    } t[] = {{f, HX_FS_ACL_ACCESS, true, 04000}, {f, HX_FS_ACL_ACCESS, false, 06000},
+             {d, HX_FS_ACL_ACCESS, true, 04000},
+             {d, HX_FS_ACL_DEFAULT, true, 06000}, {f, "user.a", true, 06000}, {f, HX_CAPS_NAME, true, 06000}};
+    for (unsigned i = 0; i < HX_ARRAY_LEN(t); i++) {
+        struct hx_fs_attr in = {.mode = 06755}, out;
+        k.who.stranger = t[i].stranger;
+        assert_int_equal(kit_run(&k, hx_fs_setattr(k.fs, &k.who, t[i].ino, &in, HX_FS_SET_MODE, &out)), 0);
+        assert_int_equal(set(&k, t[i].ino, t[i].name, a, len, 0), 0);
+        assert_int_equal(kit_attr(&k, t[i].ino).mode & 06000, t[i].left);
+    }
+    kit_verify(&k);
+    kit_close(&k);
+}
+
+/* Puts BYTES where a list belongs, whatever they are. */
+static void plant(struct fs_kit *k, uint64_t ino, const char *name, const uint8_t *bytes, size_t len)
+{
+    struct hx_inode in;
+    assert_int_equal(hx_inode_get(k->fs, ino, &in), 0);
+    assert_int_equal(hx_op_begin(k->fs, HX_OP_ORDINARY), 0);
+    int rc = hx_xattr_put(k->fs, &in, name, bytes, len);
+    assert_int_equal(hx_op_end(k->fs, rc ? rc : hx_inode_put(k->fs, &in)), 0);
+}
+
+/* Promise: bytes that are no list are damage, which is said, and neither handed on nor followed: what is made or
+ * changed by them is not made or changed.  Method: a version, a length and a value too long for any list. */
+static void a_list_that_is_none_is_damage(void **state)
+{
+    (void)state;
+    uint8_t a[128];
+    size_t len = make_acl(a, named, HX_ARRAY_LEN(named));
+    struct fs_kit k = kit_open(PAGES, PAGES, 1);
+    uint64_t f = kit_create(&k, HX_FS_ROOT, "f"), d = kit_mkdir(&k, HX_FS_ROOT, "d");
+    struct hx_fs_attr in = {.mode = 0600}, at;
+    for (unsigned i = 0; i < 3; i++) {
+        memcpy(value, a, len);
+        value[0] = i == 0 ? 3 : a[0];
+        size_t n = i == 1 ? len - 1 : i == 2 ? HX_FS_XATTR_VALUE_MAX : len;
+        plant(&k, f, HX_FS_ACL_ACCESS, value, n);
+        plant(&k, d, HX_FS_ACL_DEFAULT, value, n);
+        uint64_t commits = k.m->commits;
+        assert_int_equal(kit_run(&k, hx_fs_setattr(k.fs, &k.who, f, &in, HX_FS_SET_MODE, &at)), HX_E_CORRUPT);
+        assert_int_equal(kit_run(&k, hx_fs_mknod(k.fs, &k.who, d, "x", S_IFREG | 0600, 0, &at)), HX_E_CORRUPT);
+        assert_int_equal(kit_run(&k, hx_fs_mkdir(k.fs, &k.who, d, "x", 0700, &at)), HX_E_CORRUPT);
+        assert_int_equal(k.m->commits, commits);
+        assert_int_equal(kit_attr(&k, f).mode, S_IFREG | 0644);
+    }
+    kit_close(&k);
+}
+
+/* Promise: everything that the kernel knows is told, each once, for a fence makes it forget it.  Method: files looked
+ * up, some forgotten. */
+static void what_is_known_is_listed(void **state)
+{
+    (void)state;
+    struct fs_kit k = kit_open(PAGES, PAGES, 1);
+    char name[8];
+    uint64_t ino[100], seen = 0, sum = 0, want = 0;
+    for (unsigned i = 0; i < 100; i++) {
+        snprintf(name, sizeof name, "%u", i);
+        ino[i] = kit_create(&k, HX_FS_ROOT, name);
+        want += ino[i];
+    }
+    size_t at = 0;
+    for (uint64_t one; (one = hx_fs_known(k.fs, &at)) != 0; seen++)
+        sum += one;
+    assert_true(seen == 100 && sum == want);
+    for (unsigned i = 0; i < 100; i += 2) {
+        want -= ino[i];
+        assert_int_equal(hx_fs_forget(k.fs, ino[i], 1), 0);
+    }
+    for (at = 0, seen = sum = 0; (ino[0] = hx_fs_known(k.fs, &at)) != 0; seen++)
+        sum += ino[0];
+    assert_true(seen == 50 && sum == want);
+    kit_close(&k);
+}
+
 /* ---- what a change takes away ---- */
 
 /* Promise: security.capability goes with the data that it was given for, and only then.  Method: each change. */
@@ -552,6 +668,10 @@ int main(void)
         cmocka_unit_test(lists_that_are_none_are_refused),
         cmocka_unit_test(list_and_mode_agree),
         cmocka_unit_test(a_default_list_is_handed_on),
+        cmocka_unit_test(a_default_list_of_three_becomes_a_mode),
+        cmocka_unit_test(a_strangers_list_takes_the_set_gid_bit),
+        cmocka_unit_test(a_list_that_is_none_is_damage),
+        cmocka_unit_test(what_is_known_is_listed),
         cmocka_unit_test(capabilities_go_with_the_data),
         cmocka_unit_test(set_id_bits_go),
         cmocka_unit_test(files_without_a_name),
