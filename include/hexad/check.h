@@ -12,10 +12,31 @@
 #include "hexad/disk.h"
 #include "hexad/types.h"
 
+enum hx_check_state {
+    HX_CHECK_CLEAN,
+    HX_CHECK_TOUCHED,  /* a start would write something anew, without a loss */
+    HX_CHECK_DAMAGED,  /* with damage that peers would mend */
+    HX_CHECK_REFUSED,  /* no start would serve it: both slots lost, of a newer program, of another server */
+    HX_CHECK_UNREAD,   /* it could not be looked at */
+    HX_CHECK_NOT_MADE, /* a FORMAT that never ended */
+};
+struct hx_check_segment { /* one segment, for programs; what is behind .room only when a start would serve it */
+    struct hx_disk_place at;
+    enum hx_check_state state;
+    int err; /* REFUSED, UNREAD: why */
+    uint64_t files, bytes;
+    struct hx_check_room { /* what log files take, in bytes: store.h, struct hx_space */
+        uint64_t size, used, dead, history, ahead, limit;
+    } room;
+    uint64_t scl, hint, oldest, gc, pages, held;
+    uint64_t places;  /* damaged places in files */
+    uint64_t unknown; /* ranges of records to be mended by peers */
+};
 struct hx_check_cfg {
     struct hx_uuid server;     /* incarnation of the data directory */
     struct hx_disk_farm *farm; /* borrowed during a call */
     void (*line)(void *ctx, const char *text);
+    void (*segment)(void *ctx, const struct hx_check_segment *s); /* of hx_check_all, after its lines; or NULL */
     void *ctx;
 };
 struct hx_check_sum { /* segments, but for the first two */

@@ -3,6 +3,7 @@
  *
  * What is there to say is found out by the store itself (hexad/check.h); here are arguments, the data directory, and
  * exit codes.  Nothing is changed: the directory is opened for reading only, and its lock is shared meanwhile.
+ * With --json: one document instead (doc/json.md).
  * Exit codes: 0 nothing is damaged; 1 damage, which peers would mend; 2 it cannot be looked at, or no start would serve
  * all of it, or wrong usage.
  */
@@ -11,6 +12,7 @@
 #include "hexad/check.h"
 #include "hexad/sys.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +30,72 @@ static void line(void *ctx, const char *text)
 {
     (void)ctx;
     puts(text);
+}
+
+/* ---- the same for programs ---- */
+static const char *const states[] = {
+    [HX_CHECK_CLEAN] = "CLEAN",     [HX_CHECK_TOUCHED] = "TOUCHED", [HX_CHECK_DAMAGED] = "DAMAGED",
+    [HX_CHECK_REFUSED] = "REFUSED", [HX_CHECK_UNREAD] = "UNREAD",   [HX_CHECK_NOT_MADE] = "NOT MADE",
+};
+
+static void no_line(void *ctx, const char *text)
+{
+    (void)ctx;
+    (void)text;
+}
+
+static void put(json_t *o, const char *name, uint64_t v)
+{
+    json_object_set_new(o, name, json_integer((json_int_t)v));
+}
+
+static void segment(void *ctx, const struct hx_check_segment *s)
+{
+    const struct hx_check_room *r = &s->room;
+    json_t *o = json_object(), *room = json_object();
+    char hex[33];
+    hx_uuid_format(&s->at.volume, hex);
+    json_object_set_new(o, "volume", json_string(hex));
+    put(o, "pg", s->at.pg);
+    json_object_set_new(o, "state", json_string(states[s->state]));
+    json_object_set_new(o, "why", json_string(s->err ? hx_err_text(s->err) : ""));
+    put(o, "files", s->files);
+    put(o, "bytes", s->bytes);
+    if (s->state <= HX_CHECK_DAMAGED) {
+        put(o, "scl", s->scl);
+        put(o, "vdl", s->hint);
+        put(o, "oldest", s->oldest);
+        put(o, "gc", s->gc);
+        put(o, "pages", s->pages);
+        put(o, "held", s->held);
+        put(o, "damaged_places", s->places);
+        put(o, "damaged_ranges", s->unknown);
+        put(room, "bytes", r->size);
+        put(room, "used", r->used);
+        put(room, "dead", r->dead);
+        put(room, "history", r->history);
+        put(room, "ahead", r->ahead);
+        put(room, "limit", r->limit);
+        json_object_set(o, "log_files", room);
+    }
+    json_decref(room);
+    json_array_append_new(ctx, o);
+}
+
+static json_t *document(const struct look *l, const char *dir, const struct hx_check_sum *s, json_t *segments)
+{
+    json_t *doc = json_object();
+    put(doc, "format", 1);
+    json_object_set_new(doc, "server", json_string(hx_datadir_server(l->data)));
+    json_object_set_new(doc, "data", json_string(dir));
+    put(doc, "files", s->files);
+    put(doc, "bytes", s->bytes);
+    put(doc, "damaged", s->damaged);
+    put(doc, "refused", s->refused);
+    put(doc, "unread", s->unread);
+    put(doc, "touched", s->touched);
+    json_object_set(doc, "segments", segments);
+    return doc;
 }
 
 static int complain(int err, const char *dir, const char *why)
@@ -67,14 +135,41 @@ static int written(int code)
     return fflush(stdout) || ferror(stdout) ? EXIT_NOT_LOOKED : code;
 }
 
-int segd_check(const char *dir)
+static int check_code(const struct hx_check_sum *s)
+{
+    return s->refused || s->unread ? EXIT_NOT_LOOKED : s->damaged ? EXIT_DAMAGED : EXIT_CLEAN;
+}
+
+static int check_json(struct look *l, const char *dir)
+{
+    struct hx_check_sum s;
+    json_t *segments = json_array(), *doc = NULL;
+    l->cfg.line = no_line;
+    l->cfg.segment = segment;
+    l->cfg.ctx = segments;
+    int err = segments ? hx_check_all(&l->cfg, &s) : HX_E_NOMEM;
+    if (!err) {
+        doc = document(l, dir, &s, segments);
+        err = doc && json_array_size(segments) == s.segments ? 0 : HX_E_NOMEM;
+    }
+    if (!err) {
+        json_dumpf(doc, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+        putchar('\n');
+    }
+    json_decref(doc);
+    json_decref(segments);
+    look_close(l);
+    return err ? complain(err, dir, NULL) : written(check_code(&s));
+}
+
+int segd_check(const char *dir, bool json)
 {
     struct look l;
     struct hx_check_sum s;
     char size[32];
     int code = look_open(dir, &l);
-    if (code)
-        return code;
+    if (code || json)
+        return code ? code : check_json(&l, dir);
     printf("server %s, %s\n", hx_datadir_server(l.data), dir);
     int err = hx_check_all(&l.cfg, &s);
     look_close(&l);
@@ -89,7 +184,7 @@ int segd_check(const char *dir)
     else
         printf("%llu damaged, which peers would mend; %llu that no start would serve; %llu that cannot be looked at\n",
                (unsigned long long)s.damaged, (unsigned long long)s.refused, (unsigned long long)s.unread);
-    return written(s.refused || s.unread ? EXIT_NOT_LOOKED : s.damaged ? EXIT_DAMAGED : EXIT_CLEAN);
+    return written(check_code(&s));
 }
 
 /* "<volume>-<group>", as its directory is called. */

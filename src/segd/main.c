@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 
 enum { OPT_CONFIG, OPT_NAME, OPT_ZONE, OPT_LISTEN, OPT_DATA, OPT_CA, OPT_CERT, OPT_KEY, OPT_CHECK_STORE,
-       OPT_DUMP, OPT_CHECK, OPT_READY_FD, OPT_DEBUG, OPT_VERSION };
+       OPT_DUMP, OPT_CHECK, OPT_JSON, OPT_READY_FD, OPT_DEBUG, OPT_VERSION };
 
 static const struct hx_opt opts[] = {
     [OPT_CONFIG] = {"config", 'c', "FILE", "configuration (/etc/hexad/segmentd.conf)"},
@@ -28,6 +28,7 @@ static const struct hx_opt opts[] = {
     [OPT_KEY] = {"key", 0, "FILE", "its private key (mode 600)"},
     [OPT_CHECK_STORE] = {"check", 0, "DIR", "look through a data directory, change nothing: 0 clean, 1 damaged"},
     [OPT_DUMP] = {"dump", 0, "DIR", "say what the bytes are: --dump DIR [SEGMENT [FILE]]"},
+    [OPT_JSON] = {"json", 0, NULL, "with --check: print one JSON document"},
     [OPT_CHECK] = {"check-config", 0, NULL, "read configuration and certificates, say what is wrong, end"},
     [OPT_READY_FD] = {"ready-fd", 0, "N", "write the port to this descriptor when the server listens"},
     [OPT_DEBUG] = {"debug", 'd', NULL, "log more"},
@@ -52,7 +53,7 @@ struct line {
     const char *config;
     struct hx_segmentd_override over;
     const char *look, *dump, *segment, *file; /* look.c */
-    bool check;
+    bool check, json;
     int ready_fd;
 };
 
@@ -75,6 +76,8 @@ static int parse(int argc, char **argv, struct line *l)
             *text[opt] = value;
         } else if (opt == OPT_CHECK) {
             l->check = true;
+        } else if (opt == OPT_JSON) {
+            l->json = true;
         } else if (opt == OPT_DEBUG) {
             hx_log_init("hexad-segmentd", HX_LOG_STDERR, HX_LOG_DEBUG);
         } else if (opt == OPT_VERSION) {
@@ -92,8 +95,8 @@ static int parse(int argc, char **argv, struct line *l)
         l->segment = argv[at++];
     if (l->segment && at < argc)
         l->file = argv[at++];
-    if (at < argc) {
-        hx_args_complain(&spec, HX_E_INVAL, argv[at]);
+    if (at < argc || (l->json && !l->look && opt == HX_ARGS_END)) {
+        hx_args_complain(&spec, HX_E_INVAL, at < argc ? argv[at] : "--json goes with --check");
         return HX_ARGS_ERROR;
     }
     return opt == HX_ARGS_END ? 0 : opt;
@@ -136,7 +139,7 @@ int main(int argc, char **argv)
         return HX_EXIT_OK;
     harden();
     if (l.look || l.dump)
-        return l.look ? segd_check(l.look) : segd_dump(l.dump, l.segment, l.file);
+        return l.look ? segd_check(l.look, l.json) : segd_dump(l.dump, l.segment, l.file);
     int err = hx_segmentd_conf_load(l.config, &l.over, &conf, why);
     if (err) {
         hx_complain(err, "configuration", why, err == HX_E_NOENT ? "name the file: hexad-segmentd -c FILE" : NULL);

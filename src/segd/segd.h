@@ -14,7 +14,7 @@ struct segd_start {
 int segd_run(const struct segd_start *start);
 /* --check DIR and --dump DIR [SEGMENT [FILE]] (NULL: not given), to standard output.  Complain by themselves; give the
  * exit code. */
-int segd_check(const char *dir);
+int segd_check(const char *dir, bool json);
 int segd_dump(const char *dir, const char *segment, const char *file);
 
 #endif

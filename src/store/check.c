@@ -34,6 +34,7 @@ struct rehearsal { /* O1 */
     uint64_t place_more;
     uint64_t sides, slots; /* that a start would write */
     uint64_t notes;
+    bool nomem; /* what was said is not the answer */
 };
 
 /* ---- the disk that keeps nothing ---- */
@@ -90,8 +91,9 @@ static void told(void *ctx, uint64_t file, uint64_t off, uint64_t first, uint64_
 }
 
 /* ---- what is there ---- */
-static const char *state_of(int err)
+static const char *state_of(struct rehearsal *r, int err)
 {
+    r->nomem |= err == HX_E_NOMEM;
     switch (err) {
     case 0:
         return "whole";
@@ -116,7 +118,7 @@ static void show_slot(struct rehearsal *r, const struct hx_disk_file *f)
     if (err) {
         r->notes++;
         hx_offline_say(&r->o, "    %016" PRIx64 "  meta slot, %" PRIu64
-                       " bytes: %s", f->id, f->bytes, state_of(err));
+                       " bytes: %s", f->id, f->bytes, state_of(r, err));
     } else {
         bool old = !s->error && m.generation + (r->slots > 0) < s->meta.generation;
         r->notes += old;
@@ -149,6 +151,7 @@ static bool any_bytes(struct rehearsal *r, uint64_t file, uint64_t off, uint64_t
             any = p[i] != 0;
         off += got;
     }
+    r->nomem |= !p;
     free(p);
     return any;
 }
@@ -205,7 +208,7 @@ static void show_side(struct rehearsal *r, const struct hx_disk_file *f)
     int err = hx_side_load(s, &t, &list);
     hx_buf_fini(&list);
     r->notes += err != 0;
-    hx_offline_say(&r->o, "    %016" PRIx64 "  sidecar, %" PRIu64 " bytes: %s", f->id, f->bytes, state_of(err));
+    hx_offline_say(&r->o, "    %016" PRIx64 "  sidecar, %" PRIu64 " bytes: %s", f->id, f->bytes, state_of(r, err));
     if (l && l->lost && (l->rotten || l->vague))
         hx_offline_say(&r->o, "        its log file %016" PRIx64 " is lost", id);
     else if (l && l->lost)
@@ -234,7 +237,7 @@ static void show_ckpt(struct rehearsal *r, const struct hx_disk_file *f)
     bool taken = !err && r->s->ckpt.loaded == h.generation;
     r->notes += err != 0;
     hx_offline_say(&r->o, "    %016" PRIx64 "  checkpoint, %" PRIu64 " bytes: %s%s", f->id, f->bytes,
-                   err == HX_E_CORRUPT ? "not whole" : state_of(err),
+                   err == HX_E_CORRUPT ? "not whole" : state_of(r, err),
                    err ? "" : taken ? ", a start takes it" : ", a start does not take it");
 }
 
@@ -253,14 +256,14 @@ static void show_file(struct rehearsal *r, const struct hx_disk_file *f)
         hx_offline_say(&r->o, "    %016" PRIx64 "  %s, %" PRIu64 " bytes", f->id, kind, f->bytes);
 }
 
-static int show_files(struct rehearsal *r, struct hx_check_sum *sum)
+static int show_files(struct rehearsal *r, struct hx_check_segment *ret)
 {
     struct hx_disk_file f = {0};
     int more;
     while ((more = hx_offline_next(&r->o, f.id, &f)) > 0) {
         show_file(r, &f);
-        sum->files++;
-        sum->bytes += f.bytes;
+        ret->files++;
+        ret->bytes += f.bytes;
     }
     return more;
 }
@@ -311,7 +314,17 @@ static void tell_unknown(struct rehearsal *r)
         hx_offline_say(&r->o, "    and %zu more to be mended by peers", s->unknown_count - SHOWN_MAX);
 }
 
-static void tell_start(struct rehearsal *r, struct hx_check_sum *sum)
+static void tell_room(const struct rehearsal *r, struct hx_check_segment *ret)
+{
+    struct hx_space p = hx_space_of(r->s);
+    ret->room = (struct hx_check_room){p.size, p.used, p.dead, p.history, p.ahead, p.limit};
+    hx_offline_say(&r->o, "    log files take %" PRIu64 " bytes: %" PRIu64 " used, %" PRIu64
+                   " that nothing needs any more, %" PRIu64 " of history that not all members have, %" PRIu64
+                   " filled ahead; a server empties files beyond %" PRIu64, p.size, p.used, p.dead, p.history, p.ahead,
+                   p.limit);
+}
+
+static void tell_start(struct rehearsal *r, struct hx_check_segment *ret)
 {
     const struct hx_seg *s = r->s;
     bool damaged = s->unknown_count || r->place_count;
@@ -330,45 +343,70 @@ static void tell_start(struct rehearsal *r, struct hx_check_sum *sum)
         hx_offline_say(&r->o, "    and %" PRIu64 " more damaged places", r->place_more);
     if (damaged && !s->unknown_count)
         hx_offline_say(&r->o, "    nothing that anybody needs is damaged: the files are emptied and go");
-    sum->damaged += damaged;
-    sum->touched += !damaged && (r->slots || r->sides || r->notes);
+    tell_room(r, ret);
+    ret->state = damaged ? HX_CHECK_DAMAGED : r->slots || r->sides || r->notes ? HX_CHECK_TOUCHED : HX_CHECK_CLEAN;
+    ret->scl = s->chain.scl;
+    ret->hint = s->chain.hint;
+    ret->oldest = s->oldest;
+    ret->gc = s->gc;
+    ret->pages = s->index.pages;
+    ret->held = s->chain.held_count;
+    ret->places = r->place_count + r->place_more;
+    ret->unknown = s->unknown_count;
 }
 
-static int rehearse(struct rehearsal *r, struct hx_check_sum *sum)
+static int rehearse(struct rehearsal *r, struct hx_check_segment *ret)
 {
     int err = hx_seg_open(r->s);
     if (!err)
         err = scrub_all(r->s);
-    int listed = err == HX_E_NOMEM ? 0 : show_files(r, sum);
+    int listed = err == HX_E_NOMEM ? 0 : show_files(r, ret);
     if (listed < 0)
         err = listed;
-    if (err == HX_E_NOMEM)
-        return err;
+    if (err == HX_E_NOMEM || r->nomem)
+        return HX_E_NOMEM;
+    ret->err = err;
     if (err == HX_E_NOENT) {
+        ret->state = HX_CHECK_NOT_MADE;
         hx_offline_say(&r->o, "    a FORMAT that never ended: a start takes no notice of it");
     } else if (err == HX_E_VERSION || err == HX_E_STRANGER || (err == HX_E_CORRUPT && !r->s->log.slot_count)) {
-        sum->refused++;
+        ret->state = HX_CHECK_REFUSED;
         tell_refused(r, err);
     } else if (err) {
-        sum->unread++;
+        ret->state = HX_CHECK_UNREAD;
         hx_offline_say(&r->o, "    it cannot be looked at: error %d", -err);
     } else {
-        tell_start(r, sum);
+        tell_start(r, ret);
     }
     return 0;
 }
 
+static void count(const struct hx_check_cfg *c, const struct hx_check_segment *one, struct hx_check_sum *sum)
+{
+    sum->segments++;
+    sum->files += one->files;
+    sum->bytes += one->bytes;
+    sum->damaged += one->state == HX_CHECK_DAMAGED;
+    sum->refused += one->state == HX_CHECK_REFUSED;
+    sum->unread += one->state == HX_CHECK_UNREAD;
+    sum->touched += one->state == HX_CHECK_TOUCHED;
+    if (c->segment)
+        c->segment(c->ctx, one);
+}
+
 static int check_place(const struct hx_check_cfg *c, const struct hx_disk_place *at, struct hx_check_sum *sum)
 {
+    struct hx_check_segment one = {.at = *at};
     struct rehearsal r = {.disk = {&rehearsal_ops}};
     char hex[33];
     int err = hx_offline_open(&r.o, c, at);
     hx_uuid_format(&at->volume, hex);
-    sum->segments++;
     if (err && err != HX_E_NOMEM) {
         r.o.cfg = c;
         hx_offline_say(&r.o, "segment %s-%u: cannot be opened", hex, at->pg);
-        sum->unread++;
+        one.state = HX_CHECK_UNREAD;
+        one.err = err;
+        count(c, &one, sum);
         return 0;
     }
     if (err)
@@ -380,8 +418,10 @@ static int check_place(const struct hx_check_cfg *c, const struct hx_disk_place 
     r.places = calloc(PLACES_MAX, sizeof *r.places);
     err = r.places ? hx_seg_new(&r.o.env, &r.disk, *at, &r.s) : HX_E_NOMEM;
     if (!err) {
-        err = rehearse(&r, sum);
+        err = rehearse(&r, &one);
         hx_seg_free(r.s);
+        if (!err)
+            count(c, &one, sum);
     }
     free(r.places);
     hx_offline_close(&r.o);

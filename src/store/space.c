@@ -273,6 +273,23 @@ static bool all_have(const struct hx_seg *s, const struct hx_logfile *f)
     return (f->max_lsn <= s->gc || HX_MUTANT(GC_BEFORE_ALL_HAVE)) && f->max_lsn <= s->chain.anchor;
 }
 
+struct hx_space hx_space_of(const struct hx_seg *s)
+{
+    struct room r = measure(s);
+    struct hx_space ret = {.size = r.size, .used = r.used, .limit = r.used + r.used / 2 + r.spare};
+    for (size_t i = 0; i < s->log.slot_count; i++) {
+        const struct hx_logfile *f = s->log.files[i];
+        if (!f)
+            continue;
+        ret.ahead += size_of(f) - f->end;
+        if (!all_have(s, f))
+            ret.history += f->end - used_of(f);
+        else if (!f->refs)
+            ret.dead += f->end;
+    }
+    return ret;
+}
+
 /*
  * The file of which the smallest part is used.  Nearly empty ones at any time, others only when there is too much: what
  * waits may die by itself, and costs nothing then.  Rotten ones at once; and when nobody is in the way, one of many

@@ -586,6 +586,14 @@ bool hx_reserve_release(struct hx_seg *s); /* its room is free now; false: not *
 bool hx_space_work(struct hx_seg *s, uint64_t now_ms);
 void hx_space_long_chain(struct hx_seg *s, uint32_t page, unsigned patches);
 uint64_t hx_space_bytes(const struct hx_seg *s);
+struct hx_space { /* of the log files, in bytes */
+    uint64_t size, used; /* all; what the index points to */
+    uint64_t dead;       /* files that nothing points into, and that all members have: they wait for others (B1) */
+    uint64_t history;    /* unused, but records are there that not all members have */
+    uint64_t ahead;      /* filled with zeros ahead */
+    uint64_t limit;      /* beyond this files are emptied (B4) */
+};
+struct hx_space hx_space_of(const struct hx_seg *s);
 
 /* ---- scrub.c: everything that is stored is read again, now and then ---- */
 /* Reads about BUDGET bytes on; how much it cost.  May leave meta_dirty.  Nothing may wait in the batch; after

@@ -3,7 +3,7 @@
 # no server starts on the store of a newer version.  Needs no FUSE.
 . "${HEXAD_SOURCE:?}/tests/lib/kit.sh" || exit 99
 needs python3
-plan 20
+plan 24
 cd "$work" || exit 1
 golden=${HEXAD_BUILD:?}/tests/unit/test_golden
 fresh() { # fresh: a data directory d, as a server left it; $seg is its segment
@@ -33,6 +33,15 @@ $out"
 
 fresh
 looks "a sound store: exit code 0" 0 "complete to LSN 1427" --check d
+document() { # document EXPRESSION: of the last JSON document, as d; s is its first segment
+    timeout 60 "$SEGMENTD" --check d --json 2>err </dev/null | python3 -c 'import json, sys
+d = json.load(sys.stdin); s = d["segments"][0]; r = s.get("log_files", {})
+assert eval("(" + sys.argv[1] + ")"), d' "$1"
+}
+check "the same as a document, with what takes the room" document \
+    'd["format"] == 1 and s["state"] == "TOUCHED" and s["scl"] == 1427 and d["files"] == s["files"] > 5 and not s["why"] and
+    0 < r["used"] <= r["bytes"] < d["bytes"] and r["used"] + r["dead"] + r["history"] + r["ahead"] <= r["bytes"] < r["limit"]'
+looks "--json without --check is refused" 2 "goes with --check" --json
 looks "segments are listed" 0 "^$seg\$" --dump d
 looks "files are listed with their heads" 0 "^  history 1: epoch 2, VDL 421" --dump d "$seg"
 looks "a log file is dumped" 0 "1423: page 25 IMAGE, 3 bytes" --dump d "$seg" 19
@@ -41,12 +50,16 @@ looks "a file that is not there is named" 2 "cannot look into it.*77" --dump d "
 looks "a segment that is none is refused" 2 "invalid.*nonsense" --dump d nonsense
 flip 0000000000000018 400
 looks "a flipped bit in a closed file: exit code 1, and where" 1 "damaged at [0-9]+: held, or may have held, LSN" --check d
+check "the document says so, too" document \
+    'd["damaged"] == 1 and s["state"] == "DAMAGED" and s["damaged_places"] == 1 and "limit" in r'
 looks "the dump goes on behind it" 0 "believed, durable" --dump d "$seg" 18
 fresh
 flip 0000000000000001 20
 looks "a damaged slot beside a good one is made anew: exit code 0" 0 "write both meta slots anew" --check d
 flip 0000000000000002 20
 looks "both: exit code 2" 2 "both meta slots are lost" --check d
+check "and the document has nothing of what is not known" document \
+    'd["refused"] == 1 and s["state"] == "REFUSED" and s["why"] and "scl" not in s and not r'
 fresh
 rm "d/segments/$seg/0000000000000017"
 looks "a log file that vanished: exit code 1" 1 "its log file 0000000000000017 is lost" --check d
