@@ -113,10 +113,18 @@ static int by_lsn(const void *a, const void *b)
     return x->lsn < y->lsn ? -1 : x->lsn > y->lsn;
 }
 
+/* Versions in lists of which background work could make fewer: not those above the hint, of which there may be a whole
+ * window of the writer when this member is late; to look at them again and again would make it later still. */
+static uint64_t ripe_nodes(const struct hx_seg *s)
+{
+    uint64_t n = s->index.nodes;
+    return n > s->chain.held_count ? n - s->chain.held_count : 0;
+}
+
 /* Patches that make an image worth while: fewer when the lists of the index get large. */
 static unsigned chain_long(const struct hx_seg *s)
 {
-    uint64_t n = s->index.nodes;
+    uint64_t n = ripe_nodes(s);
     return n < HX_INDEX_NODES / 2 ? CHAIN_LONG : n < HX_INDEX_NODES ? CHAIN_PRESSED : 1;
 }
 
@@ -195,7 +203,7 @@ static bool sweep(struct hx_seg *s)
     struct hx_seg_work *w = &s->work;
     const struct hx_index *x = &s->index;
     if (!w->sweeping) {
-        bool pressed = x->nodes >= HX_INDEX_NODES / 2 && s->chain.hint > w->sweep_hint;
+        bool pressed = ripe_nodes(s) >= HX_INDEX_NODES / 2 && s->chain.hint > w->sweep_hint;
         if (!pressed && !w->missed && (s->floor <= w->sweep_floor || x->versions <= x->pages + x->pages / 8))
             return false;
         w->sweeping = true;

@@ -494,6 +494,30 @@ static void crowded_lists_make_images_of_short_chains(void **state)
     }
 }
 
+/* Promise: what is above the hint, and can be neither pruned nor made into images, does not press for images of short
+ * chains below it. */
+static void what_is_above_the_hint_does_not_press(void **state)
+{
+    (void)state;
+    static struct hx_rig_rec recs[4096];
+    static const uint8_t one[] = {0, 0, 1, 0, 5};
+    struct hx_rig r;
+    begin(&r, 128u << 20, 4u << 20);
+    uint64_t lsn = chains(&r, 100, 6) + 1;
+    for (unsigned k = 0; k < 17; k++, lsn += 4096) {
+        for (uint32_t i = 0; i < 4096; i++)
+            recs[i] = (struct hx_rig_rec){lsn + i, 1000 + i, k ? HX_REC_PATCH : HX_REC_ZERO, HX_REC_CPL, one,
+                                          k ? sizeof one : 0};
+        add(&r, lsn - 1, recs, 4096, 0);
+    }
+    assert_true(segment(&r)->index.nodes > HX_INDEX_NODES);
+    for (unsigned k = 0; k < 4; k++)
+        work(&r);
+    for (uint32_t page = 0; page < 100; page++)
+        assert_int_equal(newest(&r, page).kind, HX_REC_PATCH);
+    hx_rig_fini(&r);
+}
+
 /* Promise: what the floor has passed goes at the pace of the sweep, however many pages wait for an image.  Method: 200
  * long chains, more than are made into images at a time; behind them pages that were written and freed, of which the
  * first tick keeps nothing but the last record. */
@@ -533,6 +557,7 @@ int main(void)
         cmocka_unit_test(pages_that_change_in_turn_get_one_image_each),
         cmocka_unit_test(images_are_made_in_pieces),
         cmocka_unit_test(crowded_lists_make_images_of_short_chains),
+        cmocka_unit_test(what_is_above_the_hint_does_not_press),
         cmocka_unit_test(long_chains_do_not_hold_up_the_sweep),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
