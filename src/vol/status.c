@@ -383,7 +383,7 @@ char *hx_vol_metrics(struct hx_vol *v, const struct hx_vol_usage *u)
     return text;
 }
 
-bool hx_vol_full(struct hx_vol *v)
+static bool full_now(struct hx_vol *v)
 {
     const struct hx_geometry *g = hx_writer_geometry(writer_of(v));
     for (uint32_t pg = 0; pg < g->pg_count; pg++) {
@@ -397,4 +397,15 @@ bool hx_vol_full(struct hx_vol *v)
             return true;
     }
     return false;
+}
+
+/* A full server is asked again and again, and looks like any other meanwhile: what was seen holds for some seconds. */
+bool hx_vol_full(struct hx_vol *v)
+{
+    uint64_t now = hx_vol_now(v);
+    if (!hx_session_writer(v->session))
+        return false;
+    if (full_now(v))
+        v->full_ms = now ? now : 1;
+    return v->full_ms && now - v->full_ms < HX_VOL_FULL_MS;
 }

@@ -134,6 +134,10 @@ static void pump(void *ctx)
     hx_session_set_time(v->session, hx_clock_wall_us());
     if (hx_session_writer(v->session) && now - v->info_ms >= HX_VOL_INFO_MS)
         hx_vol_refresh_info(v);
+    if (v->cfg.soft_ms && hx_session_parked(v->session) > 0 && now - v->full_look_ms >= HX_VOL_FULL_LOOK_MS) {
+        v->full_look_ms = now;
+        (void)hx_vol_full(v); /* notes it */
+    }
     hx_session_tick(v->session, now);
     bool more = drain(v);
     hx_timer_set(v->timer, more ? 0 : hx_session_wait(v->session));

@@ -11,6 +11,8 @@
 #define HX_VOL_CALL_BUCKETS 256u
 #define HX_VOL_RUN_MAX 2048u /* operations run before the loop gets its turn again */
 #define HX_VOL_INFO_MS 1000u
+#define HX_VOL_FULL_MS 10000u
+#define HX_VOL_FULL_LOOK_MS 100u
 
 /* A request that the session asked for. */
 struct hx_vol_call {
@@ -31,6 +33,8 @@ struct hx_vol {
     struct hx_defer *defer;
     bool pumping;
     uint64_t opened_ms;      /* when opening began */
+    uint64_t full_ms;        /* when the servers' full disks were last seen to be what is missing; 0: never */
+    uint64_t full_look_ms;
     uint64_t info_ms;        /* when heartbeats were last told about this writer */
     struct hx_vol_call *calls[HX_VOL_CALL_BUCKETS];
 };

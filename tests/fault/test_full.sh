@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# All disks of the servers are full, and the mount has soft=: writes and fsync say ENOSPC, on every descriptor and each
+# time, until there is room again; then everything that was accepted becomes durable by itself, and fsync says so.
+# It failed while they said EIO, which no program takes for a full disk.
+. "${HEXAD_SOURCE:?}/tests/lib/kit.sh" || exit 99
+needs_fuse
+[ "$(id -u)" = 0 ] || skip_all "only root can mount a disk of its own"
+plan 5
+mkdir "$work/disk"
+mount -t tmpfs -o size=700m none "$work/disk" || skip_all "no tmpfs"
+at_end "umount -l '$work/disk'"
+demo_up "$work/disk/d" -o soft=2
+mnt=$work/disk/d/mnt
+echo before >"$mnt/before"
+sync "$mnt/before"
+dd if=/dev/zero of="$work/disk/balloon" bs=1M >/dev/null 2>&1 # until it is full
+
+cat >"$work/fill.py" <<'PY'
+import errno, os, sys
+def says(f, *a):
+    try:
+        f(*a)
+    except OSError as e:
+        return errno.errorcode[e.errno]
+one, two = (os.open(sys.argv[1], os.O_RDWR | os.O_CREAT) for _ in "ab")
+at = 0
+while (said := says(os.pwrite, one, os.urandom(1 << 20), at << 20)) is None and at < 600:
+    at += 1
+print(at)
+said = [said] + [says(os.fsync, fd) for fd in (one, two, one, two)]
+sys.exit(said != ["ENOSPC"] * 5 and str(said))
+PY
+fill() { python3 "$work/fill.py" "$mnt/big" >"$work/accepted"; }
+check "a write ends with ENOSPC, and so does fsync of each descriptor, every time" fill
+check "reads go on" grep -q before "$mnt/before"
+rm "$work/disk/balloon"
+synced() { python3 -c "import os; os.fsync(os.open('$mnt/big', os.O_RDWR))"; }
+check "with room again fsync succeeds" wait_for synced
+sum=$(sha256sum <"$mnt/big")
+check "all that was accepted is there" [ "$(stat -c %s "$mnt/big")" = $(($(cat "$work/accepted") << 20)) ]
+demo kill mount
+demo heal
+wait_for demo_answers "$work/disk/d" "$demo_pid"
+check "and it was durable when fsync said so" [ "$(sha256sum <"$mnt/big")" = "$sum" ]
