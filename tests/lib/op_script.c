@@ -143,6 +143,8 @@ const struct op_step op_tried[] = {
     TRY("truncate many pages", SETATTR, BIG, .mask = HX_FS_SET_SIZE, .set_size = PAGE + 1),
     TRY("truncate many extents", SETATTR, ISLANDS, .mask = HX_FS_SET_SIZE, .set_size = 5),
     TRY("truncate a few of them", SETATTR, ISLANDS, .mask = HX_FS_SET_SIZE, .set_size = 35 * PAGE),
+    TRY("truncate all but two of them", SETATTR, ISLANDS, .mask = HX_FS_SET_SIZE, .set_size = 3 * PAGE),
+    TRY("truncate islands to nothing", SETATTR, ISLANDS, .mask = HX_FS_SET_SIZE),
     TRY("grow what was cut", SETATTR, ISLANDS, .mask = HX_FS_SET_SIZE, .set_size = 60 * PAGE),
     TRY("append to what was cut", WRITE, ISLANDS, .len = 9000, .append = true),
     TRY("truncate a directory", SETATTR, A, .mask = HX_FS_SET_SIZE),

@@ -297,6 +297,12 @@ static void a_tail_can_be_cut_again_and_removed(void **state)
     kit_truncate(&k, f, 50 * PAGE + 7);
     kit_verify(&k);
     assert_bytes(&k, f, 50 * PAGE, 7, 5);
+    struct fs_kit c = kit_crash(&k); /* what lay between the two cuts never shows again, and is freed */
+    kit_truncate(&c, f, 100 * PAGE);
+    assert_bytes(&c, f, 50 * PAGE + 7, 50 * PAGE - 7, 0);
+    kit_reap(&c);
+    assert_true(kit_attr(&c, f).blocks == 26 * 8);
+    close_verified(&c);
     assert_int_equal(kit_run(&k, hx_fs_reap(k.fs)), 1);
     kit_verify(&k);
     kit_truncate(&k, f, 0);
