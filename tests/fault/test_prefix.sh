@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Crash states are prefixes, on a real mount: every file operation once, eight in a life, and pairs of them, with kill -9
 # of the mount in the last one or right after it; what is found must be a prefix of them (tests/lib/states.py).
+# It failed with a mount that answers fsync at once.
 # Pairs: HEXAD_STATE_PAIRS lives (4); other moments and pairs: HEXAD_SEED.  `make check-crash` tries more.
 . "${HEXAD_SOURCE:?}/tests/lib/kit.sh" || exit 99
 needs_fuse
