@@ -36,7 +36,7 @@ cat >"$work/pg/transfer.sql" <<'SQL'
 \set d random(-1000, 1000)
 begin;
 update account set money = money + :d where id = :a;
-insert into history values(:a, :d), (:b, -:d);
+insert into history values(:a, :d), (:b, 0 - :d);
 update account set money = money - :d where id = :b;
 commit;
 SQL

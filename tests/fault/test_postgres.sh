@@ -61,7 +61,7 @@ before=1200
 bench_until_killed
 pg_kill
 wait $b
-pg_start
+pg_start -c wal_level=minimal -c max_wal_senders=0 -c wal_sync_method=open_datasync # opens its log with O_DIRECT | O_DSYNC
 check "the server starts after kill -9" pg_up
 check "and lost nothing" recovered
 

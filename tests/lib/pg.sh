@@ -48,17 +48,16 @@ log_checkpoints = on
 CONF
 }
 # The postmaster is a child of the test, which reaps it at once: so not from within `check`, which is a shell of its own.
-pg_start() {
-    as_pg env --default-signal=INT,QUIT "$pg_bin/postgres" -D "$pg_data" >>"$work/pg/log" 2>&1 & pg_pid=$!
+pg_start() { # pg_start [OPTIONS OF postgres]
+    as_pg env --default-signal=INT,QUIT "$pg_bin/postgres" -D "$pg_data" "$@" >>"$work/pg/log" 2>&1 & pg_pid=$!
 }
 pg_up() { wait_for pg_answers && ! ended "$pg_pid" || { tail -n 20 "$work/pg/log"; return 1; }; }
 pg_answers() { ended "$pg_pid" || "$pg_bin/pg_isready" -q; }
 pg_stop() {
-    kill -INT "$pg_pid"
-    wait "$pg_pid"
+    pg pg_ctl -D "$pg_data" -w -t "$PATIENCE" -m fast stop >"$work/pg/stop.log" 2>&1 && wait "$pg_pid"
 }
 pg_processes() { # the postmaster, and those that have the cluster's name, a path of ours, in their titles
-    [ -n "$work" ] && pgrep -f "^([^ ]*/)?postgres(: ${work//./[.]}: | -D ${pg_data//./[.]}\$)"
+    [ -n "$work" ] && pgrep -f "^([^ ]*/)?postgres(: ${work//./[.]}: | -D ${pg_data//./[.]}( |\$))"
 }
 pg_kill() { # kill -9 of all its processes; done when they are gone
     local p
