@@ -38,6 +38,7 @@ FOCUS = {  # those that the draws of a seed meet rarely
     "restart-trusts-cache": ["crash_call_ppm=200000"],
     "sidecar-unchecked": ["lie_aim_ppm=40000", "lie_aim_how=7", "victims=3", "log_kb=16", "crash_ppm=40000",
                           "client_crash_ppm=20000", "ops=400"],
+    "size-after-data": ["client_crash_ppm=40000", "net_late_ppm=100000", "lal=512", "ops=300"],
     "sum-ignored": ["lie_rot_ppm=20000", "victims=3"],
     "tail-cut-at-damage": ["lie_aim_ppm=40000", "lie_aim_how=2", "victims=3", "log_kb=16", "ops=150"],
 }
