@@ -82,6 +82,7 @@ assert not os.path.exists(path) and os.path.exists(path + ".moved")
 PY
 check "bytes, size and name of a file that is open elsewhere change at once" python3 "$work/exact.py" "$mnt/dir/9"
 mv "$mnt/dir/9.moved" "$mnt/dir/9"
+sync "$mnt/dir" # the mount is killed below: what no barrier covers may go with it
 
 # read-ahead: the pages come in large requests, before they are asked for
 fresh
