@@ -58,6 +58,7 @@ row("sequential write + fsync, text", "MB/s", *both("bulk_text", "MB_s"), target
 row("4 KiB pwrite + fdatasync", "1/s", *both("pwrite4k_sync", "ops_s"))
 row("  p50", "us", *both("pwrite4k_sync", "p50_us"), lower=True)
 row("create, write, close small files", "1/s", *both("create", "ops_s"))
+absolute("  of these on the mount", "1/s", get(mount, "create", "ops_s"), target=1500, lower=False)
 trees = (("create", "files of 1,000 bytes made, one directory", 0.15), ("untar", "untar of this source tree", 0.15),
          ("remove", "rm -r of that tree", None), ("clone", "git clone of this repository", 0.3),
          ("pgbench", "pgbench, scale 5, 4 clients", 0.35))
@@ -66,7 +67,6 @@ for kind, name, target in trees:
         p = pairs[kind]
         rows.append(dict(name=name, unit=p["unit"], mount=p["mount"], local=p["local"], ratio=p["ratio"], target=target,
                          met=None if target is None else p["ratio"] >= target, better="higher"))
-absolute("  of these on the mount", "1/s", get(mount, "create", "ops_s"), target=1500, lower=False)
 row("cold random 4 KiB read, p50", "us", *both("rand4k", "p50_us"), target=6, lower=True)
 row("cold sequential read", "MB/s", *both("seq", "MB_s"))
 alone = transport.get("p50_us")
