@@ -61,17 +61,18 @@ unsigned hx_place_holders(const char *dir, const struct hx_place *place, unsigne
 struct hx_runfile {
     int fd;
     char path[PATH_MAX];
-    char source[128];         /* of the mount */
+    char whose[HX_NAME_MAX + 16]; /* volume and a sum of its servers: other fleets have volumes of this name, too */
     bool closing;             /* unmounted: the process only waits until everything is durable */
 };
 int hx_runfile_hold(struct hx_runfile *f, const struct hx_place *place);
 void hx_runfile_say(struct hx_runfile *f, const char *text); /* one line about how far the end is */
+void hx_runfile_close(struct hx_runfile *f); /* unmounted: gives up the device number's name */
 void hx_runfile_drop(struct hx_runfile *f);
 /* Of somebody else's mount: a descriptor to lock and read, or HX_E_NOENT. */
 int hx_runfile_open(const struct hx_place *place, int *ret_fd);
-/* Waits for an earlier mount of SOURCE by this user that has been unmounted, while its process still makes everything
+/* Waits for an earlier mount of WHOSE by this user that has been unmounted, while its process still makes everything
  * durable; no longer than MOST_MS (0: as long as it takes). */
-void hx_runfile_wait_closing(const char *source, uint32_t most_ms);
+void hx_runfile_wait_closing(const char *whose, uint32_t most_ms);
 bool hx_runfile_alive(const struct hx_place *place); /* its process runs (false: dead, or cannot be told) */
 
 /* ---- the mount process ---- */

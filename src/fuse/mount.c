@@ -11,6 +11,7 @@
  * Idle moments: freeing what deleted files leave, growing ahead of need.
  */
 #include "fuse_private.h"
+#include "hexad/crc.h"
 #include "hexad/mount.h"
 
 #include <errno.h>
@@ -18,6 +19,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -41,8 +43,10 @@ void hx_mount_stop(struct hx_mount *m, int err)
     if (err && m->exit_err == 0)
         m->exit_err = err;
     hx_notify("STOPPING=1");
-    m->run.closing = true;
-    hx_runfile_say(&m->run, "closing");
+    if (m->gone)
+        hx_runfile_close(&m->run);
+    else
+        hx_runfile_say(&m->run, "closing");
     hx_vol_close(m->vol);
 }
 
@@ -309,9 +313,19 @@ static int make(struct hx_mount *m, char why[HX_WHY_MAX])
     return hx_vol_open(&cfg, &m->vol, why);
 }
 
+/* Volumes of other fleets may have the same name: the servers belong to what a volume is known by on this machine. */
+static void whose_of(const struct hx_mount_opts *o, const struct hx_client_conf *conf, char *text, size_t cap)
+{
+    uint32_t crc = 0;
+    for (uint32_t i = 0; i < conf->server_count; i++)
+        crc = hx_crc32c(crc, conf->servers[i].url, strlen(conf->servers[i].url) + 1);
+    snprintf(text, cap, "%s %08x", o->volume, crc);
+}
+
 static int run(struct hx_mount_opts *opts, struct hx_client_conf *conf)
 {
     struct hx_mount m = {.opts = opts, .conf = *conf, .run = {.fd = -1}};
+    whose_of(opts, conf, m.run.whose, sizeof m.run.whose);
     char why[HX_WHY_MAX] = "";
     uint64_t cache = opts->cache_bytes ? opts->cache_bytes : HX_VOL_CACHE_DEFAULT;
     hx_ahead_init(&m.ahead, opts->ahead_bytes, cache / HX_FUSE_AHEAD_SHARE);
@@ -425,9 +439,9 @@ static int start(struct hx_mount_opts *o)
     struct hx_tls_cfg tls = {conf.ca, conf.cert, conf.key};
     err = hx_tls_check(&tls, why);
     if (err == 0 && !o->fake && !o->takeover) {
-        char source[HX_NAME_MAX + 16];
-        snprintf(source, sizeof source, "hexad:%s", o->volume);
-        hx_runfile_wait_closing(source, o->soft_ms);
+        char whose[sizeof ((struct hx_runfile *)0)->whose];
+        whose_of(o, &conf, whose, sizeof whose);
+        hx_runfile_wait_closing(whose, o->soft_ms);
     }
     if (err == 0 && !o->fake && !o->foreground) {
         pid_t parent = getpid();

@@ -4,7 +4,7 @@
 . "${HEXAD_SOURCE:?}/tests/lib/kit.sh" || exit 99
 needs_fuse
 needs sqlite3
-plan 25
+plan 28
 mkdir "$work/here"
 cd "$work/here" || exit 1
 
@@ -100,6 +100,23 @@ kill -INT -- "-$pid"
 check "without a quorum it ends all the same" wait_for ended "$pid"
 wait $w 2>/dev/null
 check "and nothing is left" wait_for nothing_left
+up # every demo's volume is vol0: one that cannot end is no other's business, not even where they share a device number
+first=$pid
+quiet kill az-a b1
+echo x >"$work/here/hexad-demo/mnt/f" & w=$!
+wait_for test -s "$work/here/hexad-demo/mnt/f"
+writer=$(pids_with "$work/here/hexad-demo/mnt" | head -1)
+umount -l "$work/here/hexad-demo/mnt"
+start --dir "$work/here/other"
+check "another fleet's volume of the same name is mounted while one cannot end" eval \
+    'wait_for mountpoint -q "$work/here/other/mnt" && ! gone "$writer"'
+check "and unmounted without waiting for that one" eval \
+    'hexad_out=$("$HEXAD" umount "$work/here/other/mnt" 2>&1); echo "$hexad_out"; ! gone "$writer" && [ -z "$hexad_out" ]'
+kill -INT -- "-$pid" "-$first"
+wait_for ended "$pid"
+wait_for ended "$first"
+wait $w 2>/dev/null
+check "and nothing is left of both" wait_for nothing_left
 
 # ---- control ----
 up
