@@ -1,19 +1,8 @@
 /*
- * change.c - what changes beside the log: announced VDLs, damage, wiped disks, growth, membership.
+ * change.c - what changes beside the log: announced VDLs, removal of void records, damage, lost and older disks.
  *
- * Membership is modelled before it is built (issue 6); these are the rules that it has to keep:
- *   C1 The geometry has versions; a writer goes from one to the next, from {A..F} to ({A..F} and {A..E,G}) to
- *      {A..E,G}, or back.  A version is in use once it is stored by PG 0's write quorum of the version before
- * *and* of itself; until then the writer counts by the version before. C2 A newcomer is made (FORMAT, with
- * the writer's history) before a version names it, and the version that lets recovery read from the list with
- * it is published only when it is complete through everything that the writer had acknowledged. C3 Writes,
- * write backs, claims and openings need their quorum in every list; recovery reads from the first. C4 Whoever
- * has a history of PG 0 has the geometry that was stored before it: ADOPT and gossip of histories carry it.
- *   C5 "Declare lost" is an attempt that claims with all survivors (as many as a read quorum), decides from
- * what they have, and binds a version that names the replacements and the survivors.  Until a plain version
- * follows, every claim under it and every storing of it needs all survivors besides the new list's write
- * quorum. Growth is the same with one more PG instead of another list. A wiped member is lost: its
- * incarnation never answers again (a replacement is another member).
+ * Membership is in member.c.  A wiped member is lost: its incarnation never answers again (a replacement is another
+ * member).
  */
 #include "model.h"
 
@@ -150,91 +139,6 @@ static void power_cut(struct md_ctx *c, const struct md_state *s)
     }
 }
 
-/* ---- growth and membership ---- */
-
-static unsigned next_version(const struct md_ctx *c, const struct md_state *s, unsigned a)
-{
-    unsigned ver = md_ver(s->a[a]), next = ver + (MD_MUT(c, SWAP_ONE_STEP) ? 2 : 1);
-    if (md_status(s->a[a]) != MD_OPEN || next >= c->versions)
-        return 0;
-    /* A declaration is ended by its plain list. */
-    return c->cfg->flags & MD_DECLARE && !c->view[ver].must ? 0 : next;
-}
-
-/* C2: may the writer begin to publish the next version? */
-static bool ready(const struct md_ctx *c, const struct md_state *s, unsigned a, unsigned next)
-{
-    unsigned pg = c->cfg->moving, acked = md_exposed(c, &c->f, s, a) & c->pg_mask[pg];
-    unsigned readers = c->view[next].list[pg][0] & c->cfg->newcomers;
-    unsigned all =
-        readers | (c->view[next].lists[pg] > 1 ? c->view[next].list[pg][1] & c->cfg->newcomers : 0);
-    for (unsigned i = 0; i < c->slots[pg]; i++) {
-        uint64_t m = s->m[c->first[pg] + i];
-        if (!(all >> i & 1))
-            continue;
-        if (!md_active(m))
-            return false;
-        if (!(readers >> i & 1) || MD_MUT(c, SWAP_UNHYDRATED))
-            continue;
-        bool reports = md_hist(m) == a && c->num[md_promise(m)] == c->num[a];
-        if (!reports || md_scl(c, &c->f, a, md_held(m), pg) < md_top(acked))
-            return false;
-    }
-    return true;
-}
-
-static bool stored(const struct md_ctx *c, const struct md_state *s, unsigned a, unsigned next)
-{
-    unsigned set = 0, ver = md_ver(s->a[a]);
-    for (unsigned i = 0; i < c->slots[0]; i++)
-        set |= md_done(s->m[i], a) << i;
-    if (MD_MUT(c, SWAP_OLD_ONLY))
-        return (unsigned)__builtin_popcount(set & c->view[ver].list[0][0]) >= c->cfg->w;
-    if (MD_MUT(c, SWAP_NEW_ONLY)) {
-        unsigned last = c->view[next].lists[0] - 1;
-        return (unsigned)__builtin_popcount(set & c->view[next].list[0][last]) >= c->cfg->w;
-    }
-    return md_store_quorum(c, ver, set) && md_store_quorum(c, next, set); /* C1 */
-}
-
-static void publish(struct md_ctx *c, const struct md_state *s, unsigned a, unsigned slot)
-{
-    uint64_t m = s->m[slot];
-    unsigned next = next_version(c, s, a);
-    if (!next || !md_flag(s->a[a]) || !md_accepts(c, m, a))
-        return;
-    m = md_take_geometry(c, md_done_set(md_raise(c, m, a), a, 1), a, next);
-    struct md_state t = *s;
-    t.m[slot] = m;
-    if (stored(c, &t, a, next)) {
-        t.a[a] = md_flag_set(md_ver_set(t.a[a], next), 0);
-        for (unsigned i = 0; i < c->slot_count; i++)
-            t.m[i] = md_done_set(t.m[i], a, 0);
-    }
-    if (memcmp(&t, s, sizeof t))
-        md_emit(c, &t, step_of(MD_S_GEOMETRY, a, 0, slot, next), t.a[a] == s->a[a] ? (int)slot : -1);
-}
-
-static void membership(struct md_ctx *c, const struct md_state *s, unsigned a)
-{
-    unsigned next = next_version(c, s, a), first = c->first[c->cfg->moving];
-    if (!next)
-        return;
-    if (!md_flag(s->a[a]) && ready(c, s, a, next)) {
-        struct md_state t = *s;
-        t.a[a] = md_flag_set(t.a[a], 1);
-        md_emit(c, &t, step_of(MD_S_PUBLISH, a, 0, 0, next), MD_MUT(c, SWAP_EARLY) ? -1 : (int)c->slot_count);
-    }
-    for (unsigned i = 0; i < c->slots[c->cfg->moving] && !(c->cfg->flags & MD_DECLARE); i++)
-        if (md_absent(s->m[first + i])) {
-            struct md_state t = *s;
-            t.m[first + i] = md_hist_set(md_promise_set(0, a), a);
-            md_emit(c, &t, step_of(MD_S_FORMAT, a, c->cfg->moving, first + i, 0), (int)(first + i));
-        }
-    for (unsigned i = 0; i < c->slots[0]; i++)
-        publish(c, s, a, i);
-}
-
 void md_change_expand(struct md_ctx *c, const struct md_state *s)
 {
     const struct md_cfg *cfg = c->cfg;
@@ -250,6 +154,4 @@ void md_change_expand(struct md_ctx *c, const struct md_state *s)
             faults(c, s, p, i);
         }
     power_cut(c, s);
-    for (unsigned a = 0; c->versions > 1 && a < cfg->attempts; a++)
-        membership(c, s, a);
 }

@@ -7,7 +7,8 @@
  * replaced by one with a lower top. I4  What was annulled stays so: no such log has a record at or below a
  * VDL that was exposed without it. I5  A VDL is the end of an MTR. I6  What a member serves at a read point
  * it accepts is exactly the official records up to there. I8  A step of membership loses nothing: this is I1
- * and I4 in the configurations where members change. I11 What is damaged never passes for what never was.
+ * and I4 in the configurations where members change; and whoever the version in use names was not deleted.
+ *   I11 What is damaged never passes for what never was.
  *   WEDGE  No recovery binds a history whose records nobody has.
  *   LOSS   No recovery claims a loss where nothing is lost.
  * Reads nothing but the state; says the first thing it finds.
@@ -86,9 +87,11 @@ static const char *check_reads(const struct md_ctx *c, const struct md_state *s,
             unsigned a = md_hist(m), held = md_held(m) & c->pg_mask[p];
             if (!md_active(m) || md_status(s->a[a]) != MD_OPEN || c->num[md_promise(m)] != c->num[a])
                 continue;
-            unsigned scl = md_scl(c, f, a, md_held(m), p), vdl = md_vdl_place(c, s, a);
+            unsigned scl = md_scl_of(c, f, a, m, p), vdl = md_vdl_place(c, s, a);
             unsigned point = f->lsn[scl] < f->lsn[vdl] ? scl : vdl;
-            unsigned serves = up_to(f, MD_MUT(c, SCL_RAW) ? held : held & f->valid[a], point);
+            /* What is in copied pages stays there, whatever a history says. */
+            unsigned baked = f->valid[a] | md_below(md_base(m));
+            unsigned serves = up_to(f, MD_MUT(c, SCL_RAW) ? held : held & baked, point);
             unsigned official = up_to(f, md_exposed(c, f, s, a) & c->pg_mask[p], point);
             if (serves == official)
                 continue;
@@ -97,6 +100,25 @@ static const char *check_reads(const struct md_ctx *c, const struct md_state *s,
                      f->lsn[point], f->lsn[scl],
                      serves & ~official ? "contain a void record" : "lack a record");
             return "I6";
+        }
+    return NULL;
+}
+
+/* I8: without faults, whoever the version in use names has kept what it was given.  (Deleted members do not answer, so
+ * no recovery goes wrong by them; but each is a loss that nobody suffered.) */
+static const char *check_kept(const struct md_ctx *c, const struct md_state *s, char *why, size_t size)
+{
+    unsigned pg = c->cfg->moving, used = 0;
+    if (c->cfg->wipes || !(c->cfg->flags & MD_DIRECT))
+        return NULL;
+    for (unsigned a = 0; a < c->cfg->attempts; a++)
+        if (md_status(s->a[a]) == MD_OPEN)
+            used = md_ver(s->a[a]);
+    for (unsigned i = 0; i < c->slots[pg]; i++)
+        if (md_listed(c, pg, used) >> i & 1 && md_lost(s->m[c->first[pg] + i])) {
+            snprintf(why, size, "%c was deleted, and version %u, which is in use, names it",
+                     c->names[c->first[pg] + i], used + 1);
+            return "I8";
         }
     return NULL;
 }
@@ -169,7 +191,7 @@ static bool readable(const struct md_ctx *c, unsigned ver, unsigned set)
 {
     const struct md_view *v = &c->view[ver];
     for (unsigned l = 0; l < v->lists[0] && !MD_MUT(c, SWAP_LITERAL); l++)
-        if ((unsigned)__builtin_popcount(set & v->list[0][l]) < c->cfg->r)
+        if ((unsigned)__builtin_popcount(set & v->list[0][l]) < (v->r[0] ? v->r[0] : c->cfg->r))
             return false;
     return md_read_quorum(c, 0, ver, set);
 }
@@ -194,7 +216,9 @@ static const char *choose(const struct md_ctx *c, const struct md_state *s, unsi
 {
     const uint64_t *m = &s->m[c->first[pg]];
     const unsigned *class = &c->class_of[c->first[pg]];
-    unsigned all = 0, rolled = 0, most = c->versions > 1 ? c->cfg->w + 1 : c->cfg->r, twins = 0;
+    unsigned all = 0, rolled = 0, most = c->versions > 1 ? c->cfg->w + 1 : c->cfg->r, twins = 0, least = c->cfg->r;
+    for (unsigned v = 0; v < c->versions; v++)
+        least = c->view[v].r[pg] && c->view[v].r[pg] < least ? c->view[v].r[pg] : least;
     for (unsigned i = 0; i < c->slots[pg]; i++) {
         all |= (unsigned)md_active(m[i]) << i;
         rolled |= (unsigned)md_rolled(m[i]) << i; /* lost, if it came to that: but it answers */
@@ -203,7 +227,7 @@ static const char *choose(const struct md_ctx *c, const struct md_state *s, unsi
     for (unsigned set = 1; set <= all; set++) {
         struct md_answers v = *sofar;
         unsigned by = 0, got = bytes, size_of = (unsigned)__builtin_popcount(set & ~rolled);
-        if (set & ~all || size_of < c->cfg->r || size_of > most || twins & set & ~(set << 1))
+        if (set & ~all || size_of < least || size_of > most || twins & set & ~(set << 1))
             continue;
         for (unsigned i = 0; i < c->slots[pg]; i++)
             if (set >> i & 1)
@@ -241,6 +265,8 @@ const char *md_check(struct md_ctx *c, const struct md_state *s, char *why, size
     const char *bad = check_decisions(c, s, why, size);
     if (!bad)
         bad = check_reads(c, s, why, size);
+    if (!bad)
+        bad = check_kept(c, s, why, size);
     struct md_answers none = {0};
     return bad ? bad : choose(c, s, 0, &none, 0, why, size);
 }

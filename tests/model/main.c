@@ -192,7 +192,8 @@ static int check_configs(struct options *o, unsigned from, unsigned to)
 
 static int check_walks(struct options *o, uint64_t walks, uint64_t seed)
 {
-    static const char *const names[] = {"six-walk", "six-walk-rivals", "six-walk-hints", "six-walk-swap"};
+    static const char *const names[] = {"six-walk", "six-walk-rivals", "six-walk-hints", "six-walk-swap",
+                                        "six-walk-move", "six-walk-churn"};
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
         struct md_result r = {0};
         o->config = names[i];

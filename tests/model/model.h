@@ -8,11 +8,11 @@
  *
  *   config.c   configurations: how many members, openings, records, which membership changes
  *   state.c    what follows from a state: LSNs, validity, SCL, quorums; normal form (symmetry)
- *   steps.c    the steps of recovery and of the log          change.c  damage, growth, membership, lost
- * members check.c    the invariants, after every step               mutants.c rules broken on purpose
- *   search.c   all states, breadth first                      walks.c   random walks, where there are too
- * many words.c    a step in words                                quorums.c the algebra of quorums, all
- * subsets
+ *   steps.c    the steps of recovery and of the log          change.c  announced VDLs, damage, lost disks
+ *   member.c   growth, membership, hydration, lost members   check.c   the invariants, after every step
+ *   search.c   all states, breadth first                     walks.c   random walks, where there are too many
+ *   words.c    a step in words                               quorums.c the algebra of quorums, all subsets
+ *   mutants.c  rules broken on purpose
  *
  * Definitions.  Attempt: one epoch number with one owner; attempt 0 is epoch 1, open from the start.  A
  * history is named by the attempt whose entry is its top, for an attempt decides once.  Records are numbered
@@ -27,22 +27,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MD_ATTEMPTS 5
+#define MD_ATTEMPTS 4
 #define MD_RECORDS 12
 #define MD_PGS 2
 #define MD_SLOTS 14 /* members of all PGs */
-#define MD_VERSIONS 4
+#define MD_VERSIONS 8
 #define MD_SUCC 400
 
 /* ---- configurations ---- */
 
 /* One version of the geometry and membership: how many PGs, and for each of them one list of members or two.
- */
+ * A version follows another one only if it has a higher number. */
 struct md_view {
     unsigned pgs;
     unsigned lists[MD_PGS];   /* writes and claims need their quorum in each list; reads in the first */
     unsigned list[MD_PGS][2]; /* sets of slots */
     unsigned must; /* slots of PG 0 that every claim and every storing of it needs besides: survivors */
+    unsigned w[MD_PGS], r[MD_PGS]; /* quorums, where they are others than the configuration's */
+    unsigned to;                   /* versions that may follow; 0: the next one */
+    unsigned left;                 /* slots of the moving PG that an operator's word says are all there is */
 };
 
 enum md_flag {
@@ -53,7 +56,9 @@ enum md_flag {
     MD_PURGE = 1 << 4,   /* void records are removed once the epoch that voids them is known to be open */
     MD_DECLARE = 1 << 6, /* attempt 1 is an operator's "declare lost": it binds version 1 */
     MD_ROLLS = 1 << 8,   /* instead of being wiped, a disk comes back as an older image, under its old name */
-    MD_RIVAL_DECLARE = 1 << 7 /* attempt 2, too, the other half: version 3 */
+    MD_RIVAL_DECLARE = 1 << 7, /* attempt 2, too, the other half: version 3 */
+    MD_DIRECT = 1 << 9,  /* a change is one version; until it is stored, the writer counts by both */
+    MD_HYDRATE = 1 << 10 /* who has nothing copies pages from peers */
 };
 
 struct md_cfg {
@@ -102,7 +107,6 @@ const struct md_cfg *md_config_find(const char *name);
     X(ACK_RECORD, "ack-per-record")                                                                          \
     X(MAX_SCL, "recover-highest-scl")                                                                        \
     X(END_TEXT, "end-from-vdl-only")                                                                         \
-    X(VOID_RANGE, "void-range-has-an-end")                                                                   \
     X(GEOMETRY_FIRST, "geometry-before-fence")                                                               \
     X(UNKNOWN_NACK, "unknown-counts-as-missing")                                                             \
     X(ADOPT_FIRST, "history-before-write-back")                                                              \
@@ -127,12 +131,24 @@ const struct md_cfg *md_config_find(const char *name);
     X(SWAP_NEW_ONLY, "swap-stored-by-new-list-only")                                                         \
     X(SWAP_STALE, "swap-claim-keeps-its-hint")                                                               \
     X(ADOPT_BARE, "adopt-without-geometry")                                                                  \
-    X(SWAP_REPAIR_OLD, "swap-write-back-to-old-list-only")                                                   \
     X(DECLARE_FEW, "declare-stored-by-some-survivors")                                                       \
     X(DECLARE_ONCE, "declare-not-stored-again")                                                              \
     X(DECLARE_SHORT, "declare-fences-too-few")                                                               \
     X(DECLARE_CLAIM, "declare-claimed-without-survivors")                                                    \
-    X(DECLARE_EMPTY, "declare-counts-empty-members")
+    X(DECLARE_EMPTY, "declare-counts-empty-members")                                                         \
+    X(MOVE_UNREADY, "move-before-copied")                                                                    \
+    X(MOVE_BY_OLD, "move-counts-by-old-alone")                                                               \
+    X(MOVE_BY_NEW, "move-counts-by-new-alone")                                                               \
+    X(MOVE_TURN, "move-turns-before-stored")                                                                 \
+    X(FORMAT_BARE, "format-without-geometry")                                                                \
+    X(FORMAT_EARLY, "format-without-history")                                                                \
+    X(HYDRATE_TAIL, "hydrate-above-durable")                                                                 \
+    X(HYDRATE_MIXED, "hydrate-at-two-points")                                                                \
+    X(HYDRATE_HALF, "hydrate-counts-half-way")                                                               \
+    X(HYDRATE_LAGGARD, "hydrate-from-laggard")                                                               \
+    X(NAME_UNHEARD, "names-who-has-not-answered")                                                            \
+    X(RETIRE_EARLY, "retired-before-stored")                                                                  \
+    X(RETIRED_WIPED, "retired-member-starts-anew")
 
 enum md_mutant_bit {
 #define X(id, name) MD_BIT_##id,
@@ -177,11 +193,14 @@ MD_FIELD(uint64_t, md_hist, 3, 3)     /* attempt */
 MD_FIELD(uint64_t, md_held, 6, 12)    /* set of records on disk */
 MD_FIELD(uint64_t, md_unknown, 18, 4) /* place of a damaged one */
 MD_FIELD(uint64_t, md_hint, 22, 4)    /* place: highest VDL announced */
-MD_FIELD(uint64_t, md_geo_by, 51, 3)  /* PG 0: attempt that wrote the geometry it has */
-MD_FIELD(uint64_t, md_geo, 54, 2)     /* PG 0: its version */
-MD_FIELD(uint64_t, md_absent, 56, 1)  /* not made yet */
-MD_FIELD(uint64_t, md_rolled, 58, 1)  /* its disk came back as an older image */
-MD_FIELD(uint64_t, md_lost, 57, 1)    /* wiped: its incarnation never answers again */
+MD_FIELD(uint64_t, md_geo_by, 46, 3)  /* PG 0: attempt that wrote the geometry it has */
+MD_FIELD(uint64_t, md_geo, 49, 3)     /* PG 0: its version */
+MD_FIELD(uint64_t, md_absent, 52, 1)  /* not made yet */
+MD_FIELD(uint64_t, md_lost, 53, 1)    /* wiped: its incarnation never answers again */
+MD_FIELD(uint64_t, md_rolled, 54, 1)  /* its disk came back as an older image */
+MD_FIELD(uint64_t, md_base, 55, 4)    /* place: it has the pages as of here, copied from peers */
+MD_FIELD(uint64_t, md_point, 59, 4)   /* place that it is copying pages of: */
+MD_FIELD(uint64_t, md_half, 63, 1)    /* it has the first half of them */
 
 /* Per attempt: 4 bits of what it knows of the member (CLAIM: the damage in its inventory; REPAIR: the SCL
  * that it answered; OPEN: the SCL acknowledged; all as places), and whether it counts for the present step.
@@ -196,11 +215,11 @@ static inline uint64_t md_rep_set(uint64_t w, unsigned a, unsigned v)
 }
 static inline unsigned md_done(uint64_t w, unsigned a)
 {
-    return (unsigned)(w >> (46 + a) & 1);
+    return (unsigned)(w >> (42 + a) & 1);
 }
 static inline uint64_t md_done_set(uint64_t w, unsigned a, unsigned v)
 {
-    return (w & ~((uint64_t)1 << (46 + a))) | (uint64_t)v << (46 + a);
+    return (w & ~((uint64_t)1 << (42 + a))) | (uint64_t)v << (42 + a);
 }
 
 /* An attempt: half a word. */
@@ -210,9 +229,9 @@ MD_FIELD(uint32_t, md_parent, 3, 3)  /* attempt; CLAIM: of the grants so far */
 MD_FIELD(uint32_t, md_vdl, 6, 4)     /* place: VDL'; CLAIM: highest hint in the answers so far */
 MD_FIELD(uint32_t, md_union, 10, 12) /* records of the inventories; later those that are written back */
 MD_FIELD(uint32_t, md_acked, 22, 3)  /* OPEN: how many of its records the VDL has passed */
-MD_FIELD(uint32_t, md_ver, 25, 2)    /* geometry version bound, or in use */
-MD_FIELD(uint32_t, md_ver_by, 27, 3) /* CLAIM: attempt that wrote it */
-MD_FIELD(uint32_t, md_flag, 30,
+MD_FIELD(uint32_t, md_ver, 25, 3)    /* geometry version bound, or in use */
+MD_FIELD(uint32_t, md_ver_by, 28, 3) /* CLAIM: attempt that wrote it; OPEN and publishing: the version */
+MD_FIELD(uint32_t, md_flag, 31,
          1) /* CLAIM: enough grants, geometry and history are fixed; OPEN: publishing */
 
 /* The rest: half a word. */
@@ -252,6 +271,9 @@ enum md_kind {
     MD_S_READ_GEOMETRY,
     MD_S_PUBLISH,
     MD_S_FORMAT,
+    MD_S_HALF,
+    MD_S_HYDRATED,
+    MD_S_RETIRE,
     MD_S_END
 };
 struct md_step {
@@ -289,6 +311,8 @@ int md_ctx_init(struct md_ctx *c, const struct md_cfg *cfg, uint64_t mut);
 void md_state_first(const struct md_ctx *c, struct md_state *s);
 const struct md_facts *md_facts(struct md_ctx *c, const struct md_state *s); /* into c->f */
 unsigned md_scl(const struct md_ctx *c, const struct md_facts *f, unsigned hist, unsigned held, unsigned pg);
+/* The same of a member, whose copied pages stand for the records below them. */
+unsigned md_scl_of(const struct md_ctx *c, const struct md_facts *f, unsigned hist, uint64_t m, unsigned pg);
 unsigned md_lsn_of(const struct md_facts *f, unsigned place);
 unsigned md_vdl_place(const struct md_ctx *c, const struct md_state *s, unsigned a); /* of an open attempt */
 unsigned md_exposed(const struct md_ctx *c, const struct md_facts *f, const struct md_state *s, unsigned a);
@@ -332,8 +356,15 @@ int md_walk(const struct md_ctx *c, const struct md_facts *f, const struct md_st
             const struct md_answers *v, unsigned *ret_start);
 bool md_active(uint64_t member); /* exists, and may answer */
 
-/* change.c */
+/* change.c, member.c */
 void md_change_expand(struct md_ctx *c, const struct md_state *s);
+void md_member_expand(struct md_ctx *c, const struct md_state *s);
+/* Slots of PG that version VER names. */
+unsigned md_listed(const struct md_ctx *c, unsigned pg, unsigned ver);
+/* The version that open attempt A is storing, or 0. */
+unsigned md_target(const struct md_ctx *c, const struct md_state *s, unsigned a);
+/* The versions that may follow VER. */
+unsigned md_next_of(const struct md_ctx *c, unsigned ver);
 
 /* check.c: NULL, or the name of what is broken, and why. */
 const char *md_check(struct md_ctx *c, const struct md_state *s, char *why, size_t why_size);

@@ -56,7 +56,10 @@ static unsigned class_of(const struct md_ctx *c, unsigned pg, unsigned slot)
     for (unsigned v = 0; v < c->versions; v++) {
         for (unsigned l = 0; l < c->view[v].lists[pg]; l++)
             id = id * 2 + (c->view[v].list[pg][l] >> slot & 1);
-        id = id * 2 + (c->view[v].must >> slot & 1);
+        if (c->view[v].must)
+            id = id * 2 + (c->view[v].must >> slot & 1);
+        if (c->view[v].left)
+            id = id * 2 + (c->view[v].left >> slot & 1);
     }
     return id;
 }
@@ -102,11 +105,16 @@ void md_state_first(const struct md_ctx *c, struct md_state *s)
 
 /* ---- quorums ---- */
 
+static unsigned w_of(const struct md_ctx *c, unsigned pg, unsigned ver)
+{
+    return c->view[ver].w[pg] ? c->view[ver].w[pg] : c->cfg->w;
+}
+
 bool md_write_quorum(const struct md_ctx *c, unsigned pg, unsigned ver, unsigned set)
 {
     const struct md_view *v = &c->view[ver];
     for (unsigned l = 0; l < v->lists[pg]; l++)
-        if (count(set & v->list[pg][l]) < c->cfg->w)
+        if (count(set & v->list[pg][l]) < w_of(c, pg, ver))
             return false;
     return true;
 }
@@ -115,14 +123,14 @@ bool md_read_quorum(const struct md_ctx *c, unsigned pg, unsigned ver, unsigned 
 {
     const struct md_view *v = &c->view[ver];
     bool any = MD_MUT(c, SWAP_LITERAL) && v->lists[pg] > 1 && count(set & v->list[pg][1]) >= c->cfg->r;
-    return any || count(set & v->list[pg][0]) >= c->cfg->r;
+    return any || count(set & v->list[pg][0]) >= (v->r[pg] ? v->r[pg] : c->cfg->r);
 }
 
 bool md_denied(const struct md_ctx *c, unsigned pg, unsigned ver, unsigned nack)
 {
     const struct md_view *v = &c->view[ver];
     bool any = MD_MUT(c, SWAP_LITERAL) && v->lists[pg] > 1 && count(v->list[pg][1] & ~nack) < c->cfg->w;
-    return any || count(v->list[pg][0] & ~nack) < c->cfg->w;
+    return any || count(v->list[pg][0] & ~nack) < w_of(c, pg, ver);
 }
 
 unsigned md_declared(const struct md_ctx *c, unsigned a)
@@ -135,10 +143,10 @@ unsigned md_declared(const struct md_ctx *c, unsigned a)
 bool md_claim_quorum(const struct md_ctx *c, unsigned ver, unsigned set, unsigned by)
 {
     const struct md_view *v = &c->view[ver];
-    unsigned need = c->cfg->claim ? c->cfg->claim : c->cfg->w, declares = md_declared(c, by);
+    unsigned need = c->cfg->claim ? c->cfg->claim : w_of(c, 0, ver), declares = md_declared(c, by);
     if (MD_MUT(c, SHORT_CLAIM))
         need--;
-    if (declares)
+    if (declares && !c->view[declares].left) /* of PG 0 itself */
         return count(set & c->view[declares].must) + (MD_MUT(c, DECLARE_SHORT) ? 1 : 0) >=
                count(c->view[declares].must);
     for (unsigned l = 0; l < v->lists[0]; l++)
@@ -159,14 +167,13 @@ unsigned md_lsn_of(const struct md_facts *f, unsigned place)
     return f->lsn[place];
 }
 
-/* Records of SET with LSNs that an entry (vdl, end) leaves valid. */
-static unsigned cut(const struct md_ctx *c, const struct md_facts *f, unsigned set, unsigned vdl,
-                    unsigned end)
+/* Records of SET with LSNs that an entry leaves valid. */
+static unsigned cut(const struct md_facts *f, unsigned set, unsigned vdl)
 {
     unsigned kept = 0;
     for (unsigned rest = set; rest; rest &= rest - 1) {
         unsigned lsn = f->lsn[__builtin_ctz(rest) + 1];
-        if (lsn <= vdl || (MD_MUT(c, VOID_RANGE) && lsn > end))
+        if (lsn <= vdl)
             kept |= rest & -rest;
     }
     return kept;
@@ -185,7 +192,7 @@ static void compute(const struct md_ctx *c, const uint32_t *key, struct md_facts
             unsigned parent = md_parent(key[a]), vdl = f->lsn[md_vdl(key[a])];
             unsigned from = MD_MUT(c, END_TEXT) || f->end[parent] < vdl ? vdl : f->end[parent];
             f->end[a] = c->cfg->lal ? from + c->cfg->lal : vdl;
-            f->log[a] = cut(c, f, f->valid[parent], vdl, f->end[a]);
+            f->log[a] = cut(f, f->valid[parent], vdl);
         }
         f->valid[a] = f->log[a] | c->recs[a];
         for (unsigned k = 0; k < c->count[a]; k++)
@@ -246,6 +253,11 @@ unsigned md_scl(const struct md_ctx *c, const struct md_facts *f, unsigned hist,
     return md_top(missing ? all & ((missing & -missing) - 1) : all);
 }
 
+unsigned md_scl_of(const struct md_ctx *c, const struct md_facts *f, unsigned hist, uint64_t m, unsigned pg)
+{
+    return md_scl(c, f, hist, md_held(m) | md_below(md_base(m)), pg);
+}
+
 unsigned md_vdl_place(const struct md_ctx *c, const struct md_state *s, unsigned a)
 {
     unsigned acked = md_acked(s->a[a]);
@@ -273,7 +285,7 @@ static int report_blindly(const struct md_ctx *c, const struct md_facts *f, stru
     unsigned a = md_promise(*m), last = 0;
     if (!md_active(*m) || a == md_hist(*m) || md_status(s->a[a]) != MD_OPEN || !(md_held(*m) & c->recs[a]))
         return -1;
-    unsigned scl = f->lsn[md_scl(c, f, md_hist(*m), md_held(*m), pg)];
+    unsigned scl = f->lsn[md_scl_of(c, f, md_hist(*m), *m, pg)];
     for (unsigned rest = f->valid[a] & c->pg_mask[pg]; rest; rest &= rest - 1)
         if (f->lsn[__builtin_ctz(rest) + 1] <= scl)
             last = (unsigned)__builtin_ctz(rest) + 1;
@@ -293,7 +305,7 @@ static int report(const struct md_ctx *c, const struct md_facts *f, struct md_st
         return report_blindly(c, f, s, pg, slot);
     if (md_status(s->a[a]) != MD_OPEN || !reports(c, *m, a))
         return -1;
-    unsigned scl = md_scl(c, f, a, md_held(*m), pg), passed = c->base[a] + md_acked(s->a[a]);
+    unsigned scl = md_scl_of(c, f, a, *m, pg), passed = c->base[a] + md_acked(s->a[a]);
     if (MD_MUT(c, ACK_RECORD))
         scl = (md_held(*m) & c->recs[a] & c->pg_mask[pg]) >> c->base[a];
     else if (scl <= passed)
@@ -318,12 +330,13 @@ static unsigned acking(const struct md_ctx *c, const struct md_state *s, unsigne
 /* Advances the VDL of open attempt A. */
 static void advance(const struct md_ctx *c, struct md_state *s, unsigned a)
 {
-    unsigned ver = md_ver(s->a[a]), was = md_acked(s->a[a]), vdl = was;
-    if (MD_MUT(c, SWAP_EARLY) && md_flag(s->a[a]))
-        ver++;
+    unsigned ver = md_ver(s->a[a]), was = md_acked(s->a[a]), vdl = was, target = md_target(c, s, a);
+    if (target && (MD_MUT(c, SWAP_EARLY) || MD_MUT(c, MOVE_BY_NEW)))
+        ver = target;
+    unsigned and = c->cfg->flags & MD_DIRECT && target && !MD_MUT(c, MOVE_BY_OLD) ? target : ver;
     for (unsigned k = was; k < c->count[a]; k++) {
-        unsigned r = c->base[a] + k;
-        if (!md_write_quorum(c, c->rec_pg[r], ver, acking(c, s, a, k, c->rec_pg[r])))
+        unsigned r = c->base[a] + k, set = acking(c, s, a, k, c->rec_pg[r]);
+        if (!md_write_quorum(c, c->rec_pg[r], ver, set) || !md_write_quorum(c, c->rec_pg[r], and, set))
             break;
         if (c->cpl_mask >> r & 1 || MD_MUT(c, VDL_VCL))
             vdl = k + 1;
@@ -356,7 +369,8 @@ static unsigned possible(const struct md_ctx *c, const struct md_state *s, unsig
 static bool may_claim(const struct md_ctx *c, const struct md_state *s, unsigned a, unsigned ver)
 {
     for (unsigned p = 1; p < c->view[ver].pgs; p++)
-        if (count(possible(c, s, a, p, false) & c->view[ver].list[p][0]) < c->cfg->w)
+        if (count(possible(c, s, a, p, false) & c->view[ver].list[p][0]) < w_of(c, p, ver) &&
+            !(md_declared(c, a) && c->view[md_declared(c, a)].left))
             return false;
     return md_claim_quorum(c, ver, possible(c, s, a, 0, true), a);
 }
@@ -401,8 +415,8 @@ static bool finished(const struct md_ctx *c, const struct md_state *s, unsigned 
 /* Can the open attempt not publish its next version any more? */
 static bool stuck(const struct md_ctx *c, const struct md_state *s, unsigned a)
 {
-    unsigned ver = md_ver(s->a[a]), set = possible(c, s, a, 0, false);
-    return ver + 1 >= c->versions || !md_store_quorum(c, ver, set) || !md_store_quorum(c, ver + 1, set);
+    unsigned ver = md_ver(s->a[a]), set = possible(c, s, a, 0, false), target = md_target(c, s, a);
+    return !target || !md_store_quorum(c, ver, set) || !md_store_quorum(c, target, set);
 }
 
 static void drop(const struct md_ctx *c, struct md_state *s, unsigned a, bool done, bool rep)

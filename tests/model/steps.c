@@ -88,7 +88,7 @@ static void take_inventory(const struct md_ctx *c, struct md_state *t, unsigned 
     uint32_t w = t->a[a];
     unsigned inventory = md_held(m) & ~md_below(md_hint(m));
     if (MD_MUT(c, MAX_SCL))
-        inventory &= md_below(md_scl(c, &c->f, md_hist(m), md_held(m), pg));
+        inventory &= md_below(md_scl_of(c, &c->f, md_hist(m), m, pg));
     w = md_union_set(w, md_union(w) | inventory);
     if (c->f.lsn[md_hint(m)] > c->f.lsn[md_vdl(w)])
         w = md_vdl_set(w, md_hint(m));
@@ -193,8 +193,11 @@ int md_walk(const struct md_ctx *c, const struct md_facts *f, const struct md_st
 static bool answered(const struct md_ctx *c, const struct md_state *s, unsigned a, unsigned pg, unsigned set)
 {
     unsigned ver = md_ver(s->a[a]);
-    if (pg == 0 && md_declared(c, a))
+    unsigned left = c->view[md_declared(c, a)].left;
+    if (pg == 0 && md_declared(c, a) && !left)
         return md_claim_quorum(c, ver, set, a);
+    if (pg == c->cfg->moving && left) /* an operator's word that nobody else of it will ever answer */
+        return (unsigned)__builtin_popcount(left & ~set) <= (MD_MUT(c, DECLARE_SHORT) ? 1 : 0);
     if (MD_MUT(c, INVENTORY_FIRST)) {
         unsigned fenced = 0;
         for (unsigned i = 0; i < c->slots[pg]; i++)
@@ -206,8 +209,9 @@ static bool answered(const struct md_ctx *c, const struct md_state *s, unsigned 
     if (MD_MUT(c, FENCE_READ))
         return md_read_quorum(c, pg, ver, set);
     /* A write quorum's worth: it meets every write quorum in two members, so one may have forgotten. */
+    unsigned w = c->view[ver].w[pg] ? c->view[ver].w[pg] : c->cfg->w;
     return (unsigned)__builtin_popcount(set & c->view[ver].list[pg][0]) >=
-           (c->cfg->claim ? c->cfg->claim : c->cfg->w) - (MD_MUT(c, SHORT_CLAIM) ? 1 : 0);
+           (c->cfg->claim ? c->cfg->claim : w) - (MD_MUT(c, SHORT_CLAIM) ? 1 : 0);
 }
 
 static void step_decide(struct md_ctx *c, const struct md_state *s, unsigned a)
@@ -269,8 +273,6 @@ static bool repaired(const struct md_ctx *c, const struct md_state *s, const str
         set |= c->cfg->newcomers;
     if (MD_MUT(c, SHORT_REPAIR))
         return (unsigned)__builtin_popcount(set) + 1 >= c->cfg->w;
-    if (MD_MUT(c, SWAP_REPAIR_OLD))
-        return (unsigned)__builtin_popcount(set & c->view[ver].list[pg][0]) >= c->cfg->w;
     return md_write_quorum(c, pg, ver, set);
 }
 
@@ -312,7 +314,7 @@ static void step_repair(struct md_ctx *c, const struct md_state *s, unsigned a, 
         m = md_hint_set(m, md_vdl(s->a[a]));
     struct md_state t = *s;
     if (counted) {
-        unsigned scl = md_scl(c, &c->f, a, md_held(m), pg);
+        unsigned scl = md_scl_of(c, &c->f, a, m, pg);
         if (scl > md_top(c->f.log[a] & c->pg_mask[pg]) && !c->mut)
             t.world = md_broken_set(t.world, MD_BEYOND);
         /* Who is damaged above its SCL cannot say where an idle PG ends. */
@@ -408,7 +410,7 @@ static void step_adopt(struct md_ctx *c, const struct md_state *s, unsigned a, u
 static void step_append(struct md_ctx *c, const struct md_state *s, unsigned a, unsigned k)
 {
     unsigned r = c->base[a] + k, pg = c->rec_pg[r], vdl = c->f.lsn[md_vdl_place(c, s, a)], end = c->f.end[a];
-    unsigned ver = md_ver(s->a[a]) + (MD_MUT(c, GROW_EARLY) && md_flag(s->a[a]));
+    unsigned ver = MD_MUT(c, GROW_EARLY) && md_target(c, s, a) ? md_target(c, s, a) : md_ver(s->a[a]);
     if (c->cfg->lal && c->f.lsn[r + 1] > (vdl > end ? vdl : end) + c->cfg->lal)
         return; /* not allocated yet */
     if (pg >= c->view[ver].pgs)
@@ -511,6 +513,7 @@ void md_expand_raw(struct md_ctx *c, const struct md_state *s)
     for (unsigned p = 0; p < c->cfg->pgs && !(c->cfg->flags & MD_NO_GOSSIP); p++)
         gossip(c, s, p);
     md_change_expand(c, s);
+    md_member_expand(c, s);
 }
 
 void md_expand(struct md_ctx *c, const struct md_state *s)

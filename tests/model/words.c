@@ -151,6 +151,15 @@ void md_words_step(struct md_ctx *c, const struct md_state *before, const struct
     case MD_S_PUBLISH:
         add(&t, "the writer of epoch %u begins to publish version %u of the geometry", e, step->rec + 1u);
         break;
+    case MD_S_RETIRE:
+        add(&t, "the segment of %c, which version %u does not name, is deleted under epoch %u", who,
+            md_ver(before->a[step->a]) + 1, e);
+        break;
+    case MD_S_HALF:
+    case MD_S_HYDRATED:
+        add(&t, "%c copies %s of the pages as of LSN %u from a peer", who,
+            step->kind == MD_S_HALF ? "the first half" : "the other half", f.lsn[step->rec]);
+        break;
     case MD_S_FORMAT:
         add(&t, "FORMAT(%u) makes the new member %c", e, who);
         break;
@@ -183,6 +192,8 @@ void md_words_state(struct md_ctx *c, const struct md_state *s)
                 add(&t, "; LSN %u is damaged", f.lsn[md_unknown(m)]);
             if (md_hint(m))
                 add(&t, "; knows LSN %u as durable", f.lsn[md_hint(m)]);
+            if (md_base(m))
+                add(&t, "; pages copied as of LSN %u", f.lsn[md_base(m)]);
             if (c->versions > 1 && p == 0)
                 add(&t, "; geometry version %u of epoch %u", md_geo(m) + 1, c->num[md_geo_by(m)]);
             if (md_absent(m) || md_lost(m))
