@@ -233,7 +233,7 @@ int hx_log_put(struct hx_seg *s, enum hx_env_kind kind, uint8_t flags, const uin
     memset(p + HX_LOG_ENV + len, 0, n - HX_LOG_ENV - len);
     l->taken += kind == HX_ENV_FRAME;
     l->taken_bytes += kind == HX_ENV_FRAME ? len : 0;
-    l->fresh |= kind == HX_ENV_FRAME;
+    l->fresh += kind == HX_ENV_FRAME ? len : 0;
     if (flags & HX_ENV_BELIEVED)
         believe(s, &h);
     return 0;
@@ -286,7 +286,7 @@ static uint64_t close_at(const struct hx_seg *s)
 
 /*
  * Twice as much each time that small batches have used up what there was; a little again after a large one went beyond
- * it, for then zeros were written for nothing, as during a compaction.
+ * it, for then zeros were written for nothing, as during a compaction; a little with copies that small ones take along.
  */
 static void fill_ahead(struct hx_seg *s, struct hx_logfile *f, size_t batch_len)
 {
@@ -295,14 +295,14 @@ static void fill_ahead(struct hx_seg *s, struct hx_logfile *f, size_t batch_len)
     if (f->filled >= f->end)
         return;
     /* What background work writes need not be quick, and a file that it closes soon should not be larger than it is. */
-    if (batch_len >= HX_LOG_BULK || !l->fresh) {
+    if (!l->fresh || l->fresh >= HX_LOG_BULK) {
         f->filled = f->end;
         l->fill = 0;
         return;
     }
-    l->fill = l->fill ? 2 * l->fill : HX_LOG_FILL_MIN;
+    l->fill = l->fill && batch_len < HX_LOG_BULK ? 2 * l->fill : HX_LOG_FILL_MIN;
     l->fill = l->fill < HX_LOG_FILL_MAX ? l->fill : HX_LOG_FILL_MAX;
-    uint64_t to = f->end / l->fill * l->fill + l->fill;
+    uint64_t to = (f->end + l->fill / 2) / l->fill * l->fill + l->fill;
     uint64_t limit = close_at(s);
     to = to < limit ? to : limit;
     f->filled = f->end;
@@ -327,7 +327,7 @@ void hx_log_drop(struct hx_seg *s)
         hx_buf_fini(&l->batch);
     }
     l->batch_vdl = l->batch_floor = l->batch_gc = 0;
-    l->fresh = false;
+    l->fresh = 0;
 }
 
 /* Offsets in the batch become offsets in the file. */

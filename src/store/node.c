@@ -370,15 +370,26 @@ static bool background(struct hx_node *n)
         struct hx_seg *s = n->segs[n->work_at++ % n->seg_count];
         mark_idle(s);
         more |= hx_space_work(s, n->now_ms);
-        if (s->meta_dirty || s->log.batch.len)
+        if ((s->meta_dirty || s->log.batch.len) && !hx_space_waits(s)) /* B6 of space.c */
             hx_node_dirty(n, s);
     }
     return more;
 }
 
+/* What the segments whose turn it is have left for a commit that did not come. */
+static void flush_late(struct hx_node *n)
+{
+    for (size_t i = 0; i < n->seg_count && i < WORK_SEGMENTS; i++) {
+        struct hx_seg *s = n->segs[(n->work_at + i) % n->seg_count];
+        if (s->log.batch.len)
+            hx_node_dirty(n, s);
+    }
+}
+
 uint64_t hx_node_tick(struct hx_node *n, uint64_t now_ms)
 {
     n->now_ms = now_ms;
+    flush_late(n);
     hx_node_flush(n);
     uint64_t wait = hx_gossip_tick(n);
     bool more = hx_revive_tick(n);

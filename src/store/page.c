@@ -29,26 +29,35 @@ static int payload(struct hx_seg *s, const struct hx_version *v, bool whole, uin
     return hx_log_read(s, v->file, v->pos, buf, v->len); /* also when another sector of the window was bad */
 }
 
-static bool is_right(uint32_t page, const struct hx_version *v, const struct hx_bytes *b)
+static bool is_right(uint32_t page, const struct hx_version *v, const struct hx_bytes *b, uint32_t *ret_sum)
 {
-    return hx_store_sum(v->kind, page, b->p, b->len) == v->sum || HX_MUTANT(SUM_IGNORED);
+    *ret_sum = hx_store_sum(v->kind, page, b->p, b->len);
+    return *ret_sum == v->sum || HX_MUTANT(SUM_IGNORED);
 }
 
-int hx_page_payload(struct hx_seg *s, uint32_t page, const struct hx_version *v, bool whole, uint8_t *buf,
-                    struct hx_bytes *ret)
+/* *ret_sum: of the payload. */
+static int summed(struct hx_seg *s, uint32_t page, const struct hx_version *v, bool whole, uint8_t *buf,
+                  struct hx_bytes *ret, uint32_t *ret_sum)
 {
     const uint8_t *p = whole ? NULL : hx_bodies_block(&s->env->bodies, s, v);
     *ret = (struct hx_bytes){p, v->len};
-    if (p && is_right(page, v, ret))
+    if (p && is_right(page, v, ret, ret_sum))
         return 0;
     int err = payload(s, v, whole, buf, ret);
-    if (!err && !is_right(page, v, ret))
+    if (!err && !is_right(page, v, ret, ret_sum))
         err = HX_E_CORRUPT;
     if (err == HX_E_IO)
         err = HX_E_CORRUPT; /* a sector that cannot be read is as lost as one that lies */
     if (err == HX_E_CORRUPT)
         hx_seg_unknown(s, v->lsn, v->lsn, page, false); /* P1 */
     return err;
+}
+
+int hx_page_payload(struct hx_seg *s, uint32_t page, const struct hx_version *v, bool whole, uint8_t *buf,
+                    struct hx_bytes *ret)
+{
+    uint32_t sum;
+    return summed(s, page, v, whole, buf, ret, &sum);
 }
 
 int hx_page_try(struct hx_seg *s, uint32_t page, uint64_t lsn, uint32_t slot, const struct hx_side_frame *f)
@@ -90,7 +99,6 @@ static int collect(struct hx_seg *s, uint32_t page, uint64_t point, size_t *ret_
         if (err)
             return err;
         s->path[n++] = v;
-        hx_bodies_expect(&s->env->bodies, s, &v);
         if (hx_rec_is_base(v.kind))
             break;
     }
@@ -126,6 +134,37 @@ static void look_further(struct hx_seg *s, uint32_t page, size_t n, bool whole)
         (void)hx_page_payload(s, page, &s->path[n], whole, s->env->page + HX_PAGE_SIZE, &b);
 }
 
+/* The page that the N records in s->path make into DATA; *ret_crc: its.  HX_E_CORRUPT: one of them is damaged. */
+static int make(struct hx_seg *s, uint32_t page, size_t n, bool whole, uint8_t data[HX_PAGE_SIZE], uint32_t *ret_crc)
+{
+    size_t left = n < HX_MADE_LEAST ? n : hx_made_get(&s->env->made, s, page, s->path, n, data, ret_crc);
+    if (!left)
+        return 0;
+    bool base = left == n && in_place(&s->path[n - 1], whole);
+    uint32_t sum = 0;
+    struct hx_bytes b = {NULL, 0};
+    for (size_t i = 0; n > 1 && i < left; i++)
+        hx_bodies_expect(&s->env->bodies, s, &s->path[i]);
+    if (left == n && !base)
+        memset(data, 0, HX_PAGE_SIZE);
+    for (; left-- > 0; base = false) {
+        const struct hx_version *v = &s->path[left];
+        int err = summed(s, page, v, whole, base ? data : s->env->page + HX_PAGE_SIZE, &b, &sum);
+        if (!err && b.p == data)
+            memset(data + b.len, 0, HX_PAGE_SIZE - b.len);
+        else if (!err && hx_rec_apply(data, v->kind, b.p, b.len))
+            err = HX_E_CORRUPT; /* a writer's mistake: the record came like this */
+        if (err == HX_E_CORRUPT)
+            look_further(s, page, left, whole);
+        if (err)
+            return err;
+    }
+    bool image = n == 1 && s->path[0].kind == HX_REC_IMAGE && b.len == HX_PAGE_SIZE;
+    *ret_crc = image ? hx_store_page_crc(sum, HX_REC_IMAGE, page) : hx_crc32c(0, data, HX_PAGE_SIZE);
+    hx_made_keep(&s->env->made, s, page, s->path, n, data, *ret_crc);
+    return 0;
+}
+
 int hx_page_read(struct hx_seg *s, uint32_t page, uint64_t point, bool whole, uint8_t data[HX_PAGE_SIZE],
                  struct hx_read_page *ret)
 {
@@ -147,25 +186,7 @@ int hx_page_read(struct hx_seg *s, uint32_t page, uint64_t point, bool whole, ui
     ret->lsn = HX_LSN(s->path[0].lsn);
     if (n == 1 && (s->path[0].kind == HX_REC_ZERO || s->path[0].kind == HX_REC_FREE))
         return 0;
-    bool base = in_place(&s->path[n - 1], whole);
-    memset(data, 0, base ? 0 : HX_PAGE_SIZE);
-    for (; n-- > 0; base = false) {
-        const struct hx_version *v = &s->path[n];
-        struct hx_bytes b;
-        err = hx_page_payload(s, page, v, whole, base ? data : s->env->page + HX_PAGE_SIZE, &b);
-        if (!err && b.p == data)
-            memset(data + b.len, 0, HX_PAGE_SIZE - b.len);
-        else if (!err && hx_rec_apply(data, v->kind, b.p, b.len))
-            err = HX_E_CORRUPT; /* a writer's mistake: the record came like this */
-        if (err == HX_E_CORRUPT) {
-            ret->state = HX_READ_CORRUPT;
-            look_further(s, page, n, whole);
-            return 0;
-        }
-        if (err)
-            return err;
-    }
-    ret->state = HX_READ_RAW;
-    ret->crc = hx_crc32c(0, data, HX_PAGE_SIZE);
-    return 0;
+    err = make(s, page, n, whole, data, &ret->crc);
+    ret->state = err ? HX_READ_CORRUPT : HX_READ_RAW;
+    return err == HX_E_CORRUPT ? 0 : err;
 }

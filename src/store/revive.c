@@ -96,6 +96,7 @@ static int try(struct hx_node *n, struct hx_seg *s)
         n->farm->ops->close(n->farm, s->disk); /* V1 */
     s->disk = NULL;
     hx_bodies_forget(&n->env.bodies, s);
+    hx_made_forget(&n->env.made, s);
     hx_index_fini(&s->index);
     int err = n->farm->ops->open(n->farm, s->at, false, &d);
     if (err)

@@ -267,6 +267,7 @@ static int damaged_entry(struct look *l, const struct hx_side_frame *f, const ui
     if (s->log.files[l->slot]->lost && !s->log.files[l->slot]->rotten) /* U7 */
         return 0;
     hx_bodies_forget(&s->env->bodies, s); /* what was read before it rotted says nothing */
+    hx_made_forget(&s->env->made, s);
     hx_seg_tell(s, s->log.files[l->slot]->id, f->off, f->first, f->last);
     if (held_here(s, l->slot, f, recs))
         err = hx_seg_unknown(s, f->first, f->last, HX_NONE, false);
@@ -347,6 +348,7 @@ void hx_scrub_narrow(struct hx_seg *s, const struct hx_unknown *u)
     int err = 0;
     s->unknowns[u - s->unknowns] = s->unknowns[--s->unknown_count]; /* it would stand for what is found now */
     hx_bodies_forget(&s->env->bodies, s);
+    hx_made_forget(&s->env->made, s);
     for (size_t i = 0; i < s->log.slot_count && !err; i++) {
         struct hx_logfile *f = s->log.files[i];
         if (!f || f->min_lsn > was.to || f->max_lsn < was.from)

@@ -37,6 +37,7 @@ void hx_seg_env_fini(struct hx_seg_env *e)
     hx_frame_builder_free(e->builder);
     hx_frame_opener_free(e->opener);
     hx_bodies_fini(&e->bodies);
+    hx_made_fini(&e->made);
     hx_buf_fini(&e->spare);
     *e = (struct hx_seg_env){0};
 }
@@ -59,6 +60,7 @@ int hx_seg_new(struct hx_seg_env *env, struct hx_disk *d, struct hx_disk_place a
 void hx_seg_free(struct hx_seg *s)
 {
     hx_bodies_forget(&s->env->bodies, s);
+    hx_made_forget(&s->env->made, s);
     hx_ckpt_fini(s);
     hx_chain_fini(&s->chain);
     hx_index_fini(&s->index);

@@ -15,7 +15,7 @@
  *      while one is down, what it lacks comes on top.
  *   B5 On a full disk the room for all that is the reserve's (reserve.c): files that it cannot hold twice are left.
  *   B6 While commits come in, a tick does one thing that has to be flushed, and little of it: those that come meanwhile
- *      wait for that.
+ *      wait for that.  Copies are not flushed at all then: the next commit takes them along, or the next tick.
  *   B7 ... nor does it starve: how much is copied follows from how much comes in, files are closed before anything is
  *      put into the batch, and compaction has every second turn when there is too much.
  * Nothing here is needed for correctness of reads; everything may be interrupted by a crash at any point.
@@ -630,6 +630,11 @@ static bool copy(struct hx_seg *s)
     more |= sweep(s);
     more |= compact(s, &r);
     return more;
+}
+
+bool hx_space_waits(const struct hx_seg *s)
+{
+    return busy(s) && s->work.copied && !s->meta_dirty && s->log.batch.len;
 }
 
 bool hx_space_work(struct hx_seg *s, uint64_t now_ms)

@@ -34,6 +34,8 @@ int hx_version_check(const uint8_t *p, size_t len, uint32_t magic, unsigned newe
 
 /* The sum by which a record is known (msg.h): the same record has the same sum everywhere. */
 uint32_t hx_store_sum(uint8_t kind, uint32_t page, const uint8_t *payload, size_t len);
+/* The crc of HX_PAGE_SIZE bytes of which SUM is the sum as a payload. */
+uint32_t hx_store_page_crc(uint32_t sum, uint8_t kind, uint32_t page);
 
 /* ---- meta.c: promise, history, geometry; two slots, both written before anything is answered ---- */
 #define HX_META_SLOTS 2u
@@ -223,7 +225,7 @@ struct hx_log {
     uint64_t taken, taken_bytes; /* frames that came from outside */
     uint64_t close_at; /* bytes at which a file is closed, where that is less than it may have; 0: not known yet */
     uint32_t fill;    /* how far the tail was filled ahead last; 0: not yet */
-    bool fresh;       /* there are such in the batch */
+    size_t fresh;     /* bytes of such in the batch */
     struct hx_buf batch, side; /* what waits for the next flush */
     bool sealing;              /* the batch that is being flushed closes its file */
     uint64_t batch_vdl, batch_floor, batch_gc; /* highest believed in it */
@@ -332,8 +334,8 @@ struct hx_body {
     bool window;       /* bytes of the file as they are */
     uint8_t *p;        /* owned, len bytes */
 };
-#define HX_BLOCKS 1024u
-#define HX_BLOCK 4096u
+#define HX_BLOCKS 256u
+#define HX_BLOCK 16384u
 struct hx_block { /* HX_BLOCK bytes of a log file as they are, from AT x HX_BLOCK on; LEN of them */
     const struct hx_seg *seg;
     uint64_t file;
@@ -360,6 +362,32 @@ void hx_bodies_expect(const struct hx_bodies *b, const struct hx_seg *s, const s
 /* The same of a small payload, from a cache of blocks; borrowed until the next call. */
 const uint8_t *hx_bodies_block(struct hx_bodies *b, struct hx_seg *s, const struct hx_version *v);
 
+/* ---- made.c: a few pages as they were made of their records ---- */
+#define HX_MADE 1024u     /* a power of two */
+#define HX_MADE_LEAST 3u  /* records; of fewer it is made at once */
+#define HX_MADE_MOST 18u
+struct hx_made_rec {
+    uint64_t lsn;
+    uint32_t sum;
+};
+struct hx_made_page {
+    const struct hx_seg *seg; /* NULL: none */
+    uint32_t page, count, crc;
+    struct hx_made_rec of[HX_MADE_MOST]; /* COUNT, oldest first */
+    uint8_t data[HX_PAGE_SIZE];
+};
+struct hx_made {
+    struct hx_made_page *p; /* HX_MADE; NULL: not needed yet */
+};
+/* PATH: N records, newest first, down to a base.  How many of the newest remain to be applied to DATA; N: it is not here,
+ * and DATA as it was; 0: *ret_crc is the page's. */
+size_t hx_made_get(const struct hx_made *m, const struct hx_seg *s, uint32_t page, const struct hx_version *path,
+                   size_t n, uint8_t data[HX_PAGE_SIZE], uint32_t *ret_crc);
+void hx_made_keep(struct hx_made *m, const struct hx_seg *s, uint32_t page, const struct hx_version *path, size_t n,
+                  const uint8_t data[HX_PAGE_SIZE], uint32_t crc);
+void hx_made_forget(struct hx_made *m, const struct hx_seg *s);
+void hx_made_fini(struct hx_made *m);
+
 /* ---- seg.c: a segment ---- */
 struct hx_unknown { /* a damaged record or run of them */
     uint64_t from, to; /* to UINT64_MAX: not known, until the next epoch's history is adopted (README, "Damage") */
@@ -377,6 +405,7 @@ struct hx_seg_env { /* what the segments of a node share */
     void *told_ctx;
     uint32_t log_file_bytes; /* 0: default */
     struct hx_bodies bodies;
+    struct hx_made made;
     struct hx_frame_builder *builder;
     struct hx_frame_opener *opener;
     struct hx_buf spare; /* a large batch buffer that nobody uses now */
@@ -584,6 +613,7 @@ bool hx_reserve_release(struct hx_seg *s); /* its room is free now; false: not *
 /* ---- space.c: background work ---- */
 /* A bounded piece of work; true when there is more.  What it puts in the batch is made durable by the next flush. */
 bool hx_space_work(struct hx_seg *s, uint64_t now_ms);
+bool hx_space_waits(const struct hx_seg *s); /* there is nothing in the batch that could not wait for the next commit */
 void hx_space_long_chain(struct hx_seg *s, uint32_t page, unsigned patches);
 uint64_t hx_space_bytes(const struct hx_seg *s);
 struct hx_space { /* of the log files, in bytes */

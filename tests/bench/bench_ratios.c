@@ -29,7 +29,7 @@
 #define FILE_BYTES (64u << 20)
 #define PATCHES 8u
 #define HOT 1024u  /* pages with patches */
-#define MANY 4096u /* pages whose patches are more than the store keeps (bodies.c) */
+#define MANY 4096u /* pages more than the store keeps as they were made (made.c) */
 
 struct options {
     const char *dir;
@@ -312,6 +312,7 @@ static void forget(struct load *l, const struct logs *g)
 {
     struct hx_seg *s = l->node->segs[0];
     hx_bodies_forget(&l->node->env.bodies, s);
+    hx_made_forget(&l->node->env.made, s);
     logs_drop(g);
 }
 

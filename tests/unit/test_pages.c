@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "../../src/store/node_private.h"
 #include "hexad/crc.h"
 #include "node_rig.h"
 
@@ -360,6 +361,84 @@ static void neighbours_are_read_together(void **state)
     hx_rig_fini(&r);
 }
 
+/* Promise: a page that was made of patches is not made again while nothing has changed, and what comes on top is applied
+ * to it; as of any other point it is made of its records.  Method: the oldest patch rots after the page was read: only
+ * who has to read it again sees that. */
+static void a_page_that_was_made_is_kept(void **state)
+{
+    struct hx_rig r;
+    uint8_t data[HX_PAGE_SIZE];
+    size_t len;
+    (void)state;
+    start(&r, 0);
+    for (uint64_t lsn = 1; lsn <= 40; lsn++)
+        put_patch(&r, lsn);
+    assert_int_equal(page_at(&r, 40, 3, data).state, HX_READ_RAW);
+    size_t at = frame_at(&r, 16, 3);
+    file(&r, 16, &len)[at + HX_FRAME_HEAD + HX_REC_HEAD + 4] ^= 1;
+    hx_bodies_forget(&r.node[0]->env.bodies, r.node[0]->segs[0]);
+    struct hx_read_page p = page_at(&r, 40, 3, data);
+    assert_int_equal(p.state, HX_READ_RAW);
+    assert_int_equal(p.lsn.v, 39);
+    assert_int_equal(p.crc, hx_crc32c(0, data, HX_PAGE_SIZE));
+    for (uint64_t lsn = 41; lsn <= 43; lsn++)
+        put_patch(&r, lsn);
+    p = page_at(&r, 43, 3, data);
+    assert_int_equal(p.state, HX_READ_RAW);
+    assert_int_equal(p.lsn.v, 43);
+    assert_int_equal(p.crc, hx_crc32c(0, data, HX_PAGE_SIZE));
+    for (uint64_t lsn = 3; lsn <= 43; lsn += 4)
+        assert_int_equal(hx_get_u64(data + 16 * lsn), lsn * UINT64_C(0x9e3779b97f4a7c15));
+    assert_int_equal(damaged(&r), 0);
+    assert_int_equal(page_at(&r, 40, 3, data).state, HX_READ_CORRUPT);
+    assert_int_equal(damaged(&r), 1);
+    hx_rig_fini(&r);
+}
+
+/* Promise: what is kept is given only for the records that it was made of. */
+static void what_is_kept_belongs_to_its_records(void **state)
+{
+    static struct hx_seg a, b;
+    struct hx_made m = {NULL};
+    struct hx_version path[HX_MADE_MOST + 1] = {{0}};
+    uint8_t data[HX_PAGE_SIZE] = {7}, got[HX_PAGE_SIZE] = {0};
+    uint32_t crc = 0;
+    (void)state;
+    b.at.pg = 1;
+    for (unsigned i = 0; i < HX_ARRAY_LEN(path); i++) { /* newest first */
+        path[i].lsn = 100 - i;
+        path[i].sum = 1000 + i;
+    }
+    assert_int_equal(hx_made_get(&m, &a, 5, path, 9, got, &crc), 9);
+    hx_made_keep(&m, &a, 5, path + 2, HX_MADE_LEAST - 1, data, 77); /* not worth it */
+    hx_made_keep(&m, &a, 5, path, HX_MADE_MOST + 1, data, 77);
+    assert_null(m.p);
+    hx_made_keep(&m, &a, 5, path + 2, 7, data, 77);
+    path[0].pos = path[3].pos = 99; /* moved */
+    assert_int_equal(hx_made_get(&m, &a, 5, path + 2, 7, got, &crc), 0);
+    assert_int_equal(crc, 77);
+    assert_memory_equal(got, data, sizeof got);
+    assert_int_equal(hx_made_get(&m, &a, 5, path, 9, got, &crc), 2); /* two came since */
+    got[0] = 0;
+    assert_int_equal(hx_made_get(&m, &a, 5, path + 3, 6, got, &crc), 6);  /* as of an older point */
+    assert_int_equal(hx_made_get(&m, &a, 5, path + 2, 8, got, &crc), 8);  /* on another base */
+    assert_int_equal(hx_made_get(&m, &a, 6, path + 2, 7, got, &crc), 7);
+    assert_int_equal(hx_made_get(&m, &a, 5 + HX_MADE, path + 2, 7, got, &crc), 7);
+    assert_int_equal(hx_made_get(&m, &b, 5, path + 2, 7, got, &crc), 7);
+    path[8].sum++; /* the oldest was replaced */
+    assert_int_equal(hx_made_get(&m, &a, 5, path + 2, 7, got, &crc), 7);
+    path[8].sum--;
+    path[8].lsn--;
+    assert_int_equal(hx_made_get(&m, &a, 5, path + 2, 7, got, &crc), 7);
+    path[8].lsn++;
+    hx_made_forget(&m, &b);
+    assert_int_equal(got[0], 0);
+    assert_int_equal(hx_made_get(&m, &a, 5, path + 2, 7, got, &crc), 0);
+    hx_made_forget(&m, &a);
+    assert_int_equal(hx_made_get(&m, &a, 5, path + 2, 7, got, &crc), 7);
+    hx_made_fini(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -370,6 +449,8 @@ int main(void)
         cmocka_unit_test(a_sidecar_that_lies_gives_no_bytes),
         cmocka_unit_test(kept_bodies_are_not_mixed_up),
         cmocka_unit_test(neighbours_are_read_together),
+        cmocka_unit_test(a_page_that_was_made_is_kept),
+        cmocka_unit_test(what_is_kept_belongs_to_its_records),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("pages", tests, NULL, NULL);
