@@ -84,6 +84,12 @@ static void spend(struct hx_node *n, struct hx_seg *s)
 {
     struct hx_pace *p = &n->pace;
     while (s && p->credit >= (int64_t)PIECE_MIN * 1000) {
+        if (s->log.batch.len) { /* copies that wait for a commit (space.c B6) */
+            hx_node_dirty(n, s);
+            hx_node_flush(n);
+            if (s->error || s->log.batch.len)
+                return;
+        }
         size_t used = s->scrub.comparing ? hx_compare_step(n, s) : hx_scrub_step(s, (size_t)(p->credit / 1000));
         p->credit -= (int64_t)used * 1000;
         if (s->meta_dirty)
