@@ -394,6 +394,37 @@ static void nothing_is_left_but_promises_are_kept(void **state)
     hx_rig_fini(&w.r);
 }
 
+/* Promise: a scrub goes on while copies wait for a commit, and meets nothing that is half done.  Method: garbage, commits and
+ * one scrub after the other, which reads whenever it may. */
+static void a_scrub_and_copies_go_together(void **state)
+{
+    (void)state;
+    static uint8_t image[HX_PAGE_SIZE];
+    struct load w;
+    begin(&w, 1);
+    for (unsigned i = 0; i < 4 * PAGES / 8; i++)
+        write_pages(&w, i * 8 % PAGES, i >= PAGES / 8, false, 0, 6);
+    struct hx_disk_place at = hx_rig_place(&w.r, PG);
+    struct hx_seg *g = hx_node_find(w.r.node[0], &at.volume, at.pg);
+    unsigned waiting = 0;
+    for (unsigned i = 0; i < 100; i++) {
+        struct hx_rig_rec rec = {w.last + 1, i % PAGES, HX_REC_IMAGE, HX_REC_CPL, image, sizeof image};
+        image[i] = (uint8_t)dice(&w);
+        assert_int_equal(append(&w, &rec, 1, w.last, 6), 0);
+        if (i % 3 == 0)
+            hx_rig_step(&w.r, 20);
+        hx_scrub_ask(g);
+        hx_rig_step(&w.r, 20);
+        waiting += g->log.batch.len > 0;
+    }
+    struct hx_segment_status s;
+    assert_int_equal(hx_rig_status(&w.r, 0, PG, &s), 0);
+    assert_int_equal(s.damaged, 0);
+    assert_int_equal(g->error, 0);
+    printf("# %u ticks left copies\n", waiting);
+    hx_rig_fini(&w.r);
+}
+
 /* Promise: what a segment does for itself while commits come is done in small pieces, each with little to flush, so
  * that a commit never waits for long, copies with none of their own; and it is done all the same.  Method: three quarters of the log are garbage,
  * which all have given up at once; a commit of one page before each tick, whose flushes are counted, until the room
@@ -516,6 +547,7 @@ int main(void)
         cmocka_unit_test(a_disk_full_of_garbage_tidies_itself),
         cmocka_unit_test(nothing_is_left_but_promises_are_kept),
         cmocka_unit_test(background_work_gives_way_to_commits),
+        cmocka_unit_test(a_scrub_and_copies_go_together),
         cmocka_unit_test(records_of_a_frame_are_walked_over_once),
         cmocka_unit_test(images_do_not_keep_compaction_waiting),
         cmocka_unit_test(little_content_has_small_files),
