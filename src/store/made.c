@@ -7,7 +7,9 @@
  *      does not matter, but one that was replaced after damage is another one.  What is kept was made of records
  *      whose sums were right; who asks has looked whether the page is damaged.
  *   E2 If the records that are kept are the oldest of those asked for, only the rest remains to be applied.
- * Pure.  Each page has one place where it may be; neighbours do not meet.  Memory: HX_MADE x 4.3 KiB once the first one
+ *   E3 A page is kept when it comes for the second time before another one came that has the same place.  So pages that
+ *      are read once do not push out those that are read often, nor do they cost a copy.
+ * Pure.  Each page has one place where it may be.  Memory: HX_MADE x 4.3 KiB once the first one
  * is kept, shared by all segments of a node; without memory nothing is kept.
  */
 #include "store.h"
@@ -16,8 +18,8 @@
 
 static struct hx_made_page *place_of(const struct hx_made *m, const struct hx_seg *s, uint32_t page)
 {
-    uint64_t x = hx_get_u32(s->at.volume.b) + s->at.pg * UINT64_C(0xc2b2ae3d);
-    return &m->p[((x * UINT64_C(0x9e3779b97f4a7c15) >> 32) + page) & (HX_MADE - 1)];
+    uint64_t x = hx_get_u32(s->at.volume.b) + s->at.pg * UINT64_C(0xc2b2ae3d) + page;
+    return &m->p[(x * UINT64_C(0x9e3779b97f4a7c15) >> 32) % HX_MADE];
 }
 
 size_t hx_made_get(const struct hx_made *m, const struct hx_seg *s, uint32_t page, const struct hx_version *path,
@@ -41,6 +43,11 @@ void hx_made_keep(struct hx_made *m, const struct hx_seg *s, uint32_t page, cons
     if (n < HX_MADE_LEAST || n > HX_MADE_MOST || (!m->p && !(m->p = calloc(HX_MADE, sizeof *m->p))))
         return;
     struct hx_made_page *e = place_of(m, s, page);
+    bool again = (e->seg == s && e->page == page) || (e->wanted_by == s && e->wanted == page);
+    e->wanted_by = s;
+    e->wanted = page;
+    if (!again) /* E3 */
+        return;
     e->seg = s;
     e->page = page;
     e->count = (uint32_t)n;

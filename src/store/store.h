@@ -334,7 +334,7 @@ struct hx_body {
     bool window;       /* bytes of the file as they are */
     uint8_t *p;        /* owned, len bytes */
 };
-#define HX_BLOCKS 256u
+#define HX_BLOCKS 512u
 #define HX_BLOCK 16384u
 struct hx_block { /* HX_BLOCK bytes of a log file as they are, from AT x HX_BLOCK on; LEN of them */
     const struct hx_seg *seg;
@@ -363,7 +363,7 @@ void hx_bodies_expect(const struct hx_bodies *b, const struct hx_seg *s, const s
 const uint8_t *hx_bodies_block(struct hx_bodies *b, struct hx_seg *s, const struct hx_version *v);
 
 /* ---- made.c: a few pages as they were made of their records ---- */
-#define HX_MADE 1024u     /* a power of two */
+#define HX_MADE 1024u
 #define HX_MADE_LEAST 3u  /* records; of fewer it is made at once */
 #define HX_MADE_MOST 18u
 struct hx_made_rec {
@@ -372,7 +372,8 @@ struct hx_made_rec {
 };
 struct hx_made_page {
     const struct hx_seg *seg; /* NULL: none */
-    uint32_t page, count, crc;
+    const struct hx_seg *wanted_by; /* who came last, and for what; never looked into */
+    uint32_t wanted, page, count, crc;
     struct hx_made_rec of[HX_MADE_MOST]; /* COUNT, oldest first */
     uint8_t data[HX_PAGE_SIZE];
 };

@@ -12,7 +12,7 @@
  *   read, chain             pages at the newest read point in random order (hx_page_read), of one image, or of an
  *                           image and 8 patches that came one by one, against pread of the image's 4 KiB: rates; warm;
  *                           cold, with the files dropped from the system's cache and all that the store keeps; and
- *                           warm, but four times as many pages, whose patches are more than the store keeps
+ *                           warm, but four times as many pages, more than the store keeps as they were made
  *   compaction, scrub       commits of 4 KiB come at fixed times, as many as half of what the disk does; the time from
  *                           when one was due to its answer, p99, while background work goes on against while there is
  *                           none
