@@ -70,8 +70,9 @@ uint32_t hx_store_sum(uint8_t kind, uint32_t page, const uint8_t *payload, size_
 }
 
 /*
- * A sum is the crc of five bytes, H, and the payload.  crc(H and payload) = crc(payload) ^ f(crc(H)), f linear: what the
- * bits of crc(H) become by 4,096 bytes of zeros.  So whoever has the one need not go through the page again for the other.
+ * A sum is the crc of five bytes, H, and the payload.  crc(H and payload) = crc(payload) ^ f(crc(H)), f linear: what
+ * the bits of crc(H) become by 4,096 bytes of zeros.  So whoever has the one need not go through the page again for the
+ * other.
  */
 uint32_t hx_store_page_crc(uint32_t sum, uint8_t kind, uint32_t page)
 {

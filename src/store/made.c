@@ -1,16 +1,16 @@
 /*
  * made.c - a few pages that were made of a base and patches, kept as they came out.
  *
- * A page that is read often is mostly one that is changed often: its chain is long until it gets an image, and each read
- * would go through all of it.  Pages without patches are not kept, the system's cache has them.
- *   E1 A page is known by its records, oldest first, each by LSN and sum: where they lie now and how often they were moved
- *      does not matter, but one that was replaced after damage is another one.  What is kept was made of records
+ * A page that is read often is mostly one that is changed often: its chain is long until it gets an image, and each
+ * read would go through all of it.  Pages without patches are not kept, the system's cache has them.
+ *   E1 A page is known by its records, oldest first, each by LSN and sum: where they lie now and how often they were
+ *      moved does not matter, but one that was replaced after damage is another one.  What is kept was made of records
  *      whose sums were right; who asks has looked whether the page is damaged.
  *   E2 If the records that are kept are the oldest of those asked for, only the rest remains to be applied.
  *   E3 A page is kept when it comes for the second time before another one came that has the same place.  So pages that
  *      are read once do not push out those that are read often, nor do they cost a copy.
- * Pure.  Each page has one place where it may be.  Memory: HX_MADE x 4.3 KiB once the first one
- * is kept, shared by all segments of a node; without memory nothing is kept.
+ * Pure.  Each page has one place where it may be.  Memory: HX_MADE x 4.3 KiB once a page was to be kept, shared by all
+ * segments of a node; without memory nothing is kept.
  */
 #include "store.h"
 

@@ -380,8 +380,8 @@ struct hx_made_page {
 struct hx_made {
     struct hx_made_page *p; /* HX_MADE; NULL: not needed yet */
 };
-/* PATH: N records, newest first, down to a base.  How many of the newest remain to be applied to DATA; N: it is not here,
- * and DATA as it was; 0: *ret_crc is the page's. */
+/* PATH: N records, newest first, down to a base.  How many of the newest remain to be applied to DATA; N: it is not
+ * here, and DATA as it was; 0: *ret_crc is the page's. */
 size_t hx_made_get(const struct hx_made *m, const struct hx_seg *s, uint32_t page, const struct hx_version *path,
                    size_t n, uint8_t data[HX_PAGE_SIZE], uint32_t *ret_crc);
 void hx_made_keep(struct hx_made *m, const struct hx_seg *s, uint32_t page, const struct hx_version *path, size_t n,

@@ -394,8 +394,8 @@ static void nothing_is_left_but_promises_are_kept(void **state)
     hx_rig_fini(&w.r);
 }
 
-/* Promise: a scrub goes on while copies wait for a commit, and meets nothing that is half done.  Method: garbage, commits and
- * one scrub after the other, which reads whenever it may. */
+/* Promise: a scrub goes on while copies wait for a commit, and meets nothing that is half done.  Method: garbage,
+ * commits and one scrub after the other, which reads whenever it may. */
 static void a_scrub_and_copies_go_together(void **state)
 {
     (void)state;
@@ -426,9 +426,9 @@ static void a_scrub_and_copies_go_together(void **state)
 }
 
 /* Promise: what a segment does for itself while commits come is done in small pieces, each with little to flush, so
- * that a commit never waits for long, copies with none of their own; and it is done all the same.  Method: three quarters of the log are garbage,
- * which all have given up at once; a commit of one page before each tick, whose flushes are counted, until the room
- * that the garbage took is back. */
+ * that a commit never waits for long, copies with none of their own; and it is done all the same.  Method: three
+ * quarters of the log are garbage, which all have given up at once; a commit of one page before each tick, whose
+ * flushes are counted, until the room that the garbage took is back. */
 static void background_work_gives_way_to_commits(void **state)
 {
     (void)state;
