@@ -362,8 +362,8 @@ static void neighbours_are_read_together(void **state)
 }
 
 /* Promise: a page that was made of patches is not made again while nothing has changed, and what comes on top is
- * applied to it; as of any other point it is made of its records.  Method: the oldest patch rots after the page was read: only
- * who has to read it again sees that. */
+ * applied to it; as of any other point it is made of its records.  Method: the oldest patch rots after the page was
+ * read: only who has to read it again sees that. */
 static void a_page_that_was_made_is_kept(void **state)
 {
     struct hx_rig r;
