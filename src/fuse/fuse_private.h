@@ -15,7 +15,7 @@
 
 #define HX_FUSE_IO_MAX (1u << 20)        /* bytes of one read or write */
 #define HX_FUSE_READAHEAD_KIB 256u
-#define HX_FUSE_AHEAD (UINT64_C(4) << 20) /* bytes that a sequential reader is kept ahead of */
+#define HX_FUSE_AHEAD (UINT64_C(8) << 20) /* bytes that a sequential reader is kept ahead of */
 #define HX_FUSE_AHEAD_MOST (UINT64_C(64) << 20)
 #define HX_FUSE_AHEAD_SHARE 8u           /* of the cache, for all: half of what may be in flight (K4) */
 #define HX_FUSE_BATCH 32u                /* requests taken before the loop gets its turn again */

@@ -63,7 +63,7 @@ static const struct hx_args_spec verb_spec = {
     .examples = verb_examples,
     .opts = verb_options,
     .notes = "options: ro, takeover, soft=TIME (waits longer than this fail with EIO), cache=SIZE (64MiB),\n"
-             "         window=SIZE (20MiB), readahead=SIZE (4MiB), attr_timeout=TIME, entry_timeout=TIME,\n"
+             "         window=SIZE (20MiB), readahead=SIZE (8MiB), attr_timeout=TIME, entry_timeout=TIME,\n"
              "         negative_timeout=TIME (1h each), noatime, strictatime, allow_other, config=FILE,\n"
              "         nosuid, nodev, noexec, sync",
 };

@@ -18,7 +18,8 @@
 #include <stdlib.h>
 
 #define FIRST (8u << 10) /* read at once: most frames of single commits are smaller */
-#define WINDOW HX_FRAME_RAW_MAX
+#define GAP 4096u /* what stands between the payloads of two frames: heads of at most 64 pages */
+#define WINDOW (HX_FRAME_RAW_MAX + GAP)
 #define SMALL 1024u /* a payload that is not worth a read of its own */
 
 int hx_bodies_init(struct hx_bodies *b)
@@ -96,14 +97,21 @@ static struct hx_body *fresh(struct hx_bodies *b, const struct hx_seg *s, const 
     return e;
 }
 
-const uint8_t *hx_bodies_window(struct hx_bodies *b, struct hx_seg *s, const struct hx_version *v)
+/* No more than what is wanted: a run of pages mostly ends in the middle of a frame. */
+static size_t window_len(uint64_t left, const struct hx_version *v, uint32_t pages)
+{
+    size_t len = pages < WINDOW / HX_PAGE_SIZE ? pages * HX_PAGE_SIZE + GAP : WINDOW;
+    len = len < v->len ? v->len : len;
+    return left < len ? (size_t)left : len;
+}
+
+const uint8_t *hx_bodies_window(struct hx_bodies *b, struct hx_seg *s, const struct hx_version *v, uint32_t pages)
 {
     struct hx_body *e = known(b, s, v);
     if (!e) {
         const struct hx_logfile *f = s->log.files[v->file];
         hx_assert(v->len && f->durable >= (uint64_t)v->pos + v->len); /* as all that is indexed; and never changes */
-        uint64_t left = f->durable - v->pos;
-        size_t len = left < WINDOW ? (size_t)left : WINDOW, got = 0;
+        size_t len = window_len(f->durable - v->pos, v, pages), got = 0;
         e = fresh(b, s, v, len);
         if (!e)
             return NULL;

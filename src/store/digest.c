@@ -17,7 +17,7 @@ static const uint8_t zeros[HX_PAGE_SIZE];
 /* Of one page (D1); *ret_read: its bytes had to be read. */
 static int page_head(struct hx_seg *s, uint32_t page, uint64_t point, struct hx_read_page *ret, size_t *read)
 {
-    int err = hx_page_read(s, page, point, false, s->env->page, ret);
+    int err = hx_page_read(s, page, point, 0, s->env->page, ret);
     if (err)
         return err;
     *read += ret->state == HX_READ_RAW;

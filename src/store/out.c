@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #define CALL_TIMEOUT_MS 5000u
+#define FEW 8u /* pages that follow each other and are not worth a large read */
 
 struct hx_item *hx_out_push(struct hx_items *q, const struct hx_item *i)
 {
@@ -165,6 +166,16 @@ static int body_acks(struct hx_node *n, const struct hx_item *i)
     return 0;
 }
 
+/* How many of the pages from K on follow each other, so that they mostly do so in the log, too. */
+static uint32_t run_from(const struct hx_node *n, const struct hx_item *i, uint32_t k)
+{
+    const uint8_t *list = n->args.p + i->arg + 4 * (size_t)k;
+    uint32_t run = 1;
+    while (k + run < i->count && hx_get_u32(list + 4 * (size_t)run) == hx_get_u32(list) + run)
+        run++;
+    return run;
+}
+
 static int body_read(struct hx_node *n, const struct hx_item *i)
 {
     size_t heads = (size_t)i->count * HX_READ_PAGE_BYTES, start = n->out.len;
@@ -175,10 +186,14 @@ static int body_read(struct hx_node *n, const struct hx_item *i)
         return HX_E_NOMEM;
     uint8_t *p = n->out.p + start, *data = p + heads;
     struct hx_enc e = hx_enc_init(p, heads);
-    for (uint32_t k = 0; k < i->count; k++) {
+    for (uint32_t k = 0, run = 0, end = 0; k < i->count; k++) {
         struct hx_read_page r;
         uint32_t page = hx_get_u32(n->args.p + i->arg + 4 * (size_t)k);
-        err = hx_page_read(i->seg, page, i->point, i->count >= 8, data, &r);
+        if (k == end) {
+            run = run_from(n, i, k);
+            end += run;
+        }
+        err = hx_page_read(i->seg, page, i->point, run < FEW ? 0 : end - k, data, &r);
         if (err)
             return err;
         hx_read_page_encode(&r, &e);

@@ -13,7 +13,7 @@
 
 #include "hexad/mutant.h"
 
-static int payload(struct hx_seg *s, const struct hx_version *v, bool whole, uint8_t *buf, struct hx_bytes *ret)
+static int payload(struct hx_seg *s, const struct hx_version *v, uint32_t run, uint8_t *buf, struct hx_bytes *ret)
 {
     uint16_t len;
     *ret = (struct hx_bytes){buf, v->codec ? 0 : v->len};
@@ -22,7 +22,7 @@ static int payload(struct hx_seg *s, const struct hx_version *v, bool whole, uin
         ret->len = err ? 0 : len;
         return err;
     }
-    const uint8_t *window = v->len && whole ? hx_bodies_window(&s->env->bodies, s, v) : NULL;
+    const uint8_t *window = v->len && run ? hx_bodies_window(&s->env->bodies, s, v, run) : NULL;
     ret->p = window ? window : buf;
     if (window || !v->len)
         return 0;
@@ -36,14 +36,14 @@ static bool is_right(uint32_t page, const struct hx_version *v, const struct hx_
 }
 
 /* *ret_sum: of the payload. */
-static int summed(struct hx_seg *s, uint32_t page, const struct hx_version *v, bool whole, uint8_t *buf,
+static int summed(struct hx_seg *s, uint32_t page, const struct hx_version *v, uint32_t run, uint8_t *buf,
                   struct hx_bytes *ret, uint32_t *ret_sum)
 {
-    const uint8_t *p = whole ? NULL : hx_bodies_block(&s->env->bodies, s, v);
+    const uint8_t *p = run ? NULL : hx_bodies_block(&s->env->bodies, s, v);
     *ret = (struct hx_bytes){p, v->len};
     if (p && is_right(page, v, ret, ret_sum))
         return 0;
-    int err = payload(s, v, whole, buf, ret);
+    int err = payload(s, v, run, buf, ret);
     if (!err && !is_right(page, v, ret, ret_sum))
         err = HX_E_CORRUPT;
     if (err == HX_E_IO)
@@ -53,11 +53,11 @@ static int summed(struct hx_seg *s, uint32_t page, const struct hx_version *v, b
     return err;
 }
 
-int hx_page_payload(struct hx_seg *s, uint32_t page, const struct hx_version *v, bool whole, uint8_t *buf,
+int hx_page_payload(struct hx_seg *s, uint32_t page, const struct hx_version *v, uint32_t run, uint8_t *buf,
                     struct hx_bytes *ret)
 {
     uint32_t sum;
-    return summed(s, page, v, whole, buf, ret, &sum);
+    return summed(s, page, v, run, buf, ret, &sum);
 }
 
 int hx_page_try(struct hx_seg *s, uint32_t page, uint64_t lsn, uint32_t slot, const struct hx_side_frame *f)
@@ -68,7 +68,7 @@ int hx_page_try(struct hx_seg *s, uint32_t page, uint64_t lsn, uint32_t slot, co
         if (v.lsn != lsn)
             continue;
         bool here = hx_place_within(v.file, v.pos, v.codec, slot, f);
-        int err = here ? hx_page_payload(s, page, &v, false, s->env->page + HX_PAGE_SIZE, &b) : 0;
+        int err = here ? hx_page_payload(s, page, &v, 0, s->env->page + HX_PAGE_SIZE, &b) : 0;
         if (err && err != HX_E_CORRUPT)
             return err;
         if (hx_rec_is_base(v.kind))
@@ -121,26 +121,26 @@ bool hx_page_blind(struct hx_seg *s, uint32_t page, uint64_t point)
 }
 
 /* The base of a page is read to where it belongs, if it is such that nothing else has to be done with it. */
-static bool in_place(const struct hx_version *v, bool whole)
+static bool in_place(const struct hx_version *v, uint32_t run)
 {
-    return v->kind == HX_REC_IMAGE && !v->codec && v->len <= HX_PAGE_SIZE && !whole;
+    return v->kind == HX_REC_IMAGE && !v->codec && v->len <= HX_PAGE_SIZE && !run;
 }
 
 /* What else of a page that is damaged is so: all of it is mended together, not one record after each read. */
-static void look_further(struct hx_seg *s, uint32_t page, size_t n, bool whole)
+static void look_further(struct hx_seg *s, uint32_t page, size_t n, uint32_t run)
 {
     struct hx_bytes b;
     while (n-- > 0)
-        (void)hx_page_payload(s, page, &s->path[n], whole, s->env->page + HX_PAGE_SIZE, &b);
+        (void)hx_page_payload(s, page, &s->path[n], run, s->env->page + HX_PAGE_SIZE, &b);
 }
 
 /* The page that the N records in s->path make into DATA; *ret_crc: its.  HX_E_CORRUPT: one of them is damaged. */
-static int make(struct hx_seg *s, uint32_t page, size_t n, bool whole, uint8_t data[HX_PAGE_SIZE], uint32_t *ret_crc)
+static int make(struct hx_seg *s, uint32_t page, size_t n, uint32_t run, uint8_t data[HX_PAGE_SIZE], uint32_t *ret_crc)
 {
     size_t left = n < HX_MADE_LEAST ? n : hx_made_get(&s->env->made, s, page, s->path, n, data, ret_crc);
     if (!left)
         return 0;
-    bool base = left == n && in_place(&s->path[n - 1], whole);
+    bool base = left == n && in_place(&s->path[n - 1], run);
     uint32_t sum = 0;
     struct hx_bytes b = {NULL, 0};
     for (size_t i = 0; n > 1 && i < left; i++)
@@ -149,13 +149,13 @@ static int make(struct hx_seg *s, uint32_t page, size_t n, bool whole, uint8_t d
         memset(data, 0, HX_PAGE_SIZE);
     for (; left-- > 0; base = false) {
         const struct hx_version *v = &s->path[left];
-        int err = summed(s, page, v, whole, base ? data : s->env->page + HX_PAGE_SIZE, &b, &sum);
+        int err = summed(s, page, v, run, base ? data : s->env->page + HX_PAGE_SIZE, &b, &sum);
         if (!err && b.p == data)
             memset(data + b.len, 0, HX_PAGE_SIZE - b.len);
         else if (!err && hx_rec_apply(data, v->kind, b.p, b.len))
             err = HX_E_CORRUPT; /* a writer's mistake: the record came like this */
         if (err == HX_E_CORRUPT)
-            look_further(s, page, left, whole);
+            look_further(s, page, left, run);
         if (err)
             return err;
     }
@@ -165,7 +165,7 @@ static int make(struct hx_seg *s, uint32_t page, size_t n, bool whole, uint8_t d
     return 0;
 }
 
-int hx_page_read(struct hx_seg *s, uint32_t page, uint64_t point, bool whole, uint8_t data[HX_PAGE_SIZE],
+int hx_page_read(struct hx_seg *s, uint32_t page, uint64_t point, uint32_t run, uint8_t data[HX_PAGE_SIZE],
                  struct hx_read_page *ret)
 {
     size_t n;
@@ -186,7 +186,7 @@ int hx_page_read(struct hx_seg *s, uint32_t page, uint64_t point, bool whole, ui
     ret->lsn = HX_LSN(s->path[0].lsn);
     if (n == 1 && (s->path[0].kind == HX_REC_ZERO || s->path[0].kind == HX_REC_FREE))
         return 0;
-    err = make(s, page, n, whole, data, &ret->crc);
+    err = make(s, page, n, run, data, &ret->crc);
     ret->state = err ? HX_READ_CORRUPT : HX_READ_RAW;
     return err == HX_E_CORRUPT ? 0 : err;
 }

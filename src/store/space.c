@@ -165,7 +165,7 @@ static int put_image(struct hx_seg *s, struct out *o, uint32_t page, uint64_t ls
     struct hx_read_page r;
     uint8_t *data = s->env->page;
     *ret_done = false;
-    int err = hx_page_read(s, page, lsn, false, data, &r);
+    int err = hx_page_read(s, page, lsn, 0, data, &r);
     if (err || r.state != HX_READ_RAW)
         return err;
     size_t len = HX_PAGE_SIZE;
@@ -381,7 +381,7 @@ static int copy_record(struct hx_seg *s, const struct hx_side_frame *f, const st
         struct hx_bytes b;
         if (v.lsn != f->first + r->lsn_off || !hx_place_within(v.file, v.pos, v.codec, s->work.victim, f))
             continue;
-        int err = hx_page_payload(s, r->page, &v, true, s->env->page + HX_PAGE_SIZE, &b);
+        int err = hx_page_payload(s, r->page, &v, HX_PAGES_MANY, s->env->page + HX_PAGE_SIZE, &b);
         if (err == HX_E_CORRUPT) {
             s->log.files[s->work.victim]->damaged = true; /* stays until a peer has repaired it */
             return 0;

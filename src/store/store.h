@@ -355,8 +355,9 @@ void hx_bodies_forget(struct hx_bodies *b, const struct hx_seg *s);
 /* The payload of a record in a compressed frame: its body is checked.  HX_E_CORRUPT, or what the disk says. */
 int hx_bodies_get(struct hx_bodies *b, struct hx_seg *s, const struct hx_version *v, const uint8_t **ret,
                   uint16_t *ret_len);
-/* Bytes of a log file, not checked, read in large pieces; NULL: for whatever reason they cannot be had like that. */
-const uint8_t *hx_bodies_window(struct hx_bodies *b, struct hx_seg *s, const struct hx_version *v);
+/* Bytes of a log file, not checked, read in large pieces; PAGES: how many are wanted from there on, V included.
+ * NULL: for whatever reason they cannot be had like that. */
+const uint8_t *hx_bodies_window(struct hx_bodies *b, struct hx_seg *s, const struct hx_version *v, uint32_t pages);
 /* It will be asked for soon. */
 void hx_bodies_expect(const struct hx_bodies *b, const struct hx_seg *s, const struct hx_version *v);
 /* The same of a small payload, from a cache of blocks; borrowed until the next call. */
@@ -585,15 +586,17 @@ int hx_rules_read(const struct hx_seg *s, struct hx_epoch e, uint64_t point);
 int hx_rules_fetch(const struct hx_seg *s, struct hx_epoch e, bool raw);
 
 /* ---- page.c: a page as of a read point ---- */
-/* DATA is written for HX_READ_RAW only.  WHOLE: read whole bodies, many pages follow. */
-int hx_page_read(struct hx_seg *s, uint32_t page, uint64_t point, bool whole, uint8_t data[HX_PAGE_SIZE],
+#define HX_PAGES_MANY UINT32_MAX
+/* DATA is written for HX_READ_RAW only.  RUN: how many pages are read from this one on, it included: they are read from
+ * the disk together; 0: this one by itself. */
+int hx_page_read(struct hx_seg *s, uint32_t page, uint64_t point, uint32_t run, uint8_t data[HX_PAGE_SIZE],
                  struct hx_read_page *ret);
 /* Is PAGE CORRUPT at POINT because of blind damage? */
 bool hx_page_blind(struct hx_seg *s, uint32_t page, uint64_t point);
 /* Tries what PAGE needs of the record LSN in frame F of the file in SLOT; what is lost is remembered (P1). */
 int hx_page_try(struct hx_seg *s, uint32_t page, uint64_t lsn, uint32_t slot, const struct hx_side_frame *f);
 /* The payload of a version, checked against its sum; BUF of a page. */
-int hx_page_payload(struct hx_seg *s, uint32_t page, const struct hx_version *v, bool whole, uint8_t *buf,
+int hx_page_payload(struct hx_seg *s, uint32_t page, const struct hx_version *v, uint32_t run, uint8_t *buf,
                     struct hx_bytes *ret);
 
 /* ---- fetch.c: records for peers and recovery ---- */

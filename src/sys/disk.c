@@ -8,6 +8,9 @@
  *   S3 The room of a removed file comes back a little later (reaper.c); a write that needs it waits for it.
  *   S4 A file that grows by large writes gets its blocks a mebibyte at a time: to find them for each write makes its
  *      flush about a tenth slower.  The size is as written (D4).  Where this cannot be done nothing is lost.
+ *   S5 A large read gets from the disk what it asks for: a member is asked for every sixth run of a file that is
+ *      read in order, which the kernel takes for a sequence, and would read what lies between, too.  Small reads
+ *      are read ahead of.
  * A crash leaves files of any length up to what was written, and names that were never synced may be missing.
  * Threads: one, but for flushes of many (flushpool.c) and the room of removed files (reaper.c).
  * Memory: one struct per disk; descriptors: the farm's cache.
@@ -73,11 +76,23 @@ static int get(struct hx_sys_disk *d, uint64_t file, bool create, struct hx_fd_e
     return hx_fdcache_insert(d->farm->fds, &d->disk, file, fd, ret);
 }
 
+/* S5: the advice is the descriptor's, and stays until the size of what is read changes.  It is an advice: what it
+ * returns does not matter. */
+static void advise(struct hx_fd_entry *e, size_t len)
+{
+    bool exact = len >= LARGE;
+    if (exact != e->exact)
+        (void)posix_fadvise(e->fd, 0, 0, exact ? POSIX_FADV_RANDOM : POSIX_FADV_NORMAL);
+    e->exact = exact;
+}
+
 static int disk_read(struct hx_disk *disk, uint64_t file, uint64_t off, void *buf, size_t len, size_t *ret_len)
 {
     struct hx_fd_entry *e;
     size_t done = 0;
     int err = get(self(disk), file, false, &e);
+    if (!err)
+        advise(e, len);
     while (!err && done < len) {
         ssize_t n = pread(e->fd, (uint8_t *)buf + done, len - done, (off_t)(off + done));
         if (n < 0 && errno == EINTR)

@@ -278,7 +278,7 @@ static double store_reads(struct load *l, const uint32_t *pages, unsigned count)
     struct hx_read_page r;
     uint64_t t = now_ns();
     for (unsigned i = 0; i < count; i++)
-        if (hx_page_read(s, pages[i], l->last[0], false, page, &r) || r.state != HX_READ_RAW)
+        if (hx_page_read(s, pages[i], l->last[0], 0, page, &r) || r.state != HX_READ_RAW)
             die("a page cannot be read");
     return (double)(now_ns() - t);
 }

@@ -13,7 +13,7 @@ read          a file of 1,000 bytes that is cached: open, read, close
 
 Of each, per operation: requests by kind (hexad_fuse_requests of .hexad/metrics); system calls by name of the mount and of
 one server (strace -c; left out where there is no strace); wake-ups of the program, the mount and a server (voluntary
-context switches of all threads, in a run without strace); mini-transactions, records, bytes of them, bytes of append requests to
+context switches of all threads, in a run without strace), and the time that they were on a processor; mini-transactions, records, bytes of them, bytes of append requests to
 all servers together, bytes that one server has given to its disk (write_bytes).  What the servers do later (folding records
 into pages) falls into whatever runs then.  --order: instead, the requests of the last of three operations, in order.
 """
@@ -52,6 +52,15 @@ def wake_ups(pid):
         with open("/proc/%d/task/%s/status" % (pid, t)) as f:
             total += sum(int(line.split()[1]) for line in f if line.startswith("voluntary_ctxt"))
     return total
+
+
+def cpu(pid):
+    """Microseconds on a processor, of all threads."""
+    total = 0
+    for t in os.listdir("/proc/%d/task" % pid):
+        with open("/proc/%d/task/%s/schedstat" % (pid, t)) as f:
+            total += int(f.read().split()[0])
+    return total / 1000
 
 
 def disk_bytes(pid):
@@ -149,8 +158,10 @@ def count(demo, make, work):
     was = demo.figures() # the two that come next cost as much as these
     own = {k: v - w for (k, v), w in zip(demo.figures().items(), was.values())}
     before, woken, disk = demo.figures(), [wake_ups(p) for p in everyone], [disk_bytes(p) for p in demo.servers]
+    busy = [cpu(p) for p in everyone]
     for i in range(n):
         step(i)
+    busy = [cpu(p) - b for p, b in zip(everyone, busy)]
     woken = [wake_ups(p) - w for p, w in zip(everyone, woken)]
     disk = [disk_bytes(p) - b for p, b in zip(demo.servers, disk)]
     after = demo.figures()
@@ -158,6 +169,7 @@ def count(demo, make, work):
     got = {"requests": {k.split('"')[1]: round(per(k), 2) for k in after
                         if k.startswith("hexad_fuse_requests{") and per(k) >= 0.005},
            "wake_ups": {"program": woken[0] / n, "mount": woken[1] / n, "server": sum(woken[2:]) / 6 / n},
+           "cpu_us": {"program": busy[0] / n, "mount": busy[1] / n, "server": sum(busy[2:]) / 6 / n},
            "transactions": per("hexad_mtrs_total"), "records": per("hexad_lsn_last"),
            "record_bytes": per("hexad_record_bytes_total"), "wire_bytes": per("hexad_wire_bytes_total"),
            "disk_bytes": sum(disk) / 6 / n}
@@ -208,6 +220,7 @@ def show(kind, got):
     print("%s: %.1f requests: %s" % (kind, sum(got["requests"].values()),
                                     ", ".join("%s %g" % kv for kv in sorted(got["requests"].items()))))
     print("  wake-ups: " + ", ".join("%s %.1f" % kv for kv in got["wake_ups"].items()))
+    print("  processor, us: " + ", ".join("%s %.0f" % kv for kv in got["cpu_us"].items()))
     print("  log: %.1f transactions, %.1f records, %.0f bytes; append requests to all six %.0f bytes; disk of a server %.0f bytes"
           % tuple(got[k] for k in ("transactions", "records", "record_bytes", "wire_bytes", "disk_bytes")))
     for who, calls in got.get("calls", {}).items():

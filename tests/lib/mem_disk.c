@@ -34,7 +34,7 @@ struct hx_mem_farm {
     struct mem_disk **disks;
     size_t count;
     uint64_t calls, limit;
-    uint64_t flushes;
+    uint64_t flushes, reads, read_bytes;
     unsigned fail_ops;
     uint64_t fail_in, off_in; /* calls until then; 0: never */
     uint64_t fail_read_in, bad_id, bad_off, bad_len;
@@ -132,6 +132,8 @@ static int mem_read(struct hx_disk *disk, uint64_t id, uint64_t off, void *buf, 
         return HX_E_IO;
     if (!f || !f->exists)
         return HX_E_NOENT;
+    d->farm->reads++;
+    d->farm->read_bytes += len;
     size_t n = off >= f->len ? 0 : f->len - (size_t)off;
     n = n < len ? n : len;
     if (d->farm->fail_read_in && --d->farm->fail_read_in == 0)
@@ -356,6 +358,12 @@ void hx_mem_fail_read(struct hx_mem_farm *f, uint64_t k, int err)
 {
     f->fail_read_in = k;
     f->fail_read_err = err;
+}
+
+uint64_t hx_mem_read_bytes(const struct hx_mem_farm *f, uint64_t *ret_reads)
+{
+    *ret_reads = f->reads;
+    return f->read_bytes;
 }
 
 bool hx_mem_read_failed(const struct hx_mem_farm *f)

@@ -29,6 +29,8 @@ void hx_mem_fail(struct hx_mem_farm *f, unsigned ops, uint64_t k, int err, bool 
 void hx_mem_fail_drops(struct hx_mem_farm *f);
 /* The K-th read from now fails with ERR, once; 0: none. */
 void hx_mem_fail_read(struct hx_mem_farm *f, uint64_t k, int err);
+/* Bytes that reads have asked for so far, and how many reads. */
+uint64_t hx_mem_read_bytes(const struct hx_mem_farm *f, uint64_t *ret_reads);
 bool hx_mem_read_failed(const struct hx_mem_farm *f); /* the planned one */
 /* The sector at OFF of a file cannot be read until it is written; one at a time, ID 0: none any more. */
 void hx_mem_bad_sector(struct hx_mem_farm *f, uint64_t id, uint64_t off);

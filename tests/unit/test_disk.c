@@ -52,6 +52,17 @@ int fallocate(int fd, int mode, off_t off, off_t len)
     return (int)syscall(SYS_fallocate, fd, mode, off, len);
 }
 
+/* Notes what the kernel is told about a descriptor. */
+static int advices[8];
+static unsigned advice_count;
+int posix_fadvise(int fd, off_t off, off_t len, int advice)
+{
+    (void)fd;
+    if (off == 0 && len == 0 && advice_count < 8)
+        advices[advice_count++] = advice;
+    return 0;
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -632,11 +643,34 @@ static void many_are_flushed_together(void **state)
     }
 }
 
+/* Promise: a large read costs the disk what it asks for; small ones are read ahead of by the kernel.  It is told when
+ * that changes, not with each read. */
+static void large_reads_are_exact(void **state)
+{
+    static uint8_t buf[256u << 10];
+    struct hx_disk *d = open_disk();
+    size_t got;
+    (void)state;
+    assert_int_equal(d->ops->write(d, 16, 0, buf, sizeof buf), 0);
+    advice_count = 0;
+    assert_int_equal(d->ops->read(d, 16, 0, buf, 4096, &got), 0);
+    assert_int_equal(advice_count, 0); /* as it is opened */
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(d->ops->read(d, 16, 0, buf, sizeof buf, &got), 0);
+    assert_int_equal(advice_count, 1);
+    assert_int_equal(advices[0], POSIX_FADV_RANDOM);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(d->ops->read(d, 16, 4096 * i, buf, 4096, &got), 0);
+    assert_int_equal(advice_count, 2);
+    assert_int_equal(advices[1], POSIX_FADV_NORMAL);
+    farm->ops->close(farm, d);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(many_are_flushed_together), CASE(a_write_is_readable_at_once),
+        CASE(large_reads_are_exact), CASE(many_are_flushed_together), CASE(a_write_is_readable_at_once),
         CASE(past_the_end_is_short_and_holes_are_zero),
         CASE(an_absent_file_is_noent),
         CASE(flush_and_remove_go_together),

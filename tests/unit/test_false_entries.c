@@ -197,7 +197,7 @@ static void a_file_that_was_cut_is_damage(void **state)
             assert_int_equal(read_page(&r, compressed), there ? HX_READ_RAW : HX_READ_CORRUPT);
             uint8_t *data = segment(&r)->env->page; /* and by the window, as many pages are read */
             struct hx_read_page p;
-            assert_int_equal(hx_page_read(segment(&r), LAST, LAST, true, data, &p), 0);
+            assert_int_equal(hx_page_read(segment(&r), LAST, LAST, HX_PAGES_MANY, data, &p), 0);
             assert_int_equal(p.state, there ? HX_READ_RAW : HX_READ_CORRUPT);
             hx_rig_fini(&r);
         }
@@ -249,7 +249,7 @@ static void windows_take_no_more_than_their_room(void **state)
     uint8_t *data = s->env->page, want[HX_PAGE_SIZE];
     for (unsigned again = 0; again < 2; again++)
         for (uint64_t lsn = BEGIN; lsn < 1210; lsn += 40) {
-            assert_int_equal(hx_page_read(s, (uint32_t)lsn, lsn, true, data, &p), 0);
+            assert_int_equal(hx_page_read(s, (uint32_t)lsn, lsn, HX_PAGES_MANY, data, &p), 0);
             content(lsn, true, want, sizeof want);
             assert_memory_equal(data, want, sizeof want);
             assert_true(s->env->bodies.bytes <= HX_BODIES_BYTES && s->env->bodies.count < HX_BODIES);

@@ -83,8 +83,9 @@ static void put_image(struct hx_rig *r, uint64_t lsn, bool noise, uint64_t vdl)
     assert_int_equal(hx_rig_append(r, 0, 1, vdl, 0, r->frame, n, NULL), 0);
 }
 
-/* Reads COUNT pages from FIRST on in one request; their states. */
-static void read_many(struct hx_rig *r, uint64_t point, uint32_t first, uint32_t count, uint8_t *ret_states)
+/* Reads COUNT pages from FIRST on, every STEP-th, in one request; their states. */
+static void read_each(struct hx_rig *r, uint64_t point, uint32_t first, uint32_t count, uint32_t step,
+                      uint8_t *ret_states)
 {
     struct hx_rig_reply a;
     uint8_t *b = malloc(12 + 4 * (size_t)count);
@@ -92,7 +93,7 @@ static void read_many(struct hx_rig *r, uint64_t point, uint32_t first, uint32_t
     hx_put_u64(b, point);
     hx_put_u32(b + 8, count);
     for (uint32_t i = 0; i < count; i++)
-        hx_put_u32(b + 12 + 4 * (size_t)i, first + i);
+        hx_put_u32(b + 12 + 4 * (size_t)i, first + i * step);
     struct hx_rig_ask q = {.type = HX_MSG_READ, .pg = PG, .body = {b, 12 + 4 * (size_t)count}};
     assert_int_equal(hx_rig_call(r, 0, &q, &a), 0);
     struct hx_dec d = hx_dec_init(a.body.p, a.body.len);
@@ -108,6 +109,11 @@ static void read_many(struct hx_rig *r, uint64_t point, uint32_t first, uint32_t
     }
     hx_rig_reply_fini(&a);
     free(b);
+}
+
+static void read_many(struct hx_rig *r, uint64_t point, uint32_t first, uint32_t count, uint8_t *ret_states)
+{
+    read_each(r, point, first, count, 1, ret_states);
 }
 
 /* Promise (I11): of a compressed frame that rotted, or whose sector gives an error, no page is served; other frames are
@@ -450,6 +456,55 @@ static void what_is_kept_belongs_to_its_records(void **state)
     hx_made_fini(&m);
 }
 
+/* COUNT pages from LSN on, page LSN as image LSN, which does not compress, in one frame. */
+static void put_images(struct hx_rig *r, uint64_t lsn, unsigned count)
+{
+    static uint8_t image[60][HX_PAGE_SIZE];
+    struct hx_rig_rec recs[60];
+    uint64_t x = lsn;
+    for (unsigned i = 0; i < count; i++) {
+        for (size_t k = 0; k < HX_PAGE_SIZE; k += 8) {
+            x = x * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+            hx_put_u64(image[i] + k, (x ^ x >> 33) | 1);
+        }
+        recs[i] = (struct hx_rig_rec){lsn + i, (uint32_t)(lsn + i), HX_REC_IMAGE, i + 1 == count,
+                                      image[i], HX_PAGE_SIZE};
+    }
+    size_t n = hx_rig_frame(r, PG, 1, lsn - 1, recs, count, (struct hx_rig_marks){0});
+    assert_int_equal(hx_rig_append(r, 0, 1, 0, 0, r->frame, n, NULL), 0);
+}
+
+/* Promise: whoever reads a file in order costs the disk what he reads, and a few reads; pages that do not follow each
+ * other cost no more than themselves.
+ * Method: 180 pages in three frames; runs of 64, 32 and 16 pages, many of which reach from one frame into the next one;
+ * then every fifth page.  What the disk was asked for is counted. */
+static void a_run_is_read_once(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    uint8_t states[64];
+    uint64_t was, reads_was, reads, bytes;
+    start(&r, 0);
+    for (unsigned i = 0; i < 3; i++)
+        put_images(&r, 1 + 60 * i, 60);
+    for (uint32_t first = 1; first <= 180 - 64; first += 23)
+        for (uint32_t count = 64; count >= 16; count /= 2) {
+            restart(&r); /* nothing is kept in memory */
+            was = hx_mem_read_bytes(r.farm[0], &reads_was);
+            read_many(&r, 180, first, count, states);
+            bytes = hx_mem_read_bytes(r.farm[0], &reads) - was;
+            for (unsigned i = 0; i < count; i++)
+                assert_int_equal(states[i], HX_READ_RAW);
+            assert_in_range(bytes, count * HX_PAGE_SIZE, (count + 3) * HX_PAGE_SIZE);
+            assert_in_range(reads - reads_was, 1, 2);
+        }
+    restart(&r);
+    was = hx_mem_read_bytes(r.farm[0], &reads_was);
+    read_each(&r, 180, 1, 35, 5, states);
+    assert_in_range(hx_mem_read_bytes(r.farm[0], &reads) - was, 35 * HX_PAGE_SIZE, 36 * HX_PAGE_SIZE);
+    hx_rig_fini(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -462,6 +517,7 @@ int main(void)
         cmocka_unit_test(neighbours_are_read_together),
         cmocka_unit_test(a_page_that_was_made_is_kept),
         cmocka_unit_test(what_is_kept_belongs_to_its_records),
+        cmocka_unit_test(a_run_is_read_once),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("pages", tests, NULL, NULL);

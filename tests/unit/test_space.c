@@ -482,7 +482,7 @@ static void records_of_a_frame_are_walked_over_once(void **state)
         struct hx_version v;
         struct hx_bytes b;
         assert_true(hx_index_next(&walk, &v) && v.codec && v.at == k);
-        assert_int_equal(hx_page_payload(s, k, &v, true, s->env->page, &b), 0);
+        assert_int_equal(hx_page_payload(s, k, &v, HX_PAGES_MANY, s->env->page, &b), 0);
         assert_int_equal(b.len, 0);
     }
     assert_in_range(s->env->bodies.heads_walked - before, 0, FREED);
