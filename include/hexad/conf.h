@@ -36,7 +36,7 @@ void hx_client_conf_free(struct hx_client_conf *conf); /* what it owns; zeroes i
  * [server]  name, zone, listen = HOST:PORT, data = DIRECTORY          HEXAD_SERVER_NAME, ...
  * [tls]     ca, cert, key                                             HEXAD_TLS_CA, ...
  * [limits]  connections = 1024, idle = 120s, files = 256, gossip = 500ms, log-file = 64MiB   HEXAD_LIMITS_IDLE, ...
- *           scrub-cycle = 14d, scrub-rate = 16MiB
+ *           scrub-cycle = 14d, scrub-rate = 16MiB, repair-rate = 64MiB
  */
 struct hx_segmentd_conf {
     char *path;
@@ -44,7 +44,7 @@ struct hx_segmentd_conf {
     uint32_t connections_max, files_max, idle_ms, gossip_ms;
     uint32_t log_file_bytes; /* 0: the node's default */
     uint32_t scrub_cycle_s;  /* 0: on demand only */
-    uint32_t scrub_bytes_per_s;
+    uint32_t scrub_bytes_per_s, repair_bytes_per_s;
 };
 /* What the command line says goes over the file: any pointer may be NULL. */
 struct hx_segmentd_override {

@@ -29,6 +29,7 @@ struct hx_node_cfg {
     uint64_t seed;                 /* for the choice of peers */
     uint32_t scrub_cycle_s;        /* everything stored is read again in this time; 0: on demand only */
     uint32_t scrub_bytes_per_s;    /* but never faster than this; 0: 16 MiB */
+    uint32_t repair_bytes_per_s;   /* at most this much is copied from peers to fill new members; 0: 64 MiB */
 };
 /* Opens every segment in the farm.  One that cannot be opened is answered with its error, the others work. */
 int hx_node_new(const struct hx_node_cfg *cfg, uint64_t now_ms, struct hx_node **ret);

@@ -197,6 +197,7 @@ static int open_store(struct segd *d)
         .log_file_bytes = c->log_file_bytes,
         .scrub_cycle_s = c->scrub_cycle_s,
         .scrub_bytes_per_s = c->scrub_bytes_per_s,
+        .repair_bytes_per_s = c->repair_bytes_per_s,
         .seed = hx_random_u64(),
     };
     if (!err)

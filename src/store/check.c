@@ -328,6 +328,8 @@ static void tell_start(struct rehearsal *r, struct hx_check_segment *ret)
 {
     const struct hx_seg *s = r->s;
     bool damaged = s->unknown_count || r->place_count;
+    if (s->filling)
+        hx_offline_say(&r->o, "    a learner: a start goes on copying pages from its peers; it counts for nothing yet");
     hx_offline_say(&r->o, "    a start would serve it: complete to LSN %" PRIu64
                    ", volume known to LSN %" PRIu64
                    ", readable from %" PRIu64 " on, %" PRIu64

@@ -42,6 +42,8 @@ static int dump_slot(struct hx_offline *o, uint64_t file, bool all)
                        ", allocation limit %" PRIu64,
                        i, h->epoch.v, h->vdl.v, h->end.v, h->lal);
     }
+    if (m.flags & HX_META_FILLING)
+        hx_offline_say(o, "  a learner that has not got all its pages");
     const struct hx_geometry *g = &m.geometry;
     hx_offline_say(o, "  geometry (%" PRIu64 ", %u, %u): groups of %" PRIu64
                    " bytes, %u groups, %u servers", g->epoch.v,

@@ -89,7 +89,8 @@ int hx_gossip_post(struct hx_node *n, const struct hx_server *m, struct hx_call 
     struct hx_item i = {.kind = ITEM_SEND, .token = ++n->next_call};
     size_t name = strlen(m->name) + 1, url = strlen(m->url) + 1;
     struct hx_msg_head h = {.type = call.type, .req_id = i.token, .volume = call.volume, .server = m->incarnation,
-                            .epoch = call.top, .pg = pg};
+                            .epoch = call.top, .pg = pg,
+                            .m = call.learner || (call.seg && !hx_rules_named(call.seg)) ? HX_NODE_LEARNER : 0};
     struct hx_bytes piece = {body->p, body->len};
     int err = hx_buf_grow(&n->calls, &n->call_cap, n->call_count, sizeof *n->calls);
     uint8_t *p = err ? NULL : hx_buf_add(&i.body, HX_MSG_HEAD + body->len + name + url);
@@ -109,7 +110,7 @@ int hx_gossip_post(struct hx_node *n, const struct hx_server *m, struct hx_call 
     call.id = i.token;
     call.peer = m->incarnation;
     n->calls[n->call_count++] = call;
-    if (call.seg) { /* E1 */
+    if (call.seg && !call.fill) { /* E1 */
         call.seg->gossip.busy = true;
         call.seg->gossip.peer = m->incarnation;
     }
@@ -282,7 +283,7 @@ static void compare(struct hx_node *n, struct hx_seg *s, const struct hx_server 
     struct hx_epoch top = hx_seg_top(s);
     struct hx_buf none = {0};
     note_scl(n, s, m, e);
-    if (!hx_gossip_may_call(n, s))
+    if (!hx_gossip_may_call(n, s) || (s->filling && e->top.v <= top.v)) /* pages first (hydrate.c) */
         return;
     s->gossip.mending = false;
     s->gossip.doubt = doubt(s);
@@ -310,12 +311,14 @@ static int tell(struct hx_node *n, const struct hx_volume *v, const struct hx_se
     size_t i, end = hx_node_range(n, &v->id, &i);
     struct hx_buf b = {0};
     uint32_t count = 0;
+    bool learner = false;
     if (!hx_buf_add(&b, 4))
         return HX_E_NOMEM;
     for (; i < end; i++) {
         const struct hx_seg *s = n->segs[i];
         if (s->error || !member_by(n, s, NULL, &m->incarnation))
             continue;
+        learner = learner || !hx_rules_named(s);
         uint8_t *p = hx_buf_add(&b, HX_GOSSIP_ENTRY);
         if (!p)
             break;
@@ -325,7 +328,7 @@ static int tell(struct hx_node *n, const struct hx_volume *v, const struct hx_se
         count++;
     }
     hx_put_u32(b.p, count);
-    struct hx_call c = {.type = HX_MSG_GOSSIP, .volume = v->id};
+    struct hx_call c = {.type = HX_MSG_GOSSIP, .volume = v->id, .learner = learner};
     return hx_gossip_post(n, m, c, 0, &b);
 }
 
@@ -470,16 +473,21 @@ void hx_node_answer(struct hx_node *n, uint64_t now_ms, uint64_t call, int err, 
         return; /* answered twice */
     struct hx_call c = n->calls[i];
     n->calls[i] = n->calls[--n->call_count];
-    if (c.seg)
+    if (c.seg && !c.fill)
         c.seg->gossip.busy = false;
     struct hx_reply_head h = {0};
-    struct hx_bytes b;
+    struct hx_bytes b = {NULL, 0};
     if (!err)
         err = hx_reply_decode(body.p, body.len, &h, &b);
     bool peer = hx_uuid_eq(&h.server, &c.peer) || HX_MUTANT(INCARNATION_IGNORED);
     if (!err && (h.type != c.type || h.req_id != call || !peer))
         err = HX_E_BADMSG;
     peer_result(n, &c.peer, !err && h.status != HX_E_STRANGER);
+    if (c.fill) {
+        struct hx_dec f = hx_dec_init(b.p, err ? 0 : b.len);
+        hx_hydrate_answer(n, &c, err ? err : h.status, &f);
+        return;
+    }
     if (err || h.status) {
         if (c.seg)
             c.seg->gossip.not_before_ms = n->now_ms + n->gossip_ms;

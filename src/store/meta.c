@@ -22,7 +22,8 @@
 #include <stdlib.h>
 
 #define META_MAGIC 0x314d5848u /* "HXM1" */
-#define META_VERSION 1
+#define META_VERSION 2 /* what has no flags is written as version 1, which has no place for them */
+#define META_FLAGS HX_META_FILLING /* that there are */
 #define META_HEAD 104u
 #define META_BODY_MAX (64u << 20) /* what a load accepts */
 
@@ -38,8 +39,8 @@ static void head_encode(const struct hx_disk_place *at, const struct hx_uuid *se
 {
     struct hx_enc e = hx_enc_init(out, META_HEAD);
     hx_enc_u32(&e, META_MAGIC);
-    hx_enc_u16(&e, META_VERSION);
-    hx_enc_u16(&e, 0);
+    hx_enc_u16(&e, m->flags ? META_VERSION : 1);
+    hx_enc_u16(&e, m->flags);
     hx_enc_u64(&e, m->generation);
     hx_enc_uuid(&e, &at->volume);
     hx_enc_u32(&e, at->pg);
@@ -108,7 +109,10 @@ static int slot_head(const uint8_t *head, const struct hx_disk_place *at, struct
     int err = hx_version_check(head, META_HEAD, META_MAGIC, META_VERSION, META_HEAD - 4);
     if (err == HX_E_CORRUPT)
         return err;
-    hx_dec_u64(&d);
+    hx_dec_u32(&d);
+    unsigned version = hx_dec_u16(&d), flags = hx_dec_u16(&d);
+    m->flags = (uint16_t)(version == 1 ? 0 : flags);
+    err = err ? err : m->flags & ~META_FLAGS ? HX_E_VERSION : 0;
     m->generation = hx_dec_u64(&d);
     struct hx_uuid volume = hx_dec_uuid(&d);
     uint32_t pg = hx_dec_u32(&d);

@@ -171,6 +171,7 @@ int hx_node_new(const struct hx_node_cfg *cfg, uint64_t now_ms, struct hx_node *
     n->rng = cfg->seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
     n->now_ms = now_ms;
     hx_pace_init(n, cfg);
+    hx_hydrate_init(n, cfg);
     int err = hx_seg_env_init(&n->env, &n->server, n->name, cfg->log_file_bytes);
     struct hx_disk_place at;
     size_t cursor = 0;
@@ -326,6 +327,7 @@ void hx_node_flush(struct hx_node *n)
         struct hx_seg *s = n->dirty[i];
         s->queued = false;
         hx_gossip_flushed(n, s);
+        hx_hydrate_flushed(n, s);
         s->round_error = 0;
     }
     n->dirty_count = 0;
@@ -393,6 +395,8 @@ uint64_t hx_node_tick(struct hx_node *n, uint64_t now_ms)
     hx_node_flush(n);
     uint64_t wait = hx_gossip_tick(n);
     bool more = hx_revive_tick(n);
+    uint64_t fill = hx_hydrate_tick(n);
+    wait = fill < wait ? fill : wait;
     if ((background(n) || more) && wait > WORK_AGAIN_MS)
         wait = WORK_AGAIN_MS;
     hx_node_flush(n);

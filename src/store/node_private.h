@@ -76,6 +76,8 @@ struct hx_call {
     uint64_t point;
     uint32_t pages[HX_MEND_PAGES], page_count; /* READ */
     bool compare; /* it is compare.c's */
+    bool fill;    /* hydrate.c's */
+    bool learner; /* of a GOSSIP: some segment in it is no member */
 };
 
 struct hx_node {
@@ -106,6 +108,11 @@ struct hx_node {
         uint64_t last_ms, requests;  /* at the last tick */
         int64_t credit;              /* bytes x 1000 that may be read; below 0: were read too early */
     } pace;
+    struct hx_repair { /* hydrate.c */
+        uint64_t rate;   /* bytes a second that learners may take */
+        uint64_t last_ms;
+        int64_t credit;  /* bytes x 1000; below 0: came already */
+    } repair;
     struct hx_node_stats stats;
 };
 
@@ -170,6 +177,12 @@ int hx_gossip_ask_pages(struct hx_node *n, struct hx_seg *s, const struct hx_ser
 /* A page as a peer has it at a point that nothing can annul (DATA NULL: zeros): a local image, in place of what is
  * damaged here.  The sum of its record. */
 uint32_t hx_gossip_put_page(struct hx_node *n, struct hx_seg *s, uint32_t page, uint64_t lsn, const uint8_t *data);
+/* hydrate.c */
+#define HX_NODE_LEARNER UINT32_MAX /* .m of a request to a peer: who asks is no member (yet), and says so */
+void hx_hydrate_init(struct hx_node *n, const struct hx_node_cfg *cfg);
+uint64_t hx_hydrate_tick(struct hx_node *n); /* ms until it wants to be called again */
+void hx_hydrate_answer(struct hx_node *n, const struct hx_call *call, int err, struct hx_dec *d);
+void hx_hydrate_flushed(struct hx_node *n, struct hx_seg *s);
 /* compare.c */
 bool hx_compare_ready(const struct hx_node *n, const struct hx_seg *s);
 size_t hx_compare_step(struct hx_node *n, struct hx_seg *s); /* the next question; what it cost */

@@ -58,6 +58,9 @@ const char *hx_offline_kind(uint64_t file)
     case HX_CKPT_FILE:
     case HX_CKPT_FILE + 1:
         return "checkpoint";
+    case HX_FILL_FILE:
+    case HX_FILL_FILE + 1:
+        return "filling position";
     case HX_SCRUB_FILE:
         return "scrub position";
     default:

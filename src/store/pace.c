@@ -38,7 +38,7 @@ static struct hx_seg *choose(const struct hx_node *n)
     struct hx_seg *best = NULL;
     for (size_t i = 0; i < n->seg_count; i++) {
         struct hx_seg *s = n->segs[i];
-        if (s->error || (!n->pace.cycle_ms && !urgent(s)))
+        if (s->error || s->filling || (!n->pace.cycle_ms && !urgent(s)))
             continue;
         hx_scrub_load(s);
         if (s->error || (s->scrub.comparing && !hx_compare_ready(n, s)))

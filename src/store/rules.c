@@ -44,15 +44,50 @@ static bool member(const struct hx_seg *s, const struct hx_geometry *g)
     return false;
 }
 
-int hx_rules_format(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geometry *g,
-                    struct hx_history *h, bool fresh)
+static int take_history(struct hx_seg *s, struct hx_history *h)
 {
+    hx_history_fini(&s->meta.history);
+    s->meta.history = *h;
+    *h = (struct hx_history){0};
+    s->meta_dirty = s->meta_dirty || !HX_MUTANT(HISTORY_NOT_DURABLE);
+    int err = hx_apply_history(s);
+    if (err)
+        hx_seg_poison(s, err); /* chain and index are half way: only a restart puts them right */
+    return err;
+}
+
+bool hx_rules_named(const struct hx_seg *s)
+{
+    return member(s, &s->meta.geometry);
+}
+
+/* What is there already, of a learner's FORMAT: it follows members and history, and its pages go on to be copied. */
+static int format_again(struct hx_seg *s, struct hx_geometry *g, struct hx_history *h)
+{
+    if (hx_geometry_compare(g, &s->meta.geometry) > 0 && g->pg_bytes == s->meta.geometry.pg_bytes) {
+        hx_geometry_fini(&s->meta.geometry);
+        s->meta.geometry = *g;
+        *g = (struct hx_geometry){0};
+        s->meta_dirty = true;
+    }
+    return hx_history_top(h).v > hx_seg_top(s).v ? take_history(s, h) : 0;
+}
+
+int hx_rules_format(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geometry *g,
+                    struct hx_history *h, unsigned how)
+{
+    bool fresh = how & HX_RULES_FRESH, learner = how & HX_RULES_LEARNER;
     if (!hx_uuid_eq(&g->volume, &s->at.volume) || h->count == 0 || hx_history_top(h).v > m->epoch.v)
         return HX_E_INVAL;
-    if (!member(s, g))
+    if (s->at.pg >= g->pg_count || member(s, g) == learner)
         return HX_E_WRONG_MEMBER;
     bool was_virgin = !s->chain.scl && !s->chain.held_count && !s->chain.span_count && !s->log.slot_count;
-    bool newer = fresh || (was_virgin && m->epoch.v > s->meta.promised.v && g->pg_bytes == s->meta.geometry.pg_bytes);
+    bool newer = fresh || (was_virgin && (learner || m->epoch.v > s->meta.promised.v) &&
+                           g->pg_bytes == s->meta.geometry.pg_bytes);
+    if (s->filling || (learner && !newer)) { /* one that has records, and is not named: it catches up like any other */
+        int zero = hx_rules_zero(s, m->epoch, &m->owner);
+        return zero || !s->filling ? zero : format_again(s, g, h);
+    }
     int err = hx_rules_zero(s, m->epoch, &m->owner);
     if (err || !newer)
         return err; /* it is there already: idempotent */
@@ -72,6 +107,8 @@ int hx_rules_format(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geo
         s->meta.history = *h;
         *h = (struct hx_history){0};
     }
+    s->filling = learner;
+    s->meta.flags = learner ? HX_META_FILLING : 0;
     s->meta_dirty = true;
     return 0;
 }
@@ -91,18 +128,6 @@ int hx_rules_fence(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *ow
         s->meta_dirty = s->meta_dirty || !HX_MUTANT(PROMISE_NOT_DURABLE);
     }
     return 0;
-}
-
-static int take_history(struct hx_seg *s, struct hx_history *h)
-{
-    hx_history_fini(&s->meta.history);
-    s->meta.history = *h;
-    *h = (struct hx_history){0};
-    s->meta_dirty = s->meta_dirty || !HX_MUTANT(HISTORY_NOT_DURABLE);
-    int err = hx_apply_history(s);
-    if (err)
-        hx_seg_poison(s, err); /* chain and index are half way: only a restart puts them right */
-    return err;
 }
 
 int hx_rules_adopt(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *owner, struct hx_history *g)
@@ -222,6 +247,8 @@ int hx_rules_read(const struct hx_seg *s, struct hx_epoch e, uint64_t point)
         return HX_E_FENCED;
     if (hx_seg_top(s).v != e.v)
         return HX_E_NEED_HISTORY;
+    if (s->filling)
+        return HX_E_LAGGING;
     if (point > s->chain.scl && !HX_MUTANT(READ_BEYOND_SCL))
         return HX_E_LAGGING;
     return point < s->oldest && !HX_MUTANT(READ_BELOW_FLOOR) ? HX_E_TOO_OLD : 0;
@@ -231,6 +258,8 @@ int hx_rules_fetch(const struct hx_seg *s, struct hx_epoch e, bool raw)
 {
     if (s->error)
         return s->error;
+    if (!raw && s->filling)
+        return HX_E_LAGGING;
     return raw || hx_seg_top(s).v == e.v ? 0 : HX_E_NEED_HISTORY;
 }
 
@@ -247,7 +276,7 @@ int hx_rules_inventory(struct hx_seg *s, struct hx_inventory *ret)
 {
     const struct hx_chain *c = &s->chain;
     struct hx_inventory v = {
-        .scl = HX_LSN(c->scl), .base = s->meta.base, .vdl_hint = HX_LSN(c->hint), .hydrated = true};
+        .scl = HX_LSN(c->scl), .base = s->meta.base, .vdl_hint = HX_LSN(c->hint), .hydrated = !s->filling};
     int err = hx_history_copy(&v.history, &s->meta.history);
     if (!err && s->at.pg == 0) {
         v.has_geometry = true;

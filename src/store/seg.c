@@ -71,6 +71,7 @@ void hx_seg_free(struct hx_seg *s)
     hx_seg_sound_forget(s);
     hx_scrub_forget(s);
     hx_compare_forget(s);
+    hx_fill_forget(s);
     free(s->wrongs);
     free(s->unknowns);
     free(s->path);
@@ -109,7 +110,9 @@ static int open_all(struct hx_seg *s, bool uneven)
     int err = hx_seg_index_init(s, &s->meta.geometry);
     if (!err && uneven)
         err = hx_meta_save(s->disk, &s->at, &s->env->server, &s->meta);
-    return err ? err : hx_load(s);
+    if (!err)
+        err = hx_load(s);
+    return err || !(s->meta.flags & HX_META_FILLING) ? err : hx_fill_opened(s);
 }
 
 /*

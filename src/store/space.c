@@ -68,13 +68,7 @@ uint64_t hx_space_bytes(const struct hx_seg *s)
 }
 
 /* ---- local frames ---- */
-struct out { /* records of our own making, gathered into frames */
-    struct hx_seg *s;
-    uint64_t last;
-    bool open;
-};
-
-static int out_close(struct out *o)
+int hx_local_close(struct hx_local *o)
 {
     struct hx_seg *s = o->s;
     if (!o->open)
@@ -84,12 +78,12 @@ static int out_close(struct out *o)
     return hx_log_put(s, HX_ENV_LOCAL, 0, s->env->scratch, n);
 }
 
-static int out_add(struct out *o, uint64_t lsn, uint32_t page, uint8_t kind, const uint8_t *payload, size_t len)
+int hx_local_add(struct hx_local *o, uint64_t lsn, uint32_t page, uint8_t kind, const uint8_t *payload, size_t len)
 {
     struct hx_frame_builder *b = o->s->env->builder;
     if (o->open && (lsn <= o->last || !hx_frame_builder_fits(b, len) ||
                     lsn - hx_frame_builder_first(b).v > UINT32_MAX)) {
-        int err = out_close(o);
+        int err = hx_local_close(o);
         if (err)
             return err;
     }
@@ -160,7 +154,7 @@ static uint64_t settled(const struct hx_seg *s)
     return HX_MUTANT(IMAGE_ABOVE_HINT) ? UINT64_MAX : point;
 }
 
-static int put_image(struct hx_seg *s, struct out *o, uint32_t page, uint64_t lsn, bool *ret_done)
+static int put_image(struct hx_seg *s, struct hx_local *o, uint32_t page, uint64_t lsn, bool *ret_done)
 {
     struct hx_read_page r;
     uint8_t *data = s->env->page;
@@ -171,7 +165,7 @@ static int put_image(struct hx_seg *s, struct out *o, uint32_t page, uint64_t ls
     size_t len = HX_PAGE_SIZE;
     while (len && !data[len - 1])
         len--;
-    err = out_add(o, lsn, page, len ? HX_REC_IMAGE : HX_REC_ZERO, data, len);
+    err = hx_local_add(o, lsn, page, len ? HX_REC_IMAGE : HX_REC_ZERO, data, len);
     *ret_done = !err;
     return err;
 }
@@ -188,12 +182,12 @@ static int materialise(struct hx_seg *s)
     }
     w->todo_count = 0;
     qsort(list, n, sizeof *list, by_lsn);
-    struct out o = {.s = s};
+    struct hx_local o = {.s = s};
     int err = 0;
     bool done;
     for (size_t i = 0; i < n && !err; i++)
         err = put_image(s, &o, list[i].page, list[i].lsn, &done);
-    int close = out_close(&o);
+    int close = hx_local_close(&o);
     return err ? err : close;
 }
 
@@ -349,7 +343,7 @@ static struct imaged_page *imaged_at(struct imaged *m, uint32_t page)
 }
 
 /* Is the record at LSN of PAGE covered by an image at the read floor, made now if it pays? */
-static int in_image(struct hx_seg *s, struct imaged *m, uint32_t page, uint64_t lsn, struct out *o, size_t *copied,
+static int in_image(struct hx_seg *s, struct imaged *m, uint32_t page, uint64_t lsn, struct hx_local *o, size_t *copied,
                     bool *ret)
 {
     struct imaged_page *e = imaged_at(m, page);
@@ -372,7 +366,7 @@ static int in_image(struct hx_seg *s, struct imaged *m, uint32_t page, uint64_t 
 }
 
 /* A record of the victim, when the index points to it. */
-static int copy_record(struct hx_seg *s, const struct hx_side_frame *f, const struct hx_side_rec *r, struct out *o,
+static int copy_record(struct hx_seg *s, const struct hx_side_frame *f, const struct hx_side_rec *r, struct hx_local *o,
                        size_t *copied)
 {
     struct hx_version v;
@@ -387,7 +381,7 @@ static int copy_record(struct hx_seg *s, const struct hx_side_frame *f, const st
             return 0;
         }
         if (!err)
-            err = out_add(o, v.lsn, r->page, v.kind, b.p, b.len);
+            err = hx_local_add(o, v.lsn, r->page, v.kind, b.p, b.len);
         *copied += b.len + HX_REC_HEAD;
         return err;
     }
@@ -395,7 +389,7 @@ static int copy_record(struct hx_seg *s, const struct hx_side_frame *f, const st
 }
 
 /* Copies what is still used of a frame of the victim. */
-static int copy_frame(struct hx_seg *s, const struct hx_side_frame *f, const uint8_t *recs, struct out *o,
+static int copy_frame(struct hx_seg *s, const struct hx_side_frame *f, const uint8_t *recs, struct hx_local *o,
                       struct imaged *m, size_t *copied)
 {
     int err = 0;
@@ -441,7 +435,7 @@ static bool compact(struct hx_seg *s, const struct room *r)
         }
     }
     struct imaged *m = calloc(1, sizeof *m);
-    struct out o = {.s = s};
+    struct hx_local o = {.s = s};
     size_t copied = 0, most = piece(s);
     struct hx_side_frame f;
     const uint8_t *recs;
@@ -449,7 +443,7 @@ static bool compact(struct hx_seg *s, const struct room *r)
     while (!err && copied < most && (more = hx_side_next(w->side.p, w->side.len, &w->side_off, &f, &recs)) > 0)
         if (!(f.flags & HX_ENV_DAMAGED))
             err = copy_frame(s, &f, recs, &o, m, &copied);
-    int close = out_close(&o);
+    int close = hx_local_close(&o);
     free(m);
     if (err || close || more <= 0) { /* on an error: as far as it came, and again later */
         s->log.files[w->victim]->rotten &= err || close; /* what cannot be read stays, until it is mended */
@@ -661,7 +655,7 @@ bool hx_space_work(struct hx_seg *s, uint64_t now_ms)
             return true;
     }
     more |= (one && delete_dead(s)) || w->copied;
-    if (!one || !s->meta_dirty)
+    if ((!one || !s->meta_dirty) && !s->filling) /* its chain is not what a start would begin with */
         more |= hx_ckpt_work(s);
     w->copied &= !one;
     return more && !s->error;

@@ -40,6 +40,7 @@ uint32_t hx_store_page_crc(uint32_t sum, uint8_t kind, uint32_t page);
 /* ---- meta.c: promise, history, geometry; two slots, both written before anything is answered ---- */
 #define HX_META_SLOTS 2u
 #define HX_META_RESERVE (64u << 10) /* bytes of a slot from the start, so that a promise needs no free space */
+#define HX_META_FILLING 1u /* a learner that has not got all pages yet: it counts for nothing (fill.c) */
 struct hx_meta {
     uint64_t generation;
     struct hx_epoch promised;
@@ -48,6 +49,7 @@ struct hx_meta {
     struct hx_lsn oldest; /* pages are whole at read points from here on */
     struct hx_history history;
     struct hx_geometry geometry; /* PG 0: the volume's; else as of FORMAT */
+    uint16_t flags; /* HX_META_*; with any of them a slot is of version 2 */
     unsigned first; /* slot that the next save begins with: the one that is not whole; 0: either */
     bool unsure;    /* read, and not saved yet: what is in the slots may not be durable (meta.c, M4) */
 };
@@ -508,6 +510,7 @@ struct hx_seg {
     bool nospace;     /* the last write found the disk full */
     struct hx_chain *proof; /* while loading: what there is of the records at or below the anchor (load.c R5) */
     bool meta_dirty, loading;
+    bool filling;     /* a learner that is not through (fill.c); meta.flags says so of the slots */
     bool queued;      /* in the node's list of segments to flush */
     int round_error;  /* of the flush in this round */
     struct hx_meta meta;
@@ -533,6 +536,7 @@ struct hx_seg {
     struct hx_seg_reserve reserve;
     struct hx_seg_scrub scrub;
     struct hx_compare *compare; /* while pages are compared */
+    struct hx_fill *fill;       /* while it is filled */
     struct hx_wrong *wrongs;
     size_t wrong_count, wrong_cap;
 };
@@ -569,8 +573,13 @@ uint64_t hx_seg_flush_begin(struct hx_seg *s);
 void hx_seg_flush_end(struct hx_seg *s, int err);
 
 /* ---- rules.c: the table of doc/PROTOCOL.md, one function a row.  All are volatile until hx_seg_flush. ---- */
+/* What a FORMAT makes: a member; a learner; FRESH: out of nothing. */
+#define HX_RULES_FRESH 1u
+#define HX_RULES_LEARNER 2u
 int hx_rules_format(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geometry *g,
-                    struct hx_history *h, bool fresh);
+                    struct hx_history *h, unsigned how);
+/* Does the segment's own geometry name this server as a member of it? */
+bool hx_rules_named(const struct hx_seg *s);
 int hx_rules_fence(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *owner);
 int hx_rules_zero(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *owner); /* Rule 0 */
 int hx_rules_adopt(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *owner, struct hx_history *g);
@@ -620,6 +629,13 @@ bool hx_space_work(struct hx_seg *s, uint64_t now_ms);
 bool hx_space_waits(const struct hx_seg *s); /* there is nothing in the batch that could not wait for the next commit */
 void hx_space_long_chain(struct hx_seg *s, uint32_t page, unsigned patches);
 uint64_t hx_space_bytes(const struct hx_seg *s);
+struct hx_local { /* records of our own making, gathered into LOCAL frames; .s alone is set at first */
+    struct hx_seg *s;
+    uint64_t last;
+    bool open;
+};
+int hx_local_add(struct hx_local *o, uint64_t lsn, uint32_t page, uint8_t kind, const uint8_t *payload, size_t len);
+int hx_local_close(struct hx_local *o); /* the last frame into the batch */
 struct hx_space { /* of the log files, in bytes */
     uint64_t size, used; /* all; what the index points to */
     uint64_t dead;       /* files that nothing points into, and that all members have: they wait for others (B1) */
@@ -628,6 +644,50 @@ struct hx_space { /* of the log files, in bytes */
     uint64_t limit;      /* beyond this files are emptied (B4) */
 };
 struct hx_space hx_space_of(const struct hx_seg *s);
+
+/* ---- fill.c: how far a learner is filled with pages; who is asked for them: node_private.h ---- */
+#define HX_FILL_FILE 6u /* and 7: how far it is */
+#define HX_FILL_RANGE 64u /* pages */
+#define HX_FILL_HEAD 64u
+#define HX_FILL_JOBS 8u
+struct hx_fill_head { /* of the file */
+    uint64_t generation, point, since; /* as in struct hx_fill */
+    uint32_t ranges, salt, sum;        /* sum: crc of the two bitmaps behind it */
+};
+void hx_fill_head_encode(const struct hx_fill_head *h, uint8_t out[HX_FILL_HEAD]);
+int hx_fill_head_decode(const uint8_t *p, size_t len, struct hx_fill_head *ret); /* HX_E_CORRUPT, HX_E_VERSION */
+enum hx_fill_state { HX_FILL_FREE, HX_FILL_ASKED, HX_FILL_PUT }; /* PUT: in the batch */
+struct hx_fill_job {
+    uint64_t call;
+    uint32_t first, count; /* ranges; none: it asks for a point */
+    enum hx_fill_state state;
+    unsigned slot; /* of the member that was asked */
+};
+struct hx_fill {
+    uint64_t generation;      /* of the file that was written last */
+    uint64_t point;           /* R: pages are copied as of it */
+    uint64_t since;           /* what is stale was copied as of this point, or a later one */
+    bool pointed;             /* there is a point */
+    bool aged;                /* a source has given up what is as old as it */
+    bool finishing;           /* all is there, and the slots say so after the next flush (H4) */
+    uint32_t ranges, left;    /* left: not done */
+    uint32_t next, run;       /* range to go on with; ranges to ask for at once */
+    uint32_t turn, unsaved;   /* unsaved: ranges done since the file was written */
+    uint8_t *done, *stale, *busy; /* a bit per range; stale: done as of an older point */
+    struct hx_fill_job job[HX_FILL_JOBS];
+    uint64_t not_before_ms[HX_COPIES];
+};
+int hx_fill_load(struct hx_seg *s);   /* makes s->fill, as far as a process before it came; HX_E_NOMEM */
+void hx_fill_save(struct hx_seg *s);  /* an error costs what was done since, nothing else */
+void hx_fill_aim(struct hx_fill *f, uint64_t point); /* a first, or a later, R */
+void hx_fill_done(struct hx_fill *f, uint32_t first, uint32_t count);
+bool hx_fill_is(const uint8_t *bits, uint32_t range);
+void hx_fill_set(uint8_t *bits, uint32_t range, bool to);
+void hx_fill_finish(struct hx_seg *s); /* H4: leaves meta_dirty; when that is durable: */
+void hx_fill_through(struct hx_seg *s);
+int hx_fill_clear(struct hx_seg *s);   /* nothing of a former life is left to begin with */
+int hx_fill_opened(struct hx_seg *s);  /* after a restart */
+void hx_fill_forget(struct hx_seg *s); /* frees memory */
 
 /* ---- scrub.c: everything that is stored is read again, now and then ---- */
 /* Reads about BUDGET bytes on; how much it cost.  May leave meta_dirty.  Nothing may wait in the batch; after

@@ -50,17 +50,22 @@ static int verb_lookup(struct hx_node *n, struct hx_req *r)
 }
 
 /* A segment that is not there yet; it joins the others when the rules and the disk have taken it. */
-static int make_segment(struct hx_node *n, struct hx_req *r, struct hx_geometry *g, struct hx_history *h)
+static int make_segment(struct hx_node *n, struct hx_req *r, struct hx_geometry *g, struct hx_history *h, unsigned how)
 {
     struct hx_seg *s;
     struct hx_disk_place at = {r->head.volume, r->head.pg};
     int err = hx_seg_new(&n->env, NULL, at, &s);
     if (err)
         return err;
-    err = hx_rules_format(s, &r->head, g, h, true);
+    err = hx_rules_format(s, &r->head, g, h, how | HX_RULES_FRESH);
     if (!err)
         err = n->farm->ops->open(n->farm, at, true, &s->disk);
-    if (!err && (err = hx_node_add(n, s)))
+    bool opened = !err;
+    if (opened && s->filling)
+        err = hx_fill_clear(s);
+    if (!err)
+        err = hx_node_add(n, s);
+    if (err && opened)
         n->farm->ops->close(n->farm, s->disk);
     if (err) {
         hx_seg_free(s);
@@ -77,10 +82,11 @@ static int verb_format(struct hx_node *n, struct hx_req *r)
     int err = hx_geometry_decode(&g, &r->body);
     if (!err)
         err = hx_history_decode(&h, &r->body);
+    unsigned how = !err && r->body.off < r->body.len && hx_dec_u8(&r->body) == 1 ? HX_RULES_LEARNER : 0;
     if (!err)
         err = hx_dec_end(&r->body);
     if (!err)
-        err = r->seg ? hx_rules_format(r->seg, &r->head, &g, &h, false) : make_segment(n, r, &g, &h);
+        err = r->seg ? hx_rules_format(r->seg, &r->head, &g, &h, how) : make_segment(n, r, &g, &h, how);
     hx_geometry_fini(&g);
     hx_history_fini(&h);
     return err ? err : wait_for(n, r, ITEM_PLAIN);
@@ -94,15 +100,24 @@ static int verb_fence(struct hx_node *n, struct hx_req *r)
     return err ? err : wait_for(n, r, ITEM_FENCE);
 }
 
-/* Is NAME a member of the segment's PG? */
-static bool is_member(const struct hx_seg *s, const char *name)
+/* Is who asks, a segment server, a member of the segment's PG, or does it say that it learns (H3)? */
+static bool may_pull(const struct hx_seg *s, const struct hx_req *r)
 {
+    const char *name = r->name;
+    if (r->head.m == HX_NODE_LEARNER)
+        return true;
     const struct hx_geometry *g = &s->meta.geometry;
     hx_assert(s->at.pg < g->pg_count); /* rules.c, meta.c; who asks has looked at s->error */
     for (unsigned i = 0; i < HX_COPIES; i++)
         if (!strcmp(g->servers[g->pgs[s->at.pg].server[i]].name, name))
             return true;
     return false;
+}
+
+/* H2: a learner is given pages only as of what can never be annulled. */
+static int learner_point(const struct hx_seg *s, const struct hx_req *r, uint64_t point)
+{
+    return r->head.m == HX_NODE_LEARNER && point > s->chain.hint ? HX_E_LAGGING : 0;
 }
 
 static int verb_fetch(struct hx_node *n, struct hx_req *r)
@@ -123,7 +138,7 @@ static int verb_fetch(struct hx_node *n, struct hx_req *r)
     bool owner = r->head.epoch.v == s->meta.promised.v && hx_uuid_eq(&r->head.owner, &s->meta.owner);
     if (i.fetch.raw && !owner && !HX_MUTANT(FENCE_AFTER_INVENTORY) && !HX_MUTANT(FENCE_ONLY_PG0))
         return HX_E_FENCED;
-    if (!i.fetch.raw && !is_member(s, r->name))
+    if (!i.fetch.raw && !may_pull(s, r))
         return HX_E_WRONG_MEMBER;
     err = hx_rules_fetch(s, r->head.epoch, i.fetch.raw);
     if (err)
@@ -343,9 +358,11 @@ static int verb_read(struct hx_node *n, struct hx_req *r)
         return HX_E_NO_SEGMENT;
     if (s->error)
         return s->error;
-    if (r->role == HX_NODE_ROLE_SEGMENT && !is_member(s, r->name)) /* a peer that mends a damaged page */
+    if (r->role == HX_NODE_ROLE_SEGMENT && !may_pull(s, r)) /* a peer that mends a damaged page */
         return HX_E_WRONG_MEMBER;
     err = stale_membership(r, s);
+    if (!err)
+        err = learner_point(s, r, i.point);
     if (!err)
         err = hx_rules_read(s, r->head.epoch, i.point);
     if (err)
@@ -378,7 +395,7 @@ static int verb_gossip(struct hx_node *n, struct hx_req *r)
         struct hx_gossip_entry theirs;
         hx_gossip_entry_decode(&theirs, &r->body);
         struct hx_seg *s = hx_node_find(n, &r->head.volume, theirs.pg);
-        if (!s || s->error || !is_member(s, r->name))
+        if (!s || s->error || !may_pull(s, r))
             continue;
         struct hx_gossip_entry own = {theirs.pg, hx_seg_top(s), HX_LSN(s->chain.scl)};
         hx_gossip_entry_encode(&own, &e);
@@ -401,7 +418,7 @@ static int verb_history(struct hx_node *n, struct hx_req *r)
         return err ? err : HX_E_NO_SEGMENT;
     if (r->seg->error)
         return r->seg->error;
-    if (!is_member(r->seg, r->name))
+    if (!may_pull(r->seg, r))
         return HX_E_WRONG_MEMBER;
     const struct hx_history *h = &r->seg->meta.history;
     uint8_t *p = hx_history_encoded_len(h) > HX_MSG_BODY_MAX ? NULL : hx_buf_add(&b, hx_history_encoded_len(h));
@@ -442,11 +459,13 @@ static int verb_digest(struct hx_node *n, struct hx_req *r)
         return err ? err : HX_E_NO_SEGMENT;
     if (s->error)
         return s->error;
-    if (!is_member(s, r->name))
+    if (!may_pull(s, r))
         return HX_E_WRONG_MEMBER;
     if (q.first >= hx_geometry_pg_pages(&s->meta.geometry))
         return HX_E_INVAL;
-    err = hx_rules_read(s, r->head.epoch, q.point.v);
+    err = learner_point(s, r, q.point.v);
+    if (!err)
+        err = hx_rules_read(s, r->head.epoch, q.point.v);
     return err ? err : hx_digest_ask(n, r, &q);
 }
 

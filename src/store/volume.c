@@ -155,7 +155,13 @@ static void segment_status(struct hx_node *n, const struct hx_seg *s, bool text,
     st->records = s->index.versions;
     st->damaged = hx_seg_damages(s);
     st->state = s->error ? s->error : s->nospace || s->reserve.tight ? HX_E_NOSPACE : st->damaged ? HX_E_CORRUPT : 0;
+    if (s->filling && !st->state)
+        st->state = HX_E_LAGGING;
     hx_scrub_status(s, &st->scrub);
+    if (s->fill) { /* how far it is, instead */
+        st->scrub.total = hx_geometry_pg_pages(&s->meta.geometry) << HX_PAGE_SHIFT;
+        st->scrub.done = ((uint64_t)(s->fill->ranges - s->fill->left) * HX_FILL_RANGE) << HX_PAGE_SHIFT;
+    }
     const struct hx_volume *v = hx_volume_get(n, &s->at.volume, false);
     hx_assert(v);
     writer_info(n, v, text, &st->writer);

@@ -18,7 +18,7 @@ static const struct hx_ini_key keys[] = {
     {"server", "data", true},    {"tls", "ca", true},         {"tls", "cert", true},
     {"tls", "key", true},        {"limits", "connections", false}, {"limits", "idle", false},
     {"limits", "files", false},  {"limits", "gossip", false}, {"limits", "log-file", false},
-    {"limits", "scrub-cycle", false}, {"limits", "scrub-rate", false},
+    {"limits", "scrub-cycle", false}, {"limits", "scrub-rate", false}, {"limits", "repair-rate", false},
 };
 
 void hx_segmentd_conf_free(struct hx_segmentd_conf *c)
@@ -77,6 +77,7 @@ static int take_limits(struct hx_segmentd_conf *c, struct hx_ini *ini, char why[
         {"log-file", SIZE, &c->log_file_bytes, 1u << 20, 1u << 30, 0},
         {"scrub-cycle", TIME, &cycle_ms, 0, DAY_MS * 49, DAY_MS * 14},
         {"scrub-rate", SIZE, &c->scrub_bytes_per_s, 64u << 10, 1u << 30, 16u << 20},
+        {"repair-rate", SIZE, &c->repair_bytes_per_s, 64u << 10, UINT32_MAX, 64u << 20},
     };
     int err = 0;
     for (size_t i = 0; i < HX_ARRAY_LEN(limits) && !err; i++)

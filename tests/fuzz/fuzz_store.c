@@ -1,6 +1,6 @@
 /*
  * fuzz_store.c - what a segment reads from its disk, piece by piece: envelopes, the list of a sidecar, a meta slot,
- * the head of a checkpoint.
+ * the heads of a checkpoint and of a filling position.
  *
  * The first byte chooses.  The meta slot is read through a disk of one file, as a start does.  Checked: what was
  * decoded and encodes again is the same; a list is walked in bounds and to its end.  Whole disks: fuzz_disk.c.
@@ -9,7 +9,7 @@
 
 #include "../../src/store/store.h"
 
-enum { ENVELOPE, SIDECAR, META, CKPT, KINDS };
+enum { ENVELOPE, SIDECAR, META, CKPT, FILL, KINDS };
 #define META_HEAD 104u
 
 static const struct hx_disk_place place = {{{9}}, 1};
@@ -96,6 +96,18 @@ static void ckpt(const uint8_t *p, size_t len)
         fuzz_check(memcmp(again, p, sizeof again) == 0);
 }
 
+static void fill(const uint8_t *p, size_t len)
+{
+    struct hx_fill_head h;
+    uint8_t again[HX_FILL_HEAD];
+    if (hx_fill_head_decode(p, len, &h))
+        return;
+    fuzz_check(h.since <= h.point);
+    hx_fill_head_encode(&h, again);
+    if (hx_get_u16(p + 6) == 0 && hx_get_u64(p + 44) == 0 && hx_get_u64(p + 52) == 0)
+        fuzz_check(memcmp(again, p, sizeof again) == 0);
+}
+
 static void repair(uint8_t *p, size_t len)
 {
     if (len == 0)
@@ -111,9 +123,16 @@ static void repair(uint8_t *p, size_t len)
         if (p[4] % 8)
             hx_put_u16(p + 4, 1);
         hx_put_u32(p + HX_CKPT_HEAD - 4, hx_crc32c(0, p, HX_CKPT_HEAD - 4));
-    } else if (kind == META && len >= META_HEAD) {
+    } else if (kind == FILL && len >= HX_FILL_HEAD) {
+        memcpy(p, "HXH1", 4);
         if (p[4] % 8)
             hx_put_u16(p + 4, 1);
+        hx_put_u32(p + HX_FILL_HEAD - 4, hx_crc32c(0, p, HX_FILL_HEAD - 4));
+    } else if (kind == META && len >= META_HEAD) {
+        if (p[4] % 8)
+            hx_put_u16(p + 4, (uint16_t)(1 + p[4] % 2));
+        if (p[6] % 8)
+            hx_put_u16(p + 6, p[6] % 2 ? HX_META_FILLING : 0);
         memcpy(p, "HXM1", 4);
         memcpy(p + 16, place.volume.b, 16);
         hx_put_u32(p + 32, place.pg);
@@ -144,11 +163,11 @@ static int save_flush(struct hx_disk *d, uint64_t file)
     return 0;
 }
 
-static void seed_meta(void)
+static void seed_meta(const char *name, uint16_t flags)
 {
     static const struct hx_disk_ops ops = {.write = save_write, .flush = save_flush};
     struct hx_disk d = {&ops};
-    struct hx_meta m = {.promised = {5}, .owner = {{3}}, .base = {40}, .oldest = {30}};
+    struct hx_meta m = {.promised = {5}, .owner = {{3}}, .base = {40}, .oldest = {30}, .flags = flags};
     m.geometry = (struct hx_geometry){.volume = place.volume, .name = "vol0", .pg_bytes = HX_PG_SIZE_MIN, .lal = 9,
                                       .epoch = {1}};
     for (unsigned i = 0; i < HX_COPIES; i++) {
@@ -161,7 +180,7 @@ static void seed_meta(void)
     fuzz_check(hx_history_push(&m.history, (struct hx_history_entry){{4}, {7}, {9}, 9}) == 0);
     fuzz_check(hx_meta_save(&d, &place, &server, &m) == 0);
     saved[0] = META;
-    fuzz_seed("meta", saved, 1 + META_HEAD + hx_get_u32(saved + 1 + 36));
+    fuzz_seed(name, saved, 1 + META_HEAD + hx_get_u32(saved + 1 + 36));
     hx_meta_fini(&m);
 }
 
@@ -185,7 +204,11 @@ static void seeds(void)
     struct hx_ckpt_head h = {7, 20, 4096, 900, 850, 600, 256, 88, 3};
     hx_ckpt_head_encode(&h, c + 1);
     fuzz_seed("checkpoint", c, sizeof c);
-    seed_meta();
+    uint8_t l[1 + HX_FILL_HEAD] = {FILL};
+    hx_fill_head_encode(&(struct hx_fill_head){9, 700, 600, 40, 88, 4}, l + 1);
+    fuzz_seed("filling", l, sizeof l);
+    seed_meta("meta", 0);
+    seed_meta("meta-learner", HX_META_FILLING);
 }
 
 #define HEADERS "src/store/store.h"
@@ -195,6 +218,7 @@ static const struct fuzz_decoder decoders[] = {
     [SIDECAR] = {"sidecar-list", sidecar, 1024, "src/store/side.c " HEADERS},
     [META] = {"meta-slot", meta, 0, "src/store/meta.c src/core/geometry.c src/core/history.c " HEAD},
     [CKPT] = {"checkpoint-head", ckpt, 256, "src/store/ckpt.c " HEAD},
+    [FILL] = {"filling-head", fill, 256, "src/store/fill.c " HEAD},
     {0}};
 
 const struct fuzz_target fuzz_target = {

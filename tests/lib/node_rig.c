@@ -19,8 +19,8 @@ struct hx_rig_post {
     char name[HX_NAME_MAX + 1];
 };
 
-static const char *const names[HX_COPIES] = {"a1", "a2", "b1", "b2", "c1", "c2"};
-static const char *const zones[] = {"az-a", "az-b", "az-c"};
+static const char *const names[HX_RIG_SERVERS] = {"a1", "a2", "b1", "b2", "c1", "c2", "a3", "b3"};
+static const char *const zones[] = {"az-a", "az-b", "az-c", "az-a"};
 
 struct hx_uuid hx_rig_uuid(unsigned x)
 {
@@ -59,7 +59,7 @@ void hx_rig_init(struct hx_rig *r, unsigned count, uint64_t pg_bytes, uint32_t p
 
 void hx_rig_fini(struct hx_rig *r)
 {
-    for (unsigned i = 0; i < HX_COPIES; i++) {
+    for (unsigned i = 0; i < HX_RIG_SERVERS; i++) {
         hx_node_free(r->node[i]);
         hx_mem_farm_free(r->farm[i]);
     }
@@ -81,6 +81,7 @@ int hx_rig_start(struct hx_rig *r, unsigned i)
                               .log_file_bytes = r->log_file_bytes,
                               .scrub_cycle_s = r->scrub_cycle_s,
                               .scrub_bytes_per_s = r->scrub_bytes_per_s,
+                              .repair_bytes_per_s = r->repair_bytes_per_s,
                               .seed = 7 + i};
     return hx_node_new(&cfg, r->now_ms, &r->node[i]);
 }
@@ -123,7 +124,7 @@ uint64_t hx_rig_ask(struct hx_rig *r, unsigned i, const struct hx_rig_ask *q)
 static unsigned server_by(const char *name)
 {
     unsigned i = 0;
-    while (i < HX_COPIES && strcmp(names[i], name))
+    while (i < HX_RIG_SERVERS && strcmp(names[i], name))
         i++;
     return i;
 }
@@ -131,7 +132,7 @@ static unsigned server_by(const char *name)
 static void post(struct hx_rig *r, unsigned from, const struct hx_node_effect *e)
 {
     struct hx_rig_post p = {.from = from, .to = server_by(e->name), .call = e->call, .len = e->body.len};
-    hx_assert(p.to < HX_COPIES);
+    hx_assert(p.to < HX_RIG_SERVERS);
     p.bytes = malloc(p.len);
     r->posts = realloc(r->posts, (r->post_count + 1) * sizeof *r->posts);
     hx_assert(p.bytes && r->posts);

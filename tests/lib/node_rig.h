@@ -1,6 +1,6 @@
 /*
- * node_rig.h - up to six segment servers (hexad/node.h) over disks in memory, driven by hand: builds the messages,
- * decodes the answers, carries messages between the servers.  For tests of store and node.
+ * node_rig.h - six segment servers (hexad/node.h), or fewer, or two spares besides, over disks in memory, driven by
+ * hand: builds the messages, decodes the answers, carries messages between the servers.  For tests of store and node.
  */
 #ifndef HX_TEST_NODE_RIG_H
 #define HX_TEST_NODE_RIG_H
@@ -13,18 +13,19 @@
 #include "mem_disk.h"
 
 #define HX_RIG_LAL 1000u
+#define HX_RIG_SERVERS (HX_COPIES + 2u) /* the last two are in no geometry that the rig makes */
 struct hx_rig_reply;
 struct hx_rig {
-    unsigned count; /* servers that run; six are always in the geometry */
-    struct hx_mem_farm *farm[HX_COPIES];
-    struct hx_disk_farm *other[HX_COPIES]; /* borrowed: the server runs over this one instead */
-    struct hx_node *node[HX_COPIES];
-    bool cut[HX_COPIES]; /* no messages to or from it */
+    unsigned count; /* servers that run; the first six are always in the geometry */
+    struct hx_mem_farm *farm[HX_RIG_SERVERS];
+    struct hx_disk_farm *other[HX_RIG_SERVERS]; /* borrowed: the server runs over this one instead */
+    struct hx_node *node[HX_RIG_SERVERS];
+    bool cut[HX_RIG_SERVERS]; /* no messages to or from it */
     struct hx_geometry geometry;
     struct hx_history history; /* (1, 0, 0, lal) */
     struct hx_uuid owner;
     uint64_t now_ms, token;
-    uint32_t log_file_bytes, scrub_cycle_s, scrub_bytes_per_s;
+    uint32_t log_file_bytes, scrub_cycle_s, scrub_bytes_per_s, repair_bytes_per_s;
     struct hx_frame_builder *builder;
     uint8_t frame[HX_FRAME_MAX];
     /* requests between servers that are under way */

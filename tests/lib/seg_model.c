@@ -45,6 +45,7 @@ static void make_rec(struct hx_model *m, uint64_t lsn)
     unsigned what = (unsigned)(hx_model_dice(m) % 100);
     memset(r, 0, sizeof *r);
     r->page = (uint32_t)(hx_model_dice(m) % (hx_model_dice(m) % 3 ? 4 : HX_MODEL_PAGES)); /* some are hot */
+    r->page *= m->stride ? m->stride : 1;
     if (what < 75) {
         r->kind = HX_REC_PATCH;
         put_range(m, r, 1 + hx_model_dice(m) % 60);

@@ -22,6 +22,7 @@ struct hx_model {
     struct hx_model_rec *recs; /* by LSN */
     uint64_t last, acked, vdl, floor;
     uint64_t rng;
+    uint32_t stride; /* between the pages that are touched; 0: 1 */
 };
 void hx_model_init(struct hx_model *m, uint64_t seed);
 void hx_model_fini(struct hx_model *m);

@@ -212,7 +212,7 @@ static void each_loss_has_its_words(void **state)
             s.cfg.server = hx_rig_uuid(101);
         uint8_t *p = file_of(&s, 1, &len);
         if (k == 6) {
-            hx_put_u16(p + 4, 2);
+            hx_put_u16(p + 4, 9);
             hx_put_u32(p + 100, hx_crc32c(0, p, 100));
         }
         if (k == 7) /* never formatted: the first save was torn */

@@ -243,11 +243,13 @@ static void a_server_file_gives_values_and_defaults(void **state)
     assert_int_equal(c.gossip_ms, 500);
     assert_int_equal(c.scrub_cycle_s, 14 * 86400);
     assert_int_equal(c.scrub_bytes_per_s, 16 << 20);
+    assert_int_equal(c.repair_bytes_per_s, 64 << 20);
     hx_segmentd_conf_free(&c);
-    put(SERVER TLS "[limits]\nscrub-cycle = 0s\nscrub-rate = 1MiB\n");
+    put(SERVER TLS "[limits]\nscrub-cycle = 0s\nscrub-rate = 1MiB\nrepair-rate = 2MiB\n");
     assert_int_equal(hx_segmentd_conf_load(path, &over, &c, why), 0);
     assert_int_equal(c.scrub_cycle_s, 0);
     assert_int_equal(c.scrub_bytes_per_s, 1 << 20);
+    assert_int_equal(c.repair_bytes_per_s, 2 << 20);
     assert_string_equal(c.listen, "[::1]:0");
     assert_string_equal(c.data, "elsewhere");
     hx_segmentd_conf_free(&c);

@@ -1,0 +1,769 @@
+/*
+ * test_hydrate.c - a learner is filled with pages by the members, and counts only when it has all of them.
+ *
+ * Method: six servers with the same random pages (seg_model.h) over disks in memory, a seventh that is in no geometry
+ * and gets FORMAT as a learner; the load goes on meanwhile.  Between the servers the test sees, counts and changes
+ * what is said.  At the end the learner reads as the model says at every point that it serves, and catches up like a
+ * member.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "../../src/store/node_private.h"
+#include "hexad/check.h"
+#include "seg_model.h"
+
+#include <stdlib.h>
+
+#define PG HX_MODEL_PG
+#define GROUP (8u << 20)
+#define STRIDE 85u /* so that the pages lie in 24 of the 32 ranges */
+#define LEARNER HX_COPIES
+
+/* ---- six members, and what they tell the seventh ---- */
+static struct {
+    unsigned reads, digests, points, too_old, lagging, pages; /* answers that the learner got; pages asked for */
+    uint64_t bytes;
+    unsigned sources; /* bits: who gave pages */
+    int (*change)(struct hx_rig *r, unsigned to, unsigned type, struct hx_rig_reply *a);
+} seen;
+
+static void edit(struct hx_rig *r, unsigned from, unsigned to, unsigned type, struct hx_rig_reply *a)
+{
+    if (from != LEARNER)
+        return;
+    seen.reads += type == HX_MSG_READ && !a->head.status;
+    seen.digests += type == HX_MSG_DIGEST && !a->head.status;
+    seen.points += type == HX_MSG_STATUS;
+    seen.too_old += a->head.status == HX_E_TOO_OLD;
+    seen.lagging += a->head.status == HX_E_LAGGING;
+    seen.bytes += type == HX_MSG_READ ? a->body.len : 0;
+    if (type == HX_MSG_READ && !a->head.status) {
+        seen.sources |= 1u << to;
+        seen.pages += HX_FILL_RANGE;
+    }
+    if (seen.change)
+        seen.change(r, to, type, a);
+}
+
+static void work(struct hx_rig *r, struct hx_model *m, unsigned frames, bool to_learner)
+{
+    for (unsigned k = 0; k < frames; k++) {
+        uint64_t vdl = m->acked - (m->acked > 4 ? hx_model_dice(m) % 4 : 0);
+        if (hx_model_dice(m) % 2 && vdl > m->vdl)
+            m->vdl = vdl;
+        size_t n = hx_model_frame(r, m, 1 + (unsigned)(hx_model_dice(m) % 4));
+        for (unsigned i = 0; i < r->count; i++)
+            if (r->node[i] && (i != LEARNER || to_learner))
+                assert_int_equal(hx_rig_append(r, i, 1, m->vdl, m->floor, r->frame, n, NULL), 0);
+        m->acked = m->last;
+    }
+}
+
+static void start(struct hx_rig *r, struct hx_model *m, uint64_t seed)
+{
+    memset(&seen, 0, sizeof seen);
+    hx_model_init(m, seed);
+    m->stride = STRIDE;
+    hx_rig_init(r, HX_COPIES + 1, GROUP, 2, 64u << 10);
+    r->edit = edit;
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        assert_int_equal(hx_rig_format(r, i, PG), 0);
+    work(r, m, 200, false);
+    for (unsigned i = 0; i < 10; i++)
+        hx_rig_step(r, 100);
+}
+
+static void finish(struct hx_rig *r, struct hx_model *m)
+{
+    hx_rig_fini(r);
+    hx_model_fini(m);
+}
+
+static int format_as(struct hx_rig *r, unsigned i, const struct hx_geometry *g, const struct hx_history *h,
+                     uint64_t epoch, int how)
+{
+    uint8_t b[16384];
+    struct hx_enc e = hx_enc_init(b, sizeof b);
+    hx_geometry_encode(g, &e);
+    hx_history_encode(h, &e);
+    if (how >= 0)
+        hx_enc_u8(&e, (uint8_t)how);
+    assert_int_equal(e.err, 0);
+    return hx_rig_call(r, i, &(struct hx_rig_ask){.type = HX_MSG_FORMAT, .pg = PG, .epoch = epoch, .body = {b, e.len}},
+                       NULL);
+}
+
+static int learn(struct hx_rig *r)
+{
+    return format_as(r, LEARNER, &r->geometry, &r->history, 1, 1);
+}
+
+static struct hx_segment_look look(struct hx_rig *r, unsigned i)
+{
+    struct hx_segment_look l;
+    assert_int_equal(hx_node_look(r->node[i], hx_rig_place(r, PG), &l), 0);
+    return l;
+}
+
+static const struct hx_seg *segment(const struct hx_rig *r)
+{
+    struct hx_disk_place at = hx_rig_place(r, PG);
+    return hx_node_find(r->node[LEARNER], &at.volume, at.pg);
+}
+
+static bool filling(const struct hx_rig *r)
+{
+    return segment(r)->filling;
+}
+
+static bool until_filled(struct hx_rig *r, unsigned steps)
+{
+    for (unsigned k = 0; k < steps && filling(r); k++)
+        hx_rig_step(r, 50);
+    return !filling(r);
+}
+
+static void check_at(struct hx_rig *r, const struct hx_model *m, uint64_t point)
+{
+    for (uint32_t page = 0; page < HX_MODEL_PAGES; page++) {
+        uint8_t want[HX_PAGE_SIZE], got[HX_PAGE_SIZE];
+        struct hx_read_page p, theirs;
+        int err = hx_rig_read(r, LEARNER, PG, 1, point, page * STRIDE, got, &p);
+        hx_model_fold(m, page * STRIDE, point, want);
+        if (err || p.state == HX_READ_CORRUPT || memcmp(want, got, sizeof want))
+            fail_msg("page %u at %llu: error %d, state %u", page, (unsigned long long)point, err, p.state);
+        if (hx_rig_read(r, 0, PG, 1, point, page * STRIDE, NULL, &theirs))
+            continue;
+        assert_int_equal(p.lsn.v, theirs.lsn.v); /* or a scrub would take it for another page */
+        assert_int_equal(p.state, theirs.state);
+    }
+}
+
+/* Everything, from its oldest point to its newest. */
+static void check_all(struct hx_rig *r, struct hx_model *m)
+{
+    struct hx_segment_look l = look(r, LEARNER);
+    assert_int_equal(l.error, 0);
+    assert_int_equal(l.unknowns, 0);
+    assert_true(l.oldest.v <= l.scl.v);
+    check_at(r, m, l.scl.v);
+    check_at(r, m, l.oldest.v);
+    for (unsigned i = 0; i < 10; i++)
+        check_at(r, m, l.oldest.v + hx_model_dice(m) % (l.scl.v - l.oldest.v + 1));
+}
+
+static void until_equal(struct hx_rig *r, const struct hx_model *m)
+{
+    for (unsigned k = 0; k < 400 && look(r, LEARNER).scl.v < m->acked; k++)
+        hx_rig_step(r, 100);
+    assert_int_equal(look(r, LEARNER).scl.v, m->acked);
+}
+
+/* ---- the whole of it ---- */
+/* Promise: until it has every page a learner counts for nothing, whatever it holds; then it has what members have. */
+static void a_learner_counts_when_it_has_all(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct hx_rig r;
+        struct hx_model m;
+        start(&r, &m, seed);
+        assert_int_equal(learn(&r), 0);
+        for (unsigned k = 0; filling(&r); k++) {
+            struct hx_inventory v;
+            assert_true(k < 500);
+            work(&r, &m, 1, seed % 2);
+            if (!filling(&r))
+                break;
+            assert_int_equal(look(&r, LEARNER).scl.v, 0);
+            assert_int_equal(hx_rig_read(&r, LEARNER, PG, 1, 0, 0, NULL, NULL), HX_E_LAGGING);
+            struct hx_segment_status st;
+            assert_int_equal(hx_rig_status(&r, LEARNER, PG, &st), 0);
+            assert_int_equal(st.state, HX_E_LAGGING);
+            assert_int_equal(hx_rig_fence(&r, LEARNER, PG, 1, 900, &v), 0);
+            assert_false(v.hydrated);
+            hx_inventory_fini(&v);
+            hx_rig_step(&r, 30);
+        }
+        assert_true(look(&r, LEARNER).scl.v > 0);
+        check_all(&r, &m);
+        work(&r, &m, 20, false);
+        until_equal(&r, &m);
+        check_all(&r, &m);
+        struct hx_inventory v;
+        assert_int_equal(hx_rig_fence(&r, LEARNER, PG, 1, 900, &v), 0);
+        assert_true(v.hydrated);
+        hx_inventory_fini(&v);
+        assert_true((seen.sources & (seen.sources - 1)) != 0); /* several gave something */
+        hx_rig_stop(&r, LEARNER);
+        assert_int_equal(hx_rig_start(&r, LEARNER), 0);
+        assert_false(filling(&r));
+        check_all(&r, &m);
+        finish(&r, &m);
+    }
+}
+
+/* Promise: a point that the members give up meanwhile costs what changed since, not everything. */
+static void a_point_that_is_given_up_moves_on(void **state)
+{
+    (void)state;
+    unsigned moved = 0;
+    for (uint64_t seed = 1; seed <= 12; seed++) {
+        struct hx_rig r;
+        struct hx_model m;
+        start(&r, &m, seed);
+        r.repair_bytes_per_s = 24u << 10; /* so that it takes long enough */
+        hx_rig_stop(&r, LEARNER);
+        assert_int_equal(hx_rig_start(&r, LEARNER), 0);
+        assert_int_equal(learn(&r), 0);
+        for (unsigned k = 0; filling(&r); k++) {
+            assert_true(k < 3000);
+            if (k % 8 == 0 && k < 64) {
+                m.floor = m.vdl;
+                work(&r, &m, 5, k % 3 == 0);
+            }
+            hx_rig_step(&r, 50);
+        }
+        moved += seen.too_old && seen.digests;
+        check_all(&r, &m);
+        until_equal(&r, &m);
+        check_all(&r, &m);
+        finish(&r, &m);
+    }
+    assert_true(moved >= 4);
+}
+
+/* Promise: what is still stale when the point moves again is looked at from where it was copied. */
+static void a_point_that_moves_twice(void **state)
+{
+    uint8_t done[1] = {0}, stale[1] = {0}, busy[1] = {0};
+    struct hx_fill f = {.ranges = 4, .left = 4, .done = done, .stale = stale, .busy = busy};
+    (void)state;
+    hx_fill_aim(&f, 10);
+    assert_int_equal(f.left, 4);
+    hx_fill_done(&f, 0, 2);
+    hx_fill_aim(&f, 20);
+    assert_int_equal(f.since, 10);
+    assert_int_equal(stale[0], 3);
+    hx_fill_done(&f, 0, 1); /* the second stays as of 10 */
+    hx_fill_done(&f, 2, 1);
+    assert_int_equal(f.left, 2);
+    hx_fill_aim(&f, 30);
+    assert_int_equal(f.since, 10);
+    assert_int_equal(stale[0], 7);
+    assert_int_equal(done[0], 0);
+    assert_int_equal(f.left, 4);
+    hx_fill_done(&f, 0, 4);
+    assert_int_equal(stale[0], 0);
+    hx_fill_aim(&f, 40);
+    assert_int_equal(f.since, 30);
+}
+
+/* Promise: a restart goes on where the process before was. */
+static void a_restart_goes_on(void **state)
+{
+    struct hx_rig r;
+    struct hx_model m;
+    (void)state;
+    start(&r, &m, 3);
+    r.repair_bytes_per_s = 16u << 10;
+    hx_rig_stop(&r, LEARNER);
+    assert_int_equal(hx_rig_start(&r, LEARNER), 0);
+    assert_int_equal(learn(&r), 0);
+    unsigned restarts = 0;
+    for (unsigned k = 0; filling(&r); k++) {
+        assert_true(k < 3000);
+        hx_rig_step(&r, 50);
+        if (k % 10 || !filling(&r) || !segment(&r)->fill || !segment(&r)->fill->pointed)
+            continue;
+        uint32_t left = segment(&r)->fill->left, unsaved = segment(&r)->fill->unsaved;
+        hx_rig_stop(&r, LEARNER);
+        assert_int_equal(hx_rig_start(&r, LEARNER), 0);
+        assert_true(filling(&r));
+        hx_node_tick(r.node[LEARNER], r.now_ms);
+        assert_true(segment(&r)->fill->pointed);
+        assert_true(segment(&r)->fill->left <= left + unsaved);
+        restarts++;
+    }
+    assert_true(restarts > 3);
+    assert_true(seen.pages <= GROUP / HX_PAGE_SIZE + restarts * 8 * HX_FILL_RANGE);
+    check_all(&r, &m);
+    finish(&r, &m);
+}
+
+/* Promise: at most repair-rate comes in, once the first burst is over. */
+static void it_keeps_to_its_rate(void **state)
+{
+    struct hx_rig r;
+    struct hx_model m;
+    (void)state;
+    start(&r, &m, 4);
+    r.repair_bytes_per_s = 16u << 10;
+    hx_rig_stop(&r, LEARNER);
+    assert_int_equal(hx_rig_start(&r, LEARNER), 0);
+    uint64_t began = r.now_ms;
+    assert_int_equal(learn(&r), 0);
+    assert_true(until_filled(&r, 5000));
+    uint64_t ms = r.now_ms - began, burst = HX_FILL_JOBS * 20u * 1024; /* of content that differs from page to page */
+    assert_true(seen.bytes > 2 * 16 * 1024);
+    assert_true(seen.bytes <= ms * 16 * 1024 / 1000 + burst);
+    finish(&r, &m);
+}
+
+/* ---- sources ---- */
+static int ask_at(struct hx_rig *r, unsigned i, unsigned type, uint64_t epoch, uint64_t point, const char *name,
+                  uint32_t m)
+{
+    uint8_t b[HX_DIGEST_ASK], out[HX_MSG_HEAD + sizeof b];
+    struct hx_enc e = hx_enc_init(b, sizeof b);
+    if (type == HX_MSG_DIGEST) {
+        hx_digest_ask_encode(&(struct hx_digest_ask){HX_LSN(point), 0, 1, 1}, &e);
+    } else {
+        hx_enc_u64(&e, point);
+        hx_enc_u32(&e, 1);
+        hx_enc_u32(&e, 0);
+    }
+    struct hx_bytes body = {b, e.len};
+    struct hx_msg_head h = {.type = (uint16_t)type, .req_id = 5, .volume = r->geometry.volume, .pg = PG, .m = m,
+                            .epoch = HX_EPOCH(epoch), .server = hx_rig_uuid(100 + i)};
+    struct hx_rig_reply a = {0};
+    hx_msg_head_encode(&h, &body, 1, out);
+    memcpy(out + HX_MSG_HEAD, b, e.len);
+    hx_node_request(r->node[i], r->now_ms, 1, ++r->token, 1, HX_NODE_ROLE_SEGMENT, name,
+                    (struct hx_bytes){out, HX_MSG_HEAD + e.len});
+    hx_node_flush(r->node[i]);
+    hx_rig_take(r, i, r->token, &a);
+    int status = a.head.status;
+    hx_rig_reply_fini(&a);
+    return status;
+}
+
+/* Promise: pages go to a stranger only if it says that it learns, as of what is durable, from who has it all. */
+static void a_source_refuses_what_it_does_not_know(void **state)
+{
+    struct hx_rig r;
+    struct hx_model m;
+    (void)state;
+    start(&r, &m, 5);
+    m.vdl = m.acked - 2;
+    work(&r, &m, 1, false);
+    uint64_t hint = look(&r, 0).hint.v, scl = look(&r, 0).scl.v;
+    assert_true(hint < scl);
+    for (unsigned k = 0; k < 2; k++) {
+        unsigned type = k ? HX_MSG_DIGEST : HX_MSG_READ;
+        assert_int_equal(ask_at(&r, 0, type, 1, hint, "a3", UINT32_MAX), 0);
+        assert_int_equal(ask_at(&r, 0, type, 1, hint, "a3", 0), HX_E_WRONG_MEMBER);
+        assert_int_equal(ask_at(&r, 0, type, 1, hint + 1, "a3", UINT32_MAX), HX_E_LAGGING); /* H2 */
+        assert_int_equal(ask_at(&r, 0, type, 1, hint + 1, "b1", 0), 0);                      /* a member may */
+        assert_int_equal(ask_at(&r, 0, type, 2, hint, "a3", UINT32_MAX), HX_E_NEED_HISTORY); /* H3 */
+    }
+    r.cut[1] = true; /* behind, but knows the VDL */
+    size_t n = hx_model_frame(&r, &m, 3);
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        if (i != 1)
+            assert_int_equal(hx_rig_append(&r, i, 1, m.vdl, m.floor, r.frame, n, NULL), 0);
+    m.acked = m.vdl = m.last;
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        assert_int_equal(hx_rig_append(&r, i, 1, m.vdl, m.floor, NULL, 0, NULL), 0);
+    assert_int_equal(ask_at(&r, 1, HX_MSG_READ, 1, m.vdl, "a3", UINT32_MAX), HX_E_LAGGING);
+    assert_int_equal(ask_at(&r, 0, HX_MSG_READ, 1, m.vdl, "a3", UINT32_MAX), 0);
+    finish(&r, &m);
+}
+
+/* ---- answers that are wrong ---- */
+static unsigned wrongs, wrong_kind;
+static int spoil(struct hx_rig *r, unsigned to, unsigned type, struct hx_rig_reply *a)
+{
+    (void)r;
+    if (a->head.status || type != HX_MSG_READ || to == 0 || to == 3)
+        return 0;
+    uint8_t *b = a->bytes + HX_REPLY_HEAD, *page = b;
+    while (page < b + HX_FILL_RANGE * HX_READ_PAGE_BYTES && *page != HX_READ_RAW)
+        page += HX_READ_PAGE_BYTES;
+    if (page == b + HX_FILL_RANGE * HX_READ_PAGE_BYTES)
+        return 0;
+    size_t len = a->body.len;
+    wrongs++;
+    switch (wrong_kind) {
+    case 0: page[4] ^= 1; break;                          /* crc of the page */
+    case 1: hx_put_u64(page + 8, 1u << 30); break;        /* newer than what was asked for */
+    case 2: hx_put_u64(page + 8, 0); break;               /* content without a record */
+    case 3: page[0] = HX_READ_CORRUPT; len -= HX_PAGE_SIZE; break;
+    case 4: page[0] = HX_READ_ZEROS; break;               /* bytes are left over */
+    case 5: page[0] = 9; break;
+    case 6: len -= HX_PAGE_SIZE; break;
+    case 7: len = 100; break;
+    default: b[len - 1] ^= 1; break;
+    }
+    struct hx_bytes body = {b, len};
+    a->head.body_len = (uint32_t)len;
+    hx_reply_head_encode(&a->head, &body, 1, a->bytes);
+    a->body.len = len;
+    return 0;
+}
+
+/* Promise: a page that is not whole, or not as of the point, is not taken, and asked of another one. */
+static void wrong_answers_are_not_taken(void **state)
+{
+    (void)state;
+    for (wrong_kind = 0; wrong_kind < 9; wrong_kind++) {
+        struct hx_rig r;
+        struct hx_model m;
+        start(&r, &m, 6 + wrong_kind);
+        wrongs = 0;
+        seen.change = spoil;
+        assert_int_equal(learn(&r), 0);
+        assert_true(until_filled(&r, 3000));
+        assert_true(wrongs > 0);
+        check_all(&r, &m);
+        finish(&r, &m);
+    }
+}
+
+/* Promise: who is silent, or dead, is not waited for. */
+static void two_members_are_enough(void **state)
+{
+    struct hx_rig r;
+    struct hx_model m;
+    (void)state;
+    start(&r, &m, 20);
+    for (unsigned i = 0; i < 4; i++)
+        r.cut[i] = true;
+    assert_int_equal(learn(&r), 0);
+    assert_true(until_filled(&r, 3000));
+    check_all(&r, &m);
+    finish(&r, &m);
+}
+
+/* ---- FORMAT ---- */
+/* Promise: a learner is made where the geometry does not name the server, once, and follows members and history. */
+static void the_format_of_a_learner(void **state)
+{
+    struct hx_rig r;
+    struct hx_model m;
+    struct hx_geometry g = {0};
+    struct hx_history h = {0};
+    (void)state;
+    start(&r, &m, 30);
+    assert_int_equal(format_as(&r, LEARNER, &r.geometry, &r.history, 1, -1), HX_E_WRONG_MEMBER);
+    assert_int_equal(format_as(&r, LEARNER, &r.geometry, &r.history, 1, 0), HX_E_WRONG_MEMBER); /* 0: a member */
+    assert_int_equal(format_as(&r, 0, &r.geometry, &r.history, 1, 1), HX_E_WRONG_MEMBER); /* it is one */
+    assert_int_equal(hx_history_copy(&h, &r.history), 0);
+    assert_int_equal(hx_history_push(&h, (struct hx_history_entry){HX_EPOCH(2), HX_LSN(m.acked), HX_LSN(m.acked + 2000),
+                                                                   HX_RIG_LAL}), 0);
+    assert_int_equal(format_as(&r, LEARNER, &r.geometry, &h, 1, 1), HX_E_INVAL); /* above the message's epoch */
+    assert_int_equal(learn(&r), 0);
+    assert_int_equal(learn(&r), 0);
+    assert_true(filling(&r));
+    assert_int_equal(look(&r, LEARNER).promised.v, 1);
+    assert_int_equal(hx_geometry_copy(&g, &r.geometry), 0);
+    g.m = 1;
+    g.epoch = HX_EPOCH(2);
+    assert_int_equal(format_as(&r, LEARNER, &g, &h, 2, 1), 0); /* the next driver */
+    assert_int_equal(look(&r, LEARNER).promised.v, 2);
+    assert_int_equal(hx_history_top(look(&r, LEARNER).history).v, 2);
+    assert_int_equal(look(&r, LEARNER).geometry->m, 1);
+    assert_int_equal(learn(&r), HX_E_FENCED);
+    assert_true(filling(&r));
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        assert_int_equal(hx_rig_adopt(&r, i, PG, 2, &h, NULL, NULL), 0);
+    assert_true(until_filled(&r, 3000));
+    assert_int_equal(look(&r, LEARNER).scl.v > 0, 1);
+    assert_int_equal(format_as(&r, LEARNER, &g, &h, 2, 1), 0); /* late: it has its pages */
+    assert_false(filling(&r));
+    hx_geometry_fini(&g);
+    hx_history_fini(&h);
+    finish(&r, &m);
+}
+
+/* Promise: what a growth left behind, which has no records, learns like an empty server. */
+static void an_orphan_learns_too(void **state)
+{
+    struct hx_rig r;
+    struct hx_model m;
+    struct hx_geometry g = {0};
+    (void)state;
+    start(&r, &m, 31);
+    assert_int_equal(hx_geometry_copy(&g, &r.geometry), 0);
+    struct hx_server s = {.name = "a3", .zone = "az-a", .url = "https://127.0.0.1:1",
+                          .incarnation = hx_rig_uuid(100 + LEARNER)};
+    assert_int_equal(hx_geometry_add_server(&g, &s), 0);
+    g.pgs[PG].server[0] = 6;
+    assert_int_equal(format_as(&r, LEARNER, &g, &r.history, 1, -1), 0);
+    assert_false(filling(&r));
+    assert_int_equal(learn(&r), 0);
+    assert_true(filling(&r));
+    assert_true(until_filled(&r, 3000));
+    check_all(&r, &m);
+    hx_geometry_fini(&g);
+    finish(&r, &m);
+}
+
+/* Promise: an epoch that comes meanwhile, with a cut, does not disturb it. */
+static void histories_change_meanwhile(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct hx_rig r;
+        struct hx_model m;
+        struct hx_history h = {0};
+        start(&r, &m, 40 + seed);
+        r.repair_bytes_per_s = 300u << 10;
+        hx_rig_stop(&r, LEARNER);
+        assert_int_equal(hx_rig_start(&r, LEARNER), 0);
+        assert_int_equal(learn(&r), 0);
+        for (unsigned k = 0; k < seed * 3; k++)
+            hx_rig_step(&r, 50);
+        uint64_t vdl = m.vdl; /* what is above it goes */
+        assert_int_equal(hx_history_copy(&h, &r.history), 0);
+        assert_int_equal(hx_history_push(&h, (struct hx_history_entry){HX_EPOCH(2), HX_LSN(vdl), HX_LSN(vdl + 2000),
+                                                                       HX_RIG_LAL}), 0);
+        for (unsigned i = 0; i < HX_COPIES; i++)
+            assert_int_equal(hx_rig_adopt(&r, i, PG, 2, &h, NULL, NULL), 0);
+        assert_true(until_filled(&r, 3000));
+        for (unsigned k = 0; k < 100; k++)
+            hx_rig_step(&r, 100);
+        assert_int_equal(look(&r, LEARNER).scl.v, look(&r, 0).scl.v);
+        assert_int_equal(hx_history_top(look(&r, LEARNER).history).v, 2);
+        for (uint32_t page = 0; page < HX_MODEL_PAGES; page++) {
+            uint8_t want[HX_PAGE_SIZE], got[HX_PAGE_SIZE];
+            uint64_t point = look(&r, LEARNER).scl.v;
+            assert_int_equal(hx_rig_read(&r, LEARNER, PG, 2, point, page * STRIDE, got, NULL), 0);
+            hx_model_fold(&m, page * STRIDE, point, want);
+            assert_memory_equal(got, want, sizeof want);
+        }
+        hx_history_fini(&h);
+        finish(&r, &m);
+    }
+}
+
+/* ---- crashes, and disks ---- */
+/* Promise: power may go at any call of the learner's disk: afterwards it has all pages, or goes on; never half. */
+static void power_goes_at_every_call(void **state)
+{
+    (void)state;
+    unsigned whole = 0, half = 0;
+    for (uint64_t k = 1;; k++) {
+        struct hx_rig r;
+        struct hx_model m;
+        start(&r, &m, 50);
+        r.repair_bytes_per_s = 1u << 20;
+        hx_rig_stop(&r, LEARNER);
+        assert_int_equal(hx_rig_start(&r, LEARNER), 0);
+        hx_mem_power_off_at(r.farm[LEARNER], k);
+        bool made = learn(&r) == 0, through = false;
+        for (unsigned i = 0; i < 400 && !hx_mem_is_off(r.farm[LEARNER]) && !through; i++) {
+            hx_rig_step(&r, 50);
+            through = !filling(&r) && look(&r, LEARNER).scl.v == m.acked;
+            if (i == 3)
+                work(&r, &m, 3, false);
+        }
+        bool off = hx_mem_is_off(r.farm[LEARNER]);
+        hx_rig_stop(&r, LEARNER);
+        hx_mem_crash(r.farm[LEARNER], k * 31);
+        assert_int_equal(hx_rig_start(&r, LEARNER), 0);
+        if (!segment(&r)) {
+            assert_false(made);
+            assert_int_equal(learn(&r), 0);
+        }
+        assert_int_equal(segment(&r)->error, 0);
+        if (!filling(&r)) {
+            whole++;
+            check_all(&r, &m);
+        } else {
+            half++;
+            assert_false(through);
+            assert_int_equal(look(&r, LEARNER).scl.v, 0);
+        }
+        assert_true(until_filled(&r, 3000));
+        until_equal(&r, &m);
+        check_all(&r, &m);
+        finish(&r, &m);
+        if (!off)
+            break;
+    }
+    assert_true(half > 20);
+    assert_true(whole > 2);
+}
+
+/* Promise: a learner whose log is damaged begins again, with its promise. */
+static void a_damaged_learner_begins_again(void **state)
+{
+    struct hx_rig r;
+    struct hx_model m;
+    (void)state;
+    start(&r, &m, 60);
+    r.repair_bytes_per_s = 100u << 10;
+    hx_rig_stop(&r, LEARNER);
+    assert_int_equal(hx_rig_start(&r, LEARNER), 0);
+    assert_int_equal(learn(&r), 0);
+    while (!segment(&r)->fill || segment(&r)->fill->left > segment(&r)->fill->ranges / 4)
+        hx_rig_step(&r, 50);
+    assert_true(filling(&r));
+    hx_rig_stop(&r, LEARNER);
+    struct hx_disk_place at = hx_rig_place(&r, PG);
+    size_t len;
+    uint8_t *p = hx_mem_file(r.farm[LEARNER], &at, HX_LOG_FIRST_ID, &len);
+    assert_non_null(p);
+    p[HX_LOG_ENV + HX_FRAME_HEAD + 3] ^= 1;
+    hx_mem_remove_file(r.farm[LEARNER], &at, HX_LOG_FIRST_ID | HX_LOG_SIDE_BIT);
+    seen.pages = 0;
+    assert_int_equal(hx_rig_start(&r, LEARNER), 0);
+    assert_true(filling(&r));
+    assert_int_equal(look(&r, LEARNER).promised.v, 1);
+    assert_int_equal(look(&r, LEARNER).unknowns, 0);
+    assert_true(until_filled(&r, 5000));
+    assert_true(seen.pages >= GROUP / HX_PAGE_SIZE / 2); /* all that there is */
+    check_all(&r, &m);
+    hx_rig_stop(&r, LEARNER);
+    assert_int_equal(hx_rig_start(&r, LEARNER), 0);
+    check_all(&r, &m);
+    finish(&r, &m);
+}
+
+static void count_lines(void *ctx, const char *text)
+{
+    *(unsigned *)ctx += strstr(text, "a learner") != NULL;
+}
+
+/* Promise: whoever looks into its store is told that it counts for nothing yet, and only then. */
+static void the_tools_name_a_learner(void **state)
+{
+    struct hx_rig r;
+    struct hx_model m;
+    struct hx_check_sum sum;
+    unsigned lines = 0;
+    (void)state;
+    start(&r, &m, 65);
+    r.repair_bytes_per_s = 16u << 10;
+    hx_rig_stop(&r, LEARNER);
+    assert_int_equal(hx_rig_start(&r, LEARNER), 0);
+    assert_int_equal(learn(&r), 0);
+    for (unsigned i = 0; i < 10; i++)
+        hx_rig_step(&r, 50);
+    assert_true(filling(&r));
+    const struct hx_check_cfg cfg = {.server = hx_rig_uuid(100 + LEARNER), .farm = hx_mem_farm(r.farm[LEARNER]),
+                                     .line = count_lines, .ctx = &lines};
+    for (unsigned k = 0; k < 2; k++) {
+        hx_rig_stop(&r, LEARNER);
+        lines = 0;
+        assert_int_equal(hx_check_all(&cfg, &sum), 0);
+        assert_int_equal(sum.damaged + sum.refused + sum.unread, 0);
+        assert_int_equal(lines, !k);
+        assert_int_equal(hx_rig_start(&r, LEARNER), 0);
+        assert_true(until_filled(&r, 5000));
+    }
+    finish(&r, &m);
+}
+
+/* Promise: a file that says how far it is counts only whole, of this segment, and of this life. */
+static void a_position_that_is_not_its_own(void **state)
+{
+    (void)state;
+    for (unsigned kind = 0; kind < 4; kind++) {
+        struct hx_rig r;
+        struct hx_model m;
+        struct hx_disk_place at;
+        start(&r, &m, 70);
+        at = hx_rig_place(&r, PG);
+        r.repair_bytes_per_s = 100u << 10;
+        hx_rig_stop(&r, LEARNER);
+        assert_int_equal(hx_rig_start(&r, LEARNER), 0);
+        assert_int_equal(learn(&r), 0);
+        while (!segment(&r)->fill || segment(&r)->fill->left > segment(&r)->fill->ranges / 2)
+            hx_rig_step(&r, 50);
+        hx_rig_stop(&r, LEARNER);
+        for (uint64_t id = HX_FILL_FILE; id <= HX_FILL_FILE + 1; id++) {
+            size_t len;
+            uint8_t *p = hx_mem_file(r.farm[LEARNER], &at, id, &len);
+            assert_non_null(p);
+            assert_int_equal(len, HX_FILL_HEAD + 2 * (GROUP / HX_PAGE_SIZE / HX_FILL_RANGE / 8));
+            if (kind == 0)
+                p[HX_FILL_HEAD] ^= 1; /* another range */
+            else if (kind == 1)
+                p[8] ^= 1;
+            else if (kind == 2)
+                hx_put_u32(p + 36, 77); /* another segment's, with good sums */
+            else
+                hx_put_u16(p + 4, 2); /* of a newer program */
+            hx_put_u32(p + HX_FILL_HEAD - 4, kind == 1 ? 5 : hx_crc32c(0, p, HX_FILL_HEAD - 4));
+        }
+        assert_int_equal(hx_rig_start(&r, LEARNER), 0);
+        assert_true(filling(&r));
+        hx_node_tick(r.node[LEARNER], r.now_ms);
+        if (kind == 3) {
+            assert_int_equal(segment(&r)->error, HX_E_VERSION);
+        } else {
+            assert_int_equal(segment(&r)->fill->left, segment(&r)->fill->ranges); /* from the start */
+            assert_true(until_filled(&r, 5000));
+            check_all(&r, &m);
+        }
+        finish(&r, &m);
+    }
+}
+
+/* Promise: on a full disk it waits, and goes on when there is room. */
+static void a_full_disk_is_waited_for(void **state)
+{
+    struct hx_rig r;
+    struct hx_model m;
+    (void)state;
+    start(&r, &m, 80);
+    hx_mem_limit(r.farm[LEARNER], 152u << 10);
+    assert_int_equal(learn(&r), 0);
+    for (unsigned k = 0; k < 100; k++)
+        hx_rig_step(&r, 50);
+    assert_true(filling(&r));
+    assert_true(segment(&r)->nospace || segment(&r)->reserve.tight);
+    hx_mem_limit(r.farm[LEARNER], 0);
+    assert_true(until_filled(&r, 3000));
+    check_all(&r, &m);
+    finish(&r, &m);
+}
+
+/* Promise: a disk that fails is read again, and the learner goes on. */
+static void a_disk_that_failed_is_gone_on_with(void **state)
+{
+    (void)state;
+    for (uint64_t k = 5; k < 30; k += 4) {
+        struct hx_rig r;
+        struct hx_model m;
+        start(&r, &m, 90);
+        assert_int_equal(learn(&r), 0);
+        hx_mem_fail(r.farm[LEARNER], HX_MEM_FLUSH, k, HX_E_IO, false);
+        assert_true(until_filled(&r, 3000));
+        for (unsigned i = 0; i < 100 && segment(&r)->error; i++)
+            hx_rig_step(&r, 500);
+        check_all(&r, &m);
+        finish(&r, &m);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_learner_counts_when_it_has_all),
+        cmocka_unit_test(a_point_that_is_given_up_moves_on),
+        cmocka_unit_test(a_point_that_moves_twice),
+        cmocka_unit_test(a_restart_goes_on),
+        cmocka_unit_test(it_keeps_to_its_rate),
+        cmocka_unit_test(a_source_refuses_what_it_does_not_know),
+        cmocka_unit_test(wrong_answers_are_not_taken),
+        cmocka_unit_test(two_members_are_enough),
+        cmocka_unit_test(the_format_of_a_learner),
+        cmocka_unit_test(an_orphan_learns_too),
+        cmocka_unit_test(histories_change_meanwhile),
+        cmocka_unit_test(power_goes_at_every_call),
+        cmocka_unit_test(a_damaged_learner_begins_again),
+        cmocka_unit_test(the_tools_name_a_learner),
+        cmocka_unit_test(a_position_that_is_not_its_own),
+        cmocka_unit_test(a_full_disk_is_waited_for),
+        cmocka_unit_test(a_disk_that_failed_is_gone_on_with),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("hydrate", tests, NULL, NULL);
+}
