@@ -1,14 +1,16 @@
 /*
  * bench_ratios.c - the store alone against plain system calls on the same disk, in one run.
  *
- *   bench_ratios [--dir D] [--quick] [--json] [ROW ...]
+ *   bench_ratios [--dir D] [--quick] [--fresh] [--json] [ROW ...]
  *
  * What is compared is done in turn, some of one and some of the other, so that a disk or a machine that slows down does
  * so for both; a ratio is the median over the pairs.  The store is driven by the door that the daemon uses
  * (hexad/node.h), one segment, real files, no sockets; the plain side writes to a zero-filled file, or reads the same
  * bytes of the same log files.  Rows:
  *
- *   append 4 KiB, 256 KiB   APPEND until its answer, against pwrite + fdatasync of that many bytes: rates
+ *   append 4 KiB, 256 KiB   APPEND until its answer, against pwrite + fdatasync of that many bytes: rates; and the
+ *                           latter against a plain file that grows, too: what remains is the store's own, the rest the
+ *                           file system's for finding blocks and saying that they are written
  *   read, chain             pages at the newest read point in random order (hx_page_read), of one image, or of an
  *                           image and 8 patches that came one by one, against pread of the image's 4 KiB: rates; warm;
  *                           cold, with the files dropped from the system's cache and all that the store keeps; and
@@ -33,7 +35,7 @@
 
 struct options {
     const char *dir;
-    bool quick, json;
+    bool quick, fresh, json;
     char *const *only;
 };
 struct row {
@@ -107,13 +109,17 @@ static void place_close(struct place *p)
 }
 
 /* ---- append ---- */
-static void plain_write(int fd, const uint8_t *p, size_t len, off_t *at)
+struct plain {
+    int fd;
+    bool grows; /* it is cut off when it has its size; not in the time that is measured */
+    off_t at;
+};
+
+static void plain_write(struct plain *f, const uint8_t *p, size_t len)
 {
-    if (*at + (off_t)len > (off_t)FILE_BYTES)
-        *at = 0;
-    if (pwrite(fd, p, len, *at) != (ssize_t)len || fdatasync(fd))
+    if (pwrite(f->fd, p, len, f->at) != (ssize_t)len || fdatasync(f->fd))
         die("write: %s", strerror(errno));
-    *at += (off_t)len;
+    f->at += (off_t)len;
 }
 
 /* Nanoseconds that COUNT commits of BYTES took. */
@@ -130,18 +136,24 @@ static double store_appends(struct load *l, unsigned count, unsigned bytes)
     return (double)spent;
 }
 
-static double plain_writes(int fd, const uint8_t *p, unsigned count, unsigned bytes, off_t *at)
+static double plain_writes(struct plain *f, const uint8_t *p, unsigned count, unsigned bytes)
 {
+    if (f->at + (off_t)count * bytes > (off_t)FILE_BYTES) {
+        f->at = 0;
+        if (f->grows && (ftruncate(f->fd, 0) || fsync(f->fd)))
+            die("truncate: %s", strerror(errno));
+    }
     uint64_t t = now_ns();
     for (unsigned i = 0; i < count; i++)
-        plain_write(fd, p, bytes, at);
+        plain_write(f, p, bytes);
     return (double)(now_ns() - t);
 }
 
 /*
  * A virtual machine that gives its free memory back gets each page anew from its host, which may take longer than
  * to write it.  The plain side writes over pages that its file has already; so that the other side's new ones cost no
- * more than they do where memory is in use, as many are used and freed before each turn.
+ * more than they do where memory is in use, as on a server after its first hours, as many are used and freed before
+ * each turn.  Not with --fresh.
  */
 static void touch_memory(const char *path, size_t bytes)
 {
@@ -154,27 +166,29 @@ static void touch_memory(const char *path, size_t bytes)
     unlink(path);
 }
 
-static void append(struct out *out, const struct row *r, unsigned bytes)
+static void append(struct out *out, const struct row *r, unsigned bytes, bool grows)
 {
     unsigned pairs = out->o->quick ? 24 : 96, each = 8;
     double ratios[96], ours = 0, theirs = 0;
     struct place p = {0};
     char path[600], scratch[600];
-    off_t at = 0;
+    struct plain f = {.grows = grows};
     uint8_t *noise = malloc(bytes);
     struct load *l = place_open(out->o, &p, "append", 1024);
     snprintf(path, sizeof path, "%s/plain", out->o->dir);
     snprintf(scratch, sizeof scratch, "%s/scratch", out->o->dir);
-    int fd = zero_filled(path, FILE_BYTES);
+    f.fd = zero_filled(path, FILE_BYTES);
+    f.at = grows ? (off_t)FILE_BYTES : 0;
     for (unsigned i = 0; i < bytes; i++)
         noise[i] = (uint8_t)load_dice(l);
     store_appends(l, 8, bytes);
     for (unsigned i = 0; i < pairs; i++) {
         double a = 0, b = 0;
-        touch_memory(scratch, (size_t)each * bytes * 2);
+        if (!out->o->fresh)
+            touch_memory(scratch, (size_t)each * bytes * 2);
         if (i % 2)
             a = store_appends(l, each, bytes);
-        b = plain_writes(fd, noise, each, bytes, &at);
+        b = plain_writes(&f, noise, each, bytes);
         if (i % 2 == 0)
             a = store_appends(l, each, bytes);
         ratios[i] = b / a;
@@ -183,7 +197,7 @@ static void append(struct out *out, const struct row *r, unsigned bytes)
     }
     double n = (double)pairs * each * 1e9;
     print(out, r, ratios, pairs, "1/s", n / ours, n / theirs);
-    close(fd);
+    close(f.fd);
     unlink(path);
     free(noise);
     place_close(&p);
@@ -457,6 +471,7 @@ static void background(struct out *out, const struct row *r, int what)
 static const struct row rows[] = {
     {"append4", "append 4 KiB / write + fdatasync", 0.85, false},
     {"append256", "append 256 KiB / write + fdatasync", 0.85, false},
+    {"append256-grow", "  against a file that grows", 0.85, false},
     {"read", "page at a read point / pread", 0.7, false},
     {"read-cold", "  cold", 0.7, false},
     {"chain", "page of 8 patches / pread", 0.4, false},
@@ -469,7 +484,7 @@ static const struct row rows[] = {
 static void run(struct out *out, const struct row *r)
 {
     if (!strncmp(r->key, "append", 6))
-        append(out, r, (unsigned)atoi(r->key + 6) << 10);
+        append(out, r, (unsigned)atoi(r->key + 6) << 10, strstr(r->key, "grow") != NULL);
     else if (!strncmp(r->key, "read", 4) || !strncmp(r->key, "chain", 5))
         reads(out, r, r->key[0] == 'r' ? 0 : strstr(r->key, "many") ? MANY : HOT, strstr(r->key, "cold") != NULL);
     else
@@ -478,7 +493,7 @@ static void run(struct out *out, const struct row *r)
 
 static void usage(void)
 {
-    fputs("usage: bench_ratios [--dir D] [--quick] [--json] [ROW ...]\nrows:", stderr);
+    fputs("usage: bench_ratios [--dir D] [--quick] [--fresh] [--json] [ROW ...]\nrows:", stderr);
     for (size_t i = 0; i < HX_ARRAY_LEN(rows); i++)
         fprintf(stderr, " %s", rows[i].key);
     fputc('\n', stderr);
@@ -487,8 +502,8 @@ static void usage(void)
 
 int main(int argc, char **argv)
 {
-    static const struct option longs[] = {
-        {"dir", 1, NULL, 'd'}, {"quick", 0, NULL, 'q'}, {"json", 0, NULL, 'j'}, {NULL, 0, NULL, 0}};
+    static const struct option longs[] = {{"dir", 1, NULL, 'd'},   {"quick", 0, NULL, 'q'}, {"fresh", 0, NULL, 'f'},
+                                          {"json", 0, NULL, 'j'}, {NULL, 0, NULL, 0}};
     char own[] = "/tmp/bench_ratios.XXXXXX";
     struct options o = {0};
     for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
@@ -496,6 +511,8 @@ int main(int argc, char **argv)
             o.dir = optarg;
         else if (c == 'q')
             o.quick = true;
+        else if (c == 'f')
+            o.fresh = true;
         else if (c == 'j')
             o.json = true;
         else
