@@ -13,8 +13,11 @@
  *      versions at or below H: nothing can annul them.  What is above H is held, and so in the list of held records, or
  *      comes later, and so is in T or behind.
  *   K3 A restart takes it only when every file before T is as it was then (length, sidecar) or gone, T and all behind
- *      were read without damage, and T is no shorter than what was durable then.  Then T and all behind are applied on
- *      top, as a restart without it would: what is there twice is dropped (apply.c A3).
+ *      were read without damage, and the log is no shorter than what was durable when it was begun (T) and when it was
+ *      whole (END): a page that was visited in between may have nothing but an image above H, as what that image
+ *      superseded is not in the index any more.  Were the image lost with the log's end (a write that the disk
+ *      dropped), the page would be one that never was; the sidecars still have what was before.  Then T and all behind
+ *      are applied on top, as a restart without it would: what is there twice is dropped (apply.c A3).
  *   K4 So an old checkpoint is as good as a new one, only slower.  A version in a file that is gone was copied or
  *      superseded before that file went (space.c B1), by something in a file at or behind T: it is left out.
  *      That holds for what the index came from.  After a start that did not take a checkpoint which is there, or could
@@ -250,6 +253,21 @@ static void put_chain(struct hx_seg *s)
     }
 }
 
+/* K3: how far the log is durable by now. */
+static void put_end(struct hx_seg *s)
+{
+    const struct hx_logfile *last = NULL;
+    for (size_t i = 0; i < s->log.slot_count; i++) {
+        const struct hx_logfile *f = s->log.files[i];
+        last = f && (!last || f->id > last->id) ? f : last;
+    }
+    bool tail = last && s->log.tail != HX_NONE && last == s->log.files[s->log.tail];
+    struct hx_enc e = item(s, HX_CKPT_END, HX_CKPT_END_BYTES);
+    hx_enc_u64(&e, last ? last->id : 0);
+    hx_enc_u64(&e, !last ? 0 : tail ? last->durable : last->end);
+    hx_enc_u64(&e, last && last->min_lsn <= last->max_lsn ? last->max_lsn : 0);
+}
+
 /* K1 */
 static bool sound(const struct hx_seg *s)
 {
@@ -315,6 +333,7 @@ static int finish(struct hx_seg *s)
     struct hx_seg_ckpt *c = &s->ckpt;
     uint8_t head[HX_CKPT_HEAD];
     uint64_t id = file_id((unsigned)c->head.generation);
+    put_end(s);
     put_block(s);
     c->head.oldest = s->oldest;
     hx_ckpt_head_encode(&c->head, head);
@@ -374,6 +393,7 @@ struct reading {
     struct hx_seg *s;
     struct hx_ckpt_head head;
     uint64_t last_span;
+    bool whole; /* END was there */
 };
 
 static uint32_t slot_of(const struct hx_seg *s, uint64_t id)
@@ -467,11 +487,24 @@ static int take_file(struct reading *r, struct hx_dec *d)
     return f->in_ckpt ? 0 : HX_E_CORRUPT;
 }
 
+/* K3.  A file that is gone was deleted, as the base says, or lost. */
+static int take_end(struct reading *r, struct hx_dec *d)
+{
+    uint64_t id = hx_dec_u64(d), end = hx_dec_u64(d), lsn = hx_dec_u64(d);
+    uint32_t slot = slot_of(r->s, id);
+    if (d->err || r->whole)
+        return HX_E_CORRUPT;
+    r->whole = true;
+    if (slot != HX_NONE)
+        return r->s->log.files[slot]->end >= end ? 0 : HX_E_CORRUPT;
+    return end == 0 || r->s->meta.base.v >= lsn ? 0 : HX_E_CORRUPT;
+}
+
 static int take_block(struct reading *r, uint16_t kind, const uint8_t *p, size_t len)
 {
     static int (*const take[HX_CKPT_KINDS])(struct reading *, struct hx_dec *) = {
         [HX_CKPT_VERSIONS] = take_version, [HX_CKPT_HELD] = take_held, [HX_CKPT_SPANS] = take_span,
-        [HX_CKPT_FILES] = take_file};
+        [HX_CKPT_FILES] = take_file, [HX_CKPT_END] = take_end};
     struct hx_dec d = hx_dec_init(p, len);
     int err = kind < HX_CKPT_KINDS && take[kind] ? 0 : HX_E_CORRUPT;
     while (!err && d.off < d.len)
@@ -530,6 +563,8 @@ static int take_all(struct hx_seg *s, const struct hx_ckpt_head *h, uint64_t id)
     s->loading = true;
     int err = read_blocks(&r, id);
     s->loading = false;
+    if (!err && !r.whole)
+        err = HX_E_CORRUPT; /* as older programs wrote them */
     for (size_t i = 0; i < s->log.slot_count && !err; i++)
         if (s->log.files[i]->id < h->tail && !s->log.files[i]->in_ckpt)
             err = HX_E_CORRUPT; /* it is not from that log */

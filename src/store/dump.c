@@ -261,6 +261,9 @@ static void dump_items(struct hx_offline *o, uint16_t kind, uint64_t pages, cons
             hx_dec_u32(&d);
             hx_offline_say(o, "      log file %016" PRIx64 ", %" PRIu64 " bytes, list %08" PRIx64
                            , id, end, crc);
+        } else if (kind == HX_CKPT_END) {
+            uint64_t id = hx_dec_u64(&d), end = hx_dec_u64(&d), lsn = hx_dec_u64(&d);
+            hx_offline_say(o, "      the log went to byte %" PRIu64 " of %016" PRIx64 ", LSN %" PRIu64, end, id, lsn);
         } else {
             break;
         }
@@ -271,7 +274,7 @@ static void dump_items(struct hx_offline *o, uint16_t kind, uint64_t pages, cons
 
 static int dump_ckpt(struct hx_offline *o, const struct hx_disk_file *f, bool all)
 {
-    static const char *const kinds[] = {"?", "VERSIONS", "HELD", "SPANS", "FILES"};
+    static const char *const kinds[] = {"?", "VERSIONS", "HELD", "SPANS", "FILES", "END"};
     struct hx_ckpt_head h;
     uint8_t head[HX_CKPT_HEAD], *p = malloc(HX_CKPT_BLOCK);
     size_t got = 0;

@@ -274,7 +274,8 @@ int hx_revive_write_again(struct hx_seg *s);
 #define HX_CKPT_HELD_BYTES 56u
 #define HX_CKPT_SPAN_BYTES 16u
 #define HX_CKPT_FILE_BYTES 24u
-enum hx_ckpt_kind { HX_CKPT_VERSIONS = 1, HX_CKPT_HELD, HX_CKPT_SPANS, HX_CKPT_FILES, HX_CKPT_KINDS };
+#define HX_CKPT_END_BYTES 24u
+enum hx_ckpt_kind { HX_CKPT_VERSIONS = 1, HX_CKPT_HELD, HX_CKPT_SPANS, HX_CKPT_FILES, HX_CKPT_END, HX_CKPT_KINDS };
 struct hx_ckpt_head {
     uint64_t generation, tail, tail_end; /* tail: the restart reads files from this number on */
     uint64_t hint, anchor, oldest, pages;

@@ -198,6 +198,8 @@ static const struct lie lies[] = {
     {"a file that is not before the tail", HX_CKPT_FILES, ANY, {PUT(0, 8, 4000)}},
     {"a file of another length", HX_CKPT_FILES, ANY, {MORE(8, 8, 8)}},
     {"a file with another sidecar", HX_CKPT_FILES, ANY, {MORE(16, 4, 1)}},
+    {"a log that went further", HX_CKPT_END, ANY, {MORE(8, 8, 1 << 20)}},
+    {"a last file that is gone", HX_CKPT_END, ANY, {MORE(0, 8, 1)}},
 };
 
 static void tell(struct image *m, const struct lie *l)
@@ -267,6 +269,10 @@ static void blocks_that_cannot_be_are_none(void **state)
     is_none(&r, &bad, was, "a file is not named");
 
     bad = copy(&good);
+    seal(&bad, block_of(&bad, HX_CKPT_END), HX_CKPT_END, 0);
+    is_none(&r, &bad, was, "it does not say how far the log went");
+
+    bad = copy(&good);
     memcpy(block(&bad, 0), block(&good, 1), HX_CKPT_BLOCK); /* its own number is in it */
     is_none(&r, &bad, was, "another one's place");
 
@@ -332,6 +338,42 @@ static void without_its_tail_it_is_none(void **state)
     }
     assert_int_equal(restart(&r, &good), 0);
     free(good.p);
+    hx_rig_fini(&r);
+}
+
+/* Promise (K3): nor is one for whose pages something is missing that was durable when it was whole, though not yet when
+ * it was begun.  Here: the image that had superseded all of a page, in a write that the disk dropped. */
+static void what_came_while_it_was_made_has_to_be_there(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_version v;
+    uint8_t image[100] = {1};
+    hx_model_start(&r, 16u << 10);
+    for (uint64_t lsn = 1; lsn <= LAST; lsn++)
+        add(&r, lsn);
+    struct hx_seg *s = segment(&r);
+    for (unsigned i = 0; i < 20 && !s->ckpt.good; i++)
+        hx_rig_step(&r, 50);
+    s->ckpt.since = 0; /* it is time for one */
+    assert_true(hx_ckpt_work(s) && s->ckpt.active);
+    uint64_t before = s->log.files[s->log.tail]->durable, id = s->log.files[s->log.tail]->id;
+    struct hx_rig_rec rec = {LAST + 1, 11, HX_REC_IMAGE, HX_REC_CPL, image, sizeof image};
+    size_t n = hx_rig_frame(&r, PG, 1, LAST, &rec, 1, (struct hx_rig_marks){LAST, 0, 0});
+    assert_int_equal(hx_rig_append(&r, 0, 1, LAST + 1, LAST + 1, r.frame, n, NULL), 0);
+    struct hx_index_walk w = hx_index_walk(&s->index, 11);
+    assert_true(hx_index_next(&w, &v) && v.lsn == LAST + 1 && !hx_index_next(&w, &v));
+    while (s->ckpt.active)
+        hx_ckpt_work(s);
+    assert_true(s->ckpt.good && before && s->log.files[s->log.tail]->id == id);
+    struct hx_disk_place at = hx_rig_place(&r, PG);
+    hx_rig_stop(&r, 0);
+    hx_mem_truncate(r.farm[0], &at, id, before);
+    assert_int_equal(hx_rig_start(&r, 0), 0);
+    s = segment(&r);
+    assert_int_equal(s->ckpt.loaded, 0);
+    w = hx_index_walk(&s->index, 11);
+    assert_true(hx_index_next(&w, &v) && v.lsn == 51);
     hx_rig_fini(&r);
 }
 
@@ -456,6 +498,7 @@ int main(void)
         cmocka_unit_test(blocks_that_cannot_be_are_none),
         cmocka_unit_test(heads_that_cannot_be_are_none),
         cmocka_unit_test(without_its_tail_it_is_none),
+        cmocka_unit_test(what_came_while_it_was_made_has_to_be_there),
         cmocka_unit_test(none_is_made_while_anything_is_in_doubt),
         cmocka_unit_test(with_very_many_held_records_there_is_none),
         cmocka_unit_test(it_is_written_in_pieces),
