@@ -1,5 +1,5 @@
 /*
- * disk.h - the disk interface of a segment: five calls on numbered files in one directory.
+ * disk.h - the disk interface of a segment: calls on numbered files in one directory.
  *
  * Implementations: sys (real files), the tests' recording disk, the simulator's faulty disk.
  * Contract:
@@ -30,6 +30,17 @@ struct hx_disk_ops {
     int (*remove)(struct hx_disk *d, uint64_t file); /* a file that is not there: 0 */
     /* Files in ascending id from FROM on, at most MAX; *ret_count of them. */
     int (*list)(struct hx_disk *d, uint64_t from, struct hx_disk_file *ret, size_t max, size_t *ret_count);
+
+    /* For background work, lest others wait for it; each may be NULL.
+     * A flush that goes on while other calls are made, one at a time of a disk (else HX_E_BUSY).  FILE is not written
+     * until flush_end gives what flush would have given; HX_E_BUSY: it goes on.  It may be removed meanwhile, and then
+     * nobody need ask. */
+    int (*flush_begin)(struct hx_disk *d, uint64_t file);
+    int (*flush_end)(struct hx_disk *d, uint64_t file);
+    /* remove, but durable only at some time: until then a crash may bring the file back as it was. */
+    int (*discard)(struct hx_disk *d, uint64_t file);
+    /* LEN bytes at OFF will be read soon; nothing follows from it. */
+    void (*expect)(struct hx_disk *d, uint64_t file, uint64_t off, size_t len);
 };
 struct hx_disk {
     const struct hx_disk_ops *ops;

@@ -371,7 +371,8 @@ static int disk_list(struct hx_disk *disk, uint64_t from, struct hx_disk_file *r
     return 0;
 }
 
-static const struct hx_disk_ops disk_ops = {disk_read, disk_write, disk_flush, disk_remove, disk_list};
+static const struct hx_disk_ops disk_ops = {
+    .read = disk_read, .write = disk_write, .flush = disk_flush, .remove = disk_remove, .list = disk_list};
 
 /* ---- the farm ---- */
 static struct hx_sim_disk *farm_self(struct hx_disk_farm *f)

@@ -76,7 +76,8 @@ static int pass_list(struct hx_disk *d, uint64_t from, struct hx_disk_file *ret,
     return under->ops->list(under, from, ret, max, ret_count);
 }
 
-static const struct hx_disk_ops rehearsal_ops = {pass_read, forget_write, forget, forget, pass_list};
+static const struct hx_disk_ops rehearsal_ops = {
+    .read = pass_read, .write = forget_write, .flush = forget, .remove = forget, .list = pass_list};
 
 static void told(void *ctx, uint64_t file, uint64_t off, uint64_t first, uint64_t last)
 {

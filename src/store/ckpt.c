@@ -164,8 +164,8 @@ static void give_up(struct hx_seg *s)
 {
     struct hx_seg_ckpt *c = &s->ckpt;
     if (c->active)
-        s->disk->ops->remove(s->disk, file_id((unsigned)c->head.generation));
-    c->active = false;
+        hx_seg_discard(s, file_id((unsigned)c->head.generation));
+    c->active = c->flushing = false;
     free(c->block);
     c->block = NULL;
 }
@@ -327,8 +327,8 @@ static void put_page(struct hx_seg *s, uint32_t page)
     }
 }
 
-/* The last block, and the head, which says how many there are; from then on it counts. */
-static int finish(struct hx_seg *s)
+/* The last block, and the head, which says how many there are; when that is durable it counts. */
+static int write_head(struct hx_seg *s)
 {
     struct hx_seg_ckpt *c = &s->ckpt;
     uint8_t head[HX_CKPT_HEAD];
@@ -338,34 +338,46 @@ static int finish(struct hx_seg *s)
     c->head.oldest = s->oldest;
     hx_ckpt_head_encode(&c->head, head);
     int err = c->err;
-    if (!err)
-        err = s->disk->ops->write(s->disk, id, 0, head, sizeof head);
-    if (!err)
-        err = s->disk->ops->flush(s->disk, id);
-    if (err)
-        return err;
-    s->disk->ops->remove(s->disk, file_id((unsigned)c->head.generation + 1));
+    return err ? err : s->disk->ops->write(s->disk, id, 0, head, sizeof head);
+}
+
+/* Now it counts.  The other one may come back after a crash: K4. */
+static void finish(struct hx_seg *s)
+{
+    struct hx_seg_ckpt *c = &s->ckpt;
+    hx_seg_discard(s, file_id((unsigned)c->head.generation + 1));
     c->active = false;
     c->strange[c->head.generation % 2] = false;
     c->good = c->head.generation;
     c->bytes = HX_CKPT_START + (uint64_t)c->head.blocks * HX_CKPT_BLOCK;
     free(c->block);
     c->block = NULL;
-    return 0;
+}
+
+static int flush(struct hx_seg *s)
+{
+    struct hx_seg_ckpt *c = &s->ckpt;
+    int err = hx_seg_flush_beside(s, file_id((unsigned)c->head.generation));
+    c->flushing = err > 0;
+    if (!err && c->page == c->head.pages)
+        finish(s);
+    return err < 0 ? err : 0;
 }
 
 static int go_on(struct hx_seg *s)
 {
     struct hx_seg_ckpt *c = &s->ckpt;
+    if (c->flushing)
+        return flush(s);
     uint64_t last = c->page + PIECE_PAGES < c->head.pages ? c->page + PIECE_PAGES : c->head.pages;
     uint32_t until = c->head.blocks + PIECE_BLOCKS, from = c->head.blocks;
     for (; c->page < last && c->head.blocks < until; c->page++)
         put_page(s, (uint32_t)c->page);
-    if (c->page == c->head.pages)
-        return finish(s);
-    if (c->err || c->head.blocks == from)
-        return c->err;
-    return s->disk->ops->flush(s->disk, file_id((unsigned)c->head.generation)); /* lest the last one has it all */
+    bool last_one = c->page == c->head.pages;
+    int err = last_one ? write_head(s) : c->err;
+    if (err || (!last_one && c->head.blocks == from))
+        return err;
+    return flush(s); /* of each piece, lest the last one has it all */
 }
 
 bool hx_ckpt_work(struct hx_seg *s)

@@ -334,11 +334,12 @@ void hx_node_flush(struct hx_node *n)
 }
 
 /* Says at an idle tail what is durable, so that damage to the last batch can be told from a torn end. */
-static void mark_idle(struct hx_seg *s)
+static void mark_idle(struct hx_seg *s, uint64_t now_ms)
 {
     struct hx_seg_work *w = &s->work;
-    if (s->error || s->log.tail == HX_NONE)
+    if (s->error || s->log.tail == HX_NONE || now_ms - w->idle_ms < WORK_AGAIN_MS)
         return;
+    w->idle_ms = now_ms;
     const struct hx_logfile *f = s->log.files[s->log.tail];
     if (f->end == w->idle_end && f->end != w->marked_end && !hx_log_mark(s))
         w->marked_end = f->end;
@@ -364,18 +365,20 @@ static void notice_space(struct hx_node *n)
     }
 }
 
-static bool background(struct hx_node *n)
+/* ms until there is more to do for the segments whose turn it was. */
+static uint64_t background(struct hx_node *n)
 {
-    bool more = false;
+    uint64_t wait = TICK_MS;
     notice_space(n);
     for (size_t i = 0; i < n->seg_count && i < WORK_SEGMENTS; i++) {
         struct hx_seg *s = n->segs[n->work_at++ % n->seg_count];
-        mark_idle(s);
-        more |= hx_space_work(s, n->now_ms);
-        if ((s->meta_dirty || s->log.batch.len) && !hx_space_waits(s)) /* B6 of space.c */
+        mark_idle(s, n->now_ms);
+        uint64_t pause = hx_space_work(s, n->now_ms) ? hx_space_pause(s) : TICK_MS;
+        wait = pause < wait ? pause : wait;
+        if ((s->meta_dirty || s->log.batch.len) && !hx_space_waits(s, n->now_ms)) /* B6 of space.c */
             hx_node_dirty(n, s);
     }
-    return more;
+    return wait;
 }
 
 /* What the segments whose turn it is have left for a commit that did not come. */
@@ -383,7 +386,7 @@ static void flush_late(struct hx_node *n)
 {
     for (size_t i = 0; i < n->seg_count && i < WORK_SEGMENTS; i++) {
         struct hx_seg *s = n->segs[(n->work_at + i) % n->seg_count];
-        if (s->log.batch.len)
+        if (s->log.batch.len && !hx_space_waits(s, n->now_ms))
             hx_node_dirty(n, s);
     }
 }
@@ -394,13 +397,14 @@ uint64_t hx_node_tick(struct hx_node *n, uint64_t now_ms)
     flush_late(n);
     hx_node_flush(n);
     uint64_t wait = hx_gossip_tick(n);
-    bool more = hx_revive_tick(n);
-    uint64_t fill = hx_hydrate_tick(n);
-    wait = fill < wait ? fill : wait;
-    if ((background(n) || more) && wait > WORK_AGAIN_MS)
+    if (hx_revive_tick(n) && wait > WORK_AGAIN_MS)
         wait = WORK_AGAIN_MS;
+    uint64_t pause = hx_hydrate_tick(n);
+    wait = pause < wait ? pause : wait;
+    pause = background(n);
+    wait = pause < wait ? pause : wait;
     hx_node_flush(n);
-    uint64_t pause = hx_pace_tick(n);
+    pause = hx_pace_tick(n);
     hx_node_flush(n);
     wait = pause < wait ? pause : wait;
     return wait < TICK_MS ? wait : TICK_MS;

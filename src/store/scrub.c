@@ -33,6 +33,7 @@
 #define MARK_EVERY (8u << 20) /* bytes of progress that a restart may lose; of a small store, a sixteenth */
 #define CHARGE 4096u          /* what a step costs at least: seeks are not free */
 #define WINDOW (320u << 10)
+#define AHEAD (512u << 10)
 _Static_assert(WINDOW > HX_LOG_ENV + HX_FRAME_MAX, "an entry fits the window");
 
 struct look { /* the file as far as it is in memory */
@@ -112,7 +113,7 @@ static void begin_cycle(struct hx_seg *s)
     struct hx_seg_scrub *c = &s->scrub;
     hx_scrub_forget(s);
     hx_compare_forget(s);
-    c->under_way = true;
+    c->under_way = c->begun = true;
     c->comparing = false;
     c->undecided_now = 0;
     c->file = c->done = c->saved = c->pos = c->renewed = 0;
@@ -510,6 +511,21 @@ static void step(struct look *l)
     }
 }
 
+/* What the next step reads is on its way from the disk when it comes. */
+static void expect_next(struct hx_seg *s)
+{
+    struct hx_seg_scrub *c = &s->scrub;
+    uint32_t slot;
+    struct hx_logfile *f = file_from(s, c->file, &slot);
+    uint64_t pos = f && f->id == c->file ? c->pos : 0;
+    for (unsigned i = 0; f && i < 2; i++, pos = 0) {
+        if (f->sided && c->side_file != f->id)
+            hx_seg_expect(s, f->id | HX_LOG_SIDE_BIT, 0, HX_LOG_SIDE_MAX);
+        hx_seg_expect(s, f->id, pos, AHEAD);
+        f = pos + AHEAD < f->end ? NULL : file_from(s, f->id + 1, &slot);
+    }
+}
+
 size_t hx_scrub_step(struct hx_seg *s, size_t budget)
 {
     struct hx_seg_scrub *c = &s->scrub;
@@ -519,11 +535,17 @@ size_t hx_scrub_step(struct hx_seg *s, size_t budget)
         begin_cycle(s);
         look_at_slots(s);
     }
+    if (c->begun && s->disk->ops->expect) {
+        c->begun = false;
+        expect_next(s);
+        return budget;
+    }
     l.win = malloc(WINDOW);
     if (!l.win)
         return CHARGE;
     step(&l);
     free(l.win);
+    expect_next(s);
     if (c->close && !s->error) { /* U4 */
         c->close = false;
         hx_log_seal(s);

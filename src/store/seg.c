@@ -172,6 +172,34 @@ static int flushed(struct hx_seg *s, int err)
     return s->round_error;
 }
 
+int hx_seg_flush_beside(struct hx_seg *s, uint64_t file)
+{
+    const struct hx_disk_ops *ops = s->disk->ops;
+    if (!ops->flush_begin)
+        return ops->flush(s->disk, file);
+    if (s->beside && s->beside != file)
+        return 1;
+    int err = s->beside ? ops->flush_end(s->disk, file) : ops->flush_begin(s->disk, file);
+    bool goes_on = err == HX_E_BUSY || (!err && !s->beside);
+    if (err != HX_E_BUSY)
+        s->beside = goes_on ? file : 0;
+    return goes_on ? 1 : err;
+}
+
+int hx_seg_discard(struct hx_seg *s, uint64_t file)
+{
+    const struct hx_disk_ops *ops = s->disk->ops;
+    if (s->beside == file)
+        s->beside = 0;
+    return ops->discard ? ops->discard(s->disk, file) : ops->remove(s->disk, file);
+}
+
+void hx_seg_expect(struct hx_seg *s, uint64_t file, uint64_t off, size_t len)
+{
+    if (s->disk->ops->expect)
+        s->disk->ops->expect(s->disk, file, off, len);
+}
+
 int hx_seg_flush(struct hx_seg *s)
 {
     int err = 0;

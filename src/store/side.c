@@ -2,7 +2,8 @@
  * side.c - sidecars: what a closed log file holds, record by record, so that a restart need not read the
  * file itself (bytes: doc/FORMAT.md).
  *
- * A sidecar is written once, after its log file was closed, in one piece with one flush.  One that is missing,
+ * A sidecar is written once, after its log file was closed, in one piece with one flush, beside the commits that come
+ * meanwhile; it counts, and the list in memory goes, when that has ended.  One that is missing,
  * torn or damaged costs a scan of the log file, nothing else (load.c); with one of a newer program the segment is
  * refused.  It is also the second copy of the knowledge which pages a file holds: a file may only be deleted when what
  * supersedes it is in files that have theirs (space.c), and of a log file that was lost whole it tells what it held.
@@ -81,7 +82,7 @@ int hx_side_next(const uint8_t *side, size_t side_len, size_t *off, struct hx_si
     return 1;
 }
 
-int hx_side_save(struct hx_seg *s, struct hx_logfile *f)
+static int write_side(struct hx_seg *s, struct hx_logfile *f)
 {
     uint8_t head[HX_LOG_SIDE_HEAD];
     struct hx_enc e = hx_enc_init(head, sizeof head);
@@ -113,14 +114,37 @@ int hx_side_save(struct hx_seg *s, struct hx_logfile *f)
         s->disk->ops->remove(s->disk, id); /* half a sidecar tells nothing, but takes room */
         return err;
     }
-    if (s->disk->ops->flush(s->disk, id)) {
-        s->suspect.side = id;
+    return 0;
+}
+
+/* FLUSHED: what the flush of the sidecar said. */
+static int written(struct hx_seg *s, struct hx_logfile *f, int flushed)
+{
+    f->siding = false;
+    if (flushed) {
+        s->suspect.side = f->id | HX_LOG_SIDE_BIT;
         hx_seg_poison(s, HX_E_POISONED);
         return HX_E_POISONED;
     }
     f->sided = true;
     hx_buf_fini(&f->side);
     return 0;
+}
+
+int hx_side_save(struct hx_seg *s, struct hx_logfile *f)
+{
+    int err = write_side(s, f);
+    return err ? err : written(s, f, s->disk->ops->flush(s->disk, f->id | HX_LOG_SIDE_BIT));
+}
+
+int hx_side_save_beside(struct hx_seg *s, struct hx_logfile *f)
+{
+    int err = f->siding ? 0 : write_side(s, f);
+    if (err)
+        return err;
+    f->siding = true;
+    err = hx_seg_flush_beside(s, f->id | HX_LOG_SIDE_BIT);
+    return err > 0 ? 1 : written(s, f, err);
 }
 
 /* The head of the sidecar of F into F's counters. */

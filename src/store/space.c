@@ -14,10 +14,13 @@
  *      sixteenth of a file when nobody has written for some seconds.  Only what all members have can be tidied, so
  *      while one is down, what it lacks comes on top.
  *   B5 On a full disk the room for all that is the reserve's (reserve.c): files that it cannot hold twice are left.
- *   B6 While commits come in, a tick does one thing that has to be flushed, and little of it: those that come meanwhile
- *      wait for that.  Copies are not flushed at all then: the next commit takes them along, or the next tick.
- *   B7 ... nor does it starve: how much is copied follows from how much comes in, files are closed before anything is
- *      put into the batch, and compaction has every second turn when there is too much.
+ *   B6 While small commits come in, a tick does one thing that has to be flushed, and little of it, and comes the
+ *      more often: commits that come meanwhile wait for that.  Copies are not flushed at all then: the next commit
+ *      takes them along, or a tick some time later.  What is written to files of its own is flushed beside
+ *      (hexad/disk.h).
+ *   B7 ... nor does it starve: how much is copied follows from how much comes in, and from time (OWED: to make room
+ *      for one byte may take two copies, and every second tick does something else), files are closed before anything
+ *      is put into the batch, and compaction has every second turn when there is too much.
  * Nothing here is needed for correctness of reads; everything may be interrupted by a crash at any point.
  */
 #include "store.h"
@@ -29,6 +32,17 @@
 #define WORK_PAGES 4096u           /* pages looked at per piece of a sweep */
 #define WORK_BYTES (1u << 20)      /* payload copied, and images made, per piece of a compaction */
 #define WORK_BUSY_BYTES (128u << 10)
+#define WORK_BUSY_LEAST (16u << 10) /* less is not worth its own frame */
+#define WORK_BUSY_PAGES 512u
+#define WORK_MS 20u
+#define WORK_BUSY_MS 2u
+#define READ_COST 4u                /* so many bytes are read as quickly as one is copied */
+#define OWED_EACH 4u                /* bytes, for each that came */
+#define OWED_MS 4096u               /* and for each ms */
+#define OWED_MAX (4u << 20)
+#define BUSY_MS 1000u
+#define SEAL_MS 2000u
+#define BULK (32u << 10)            /* frames so large come from who has much to write */
 #define CLOSE_MIN (16u << 20)
 #define WORK_QUIET_BYTES (4u << 20)
 #define CHAIN_LONG 16u
@@ -65,6 +79,12 @@ uint64_t hx_space_bytes(const struct hx_seg *s)
             n += s->log.files[i]->filled > s->log.files[i]->end ? s->log.files[i]->filled : s->log.files[i]->end;
     n += s->ckpt.bytes;
     return n;
+}
+
+/* B6: are there commits, of the kind that somebody waits for? */
+static bool busy(const struct hx_seg *s)
+{
+    return s->work.came_bytes && !s->work.bulk && s->work.ticked_ms - s->work.came_ms < BUSY_MS;
 }
 
 /* ---- local frames ---- */
@@ -170,17 +190,25 @@ static int put_image(struct hx_seg *s, struct hx_local *o, uint32_t page, uint64
     return err;
 }
 
-static int materialise(struct hx_seg *s)
+static int by_patches(const void *a, const void *b)
+{
+    const struct hx_long_chain *x = a, *y = b;
+    return x->patches < y->patches ? -1 : x->patches > y->patches;
+}
+
+/* Images of some pages that wait for one, those with the longest chains. */
+static int materialise(struct hx_seg *s, size_t most)
 {
     struct hx_seg_work *w = &s->work;
     struct page_at list[HX_ARRAY_LEN(w->todo)];
     size_t n = 0;
-    for (uint32_t i = 0; i < w->todo_count; i++) {
-        struct chain_at c = chain_at(s, w->todo[i].page, settled(s));
+    qsort(w->todo, w->todo_count, sizeof *w->todo, by_patches);
+    while (w->todo_count && n < most) {
+        uint32_t page = w->todo[--w->todo_count].page;
+        struct chain_at c = chain_at(s, page, settled(s));
         if (c.patches >= chain_long(s))
-            list[n++] = (struct page_at){c.lsn, w->todo[i].page};
+            list[n++] = (struct page_at){c.lsn, page};
     }
-    w->todo_count = 0;
     qsort(list, n, sizeof *list, by_lsn);
     struct hx_local o = {.s = s};
     int err = 0;
@@ -206,7 +234,7 @@ static bool sweep(struct hx_seg *s)
         w->sweep_hint = s->chain.hint;
         w->sweep_page = 0;
     }
-    for (unsigned left = WORK_PAGES; left > 0; left--) {
+    for (unsigned left = busy(s) ? WORK_BUSY_PAGES : WORK_PAGES; left > 0; left--) {
         w->sweep_page = hx_index_after(x, w->sweep_page);
         w->sweeping = w->sweep_page != HX_NONE;
         if (!w->sweeping)
@@ -393,6 +421,7 @@ static int copy_frame(struct hx_seg *s, const struct hx_side_frame *f, const uin
                       struct imaged *m, size_t *copied)
 {
     int err = 0;
+    size_t was = *copied;
     for (uint32_t k = 0; k < f->count && !err; k++, recs += HX_LOG_SIDE_REC) {
         struct hx_side_rec r;
         bool covered;
@@ -401,23 +430,38 @@ static int copy_frame(struct hx_seg *s, const struct hx_side_frame *f, const uin
         if (!err && !covered)
             err = copy_record(s, f, &r, o, copied);
     }
+    if (*copied > was && *copied - was < f->body_len / READ_COST) /* all of it was read */
+        *copied = was + f->body_len / READ_COST;
     return err;
 }
 
-/* B6: are there commits, but not so many that keeping pace with them matters more than that they are quick? */
-static bool busy(const struct hx_seg *s)
-{
-    return s->work.came && s->work.came < WORK_BYTES / 8;
-}
-
-/* To make room for one byte may take two copies, and every second tick does something else. */
+/* How much may be copied now; 0: not worth while.  Of what is owed an eighth: so pieces are as even as commits. */
 static size_t piece(const struct hx_seg *s)
 {
-    size_t n = busy(s) ? 8 * (size_t)s->work.came : WORK_BYTES;
-    return s->work.quiet ? WORK_QUIET_BYTES : n > WORK_BUSY_BYTES ? n : WORK_BUSY_BYTES;
+    if (!busy(s))
+        return s->work.quiet ? WORK_QUIET_BYTES : WORK_BYTES;
+    size_t n = s->work.owed / 8 < WORK_BUSY_BYTES ? (size_t)s->work.owed / 8 : WORK_BUSY_BYTES;
+    n = n > WORK_BUSY_LEAST ? n : WORK_BUSY_LEAST;
+    return n <= s->work.owed ? n : 0;
 }
 
-static bool compact(struct hx_seg *s, const struct room *r)
+static void pay(struct hx_seg *s, size_t copied)
+{
+    s->work.owed -= copied < s->work.owed ? copied : s->work.owed;
+}
+
+/* What the next piece reads should be in memory by then; COPIED: what this one had, of the window before. */
+static void expect_next(struct hx_seg *s, size_t copied)
+{
+    const struct hx_seg_work *w = &s->work;
+    size_t off = w->side_off;
+    struct hx_side_frame f;
+    const uint8_t *recs;
+    if (w->victim != HX_NONE && hx_side_next(w->side.p, w->side.len, &off, &f, &recs) > 0)
+        hx_seg_expect(s, s->log.files[w->victim]->id, f.off, copied + 2 * WORK_BYTES);
+}
+
+static bool compact(struct hx_seg *s, const struct room *r, size_t most)
 {
     struct hx_seg_work *w = &s->work;
     if (w->victim == HX_NONE) {
@@ -425,18 +469,23 @@ static bool compact(struct hx_seg *s, const struct room *r)
             return false; /* images were just made: where they belong shows after the flush */
         w->victim = choose_victim(s, r);
         w->side_off = 0;
-        if (w->victim == HX_NONE)
+        if (w->victim == HX_NONE) {
+            w->owed = w->owed < WORK_BUSY_LEAST ? w->owed : WORK_BUSY_LEAST;
             return false;
+        }
         if (hx_side_load(s, s->log.files[w->victim], &w->side)) {
             s->log.files[w->victim]->damaged = true;
             s->log.files[w->victim]->rotten = false;
             w->victim = HX_NONE;
             return true;
         }
+        expect_next(s, 0);
+        if (busy(s)) /* it is not read yet */
+            return true;
     }
     struct imaged *m = calloc(1, sizeof *m);
     struct hx_local o = {.s = s};
-    size_t copied = 0, most = piece(s);
+    size_t copied = 0;
     struct hx_side_frame f;
     const uint8_t *recs;
     int err = m ? 0 : HX_E_NOMEM, more = 1;
@@ -445,11 +494,13 @@ static bool compact(struct hx_seg *s, const struct room *r)
             err = copy_frame(s, &f, recs, &o, m, &copied);
     int close = hx_local_close(&o);
     free(m);
+    pay(s, copied);
     if (err || close || more <= 0) { /* on an error: as far as it came, and again later */
         s->log.files[w->victim]->rotten &= err || close; /* what cannot be read stays, until it is mended */
         w->victim = HX_NONE;
         hx_buf_fini(&w->side);
     }
+    expect_next(s, copied);
     return !err && !close;
 }
 
@@ -474,23 +525,25 @@ static bool all_sided(const struct hx_seg *s, uint64_t id)
     return true;
 }
 
-static bool save_sides(struct hx_seg *s)
+/* 0: one file more has its sidecar; 1: its flush goes on; else there is none to be saved, or on a full disk, later. */
+static int save_sides(struct hx_seg *s)
 {
+    struct hx_logfile *next = NULL;
     for (size_t i = 0; i < s->log.slot_count; i++) {
         struct hx_logfile *f = s->log.files[i];
-        if (f && f->sealed && !f->sided)
-            return hx_side_save(s, f) == 0; /* on a full disk: later */
+        if (f && f->sealed && !f->sided && (!next || f->siding)) /* one that was begun is brought to its end first */
+            next = f;
     }
-    return false;
+    return next ? hx_side_save_beside(s, next) : HX_E_NOENT;
 }
 
 static void remove_file(struct hx_seg *s, size_t slot)
 {
     struct hx_logfile *f = s->log.files[slot];
     /* The log file first: a sidecar alone is swept away by the next restart, a log file alone would be scanned. */
-    if (s->disk->ops->remove(s->disk, f->id))
+    if (hx_seg_discard(s, f->id))
         return;
-    s->disk->ops->remove(s->disk, f->id | HX_LOG_SIDE_BIT);
+    hx_seg_discard(s, f->id | HX_LOG_SIDE_BIT);
     if (s->fetch_file == f->id)
         s->fetch_file = 0;
     if (s->work.victim == slot) {
@@ -528,18 +581,28 @@ static uint64_t highest_durable(const struct hx_seg *s)
 }
 
 /* What waits for the tail to be closed, or is in it and could go if it were.  While something is copied all the time
- * (B6) the tail is closed for much only: what follows would be in the way of the next file that goes. */
+ * (B6) the tail is closed for much only: what follows would be in the way of the next file that goes.  While there are
+ * commits it is closed seldom, for the next one pays for a new file. */
 static bool worth_sealing(const struct hx_seg *s, const struct room *r, uint64_t waiting)
 {
-    if ((s->work.copied && waiting < 2 * s->log.close_at) || (s->meta_dirty && busy(s))) /* B6, B7 */
-        return false;
     if (s->log.batch.len || s->log.tail == HX_NONE || !s->log.files[s->log.tail]->end)
         return false;
-    if (waiting && (s->nospace || waiting >= r->size / 5 || (too_much(r) && waiting >= r->spare / 4)))
+    if ((s->work.copied && waiting < 2 * s->log.close_at) || (s->meta_dirty && busy(s))) /* B6, B7 */
+        return false;
+    if (busy(s) && !s->nospace && s->log.files[s->log.tail]->end < s->log.close_at / 4 &&
+        s->work.sealed_ms && s->work.ticked_ms - s->work.sealed_ms < SEAL_MS)
+        return false;
+    if (waiting && (s->nospace || waiting >= r->size / 5 || ((too_much(r) || r->quiet) && waiting >= r->spare / 4)))
         return true;
     const struct hx_logfile *f = s->log.files[s->log.tail];
     uint64_t unused = f->end - used_of(f); /* not what is only filled with zeros: a new file has that, too */
     return too_much(r) && all_have(s, f) && unused >= r->spare / 2 && unused >= f->end / 4;
+}
+
+/* Does F, which is dead, wait for the tail to be closed? */
+static bool for_tail(const struct hx_seg *s, const struct hx_logfile *f)
+{
+    return s->log.tail != HX_NONE && s->log.files[s->log.tail]->id <= f->dead_id;
 }
 
 static bool delete_dead(struct hx_seg *s)
@@ -557,13 +620,15 @@ static bool delete_dead(struct hx_seg *s)
         any = true;
         hx_ckpt_disown(s);
         if (!all_sided(s, f->dead_id) && !HX_MUTANT(DELETE_UNSIDED))
-            waiting += size_of(f);
+            waiting += for_tail(s, f) ? size_of(f) : 0; /* else for a flush that goes on, or for room */
         else if (base_saved(s, f))
             remove_file(s, i);
     }
     struct room r = measure(s);
-    if (worth_sealing(s, &r, waiting))
+    if (worth_sealing(s, &r, waiting)) {
+        s->work.sealed_ms = s->work.ticked_ms;
         return hx_log_seal(s) == 0;
+    }
     if (r.quiet && last > r.spare && s->log.tail == HX_NONE) /* a new file, so that this one may go */
         return hx_log_start(s) == 0;
     return any && waiting == 0;
@@ -577,8 +642,17 @@ static void notice_quiet(struct hx_seg *s, uint64_t now_ms)
         w->quiet_ms = now_ms;
     }
     w->quiet = now_ms - w->quiet_ms >= QUIET_MS;
-    w->came = s->log.taken_bytes - w->came_bytes;
+    uint64_t bytes = s->log.taken_bytes - w->came_bytes, frames = s->log.taken - w->came_frames;
+    uint64_t gone = now_ms - w->ticked_ms < BUSY_MS ? now_ms - w->ticked_ms : BUSY_MS;
+    if (frames) {
+        w->came_ms = now_ms;
+        w->bulk = bytes / frames >= BULK;
+    }
+    w->owed += OWED_EACH * bytes + OWED_MS * gone;
+    w->owed = w->owed < OWED_MAX ? w->owed : OWED_MAX;
     w->came_bytes = s->log.taken_bytes;
+    w->came_frames = s->log.taken;
+    w->ticked_ms = now_ms;
 }
 
 /*
@@ -601,7 +675,7 @@ static bool work_full(struct hx_seg *s)
         hx_seg_touch(s);
     }
     if (s->reserve.tight && !s->log.batch.len)
-        compact(s, &r);
+        compact(s, &r, piece(s));
     return false;
 }
 
@@ -618,17 +692,26 @@ static bool copy(struct hx_seg *s)
         return false;
     struct room r = measure(s);
     s->log.close_at = close_at(&r);
+    size_t most = piece(s);
     w->imaged = w->todo_count && !(w->imaged && too_much(&r));
-    if (w->imaged)
-        more |= materialise(s) == 0;
+    if (w->imaged && most) {
+        more |= materialise(s, most / HX_PAGE_SIZE) == 0;
+        pay(s, most);
+    }
     more |= sweep(s);
-    more |= compact(s, &r);
+    more |= !most || compact(s, &r, most);
+    w->put_ms = w->ticked_ms;
     return more;
 }
 
-bool hx_space_waits(const struct hx_seg *s)
+bool hx_space_waits(const struct hx_seg *s, uint64_t now_ms)
 {
-    return busy(s) && s->work.copied && !s->meta_dirty && s->log.batch.len;
+    return busy(s) && s->log.batch.len && !s->meta_dirty && now_ms - s->work.put_ms < WORK_MS;
+}
+
+unsigned hx_space_pause(const struct hx_seg *s)
+{
+    return busy(s) ? WORK_BUSY_MS : WORK_MS;
 }
 
 bool hx_space_work(struct hx_seg *s, uint64_t now_ms)
@@ -637,7 +720,8 @@ bool hx_space_work(struct hx_seg *s, uint64_t now_ms)
     if (s->error)
         return false;
     notice_quiet(s, now_ms);
-    bool more = save_sides(s);
+    int saved = save_sides(s);
+    bool more = saved == 0;
     if (s->nospace) {
         w->copied = false;
         return work_full(s);
@@ -646,6 +730,7 @@ bool hx_space_work(struct hx_seg *s, uint64_t now_ms)
     bool one = busy(s); /* B6 */
     if (one && more)
         return !s->error;
+    more |= saved > 0;
     if (!one) /* before there is something in the batch, for then no file is closed, and what is dead waits for that */
         more |= delete_dead(s);
     if (!one || !w->copied) {

@@ -212,6 +212,7 @@ struct hx_logfile {
     bool sealed, sided, damaged;
     bool vague;  /* damaged at the restart, so what it held is not known, nor lowest and highest LSN */
     bool rotten; /* damaged since: what is left is to be moved elsewhere */
+    bool siding;       /* its sidecar is written, and the flush of it goes on */
     bool in_ckpt;      /* load: named by the checkpoint that is being read */
     bool lost;         /* at the restart there was its sidecar, and no log file (load.c R7) */
     uint32_t side_crc; /* of the list in its sidecar */
@@ -256,6 +257,8 @@ int hx_log_start(struct hx_seg *s); /* begins one, when there is none: MARK, flu
 /* Reads a log file that has no sidecar: fills f->side and its counters.  HIGHEST: its end may be torn. */
 int hx_scan_file(struct hx_seg *s, struct hx_logfile *f, bool highest, uint64_t *ret_stable);
 int hx_side_save(struct hx_seg *s, struct hx_logfile *f);
+/* The same, flushed beside other work: 1: to be called again. */
+int hx_side_save_beside(struct hx_seg *s, struct hx_logfile *f);
 /* HX_E_CORRUPT, HX_E_NOENT, HX_E_IO: there is no good one, so the log file tells; HX_E_VERSION. */
 int hx_side_head(struct hx_seg *s, struct hx_logfile *f, uint64_t *ret_stable);
 int hx_side_load(struct hx_seg *s, struct hx_logfile *f, struct hx_buf *ret);
@@ -292,7 +295,7 @@ int hx_ckpt_block_check(const uint8_t *p, const struct hx_ckpt_head *h, uint32_t
                         uint32_t *ret_len); /* HX_E_CORRUPT */
 struct hx_seg_ckpt {
     struct hx_ckpt_head head; /* of the one that is being written; generation: highest known */
-    bool active;
+    bool active, flushing;    /* flushing: that goes on beside */
     uint16_t kind;            /* of the block that is being filled */
     uint32_t used;
     uint64_t page;            /* next one to write */
@@ -432,10 +435,13 @@ struct hx_seg_work { /* space.c */
     uint32_t victim;        /* slot of the file being emptied, or HX_NONE */
     struct hx_buf side;     /* its sidecar */
     size_t side_off;
-    uint64_t idle_end, marked_end; /* tail's end at the last tick; when it was last marked */
+    uint64_t idle_end, idle_ms, marked_end; /* tail's end when it was last looked at, and when; when last marked */
     uint64_t quiet_taken, quiet_ms; /* log.taken, and since when it has been that */
-    uint64_t came_bytes, came; /* log.taken_bytes at the last tick; what came since the one before it */
+    uint64_t came_frames, came_bytes, came_ms; /* log.taken and .taken_bytes at the last tick; when any came last */
+    uint64_t ticked_ms, sealed_ms, put_ms; /* the last tick; when one closed the tail; put copies in the batch */
+    uint64_t owed;             /* bytes that may be copied (B7) */
     bool quiet, copied;        /* copied: the last tick left something in the batch */
+    bool bulk;                 /* what came last were large frames */
     bool imaged;               /* the last turn of copying made images */
 };
 #define HX_MEND_PAGES 128u /* asked for at once */
@@ -466,6 +472,7 @@ struct hx_seg_gossip { /* gossip.c */
 #define HX_SCRUB_FILE 8u /* where its position is kept */
 struct hx_seg_scrub { /* scrub.c */
     bool loaded, under_way, close; /* close: damage in the open file, which is to be closed */
+    bool begun;            /* a cycle, of which nothing was read yet */
     uint64_t file;         /* log file that is being read, or that comes next */
     size_t off;            /* in its list */
     uint64_t pos;          /* in the file: end of the entry that was looked at last */
@@ -531,6 +538,7 @@ struct hx_seg {
     struct hx_seg_gossip gossip;
     struct hx_seg_sound sound;
     struct hx_seg_ckpt ckpt;
+    uint64_t beside; /* file whose flush goes on beside other work; 0: none */
     uint64_t late; /* file that the node has to flush before anything is answered (env->opening); 0: none */
     struct hx_seg_suspect suspect;
     struct hx_seg_revive revive;
@@ -571,6 +579,12 @@ int hx_seg_index_init(struct hx_seg *s, const struct hx_geometry *g); /* HX_E_NO
 int hx_seg_flush(struct hx_seg *s);
 /* The same for many at a time: the file that has to be flushed (0: none), and what its flush said. */
 uint64_t hx_seg_flush_begin(struct hx_seg *s);
+/* A flush beside other work, where the disk can do that: 1: it goes on, or another one does, and who asked asks again;
+ * else what flush gives. */
+int hx_seg_flush_beside(struct hx_seg *s, uint64_t file);
+/* A file whose removal need not be durable; nobody asks for its flush any more. */
+int hx_seg_discard(struct hx_seg *s, uint64_t file);
+void hx_seg_expect(struct hx_seg *s, uint64_t file, uint64_t off, size_t len);
 void hx_seg_flush_end(struct hx_seg *s, int err);
 
 /* ---- rules.c: the table of doc/PROTOCOL.md, one function a row.  All are volatile until hx_seg_flush. ---- */
@@ -627,7 +641,9 @@ bool hx_reserve_release(struct hx_seg *s); /* its room is free now; false: not *
 /* ---- space.c: background work ---- */
 /* A bounded piece of work; true when there is more.  What it puts in the batch is made durable by the next flush. */
 bool hx_space_work(struct hx_seg *s, uint64_t now_ms);
-bool hx_space_waits(const struct hx_seg *s); /* there is nothing in the batch that could not wait for the next commit */
+/* There is nothing in the batch that could not wait for the next commit. */
+bool hx_space_waits(const struct hx_seg *s, uint64_t now_ms);
+unsigned hx_space_pause(const struct hx_seg *s); /* ms until the next piece */
 void hx_space_long_chain(struct hx_seg *s, uint32_t page, unsigned patches);
 uint64_t hx_space_bytes(const struct hx_seg *s);
 struct hx_local { /* records of our own making, gathered into LOCAL frames; .s alone is set at first */

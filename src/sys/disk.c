@@ -11,8 +11,11 @@
  *   S5 A large read gets from the disk what it asks for: a member is asked for every sixth run of a file that is
  *      read in order, which the kernel takes for a sequence, and would read what lies between, too.  Small reads
  *      are read ahead of.
+ *   S6 A name is synced with the file that it was made for, so a commit does not wait for names that background work
+ *      made or removed.
+ *   S7 A flush beside has a descriptor of its own, so that others may be closed and names removed meanwhile.
  * A crash leaves files of any length up to what was written, and names that were never synced may be missing.
- * Threads: one, but for flushes of many (flushpool.c) and the room of removed files (reaper.c).
+ * Threads: one, but for flushes of many (flushpool.c) and beside (beside.c), and the room of removed files (reaper.c).
  * Memory: one struct per disk; descriptors: the farm's cache.
  */
 #include "farm_private.h"
@@ -66,14 +69,19 @@ static int get(struct hx_sys_disk *d, uint64_t file, bool create, struct hx_fd_e
         *ret = e;
         return 0;
     }
+    bool made = false;
     int fd = open_file(d, file, 0);
     if (fd < 0 && errno == ENOENT && create) {
         fd = open_file(d, file, O_CREAT | O_EXCL);
-        d->dir_dirty |= fd >= 0;
+        made = fd >= 0;
     }
     if (fd < 0)
         return hx_err_from_errno(errno);
-    return hx_fdcache_insert(d->farm->fds, &d->disk, file, fd, ret);
+    int err = hx_fdcache_insert(d->farm->fds, &d->disk, file, fd, ret);
+    if (!err)
+        (*ret)->made = made; /* S6 */
+    d->dir_dirty |= err && made;
+    return err;
 }
 
 /* S5: the advice is the descriptor's, and stays until the size of what is read changes.  It is an advice: what it
@@ -149,6 +157,7 @@ void hx_disk_evict(struct hx_fd_entry *e)
     int err = hx_flush_fd(e->fd);
     if (err)
         self(e->disk)->failed = err;
+    self(e->disk)->dir_dirty |= e->made;
     e->dirty = err != 0;
 }
 
@@ -157,8 +166,16 @@ static int flush_job(struct hx_sys_disk *d, uint64_t file, struct hx_fd_entry **
 {
     int err = d->failed ? d->failed : d->farm->read_only ? HX_E_PERM : get(d, file, false, ret_entry);
     if (!err)
-        *ret = (struct hx_flush_job){(*ret_entry)->fd, d->dir_dirty ? d->dir_fd : -1, 0};
+        *ret = (struct hx_flush_job){(*ret_entry)->fd, d->dir_dirty || (*ret_entry)->made ? d->dir_fd : -1, 0};
     return err;
+}
+
+/* J, of E, is done.  What was made or removed since it began is none of its business: there is only one thread. */
+static void flushed(struct hx_sys_disk *d, struct hx_fd_entry *e, const struct hx_flush_job *j)
+{
+    e->dirty = false;
+    if (j->dir_fd >= 0)
+        d->dir_dirty = e->made = false;
 }
 
 static int disk_flush(struct hx_disk *disk, uint64_t file)
@@ -169,16 +186,60 @@ static int disk_flush(struct hx_disk *disk, uint64_t file)
     int err = flush_job(d, file, &e, &j);
     if (err)
         return err;
-    err = hx_flush_fd(j.fd);
+    hx_flush_do(&j);
+    if (!j.err)
+        flushed(d, e, &j);
+    return j.err;
+}
+
+/* S7 */
+static int disk_flush_begin(struct hx_disk *disk, uint64_t file)
+{
+    struct hx_sys_disk *d = self(disk);
+    struct hx_fd_entry *e;
+    if (d->beside && !hx_beside_ended(d->farm->beside, &d->job))
+        return HX_E_BUSY;
+    hx_disk_settle(d);
+    int err = flush_job(d, file, &e, &d->job.flush);
     if (err)
         return err;
-    e->dirty = false;
-    if (j.dir_fd >= 0) {
-        if (fsync(j.dir_fd) < 0)
-            return hx_err_from_errno(errno);
-        d->dir_dirty = false;
-    }
+    int fd = fcntl(e->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) /* no descriptor to be had: at once */
+        return disk_flush(disk, file);
+    d->job.flush.fd = fd;
+    d->beside = file;
+    hx_beside_begin(d->farm->beside, &d->job);
     return 0;
+}
+
+static int disk_flush_end(struct hx_disk *disk, uint64_t file)
+{
+    struct hx_sys_disk *d = self(disk);
+    if (d->beside != file)
+        return 0; /* it was done at once */
+    if (!hx_beside_ended(d->farm->beside, &d->job))
+        return HX_E_BUSY;
+    hx_disk_settle(d);
+    struct hx_fd_entry *e = hx_fdcache_find(d->farm->fds, disk, file);
+    if (!d->job.flush.err && e)
+        e->dirty = e->made = false;
+    return d->job.flush.err ? d->job.flush.err : d->failed; /* each failure is told to one flush of a descriptor */
+}
+
+void hx_disk_settle(struct hx_sys_disk *d)
+{
+    if (!d->beside)
+        return;
+    hx_beside_wait(d->farm->beside, &d->job);
+    close(d->job.flush.fd);
+    d->beside = 0;
+}
+
+static void disk_expect(struct hx_disk *disk, uint64_t file, uint64_t off, size_t len)
+{
+    struct hx_fd_entry *e;
+    if (!get(self(disk), file, false, &e))
+        (void)posix_fadvise(e->fd, (off_t)off, (off_t)len, POSIX_FADV_WILLNEED);
 }
 
 void hx_disk_flush_many(struct hx_disk_farm *f, struct hx_disk_flush *list, size_t count)
@@ -201,16 +262,13 @@ void hx_disk_flush_many(struct hx_disk_farm *f, struct hx_disk_flush *list, size
     hx_flushpool_run(farm->pool, jobs, n);
     for (size_t k = 0; k < n; k++) {
         list[of[k]].err = jobs[k].err;
-        if (jobs[k].err)
-            continue;
-        entries[k]->dirty = false;
-        if (jobs[k].dir_fd >= 0)
-            self(list[of[k]].disk)->dir_dirty = false;
+        if (!jobs[k].err)
+            flushed(self(list[of[k]].disk), entries[k], &jobs[k]);
     }
 }
 
 /* S3: only the name goes here. */
-static int disk_remove(struct hx_disk *disk, uint64_t file)
+static int disk_discard(struct hx_disk *disk, uint64_t file)
 {
     struct hx_sys_disk *d = self(disk);
     char name[FILE_DIGITS + 1];
@@ -220,13 +278,18 @@ static int disk_remove(struct hx_disk *disk, uint64_t file)
     int fd = e ? hx_fdcache_take(d->farm->fds, e) : open_file(d, file, 0);
     file_name(file, name);
     int rc = unlinkat(d->dir_fd, name, 0), why = errno;
-    if (rc == 0)
-        d->dir_dirty = true;
     if (rc == 0 && fd >= 0)
         hx_reaper_take(d->farm->reaper, fd);
     else if (fd >= 0)
         close(fd);
     return rc == 0 || why == ENOENT ? 0 : hx_err_from_errno(why);
+}
+
+static int disk_remove(struct hx_disk *disk, uint64_t file)
+{
+    int err = disk_discard(disk, file);
+    self(disk)->dir_dirty |= !err;
+    return err;
 }
 
 static bool parse_name(const char *name, uint64_t *ret)
@@ -294,4 +357,8 @@ const struct hx_disk_ops hx_sys_disk_ops = {
     .flush = disk_flush,
     .remove = disk_remove,
     .list = disk_list,
+    .flush_begin = disk_flush_begin,
+    .flush_end = disk_flush_end,
+    .discard = disk_discard,
+    .expect = disk_expect,
 };

@@ -88,6 +88,7 @@ static void farm_close(struct hx_disk_farm *f, struct hx_disk *disk)
     if (!disk)
         return;
     struct hx_sys_disk *d = HX_CONTAINER_OF(disk, struct hx_sys_disk, disk);
+    hx_disk_settle(d);
     hx_fdcache_drop_disk(farm->fds, disk);
     close(d->dir_fd);
     free(d);
@@ -196,7 +197,10 @@ int hx_farm_new(struct hx_datadir *d, unsigned files_max, struct hx_disk_farm **
         err = hx_flushpool_new(&farm->pool);
     if (!err)
         err = hx_reaper_new(&farm->reaper);
+    if (!err)
+        err = hx_beside_new(&farm->beside);
     if (err) {
+        hx_reaper_free(farm->reaper);
         hx_flushpool_free(farm->pool);
         hx_fdcache_free(farm->fds);
         free(farm);
@@ -212,6 +216,7 @@ void hx_farm_free(struct hx_disk_farm *f)
         return;
     struct hx_sys_farm *farm = self(f);
     hx_assert(farm->open_disks == 0); /* disks first: their owner closes them */
+    hx_beside_free(farm->beside);
     hx_reaper_free(farm->reaper);
     hx_flushpool_free(farm->pool);
     hx_fdcache_free(farm->fds);

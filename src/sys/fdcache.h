@@ -14,6 +14,7 @@ struct hx_fd_entry {
     int fd;
     bool dirty; /* written since the last good flush: must not be closed unnoticed */
     bool exact; /* disk.c: the kernel reads what is asked for, and nothing ahead */
+    bool made;  /* by us, and its name is not durable yet */
     uint64_t room; /* disk.c: up to where it has asked for blocks */
 };
 /* EVICT: called before a dirty descriptor has to be closed for want of others; must make it durable. */

@@ -47,7 +47,7 @@ int hx_flush_fd(int fd)
     return err;
 }
 
-static void do_job(struct hx_flush_job *j)
+void hx_flush_do(struct hx_flush_job *j)
 {
     j->err = hx_flush_fd(j->fd);
     if (!j->err && j->dir_fd >= 0 && fsync(j->dir_fd) < 0)
@@ -60,7 +60,7 @@ static void take_jobs(struct hx_flushpool *p)
     while (p->next < p->count) {
         struct hx_flush_job *j = &p->jobs[p->next++];
         pthread_mutex_unlock(&p->lock);
-        do_job(j);
+        hx_flush_do(j);
         pthread_mutex_lock(&p->lock);
         if (--p->left == 0)
             pthread_cond_signal(&p->done);

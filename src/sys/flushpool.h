@@ -15,6 +15,7 @@ int hx_flushpool_new(struct hx_flushpool **ret); /* HX_E_NOMEM; threads are made
 void hx_flushpool_free(struct hx_flushpool *p);
 /* Does all jobs and returns when the last one is done.  With no thread to be had: one after the other. */
 void hx_flushpool_run(struct hx_flushpool *p, struct hx_flush_job *jobs, size_t count);
+void hx_flush_do(struct hx_flush_job *j);
 /* fdatasync, again after a signal; on an error the cached pages are given up (disk.c, S1). */
 int hx_flush_fd(int fd);
 

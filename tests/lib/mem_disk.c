@@ -18,6 +18,7 @@ enum { CLEAN = 0, DIRTY, DROPPED }; /* a sector; DROPPED: a flush that failed ha
 struct file {
     uint64_t id;
     bool exists, durable; /* for readers; on the medium */
+    bool discarded;       /* a flush does not make its removal durable */
     uint8_t *now, *old;
     uint8_t *dirty; /* one byte per sector: written since the last flush, or given up */
     size_t len, old_len, cap;
@@ -28,6 +29,8 @@ struct mem_disk {
     struct hx_disk_place at;
     struct file *files; /* ascending by id */
     size_t count;
+    uint64_t beside; /* file whose flush goes on; calls until it ends */
+    unsigned left;
 };
 struct hx_mem_farm {
     struct hx_disk_farm farm;
@@ -40,6 +43,7 @@ struct hx_mem_farm {
     uint64_t fail_read_in, bad_id, bad_off, bad_len;
     int fail_err, fail_read_err, fail_space, fail_list;
     bool fail_always, off, drops;
+    unsigned beside; /* calls that a flush beside takes; 0: there is no such flush */
     uint64_t rng;
 };
 
@@ -79,6 +83,7 @@ static struct file *make(struct mem_disk *d, uint64_t id)
     }
     if (!f->exists) {
         f->exists = true;
+        f->discarded = false;
         f->len = 0;
         if (f->dirty)
             memset(f->dirty, 1, f->cap / SECTOR);
@@ -206,7 +211,7 @@ static int mem_flush(struct hx_disk *disk, uint64_t id)
     f->old_len = f->len;
     f->durable = true;
     for (size_t i = 0; i < d->count; i++) /* D2 */
-        if (!d->files[i].exists)
+        if (!d->files[i].exists && !d->files[i].discarded)
             d->files[i].durable = false;
     return 0;
 }
@@ -234,7 +239,44 @@ static int mem_list(struct hx_disk *disk, uint64_t from, struct hx_disk_file *re
     return 0;
 }
 
-static const struct hx_disk_ops disk_ops = {mem_read, mem_write, mem_flush, mem_remove, mem_list};
+/* ---- beside ---- */
+static int mem_flush_begin(struct hx_disk *disk, uint64_t id)
+{
+    struct mem_disk *d = HX_CONTAINER_OF(disk, struct mem_disk, disk);
+    if (d->left) {
+        d->left--;
+        return HX_E_BUSY;
+    }
+    d->beside = id;
+    d->left = d->farm->beside;
+    return d->farm->off ? HX_E_IO : 0;
+}
+
+static int mem_flush_end(struct hx_disk *disk, uint64_t id)
+{
+    struct mem_disk *d = HX_CONTAINER_OF(disk, struct mem_disk, disk);
+    hx_assert(d->beside == id);
+    if (d->left && --d->left)
+        return HX_E_BUSY;
+    d->beside = 0;
+    return mem_flush(disk, id);
+}
+
+static int mem_discard(struct hx_disk *disk, uint64_t id)
+{
+    struct mem_disk *d = HX_CONTAINER_OF(disk, struct mem_disk, disk);
+    int err = mem_remove(disk, id);
+    struct file *f = find(d, id);
+    if (!err && f)
+        f->discarded = true;
+    return err;
+}
+
+static const struct hx_disk_ops disk_ops = {
+    .read = mem_read, .write = mem_write, .flush = mem_flush, .remove = mem_remove, .list = mem_list};
+static const struct hx_disk_ops beside_ops = {
+    .read = mem_read, .write = mem_write, .flush = mem_flush, .remove = mem_remove, .list = mem_list,
+    .flush_begin = mem_flush_begin, .flush_end = mem_flush_end, .discard = mem_discard};
 
 /* ---- the farm ---- */
 static struct mem_disk *disk_at(struct hx_mem_farm *f, const struct hx_disk_place *at)
@@ -259,6 +301,8 @@ static int farm_open(struct hx_disk_farm *farm, struct hx_disk_place at, bool cr
         f->disks = grow(f->disks, (f->count + 1) * sizeof *f->disks);
         f->disks[f->count++] = d;
     }
+    d->disk.ops = f->beside ? &beside_ops : &disk_ops;
+    d->left = 0;
     *ret = &d->disk;
     return 0;
 }
@@ -347,6 +391,11 @@ void hx_mem_fail(struct hx_mem_farm *f, unsigned ops, uint64_t k, int err, bool 
     f->fail_in = k;
     f->fail_err = err;
     f->fail_always = always;
+}
+
+void hx_mem_beside(struct hx_mem_farm *f, unsigned calls)
+{
+    f->beside = calls;
 }
 
 void hx_mem_fail_drops(struct hx_mem_farm *f)

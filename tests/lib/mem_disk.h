@@ -27,6 +27,9 @@ void hx_mem_fail(struct hx_mem_farm *f, unsigned ops, uint64_t k, int err, bool 
 /* From now on a flush that fails gives up what it should have written: readers still see it, the medium never will,
  * unless it is written again.  The system's memory lies like that for as long as it likes. */
 void hx_mem_fail_drops(struct hx_mem_farm *f);
+/* Disks that are opened from now on flush beside other calls, each time until flush_end was asked CALLS times (only
+ * then is anything durable), and no flush makes a removal durable that was none of remove's. */
+void hx_mem_beside(struct hx_mem_farm *f, unsigned calls);
 /* The K-th read from now fails with ERR, once; 0: none. */
 void hx_mem_fail_read(struct hx_mem_farm *f, uint64_t k, int err);
 /* Bytes that reads have asked for so far, and how many reads. */

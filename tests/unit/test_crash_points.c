@@ -183,7 +183,8 @@ static int rec_list(struct hx_disk *d, uint64_t from, struct hx_disk_file *ret, 
     return rec_self(d)->under->ops->list(rec_self(d)->under, from, ret, max, ret_count);
 }
 
-static const struct hx_disk_ops rec_ops = {rec_read, rec_write, rec_flush, rec_remove, rec_list};
+static const struct hx_disk_ops rec_ops = {
+    .read = rec_read, .write = rec_write, .flush = rec_flush, .remove = rec_remove, .list = rec_list};
 
 static int rec_open(struct hx_disk_farm *f, struct hx_disk_place at, bool create, struct hx_disk **ret)
 {

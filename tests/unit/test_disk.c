@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -61,6 +62,42 @@ int posix_fadvise(int fd, off_t off, off_t len, int advice)
     if (off == 0 && len == 0 && advice_count < 8)
         advices[advice_count++] = advice;
     return 0;
+}
+
+/* Stands in for libc's: a flush of the file whose name ends with STOPPED does not end before that is NULL; that of
+ * one that ends with FLUSH_FAILS fails. */
+static pthread_mutex_t stop_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t stop_cond = PTHREAD_COND_INITIALIZER;
+static const char *stopped, *flush_fails;
+static bool ends_with(const char *path, const char *end)
+{
+    size_t n = strlen(path), m = end ? strlen(end) : 0;
+    return end && n >= m && !strcmp(path + n - m, end);
+}
+int fdatasync(int fd)
+{
+    char link[64], path[512];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    path[n > 0 ? n : 0] = '\0';
+    pthread_mutex_lock(&stop_lock);
+    while (ends_with(path, stopped))
+        pthread_cond_wait(&stop_cond, &stop_lock);
+    bool fails = ends_with(path, flush_fails);
+    pthread_mutex_unlock(&stop_lock);
+    if (fails) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fdatasync, fd);
+}
+static void hold(const char *name, const char *fails)
+{
+    pthread_mutex_lock(&stop_lock);
+    stopped = name;
+    flush_fails = fails;
+    pthread_cond_broadcast(&stop_cond);
+    pthread_mutex_unlock(&stop_lock);
 }
 
 static int setup(void **state)
@@ -237,6 +274,80 @@ static void flush_and_remove_go_together(void **state)
     assert_int_equal(d->ops->write(d, 1, 0, "n", 1), 0);
     assert_int_equal(d->ops->read(d, 1, 0, &b, 1, &len), 0);
     assert_int_equal(b, 'n');
+    farm->ops->close(farm, d);
+}
+
+/* How a flush beside ends. */
+static int ended(struct hx_disk *d, uint64_t file)
+{
+    int err;
+    while ((err = d->ops->flush_end(d, file)) == HX_E_BUSY)
+        sched_yield();
+    return err;
+}
+
+/* Promise: a flush goes on beside reads, writes, flushes and removals, its own file's, too; one at a time; what it says
+ * is what a flush would say; closing waits for it. */
+static void a_flush_goes_on_beside(void **state)
+{
+    (void)state;
+    struct hx_disk *d = open_disk();
+    char seg[256];
+    snprintf(seg, sizeof seg, "%s/segments/01020300000000000000000000000000-7", data);
+    hold("0000000000000010", NULL);
+    assert_int_equal(d->ops->write(d, 16, 0, "x", 1), 0);
+    synced[0] = '\0';
+    assert_int_equal(d->ops->flush_begin(d, 16), 0);
+    assert_int_equal(d->ops->flush_end(d, 16), HX_E_BUSY);
+    for (uint64_t f = 17; f < 24; f++) { /* more than there are descriptors for */
+        assert_int_equal(d->ops->write(d, f, 0, "y", 1), 0);
+        assert_int_equal(d->ops->flush(d, f), 0);
+        assert_int_equal(d->ops->flush_begin(d, f), HX_E_BUSY);
+    }
+    assert_int_equal(d->ops->flush_end(d, 16), HX_E_BUSY);
+    assert_int_equal(d->ops->discard(d, 16), 0);
+    synced[0] = '\0';
+    hold(NULL, NULL);
+    assert_int_equal(ended(d, 16), 0);
+    assert_synced(seg); /* its name was new */
+    hold(NULL, "0000000000000011");
+    assert_int_equal(d->ops->flush_begin(d, 17), 0);
+    assert_int_equal(ended(d, 17), HX_E_IO);
+    hold(NULL, NULL);
+    assert_int_equal(d->ops->flush_begin(d, 18), 0); /* nobody asks how it ended */
+    farm->ops->close(farm, d);
+}
+
+/* Promise (S6): a commit waits for no name but its own file's, and for removals that are to be durable. */
+static void a_flush_syncs_names_of_its_own(void **state)
+{
+    (void)state;
+    struct hx_disk *d = open_disk();
+    char seg[256];
+    snprintf(seg, sizeof seg, "%s/segments/01020300000000000000000000000000-7", data);
+    assert_int_equal(d->ops->write(d, 16, 0, "x", 1), 0);
+    synced[0] = '\0';
+    assert_int_equal(d->ops->flush(d, 16), 0);
+    assert_synced(seg);
+    synced[0] = '\0';
+    assert_int_equal(d->ops->write(d, 17, 0, "y", 1), 0);
+    assert_int_equal(d->ops->flush(d, 16), 0);
+    assert_int_equal(synced[0], '\0');
+    assert_int_equal(d->ops->flush(d, 17), 0);
+    assert_synced(seg);
+    synced[0] = '\0';
+    assert_int_equal(d->ops->discard(d, 17), 0);
+    assert_int_equal(d->ops->flush(d, 16), 0);
+    assert_int_equal(synced[0], '\0');
+    assert_int_equal(d->ops->write(d, 18, 0, "z", 1), 0);
+    assert_int_equal(d->ops->write(d, 19, 0, "z", 1), 0);
+    assert_int_equal(d->ops->write(d, 20, 0, "z", 1), 0); /* two descriptors: that of 18 was closed, flushed */
+    assert_int_equal(d->ops->flush(d, 20), 0);
+    assert_synced(seg);
+    synced[0] = '\0';
+    assert_int_equal(d->ops->remove(d, 16), 0);
+    assert_int_equal(d->ops->flush(d, 20), 0);
+    assert_synced(seg);
     farm->ops->close(farm, d);
 }
 
@@ -674,6 +785,8 @@ int main(void)
         CASE(past_the_end_is_short_and_holes_are_zero),
         CASE(an_absent_file_is_noent),
         CASE(flush_and_remove_go_together),
+        CASE(a_flush_goes_on_beside),
+        CASE(a_flush_syncs_names_of_its_own),
         CASE(the_room_of_removed_files_comes_back),
         CASE(a_full_disk_waits_for_the_room_of_removed_files),
         CASE(large_writes_find_their_blocks),

@@ -77,10 +77,12 @@ static void assert_image(struct hx_rig *r, uint64_t point, uint32_t page, uint64
     assert_memory_equal(got, want, sizeof got);
 }
 
+#define TICK 20u
 /* A piece of work, and the flush that makes it durable. */
 static bool work(struct hx_rig *r)
 {
     struct hx_seg *s = segment(r);
+    r->now_ms += TICK;
     bool more = hx_space_work(s, r->now_ms);
     hx_node_dirty(r->node[0], s);
     hx_node_flush(r->node[0]);
@@ -106,6 +108,7 @@ static struct hx_logfile *large_file(struct hx_rig *r, uint32_t *ret_slot)
     work(r);
     struct hx_logfile *f = find(r, HX_LOG_FIRST_ID, ret_slot);
     assert_true(f && f->sided && f->refs == LARGE + 1);
+    r->now_ms += 2000; /* commits are over */
     return f;
 }
 
@@ -186,7 +189,7 @@ static void on_a_full_disk_large_files_are_left(void **state)
         struct hx_logfile *f = find(&r, HX_LOG_FIRST_ID, &slot);
         f->rotten = true;
         s->nospace = full;
-        hx_space_work(s, r.now_ms);
+        hx_space_work(s, r.now_ms + 2000);
         assert_int_equal(s->log.batch.len > 0, !full);
         hx_log_drop(s);
         hx_rig_fini(&r);
@@ -196,7 +199,7 @@ static void on_a_full_disk_large_files_are_left(void **state)
 /* ---- which files ---- */
 static void pass(struct hx_rig *r, uint64_t ms)
 {
-    for (uint64_t end = r->now_ms + ms; r->now_ms < end; r->now_ms += 50)
+    for (uint64_t end = r->now_ms + ms; r->now_ms < end; r->now_ms += 50 - TICK)
         work(r);
 }
 
@@ -362,6 +365,7 @@ static void heavy_chains_are_moved_as_one_image(void **state)
         seal(&r);
         image(&r, next + 1, 8, 100, next);
         work(&r);
+        r.now_ms += 2000;
         find(&r, HX_LOG_FIRST_ID, NULL)->rotten = true;
         for (unsigned k = 0; k < 12; k++)
             work(&r);
@@ -387,6 +391,7 @@ static void empty_first_file(struct hx_rig *r, uint64_t next)
     seal(r);
     image(r, next + 1, 7001, 100, next);
     work(r);
+    r->now_ms += 2000; /* commits are over */
     find(r, HX_LOG_FIRST_ID, NULL)->rotten = true;
 }
 
