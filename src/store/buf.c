@@ -70,21 +70,30 @@ uint32_t hx_store_sum(uint8_t kind, uint32_t page, const uint8_t *payload, size_
 }
 
 /*
- * A sum is the crc of five bytes, H, and the payload.  crc(H and payload) = crc(payload) ^ f(crc(H)), f linear: what
- * the bits of crc(H) become by 4,096 bytes of zeros.  So whoever has the one need not go through the page again for the
- * other.
+ * A sum is the crc of five bytes (kind and page), H, and the payload.  crc(H and payload) = crc(payload) ^ f(crc(H)), f
+ * linear: what the bits of crc(H) become by 4,096 bytes of zeros.  crc(H) is linear in the bits of the page, too, but
+ * for a constant; so f of it is put together from four bits of the page at a time.  The constant is in the first row.
  */
-uint32_t hx_store_page_crc(uint32_t sum, uint8_t kind, uint32_t page)
+uint32_t hx_store_image_sum(uint32_t crc, uint32_t page)
 {
-    static const uint32_t f[32] = {
-        0xc2a5b65e, 0x80a71a4d, 0x04a2426b, 0x094484d6, 0x128909ac, 0x25121358, 0x4a2426b0, 0x94484d60,
-        0x2d7cec31, 0x5af9d862, 0xb5f3b0c4, 0x6e0b1779, 0xdc162ef2, 0xbdc02b15, 0x7e6c20db, 0xfcd841b6,
-        0xfc5cf59d, 0xfd559dcb, 0xff474d67, 0xfb62ec3f, 0xf329ae8f, 0xe3bf2bef, 0xc292212f, 0x80c834af,
-        0x047c1faf, 0x08f83f5e, 0x11f07ebc, 0x23e0fd78, 0x47c1faf0, 0x8f83f5e0, 0x1aeb9d31, 0x35d73a62};
-    uint8_t head[5] = {kind};
-    hx_put_u32(head + 1, page);
-    uint32_t crc = hx_crc32c(0, head, sizeof head);
-    for (unsigned i = 0; i < HX_ARRAY_LEN(f); i++)
-        sum ^= f[i] & -(crc >> i & 1);
-    return sum;
+    static const uint32_t of[8][16] = {
+        {0x4e6f3543, 0x0e0a1ba4, 0xcea5688d, 0x8ec0466a, 0x4a17f82e, 0x0a72d6c9, 0xcadda5e0, 0x8ab88b07,
+         0x469eaf99, 0x06fb817e, 0xc654f257, 0x8631dcb0, 0x42e662f4, 0x02834c13, 0xc22c3f3a, 0x824911dd},
+        {0x00000000, 0x11e335b4, 0x23c66b68, 0x32255edc, 0x478cd6d0, 0x566fe364, 0x644abdb8, 0x75a9880c,
+         0x8f19ada0, 0x9efa9814, 0xacdfc6c8, 0xbd3cf37c, 0xc8957b70, 0xd9764ec4, 0xeb531018, 0xfab025ac},
+        {0x00000000, 0x1bdf2db1, 0x37be5b62, 0x2c6176d3, 0x6f7cb6c4, 0x74a39b75, 0x58c2eda6, 0x431dc017,
+         0xdef96d88, 0xc5264039, 0xe94736ea, 0xf2981b5b, 0xb185db4c, 0xaa5af6fd, 0x863b802e, 0x9de4ad9f},
+        {0x00000000, 0xb81eade1, 0x75d12d33, 0xcdcf80d2, 0xeba25a66, 0x53bcf787, 0x9e737755, 0x266ddab4,
+         0xd2a8c23d, 0x6ab66fdc, 0xa779ef0e, 0x1f6742ef, 0x390a985b, 0x811435ba, 0x4cdbb568, 0xf4c51889},
+        {0x00000000, 0xa0bdf28b, 0x449793e7, 0xe42a616c, 0x892f27ce, 0x2992d545, 0xcdb8b429, 0x6d0546a2,
+         0x17b2396d, 0xb70fcbe6, 0x5325aa8a, 0xf3985801, 0x9e9d1ea3, 0x3e20ec28, 0xda0a8d44, 0x7ab77fcf},
+        {0x00000000, 0x2f6472da, 0x5ec8e5b4, 0x71ac976e, 0xbd91cb68, 0x92f5b9b2, 0xe3592edc, 0xcc3d5c06,
+         0x7ecfe021, 0x51ab92fb, 0x20070595, 0x0f63774f, 0xc35e2b49, 0xec3a5993, 0x9d96cefd, 0xb2f2bc27},
+        {0x00000000, 0xfd9fc042, 0xfed3f675, 0x034c3637, 0xf84b9a1b, 0x05d45a59, 0x06986c6e, 0xfb07ac2c,
+         0xf57b42c7, 0x08e48285, 0x0ba8b4b2, 0xf63774f0, 0x0d30d8dc, 0xf0af189e, 0xf3e32ea9, 0x0e7ceeeb},
+        {0x00000000, 0xef1af37f, 0xdbd9900f, 0x34c36370, 0xb25f56ef, 0x5d45a590, 0x6986c6e0, 0x869c359f,
+         0x6152db2f, 0x8e482850, 0xba8b4b20, 0x5591b85f, 0xd30d8dc0, 0x3c177ebf, 0x08d41dcf, 0xe7ceeeb0}};
+    for (unsigned i = 0; i < HX_ARRAY_LEN(of); i++, page >>= 4)
+        crc ^= of[i][page & 15];
+    return crc;
 }

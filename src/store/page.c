@@ -29,22 +29,31 @@ static int payload(struct hx_seg *s, const struct hx_version *v, uint32_t run, u
     return hx_log_read(s, v->file, v->pos, buf, v->len); /* also when another sector of the window was bad */
 }
 
-static bool is_right(uint32_t page, const struct hx_version *v, const struct hx_bytes *b, uint32_t *ret_sum)
+static bool is_whole(const struct hx_version *v, const struct hx_bytes *b)
 {
-    *ret_sum = hx_store_sum(v->kind, page, b->p, b->len);
-    return *ret_sum == v->sum || HX_MUTANT(SUM_IGNORED);
+    return v->kind == HX_REC_IMAGE && b->len == HX_PAGE_SIZE;
 }
 
-/* *ret_sum: of the payload. */
+/* *ret_crc: of the page, if the payload is_whole. */
+static bool is_right(uint32_t page, const struct hx_version *v, const struct hx_bytes *b, uint32_t *ret_crc)
+{
+    uint32_t sum;
+    if (is_whole(v, b)) /* who asks needs the crc of the page as well, and it is gone through once only */
+        sum = hx_store_image_sum(*ret_crc = hx_crc32c(0, b->p, b->len), page);
+    else
+        sum = hx_store_sum(v->kind, page, b->p, b->len);
+    return sum == v->sum || HX_MUTANT(SUM_IGNORED);
+}
+
 static int summed(struct hx_seg *s, uint32_t page, const struct hx_version *v, uint32_t run, uint8_t *buf,
-                  struct hx_bytes *ret, uint32_t *ret_sum)
+                  struct hx_bytes *ret, uint32_t *ret_crc)
 {
     const uint8_t *p = run ? NULL : hx_bodies_block(&s->env->bodies, s, v);
     *ret = (struct hx_bytes){p, v->len};
-    if (p && is_right(page, v, ret, ret_sum))
+    if (p && is_right(page, v, ret, ret_crc))
         return 0;
     int err = payload(s, v, run, buf, ret);
-    if (!err && !is_right(page, v, ret, ret_sum))
+    if (!err && !is_right(page, v, ret, ret_crc))
         err = HX_E_CORRUPT;
     if (err == HX_E_IO)
         err = HX_E_CORRUPT; /* a sector that cannot be read is as lost as one that lies */
@@ -56,8 +65,8 @@ static int summed(struct hx_seg *s, uint32_t page, const struct hx_version *v, u
 int hx_page_payload(struct hx_seg *s, uint32_t page, const struct hx_version *v, uint32_t run, uint8_t *buf,
                     struct hx_bytes *ret)
 {
-    uint32_t sum;
-    return summed(s, page, v, run, buf, ret, &sum);
+    uint32_t crc;
+    return summed(s, page, v, run, buf, ret, &crc);
 }
 
 int hx_page_try(struct hx_seg *s, uint32_t page, uint64_t lsn, uint32_t slot, const struct hx_side_frame *f)
@@ -141,7 +150,7 @@ static int make(struct hx_seg *s, uint32_t page, size_t n, uint32_t run, uint8_t
     if (!left)
         return 0;
     bool base = left == n && in_place(&s->path[n - 1], run);
-    uint32_t sum = 0;
+    uint32_t crc = 0;
     struct hx_bytes b = {NULL, 0};
     for (size_t i = 0; n > 1 && i < left; i++)
         hx_bodies_expect(&s->env->bodies, s, &s->path[i]);
@@ -149,7 +158,7 @@ static int make(struct hx_seg *s, uint32_t page, size_t n, uint32_t run, uint8_t
         memset(data, 0, HX_PAGE_SIZE);
     for (; left-- > 0; base = false) {
         const struct hx_version *v = &s->path[left];
-        int err = summed(s, page, v, run, base ? data : s->env->page + HX_PAGE_SIZE, &b, &sum);
+        int err = summed(s, page, v, run, base ? data : s->env->page + HX_PAGE_SIZE, &b, &crc);
         if (!err && b.p == data)
             memset(data + b.len, 0, HX_PAGE_SIZE - b.len);
         else if (!err && hx_rec_apply(data, v->kind, b.p, b.len))
@@ -159,8 +168,7 @@ static int make(struct hx_seg *s, uint32_t page, size_t n, uint32_t run, uint8_t
         if (err)
             return err;
     }
-    bool image = n == 1 && s->path[0].kind == HX_REC_IMAGE && b.len == HX_PAGE_SIZE;
-    *ret_crc = image ? hx_store_page_crc(sum, HX_REC_IMAGE, page) : hx_crc32c(0, data, HX_PAGE_SIZE);
+    *ret_crc = n == 1 && is_whole(s->path, &b) ? crc : hx_crc32c(0, data, HX_PAGE_SIZE);
     hx_made_keep(&s->env->made, s, page, s->path, n, data, *ret_crc);
     return 0;
 }

@@ -34,8 +34,8 @@ int hx_version_check(const uint8_t *p, size_t len, uint32_t magic, unsigned newe
 
 /* The sum by which a record is known (msg.h): the same record has the same sum everywhere. */
 uint32_t hx_store_sum(uint8_t kind, uint32_t page, const uint8_t *payload, size_t len);
-/* The crc of HX_PAGE_SIZE bytes of which SUM is the sum as a payload. */
-uint32_t hx_store_page_crc(uint32_t sum, uint8_t kind, uint32_t page);
+/* The same of an image of HX_PAGE_SIZE bytes with that crc. */
+uint32_t hx_store_image_sum(uint32_t crc, uint32_t page);
 
 /* ---- meta.c: promise, history, geometry; two slots, both written before anything is answered ---- */
 #define HX_META_SLOTS 2u

@@ -505,6 +505,26 @@ static void a_run_is_read_once(void **state)
     hx_rig_fini(&r);
 }
 
+/* Promise: the sum of a whole image can be had from the crc of its page.  Method: each bit of the page's number, some
+ * numbers, against the sum itself. */
+static void the_sum_of_an_image_follows_from_its_crc(void **state)
+{
+    uint8_t data[HX_PAGE_SIZE];
+    uint64_t dice = 88172645463325252u;
+    (void)state;
+    for (unsigned i = 0; i < 200; i++) {
+        for (size_t k = 0; k < sizeof data; k += 8) {
+            dice ^= dice << 13;
+            dice ^= dice >> 7;
+            dice ^= dice << 17;
+            hx_put_u64(data + k, i == 1 ? 0 : dice);
+        }
+        uint32_t page = i < 32 ? UINT32_C(1) << i : i == 32 ? 0 : i == 33 ? UINT32_MAX : (uint32_t)(dice >> 32);
+        uint32_t crc = hx_crc32c(0, data, sizeof data);
+        assert_int_equal(hx_store_image_sum(crc, page), hx_store_sum(HX_REC_IMAGE, page, data, sizeof data));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -517,6 +537,7 @@ int main(void)
         cmocka_unit_test(neighbours_are_read_together),
         cmocka_unit_test(a_page_that_was_made_is_kept),
         cmocka_unit_test(what_is_kept_belongs_to_its_records),
+        cmocka_unit_test(the_sum_of_an_image_follows_from_its_crc),
         cmocka_unit_test(a_run_is_read_once),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
