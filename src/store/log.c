@@ -300,7 +300,8 @@ static void fill_ahead(struct hx_seg *s, struct hx_logfile *f, size_t batch_len)
         l->fill = 0;
         return;
     }
-    l->fill = l->fill && batch_len < HX_LOG_BULK ? 2 * l->fill : HX_LOG_FILL_MIN;
+    uint32_t first = f->id == HX_LOG_FIRST_ID && f->end < HX_LOG_FILL_FIRST / 2 ? HX_LOG_FILL_FIRST : HX_LOG_FILL_MIN;
+    l->fill = l->fill && batch_len < HX_LOG_BULK ? 2 * l->fill : first;
     l->fill = l->fill < HX_LOG_FILL_MAX ? l->fill : HX_LOG_FILL_MAX;
     uint64_t to = (f->end + l->fill / 2) / l->fill * l->fill + l->fill;
     uint64_t limit = close_at(s);

@@ -2,7 +2,8 @@
  * reserve.c - room that is kept for making room: a file of zeros, which is given up when the disk is full.
  *
  * To give space back, a segment has to write first: sidecars, the end of a file, copies of what is still used.  On a
- * full disk that would never come to pass.  So every segment keeps a file of a quarter of a log file, 16 MiB at most:
+ * full disk that would never come to pass.  So every segment keeps a file of a quarter of a log file, 16 MiB at most
+ * (while there is hardly anything in its log, enough to write that once more: of 13,107 segments most may be like that):
  *   Z1 It is there before it is needed, or the disk has no room for it: made by background work, anew when it was used.
  *   Z2 While it is given up the segment is TIGHT: nothing comes in from outside (NOSPACE), so that what it left is for
  *      space.c alone.  That ends when the file is whole again.
@@ -12,12 +13,17 @@
 #include "store.h"
 
 #define RESERVE_MAX (16u << 20)
+#define HARDLY_ANY (8u << 10)
 #define PIECE (1u << 20)
 #define PAUSE 64u /* ticks until it is tried again, on a disk that is nearly full */
 
 uint64_t hx_reserve_wanted(const struct hx_seg *s)
 {
-    uint64_t n = hx_seg_file_bytes(s) / 4;
+    uint64_t n = hx_seg_file_bytes(s) / 4, held = 0;
+    for (size_t i = 0; i < s->log.slot_count; i++)
+        held += s->log.files[i] ? s->log.files[i]->end : 0;
+    if (held <= HARDLY_ANY && n > 2 * HARDLY_ANY)
+        n = 2 * HARDLY_ANY;
     return n < RESERVE_MAX ? n : RESERVE_MAX;
 }
 

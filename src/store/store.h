@@ -39,7 +39,7 @@ uint32_t hx_store_image_sum(uint32_t crc, uint32_t page);
 
 /* ---- meta.c: promise, history, geometry; two slots, both written before anything is answered ---- */
 #define HX_META_SLOTS 2u
-#define HX_META_RESERVE (64u << 10) /* bytes of a slot from the start, so that a promise needs no free space */
+#define HX_META_RESERVE (16u << 10) /* bytes of a slot from the start, so that a promise needs no free space */
 #define HX_META_FILLING 1u /* a learner that has not got all pages yet: it counts for nothing (fill.c) */
 struct hx_meta {
     uint64_t generation;
@@ -153,6 +153,7 @@ void hx_index_prune(struct hx_seg *s, uint32_t page);
 #define HX_LOG_SIDE_FRAME 64u
 #define HX_LOG_SIDE_REC 16u
 #define HX_LOG_SIDE_MAX (4u << 20)  /* a file is closed when its sidecar would get larger */
+#define HX_LOG_FILL_FIRST (16u << 10) /* while a segment has hardly anything */
 #define HX_LOG_FILL_MIN (64u << 10)
 #define HX_LOG_FILL_MAX (1u << 20)
 #define HX_LOG_BULK (64u << 10)     /* batches from here on extend the file without filling it ahead */

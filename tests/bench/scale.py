@@ -91,8 +91,10 @@ class Fleet:
         return int(sh("du", "-sk", os.path.join(self.dir, name + ".d")).split()[0])
 
     def client(self, verb, groups):
-        out = subprocess.run([os.path.join(self.build, "tests/bench/bench_scale"), verb, self.conf, "vol0", str(groups)],
-                             stdout=subprocess.PIPE, text=True).stdout
+        with open(os.path.join(self.dir, "client.log"), "a") as log:
+            out = subprocess.run(
+                [os.path.join(self.build, "tests/bench/bench_scale"), verb, self.conf, "vol0", str(groups)],
+                stdout=subprocess.PIPE, stderr=log, text=True).stdout
         try:
             return json.loads(out)
         except ValueError:

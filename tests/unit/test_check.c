@@ -224,7 +224,7 @@ static void each_loss_has_its_words(void **state)
         if (k == 8)
             hx_mem_fail_list(s.r.farm[0], HX_E_IO);
         check(&s);
-        static const char *const words[] = {"write both meta slots anew", "meta slot, 65536 bytes: damaged",
+        static const char *const words[] = {"write both meta slots anew", "meta slot, 16384 bytes: damaged",
             "both meta slots are lost", "is lost", "sidecars anew", "it belongs to another server", "a newer version",
             "a FORMAT that never ended", NULL};
         if (words[k])

@@ -163,6 +163,13 @@ static void the_reserve_is_made_in_pieces(void **state)
     hx_rig_init(&r, 1, 64u << 20, 1, 64u << 20);
     assert_int_equal(hx_rig_format(&r, 0, 0), 0);
     struct hx_seg *s = segment(&r, 0);
+    assert_int_equal(hx_reserve_wanted(s), 16u << 10); /* a segment that has hardly anything */
+    struct hx_logfile full = {.id = HX_LOG_FIRST_ID, .end = 60u << 20}, *files[] = {&full};
+    s->log.files = files;
+    s->log.slot_count = 1;
+    full.end = 8u << 10;
+    assert_int_equal(hx_reserve_wanted(s), 16u << 10);
+    full.end = (8u << 10) + 1;
     uint64_t wanted = hx_reserve_wanted(s);
     assert_int_equal(wanted, 16u << 20);
     assert_true(hx_reserve_work(s));
@@ -181,6 +188,8 @@ static void the_reserve_is_made_in_pieces(void **state)
         piece = s->reserve.bytes;
     }
     assert_true(s->reserve.bytes == wanted && piece < wanted && !s->reserve.tight);
+    s->log.files = NULL;
+    s->log.slot_count = 0;
     hx_rig_fini(&r);
 }
 

@@ -18,7 +18,7 @@
 #define FILE_BYTES (256u << 10)
 #define PAGES 512u
 #define LIVE ((uint64_t)PAGES * HX_PAGE_SIZE)
-#define META (2u * 65536u)
+#define META (2u * 16384u)
 #define PG HX_MODEL_PG
 
 struct load {

@@ -451,7 +451,7 @@ static void the_bytes_on_disk_are_the_documented_ones(void **state)
     struct hx_disk_place at = hx_rig_place(&r, HX_MODEL_PG);
     struct hx_uuid server = hx_rig_uuid(100);
     const uint8_t *p = hx_mem_file(r.farm[0], &at, 1, &len);
-    assert_int_equal(len, 64u << 10);
+    assert_int_equal(len, 16u << 10);
     assert_memory_equal(p, "HXM1\1\0\0\0\1\0\0\0\0\0\0\0", 16);
     assert_memory_equal(p + 16, at.volume.b, 16);
     assert_int_equal(hx_get_u32(p + 32), HX_MODEL_PG);
