@@ -17,6 +17,7 @@ int admin_cert_main(int argc, char **argv);
 int admin_create_main(int argc, char **argv);
 int admin_status_main(int argc, char **argv);
 int admin_scrub_main(int argc, char **argv);
+int admin_server_main(int argc, char **argv);
 int admin_demo_main(int argc, char **argv);
 
 /* ---- fail.c ---- */
