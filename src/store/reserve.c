@@ -3,7 +3,7 @@
  *
  * To give space back, a segment has to write first: sidecars, the end of a file, copies of what is still used.  On a
  * full disk that would never come to pass.  So every segment keeps a file of a quarter of a log file, 16 MiB at most
- * (while there is hardly anything in its log, enough to write that once more: of 13,107 segments most may be like that):
+ * (while there is hardly anything in its log, enough to write that once more: of thousands most may be like that):
  *   Z1 It is there before it is needed, or the disk has no room for it: made by background work, anew when it was used.
  *   Z2 While it is given up the segment is TIGHT: nothing comes in from outside (NOSPACE), so that what it left is for
  *      space.c alone.  That ends when the file is whole again.

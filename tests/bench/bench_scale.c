@@ -1,7 +1,7 @@
 /*
  * bench_scale.c - a client of one volume that writes one page in each of very many groups, or opens and looks at it.
  *
- *   bench_scale fill CONF VOLUME GROUPS   opens; grows to GROUPS, writing the first page of each new group; makes it durable
+ *   bench_scale fill CONF VOLUME GROUPS   opens; grows to GROUPS, writes the first page of each new group, durably
  *   bench_scale open CONF VOLUME GROUPS   opens; reads the page of 64 groups, spread over all, and compares
  * Then it says what that cost, as a line of JSON, and kills itself: nothing is closed in order.  `tests/bench/scale.py`
  * runs it on six servers.  Uses the volume client (hexad/vol.h) as the mount does, without a filesystem on it.
