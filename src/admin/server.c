@@ -24,7 +24,8 @@ static const struct hx_opt opts[] = {
     [OPT_JSON] = {"json", 0, NULL, "print one JSON document"},
     {NULL, 0, NULL, NULL},
 };
-static const char *const examples[] = {"hexad server list", "hexad server add d1 az-a https://d1.example.org:9621", NULL};
+static const char *const examples[] = {"hexad server list", "hexad server add d1 az-a https://d1.example.org:9621",
+                                       NULL};
 static const struct hx_args_spec spec = {
     .command = "hexad server",
     .usage = "list | add NAME ZONE URL [options]",
@@ -63,7 +64,8 @@ static int take_segments(struct view *v, const struct admin_ask *a)
 }
 
 /* Its answers to HELLO and STATUS. */
-static int take(struct view *v, const struct hx_server *s, const struct admin_ask *hello, const struct admin_ask *status)
+static int take(struct view *v, const struct hx_server *s, const struct admin_ask *hello,
+                const struct admin_ask *status)
 {
     const struct admin_ask *bad = hello->err ? hello : status->err ? status : NULL;
     *v = (struct view){.err = bad ? bad->err : 0, .us = hello->us};
@@ -122,7 +124,8 @@ static void show_json(const struct hx_client_conf *conf, const struct view *view
         const struct hx_server *s = &conf->servers[i];
         const struct view *v = &views[i];
         char id[33];
-        json_t *o = json_pack("{s:s, s:s, s:s, s:s}", "name", s->name, "zone", s->zone, "url", s->url, "state", word_of(v));
+        json_t *o = json_pack("{s:s, s:s, s:s, s:s}", "name", s->name, "zone", s->zone, "url", s->url, "state",
+                              word_of(v));
         if (v->err) {
             json_object_set_new(o, "why", json_string(v->why));
         } else {
@@ -148,8 +151,8 @@ static void show_text(const struct hx_client_conf *conf, const struct view *view
         w = n > w ? n : w;
         z = m > z ? m : z;
     }
-    printf("  %-*s  %-*s  %-8s  %8s  %9s  %9s  %9s  %9s\n", w, "SERVER", z, "ZONE", "STATE", "SEGMENTS", "HOLDS", "FREE",
-           "DISK", "ANSWER");
+    printf("  %-*s  %-*s  %-8s  %8s  %9s  %9s  %9s  %9s\n", w, "SERVER", z, "ZONE", "STATE", "SEGMENTS", "HOLDS",
+           "FREE", "DISK", "ANSWER");
     for (uint32_t i = 0; i < conf->server_count; i++) {
         const struct hx_server *s = &conf->servers[i];
         const struct view *v = &views[i];
