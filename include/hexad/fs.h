@@ -16,6 +16,7 @@
 #define HEXAD_FS_H
 
 #include "hexad/pager.h"
+#include "hexad/room.h"
 #include "hexad/types.h"
 
 #include <sys/uio.h>
@@ -50,6 +51,10 @@ int hx_fs_format(struct hx_pager *p, const struct hx_fs_who *who);
 /* Memory only; the first operation reads the superblock.  HX_E_NOMEM. */
 int hx_fs_new(struct hx_pager *p, struct hx_fs **ret);
 void hx_fs_free(struct hx_fs *fs);
+/* How much room the servers have (hexad/room.h), from now on.  SCARCE: bytes that need a page more get HX_E_NOSPACE,
+ * also where the volume has free ones; NONE: so does everything but what frees space, and attributes.  Without a call:
+ * PLENTY. */
+void hx_fs_room(struct hx_fs *fs, enum hx_room_level level);
 /* 0 a filesystem is there, HX_E_NOENT the volume is all zeros, HX_E_VERSION, HX_E_CORRUPT, HX_E_MISS. */
 int hx_fs_probe(struct hx_fs *fs);
 /*

@@ -29,6 +29,7 @@
 #include "hexad/conf.h"
 #include "hexad/net.h"
 #include "hexad/op.h"
+#include "hexad/room.h"
 #include "hexad/session.h"
 
 /* The session's states, as they are told. */
@@ -95,11 +96,13 @@ void hx_vol_abandon(struct hx_vol *v); /* now: whatever waits gets HX_E_CANCELED
 uint64_t hx_vol_unsafe(const struct hx_vol *v);
 
 /* ---- looking at it ---- */
-/* Bytes that the volume could still take, from what servers said last of their disks; asks them again when that is
- * old.  0 and *ret, or HX_E_AGAIN: not known (yet). */
+/* Bytes that may still be written, from what servers said last of their disks; asks them again when that is old.
+ * 0 and *ret, or HX_E_AGAIN: not known (yet). */
 int hx_vol_room(struct hx_vol *v, uint64_t *ret_bytes);
-/* So many servers' disks are full that a group has no write quorum for that reason alone. */
-bool hx_vol_full(struct hx_vol *v);
+/* What may be written, as room on the servers' disks is (hexad/room.h); and whether what was taken cannot be made
+ * durable for want of it. */
+enum hx_room_level hx_vol_level(const struct hx_vol *v);
+bool hx_vol_full(const struct hx_vol *v);
 /* Filesystem figures that the owner of the mount adds to status. */
 struct hx_vol_usage {
     uint64_t pages, pages_free, inodes, requests;

@@ -143,6 +143,15 @@ int hx_alloc_left(struct hx_alloc *a, uint64_t *ret_left)
     return 0;
 }
 
+int hx_alloc_check(struct hx_alloc *a, uint64_t count)
+{
+    uint64_t left;
+    if (a->scarce && !a->may_use_reserve)
+        return HX_E_NOSPACE;
+    int rc = hx_alloc_left(a, &left);
+    return rc == 0 && left < count ? HX_E_GROW : rc;
+}
+
 /* First bit at or after FROM and below HI whose value is BIT; HI when there is none. */
 static uint32_t next_bit(const uint8_t *bm, uint32_t from, uint32_t hi, bool bit)
 {
@@ -303,7 +312,7 @@ int hx_alloc_run(struct hx_alloc *a, uint64_t goal, uint32_t want, uint32_t room
     struct run r = {0, 0};
     uint64_t group;
     hx_assert(want > 0);
-    int rc = prepare(a, &want);
+    int rc = a->scarce && !a->may_use_reserve ? HX_E_NOSPACE : prepare(a, &want);
     if (rc == 0 && goal != 0)
         rc = at_goal(a, goal, want, &r);
     if (rc == 0 && r.count == 0) {

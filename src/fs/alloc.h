@@ -14,6 +14,8 @@
 struct hx_alloc {
     struct hx_pager *p;
     bool may_use_reserve;  /* of this mini-transaction */
+    bool scarce;           /* the servers have no room for more data: only what may use the reserve is given pages,
+                            * and the tree is */
     uint16_t *run_max;     /* per group: no free run is longer than this; a hint that may be too high */
     uint64_t groups;       /* entries of run_max */
     uint64_t pages_seen;   /* hx_pager_pages when run_max was last made to fit */
@@ -33,10 +35,12 @@ void hx_alloc_aborted(struct hx_alloc *a);
 
 /* Free pages that an ordinary operation may still take (the reserve is not among them). */
 int hx_alloc_left(struct hx_alloc *a, uint64_t *ret_left);
+/* Could this mini-transaction take COUNT pages for data?  0, HX_E_NOSPACE, HX_E_GROW, or the pager's. */
+int hx_alloc_check(struct hx_alloc *a, uint64_t count);
 /*
  * Takes 1 to WANT consecutive pages, all zeros: at GOAL when that page is free (0: no goal), else where a
  * run of WANT + ROOM is free (ROOM keeps growing files apart), else the longest run that a short search finds.
- * HX_E_GROW: none is free.  HX_E_MISS, HX_E_NOMEM.
+ * HX_E_GROW: none is free.  HX_E_NOSPACE: scarce.  HX_E_MISS, HX_E_NOMEM.
  */
 int hx_alloc_run(struct hx_alloc *a, uint64_t goal, uint32_t want, uint32_t room, uint64_t *ret_first,
                  uint32_t *ret_count);

@@ -278,16 +278,12 @@ int hx_fs_write(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t ino, uin
                 size_t len, bool append, bool kill_priv, uint64_t *ret_off)
 {
     struct plan w;
-    uint64_t left;
     if (len > HX_WRITE_MAX)
         return HX_E_INVAL;
     w.buf = buf;
     int rc = plan_write(fs, ino, off, len, append, &w);
-    if (rc == 0 && len > 0 && w.holes > 0) {
-        rc = hx_alloc_left(&fs->alloc, &left);
-        if (rc == 0 && left < w.holes)
-            rc = HX_E_GROW; /* known before anything is edited */
-    }
+    if (rc == 0 && len > 0 && w.holes > 0)
+        rc = hx_alloc_check(&fs->alloc, w.holes); /* known before anything is edited */
     if (rc == 0 && len > 0) {
         w.in.mtime = w.in.ctime = who->now;
         if (kill_priv)

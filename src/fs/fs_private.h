@@ -35,6 +35,7 @@ struct hx_fs {
     struct hx_refs refs;
     uint32_t step_pages, step_extents; /* the bounds of a step on this volume */
     uint64_t seed;  /* of the name hash; valid when ready */
+    enum hx_room_level room; /* on the servers' disks */
     bool ready;     /* the superblock has been read and is ours */
     bool may_work;  /* the orphan list may hold something that can be freed */
     uint64_t reap_from; /* no orphan below this can be freed */

@@ -24,6 +24,8 @@ int hx_op_ready(struct hx_fs *fs)
 
 int hx_op_begin(struct hx_fs *fs, enum hx_op_kind kind)
 {
+    if (fs->room == HX_ROOM_NONE && kind != HX_OP_FREEING)
+        return HX_E_NOSPACE;
     int rc = hx_pager_begin(fs->p);
     if (rc)
         return rc;
@@ -117,6 +119,12 @@ void hx_fs_free(struct hx_fs *fs)
     hx_alloc_fini(&fs->alloc);
     hx_refs_fini(&fs->refs);
     free(fs);
+}
+
+void hx_fs_room(struct hx_fs *fs, enum hx_room_level level)
+{
+    fs->room = level;
+    fs->alloc.scarce = level != HX_ROOM_PLENTY;
 }
 
 int hx_fs_probe(struct hx_fs *fs)

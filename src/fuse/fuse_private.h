@@ -23,6 +23,7 @@
 #define HX_FUSE_SPILL_MAX (UINT64_C(1) << 30) /* and beyond that the device is not read */
 #define HX_FUSE_TIMEOUT_S 3600.0         /* default of the kernel's keeping names and attributes */
 #define HX_FUSE_BACKGROUND 64
+#define HX_FUSE_FULL_MS 3000u            /* a wait for full disks to have room again */
 #define HX_FUSE_SIGNAL_MS 500u           /* how often a waiting request that got a signal is looked at again */
 
 /* ---- options.c ---- */
@@ -110,6 +111,8 @@ struct hx_mount {
     struct hx_wire wire;
     struct fuse_buf buf;      /* one for all requests; owned by libfuse's rules: free(mem) */
     struct hx_timer *signal_timer;
+    struct hx_timer *full_timer;
+    struct hx_req *kept;      /* requests that wait, or are answered just now */
     struct hx_req *signalled; /* parked requests whose process got a signal */
     struct hx_file *files;
     struct hx_ahead ahead;
@@ -133,6 +136,8 @@ struct hx_req {
     void (*durable)(struct hx_req *r); /* waits for an LSN: replies */
     void (*failed)(struct hx_mount *m, int err); /* our own work */
     struct hx_req *next_signalled;
+    struct hx_req *kept_next, *kept_prev;
+    uint64_t kept_ms;         /* since when it waits */
     bool heap, interrupted, plus;
     bool kills;      /* as struct hx_wire's */
     bool write_back; /* of a mapped page: the kernel will not try again; what it shows must be what is stored */
@@ -159,6 +164,7 @@ void hx_req_again(void *ctx, struct hx_parked *op); /* hx_vol_cfg.run */
 int hx_req_errno(const struct hx_req *r, int err);
 bool hx_req_stranger(struct hx_req *r); /* for who.stranger: to r->ino's group */
 void hx_req_signals(void *ctx); /* timer */
+void hx_req_full(void *ctx);    /* timer */
 
 /* ---- ops ---- */
 struct hx_mount *hx_mount_of(fuse_req_t fr);

@@ -144,7 +144,7 @@ static void idle(void *ctx)
     uint64_t last = hx_vol_last(m->vol).v;
     if (last - m->noted_lsn >= GROW_LOOK_LSNS) {
         hx_vol_begin(m->vol);
-        if (hx_fs_statfs(m->fs, &s) == 0)
+        if (hx_fs_statfs(m->fs, &s) == 0 && hx_vol_level(m->vol) == HX_ROOM_PLENTY)
             hx_vol_note_free(m->vol, s.pages_free);
         m->noted_lsn = last;
     }
@@ -272,6 +272,8 @@ static void unmake(struct hx_mount *m)
     hx_vol_free(m->vol);
     if (m->signal_timer)
         hx_timer_free(m->signal_timer);
+    if (m->full_timer)
+        hx_timer_free(m->full_timer);
     if (m->unmount_timer)
         hx_timer_free(m->unmount_timer);
     if (m->loop)
@@ -286,6 +288,8 @@ static int make(struct hx_mount *m, char why[HX_WHY_MAX])
     int err = hx_loop_new(&m->loop);
     if (err == 0)
         err = hx_timer_new(m->loop, hx_req_signals, m, &m->signal_timer);
+    if (err == 0)
+        err = hx_timer_new(m->loop, hx_req_full, m, &m->full_timer);
     if (err == 0)
         err = hx_timer_new(m->loop, unmounted, m, &m->unmount_timer);
     if (err == 0)

@@ -278,9 +278,22 @@ static void op_statfs(fuse_req_t fr, fuse_ino_t ino)
 }
 
 /* ---- space and holes ---- */
+/* What it would take is more than there is: as a local disk says before it begins. */
+static int room_for(struct hx_req *r)
+{
+    struct hx_fs_attr a;
+    uint64_t room;
+    if (r->mask & HX_FS_FALLOC_PUNCH || r->done || hx_vol_room(r->m->vol, &room))
+        return 0;
+    int err = hx_fs_getattr(r->m->fs, r->ino, &a);
+    return err == 0 && r->len > room + a.blocks * 512 ? HX_E_NOSPACE : err;
+}
+
 static int run_fallocate(struct hx_req *r)
 {
-    int err;
+    int err = room_for(r);
+    if (err)
+        return err;
     if (r->mask & HX_FS_FALLOC_KILL)
         r->who.stranger = hx_req_stranger(r);
     do

@@ -6,6 +6,8 @@
  * Invariants:
  *   R1 a request is answered exactly once: by run, by durable, or by answer_error (O1).
  *   R2 a request that waits has changed nothing, or (durable) is committed and only its answer waits (O2).
+ *   R4 a change, or a wait for durability, ends with ENOSPC when it has waited HX_FUSE_FULL_MS and full disks are why:
+ *      what was committed stays so, and becomes durable when there is room; whoever asks again is told the truth again.
  *   R3 the bytes of parked requests in memory are bounded: above HX_FUSE_PARKED_MAX what writes bring goes to a file
  *      (spill.c), so that reads go on; where that has no room, the device is not read until some are done.
  *
@@ -122,6 +124,9 @@ static void let_go(struct hx_op *op)
     if (!r->heap)
         return;
     struct hx_mount *m = r->m;
+    *(r->kept_prev ? &r->kept_prev->kept_next : &m->kept) = r->kept_next;
+    if (r->kept_next)
+        r->kept_next->kept_prev = r->kept_prev;
     if (r->interrupted)
         drop_signalled(r);
     bool was_full = m->parked_bytes > HX_FUSE_PARKED_MAX;
@@ -175,19 +180,37 @@ static void interrupted(fuse_req_t fr, void *data)
     hx_timer_set(r->m->signal_timer, 0); /* not here: libfuse holds a lock */
 }
 
+static bool waits(const struct hx_req *r)
+{
+    return r->op.park.place != HX_PARK_NONE && r->op.park.place != HX_PARK_READY;
+}
+
 void hx_req_signals(void *ctx)
 {
     struct hx_mount *m = ctx;
     bool more = false;
     for (struct hx_req *r = m->signalled; r; r = r->next_signalled) {
-        bool waits = r->op.park.place != HX_PARK_NONE && r->op.park.place != HX_PARK_READY;
-        if (waits && must_end(r))
+        if (waits(r) && must_end(r))
             hx_vol_cancel(m->vol, &r->op.park, HX_E_CANCELED);
         else
             more = true; /* also one that is about to run: it may wait again, and nobody tells us twice */
     }
     if (more)
         hx_timer_set(m->signal_timer, HX_FUSE_SIGNAL_MS);
+}
+
+void hx_req_full(void *ctx)
+{
+    struct hx_mount *m = ctx;
+    uint64_t now = hx_loop_now_ms(m->loop);
+    bool full = hx_vol_full(m->vol);
+    for (struct hx_req *r = m->kept, *next; r; r = next) {
+        next = r->kept_next;
+        if (full && r->fr && (r->op.changes || r->durable) && waits(r) && now - r->kept_ms >= HX_FUSE_FULL_MS) /* R4 */
+            hx_vol_cancel(m->vol, &r->op.park, HX_E_NOSPACE);
+    }
+    if (m->kept)
+        hx_timer_set(m->full_timer, HX_FUSE_SIGNAL_MS);
 }
 
 static size_t name_bytes(const char *name)
@@ -223,6 +246,13 @@ static struct hx_op *keep(struct hx_op *op)
     if (r->name2)
         k->name2 = memcpy(p, r->name2, n2);
     k->heap = true;
+    k->kept_ms = hx_loop_now_ms(k->m->loop);
+    k->kept_next = k->m->kept;
+    if (k->kept_next)
+        k->kept_next->kept_prev = k;
+    else
+        hx_timer_set(k->m->full_timer, HX_FUSE_SIGNAL_MS);
+    k->m->kept = k;
     k->kept_bytes = bytes;
     k->m->parked_bytes += bytes;
     if (k->m->parked_bytes > HX_FUSE_PARKED_MAX)
@@ -236,6 +266,8 @@ static struct hx_op *keep(struct hx_op *op)
 static int run(struct hx_op *op)
 {
     struct hx_req *r = req_of(op);
+    if (r->m->fs)
+        hx_fs_room(r->m->fs, hx_vol_level(r->m->vol));
     return r->run(r);
 }
 

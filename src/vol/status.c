@@ -382,30 +382,3 @@ char *hx_vol_metrics(struct hx_vol *v, const struct hx_vol_usage *u)
     free(sums);
     return text;
 }
-
-static bool full_now(struct hx_vol *v)
-{
-    const struct hx_geometry *g = hx_writer_geometry(writer_of(v));
-    for (uint32_t pg = 0; pg < g->pg_count; pg++) {
-        unsigned full = 0;
-        for (unsigned slot = 0; slot < HX_COPIES; slot++) {
-            struct hx_member_view m;
-            hx_writer_member(writer_of(v), pg, slot, hx_vol_now(v), &m);
-            full += m.state == HX_MEMBER_DOWN && m.last_error == HX_E_NOSPACE;
-        }
-        if (full > HX_COPIES - HX_WRITE_QUORUM)
-            return true;
-    }
-    return false;
-}
-
-/* A full server is asked again and again, and looks like any other meanwhile: what was seen holds for some seconds. */
-bool hx_vol_full(struct hx_vol *v)
-{
-    uint64_t now = hx_vol_now(v);
-    if (!hx_session_writer(v->session))
-        return false;
-    if (full_now(v))
-        v->full_ms = now ? now : 1;
-    return v->full_ms && now - v->full_ms < HX_VOL_FULL_MS;
-}

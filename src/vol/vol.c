@@ -134,13 +134,10 @@ static void pump(void *ctx)
     hx_session_set_time(v->session, hx_clock_wall_us());
     if (hx_session_writer(v->session) && now - v->info_ms >= HX_VOL_INFO_MS)
         hx_vol_refresh_info(v);
-    if (v->cfg.soft_ms && hx_session_parked(v->session) > 0 && now - v->full_look_ms >= HX_VOL_FULL_LOOK_MS) {
-        v->full_look_ms = now;
-        (void)hx_vol_full(v); /* notes it */
-    }
     hx_session_tick(v->session, now);
     bool more = drain(v);
-    hx_timer_set(v->timer, more ? 0 : hx_session_wait(v->session));
+    uint64_t wait = hx_session_wait(v->session), room_wait = hx_vol_room_work(v);
+    hx_timer_set(v->timer, more ? 0 : wait < room_wait ? wait : room_wait);
 }
 
 void hx_vol_kick(struct hx_vol *v)
@@ -166,6 +163,7 @@ static int make_session(struct hx_vol *v)
         .now_ms = hx_vol_now(v),
     };
     v->opened_ms = cfg.now_ms;
+    hx_room_init(&v->room, v->cfg.window_bytes ? v->cfg.window_bytes : HX_SESSION_WINDOW_DEFAULT);
     return hx_session_new(&cfg, &v->session);
 }
 
@@ -209,6 +207,7 @@ void hx_vol_free(struct hx_vol *v)
     if (!v)
         return;
     hx_vol_cancel_part(v, 0); /* first: their bytes are the session's */
+    hx_vol_room_fini(v);
     hx_session_free(v->session);
     if (v->defer)
         hx_defer_free(v->defer);
@@ -321,12 +320,6 @@ void hx_vol_note_free(struct hx_vol *v, uint64_t free_pages)
 uint64_t hx_vol_unsafe(const struct hx_vol *v)
 {
     return hx_session_unsafe(v->session);
-}
-
-int hx_vol_room(struct hx_vol *v, uint64_t *ret_bytes)
-{
-    hx_vol_kick(v);
-    return hx_session_room(v->session, hx_vol_now(v), ret_bytes);
 }
 
 /* ---- ending: at once, for the caller's own end may follow (V2) ---- */

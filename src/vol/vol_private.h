@@ -11,7 +11,6 @@
 #define HX_VOL_CALL_BUCKETS 256u
 #define HX_VOL_RUN_MAX 2048u /* operations run before the loop gets its turn again */
 #define HX_VOL_INFO_MS 1000u
-#define HX_VOL_FULL_MS 10000u
 #define HX_VOL_FULL_LOOK_MS 100u
 
 /* A request that the session asked for. */
@@ -33,7 +32,10 @@ struct hx_vol {
     struct hx_defer *defer;
     bool pumping;
     uint64_t opened_ms;      /* when opening began */
-    uint64_t full_ms;        /* when the servers' full disks were last seen to be what is missing; 0: never */
+    struct hx_room room;
+    struct hx_vol_ask **asks; /* room.c: one per server */
+    uint32_t ask_count;
+    enum hx_room_level level;
     uint64_t full_look_ms;
     uint64_t info_ms;        /* when heartbeats were last told about this writer */
     struct hx_vol_call *calls[HX_VOL_CALL_BUCKETS];
@@ -48,6 +50,11 @@ static inline uint64_t hx_vol_now(struct hx_vol *v)
 void hx_vol_send(struct hx_vol *v, const struct hx_effect *e);
 void hx_vol_cancel_call(struct hx_vol *v, uint64_t id);
 void hx_vol_cancel_part(struct hx_vol *v, enum hx_part part); /* 0: all */
+
+/* room.c */
+/* When something has been written, and from time to time: ms until then. */
+uint64_t hx_vol_room_work(struct hx_vol *v);
+void hx_vol_room_fini(struct hx_vol *v); /* before the client goes */
 
 /* status.c */
 void hx_vol_refresh_info(struct hx_vol *v);

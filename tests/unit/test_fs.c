@@ -564,9 +564,56 @@ static void a_full_volume_can_be_emptied(void **state)
     close_verified(&k);
 }
 
+/* Promise (hexad/room.h): while the servers' room is scarce, bytes that need a page more are refused, also where the
+ * volume has free ones; bytes in place, names and whatever frees go on.  With none left only the last, and attributes.
+ * Each refusal changes nothing; with room again all goes on. */
+static void scarce_room_refuses_what_grows(void **state)
+{
+    (void)state;
+    struct fs_kit k = kit_open(4096, 4096, 1);
+    static char data[8 * HX_PAGE_SIZE];
+    struct hx_fs_attr a;
+    uint64_t at, done, f = kit_create(&k, 1, "f");
+    kit_fill(&k, f, 0, 64 * HX_PAGE_SIZE, 1);
+    for (int none = 0; none < 2; none++) {
+        hx_fs_room(k.fs, none ? HX_ROOM_NONE : HX_ROOM_SCARCE);
+        int ordinary = none ? HX_E_NOSPACE : 0;
+        uint64_t size = kit_attr(&k, f).size, free_pages = kit_free_pages(&k);
+        assert_int_equal(kit_run(&k, hx_fs_write(k.fs, &k.who, f, size, data, sizeof data, false, false, &at)),
+                         HX_E_NOSPACE);
+        done = 0;
+        assert_int_equal(kit_run(&k, hx_fs_fallocate(k.fs, &k.who, f, 0, size, 4096, &done)), HX_E_NOSPACE);
+        assert_true(kit_attr(&k, f).size == size && kit_free_pages(&k) == free_pages);
+        assert_int_equal(kit_run(&k, hx_fs_write(k.fs, &k.who, f, 0, data, sizeof data, false, false, &at)), ordinary);
+        assert_int_equal(kit_run(&k, hx_fs_mknod(k.fs, &k.who, 1, "g", S_IFREG | 0644, 0, &a)), ordinary);
+        assert_int_equal(kit_run(&k, hx_fs_rename(k.fs, &k.who, 1, "f", 1, "h", 0)), ordinary);
+        if (!none) {
+            assert_int_equal(kit_run(&k, hx_fs_rename(k.fs, &k.who, 1, "h", 1, "f", 0)), 0);
+            assert_int_equal(unlink_(&k, 1, "g"), 0);
+            hx_fs_forget(k.fs, a.ino, 1);
+        }
+        const struct hx_fs_attr to = {.mode = 0600, .size = size - HX_PAGE_SIZE};
+        assert_int_equal(kit_run(&k, hx_fs_setattr(k.fs, &k.who, f, &to, HX_FS_SET_MODE | HX_FS_SET_SIZE, &a)), 0);
+        done = 0;
+        assert_int_equal(kit_run(&k, hx_fs_fallocate(k.fs, &k.who, f, HX_FS_FALLOC_PUNCH | HX_FS_FALLOC_KEEP_SIZE, 0,
+                                                     8 * HX_PAGE_SIZE, &done)), 0);
+        kit_reap(&k);
+        assert_true(kit_free_pages(&k) > free_pages);
+        kit_verify(&k);
+        hx_fs_room(k.fs, HX_ROOM_PLENTY);
+        assert_int_equal(kit_run(&k, hx_fs_write(k.fs, &k.who, f, 0, data, sizeof data, false, false, &at)), 0);
+    }
+    hx_fs_room(k.fs, HX_ROOM_NONE);
+    assert_int_equal(unlink_(&k, 1, "f"), 0);
+    hx_fs_forget(k.fs, f, 1);
+    kit_reap(&k);
+    close_verified(&k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(scarce_room_refuses_what_grows),
         cmocka_unit_test(probe_tells_what_is_there),
         cmocka_unit_test(format_writes_the_documented_bytes),
         cmocka_unit_test(what_is_made_is_found_with_its_attributes),
