@@ -151,6 +151,12 @@ static void judge(struct hx_vol *v, const struct member_sum *sums, struct verdic
         ret->state = "WAITING";
         ret->code = fewest < HX_READ_QUORUM ? HX_E_NO_READ_QUORUM : HX_E_NO_WRITE_QUORUM;
         snprintf(ret->message, sizeof(ret->message), "%s", hx_vol_waiting(v));
+    } else if (hx_vol_level(v) != HX_ROOM_PLENTY) {
+        ret->state = "FULL";
+        ret->code = HX_E_NOSPACE;
+        snprintf(ret->message, sizeof(ret->message),
+                 "fewer than a write quorum of segment servers have room left: %s get ENOSPC until there is more",
+                 hx_vol_level(v) == HX_ROOM_SCARCE ? "bytes that need a new page" : "all changes but removals");
     } else if (down) {
         ret->state = "DEGRADED";
         ret->code = HX_E_DEGRADED;

@@ -4,13 +4,14 @@
 # (tests/lib/history.py); faults come; what must go on goes on, what must wait waits; the faults end; everything goes on; the
 # mount is killed; a new mount takes over; the histories are compared with what it shows.
 #   D1 As long as at most two servers are hit, and the client is not, commits must go on.
-#   D2 No program may see an error as long as its mount lives, unless the fault is one of the mount's own.
+#   D2 No program may see an error as long as its mount lives, unless the fault is one of the mount's own, or a full disk.
 #   D3 After each drill all that was acknowledged is there, nothing is invented, in a mount that never saw it before.
 #   D4 A fault leaves nothing for the next drill: fault_X_off undoes all, also after a drill that failed.
 #   D5 A fault that did not come proves nothing: each shows that it bit (packets were lost, a flush was late, ...).
 #   D6 When the faults have ended and nobody writes, all six members of each group come to the same end of the log.
 #   D7 No process of hexad ends by itself, but a server whose disk is bad.
-#   D8 With three servers silenced nothing is acknowledged, the mount says what it waits for, and nobody sees an error.
+#   D8 With three servers silenced nothing is acknowledged, the mount says what it waits for, and nobody sees an error; with
+#      three full ones programs are told, and begin anew when there is room.
 # A fault X is fault_X_on and fault_X_off; hits[X] says how many servers it hits (they are drawn: $hit), "client", or "wait":
 # so many that commits must wait.  promise[X] is what a user may expect.
 # Times are measured and printed, never judged.
@@ -100,6 +101,19 @@ must_wait() { # D8; must_wait FAULTS: of one alone that cuts servers off for eve
     return 1
 }
 quorum_missing() { timeout 5 grep -qi quorum "$(mnt)/.hexad/status"; }
+told_full() { # D2: who works on full disks is told, and so is who asks
+    wait_for grep -qE '^!.*(No space|disk is full)' "$histories"/*.[0-9] ||
+        { say "nobody was told that the disks are full"; return 1; }
+    wait_for grep -q 'state: FULL' "$(mnt)/.hexad/status" && return
+    say "the mount does not say so"
+    cat "$(mnt)/.hexad/status"
+    return 1
+}
+begin_anew() { # whoever was told goes on from what is there
+    workload_reap
+    wait_for sync "$(mnt)" && history check "$(mnt)" "$histories" || return 1
+    workload_start
+}
 acks() { cat "$histories"/*.[0-9] | grep -c '^+'; }
 
 # ---- crash and comparison ----
@@ -364,7 +378,7 @@ fault_rollback_on() {
 fault_rollback_off() { :; }
 
 hits[disk_full3]=wait
-promise[disk_full3]="three disks are full: commits wait, nobody sees an error, with room they go on by themselves"
+promise[disk_full3]="three disks are full: nothing is acknowledged, programs are told ENOSPC, with room all goes on by itself"
 fault_disk_full3_on() { for_hit disk_fill; }
 fault_disk_full3_off() { for_hit disk_free; }
 
@@ -625,12 +639,17 @@ drill() { # drill FAULT...: 0 when all promises held; what it says explains a fa
         say "longest while it lasted: $(history stall "$histories" "$since" "$(now_ms)")"
     fi
     drill_bites "$@" && drill_crashes || return 1
-    if [ $silenced -ge 3 ] && [ $client_lost = 0 ]; then must_wait $# || return 1; fi
+    if [[ " $* " == *" disk_full3 "* ]] && [ $client_lost = 0 ]; then
+        told_full || return 1
+    elif [ $silenced -ge 3 ] && [ $client_lost = 0 ]; then
+        must_wait $# || return 1
+    fi
     for ((i = ${#order[@]} - 1; i >= 0; i--)); do
         f=${order[i]} hit=${drawn[${order[i]}]}
         "fault_${f}_off"
     done
     drill_settle || return 1
+    if [[ " $* " == *" disk_full3 "* ]] && [ $client_lost = 0 ]; then begin_anew || return 1; fi
     if [ $client_lost = 1 ]; then drill_second_life || return 1; fi
     progress "after it" || return 1
     bulk_end || return 1

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All disks of the servers are full, and the mount has soft=: writes and fsync say ENOSPC, on every descriptor and each
+# The disk that all servers share is filled by somebody else, and the mount has soft=: writes and fsync say ENOSPC, on every descriptor and each
 # time, until there is room again; then everything that was accepted becomes durable by itself, and fsync says so.
 # It failed while they said EIO, which no program takes for a full disk.
 . "${HEXAD_SOURCE:?}/tests/lib/kit.sh" || exit 99
