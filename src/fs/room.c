@@ -102,7 +102,7 @@ static uint64_t left_on(const struct hx_room *r, const struct hx_room_server *s)
     return bytes < s->free_bytes ? s->free_bytes - bytes : 0;
 }
 
-/* R1, R3.  NEW_DATA: is there room for more than the reserve; else by what the server itself said: is half of that gone?
+/* R1, R3.  NEW_DATA: is there no more room than the reserve?  Else, as the server itself said: is half of that gone?
  * What is in flight is only guessed at, and a guess stops nothing that does not grow. */
 static bool is_short(const struct hx_room *r, uint32_t i, bool new_data)
 {
