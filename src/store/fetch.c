@@ -7,6 +7,9 @@
  *      that the own history annuls and that is not held: nobody may ask for it any more, so no peer could mend it.
  *   F4 A sidecar that is lost is counted, and made anew at once: until then nothing of its file can be sent.
  *   F5 A file that was lost whole has nothing to send, and is no news: the restart has said what of it is missed.
+ *   F6 No more files are looked into than one answer needs: those with the lowest LSNs first, until what they have would
+ *      fill it, and no other one has anything below that.  Who lacks a lot asks for a mebibyte after the other, and each
+ *      time the sidecars of all that it lacks would cost more than the answer.
  * Positions come from the files' sidecars (the last one read is kept), so nothing is kept in memory per frame.
  * Records that were materialised or moved by compaction are not served: every member has them (README, "Space").
  */
@@ -27,6 +30,8 @@ struct fetch {
     const struct hx_fetch *ask;
     struct candidate *c;
     size_t count;
+    uint64_t bytes; /* of all that were added */
+    bool all;       /* files are to be looked into */
     bool cut;       /* some were dropped: there is more */
     uint64_t bound; /* the first of them: what is behind it would leave a gap (F1) */
 };
@@ -48,6 +53,25 @@ static void add(struct fetch *f, uint32_t slot, const struct hx_side_frame *d)
     if (f->cut && d->first >= f->bound)
         return;
     f->c[f->count++] = (struct candidate){d->first, d->last, d->epoch, slot, d->off, d->len};
+    f->bytes += d->len;
+}
+
+/* F6: does FILE, and each with a higher lowest LSN, have nothing for this answer?  What goes out ends where they may
+ * begin. */
+static bool enough(struct fetch *f, const struct hx_logfile *file)
+{
+    uint64_t bytes = 0;
+    size_t i = 0;
+    if (f->all || f->bytes <= f->ask->bytes_max)
+        return false;
+    qsort(f->c, f->count, sizeof *f->c, by_first);
+    while (i < f->count && bytes <= f->ask->bytes_max)
+        bytes += f->c[i++].len;
+    if (bytes <= f->ask->bytes_max || file->min_lsn <= f->c[i - 1].first)
+        return false;
+    f->count = i;
+    f->cut = true;
+    return true;
 }
 
 static int add_file(struct fetch *f, uint32_t slot)
@@ -146,19 +170,51 @@ static int emit(struct fetch *f, const struct candidate *c, struct hx_buf *out)
     return 0;
 }
 
-int hx_fetch_serve(struct hx_seg *s, const struct hx_fetch *ask, struct hx_buf *out, bool *ret_more)
+struct source {
+    uint64_t min_lsn;
+    uint32_t slot;
+};
+
+static int by_lowest(const void *a, const void *b)
 {
-    struct fetch f = {.s = s, .ask = ask};
+    const struct source *x = a, *y = b;
+    return x->min_lsn < y->min_lsn ? -1 : x->min_lsn > y->min_lsn;
+}
+
+/* F6 */
+static int add_files(struct fetch *f)
+{
+    const struct hx_log *l = &f->s->log;
+    struct source *p = malloc((l->slot_count ? l->slot_count : 1) * sizeof *p);
+    size_t count = 0;
+    int err = p ? 0 : HX_E_NOMEM;
+    for (size_t slot = 0; slot < l->slot_count && !err; slot++) {
+        const struct hx_logfile *file = l->files[slot];
+        if (file && !file->lost && file->max_lsn > f->ask->after && file->min_lsn <= f->ask->to) /* F5 */
+            p[count++] = (struct source){file->min_lsn, (uint32_t)slot};
+    }
+    if (count)
+        qsort(p, count, sizeof *p, by_lowest);
+    for (size_t i = 0; i < count && !err && !enough(f, l->files[p[i].slot]); i++)
+        err = add_file(f, p[i].slot);
+    free(p);
+    return err;
+}
+
+/* All that was found is damaged, but there is more behind it: an answer without anything would not be asked on. */
+static bool in_vain(const struct fetch *f, size_t done, bool empty)
+{
+    return empty && f->cut && !f->all && done == f->count;
+}
+
+static int serve(struct hx_seg *s, const struct hx_fetch *ask, bool all, struct hx_buf *out, bool *ret_more)
+{
+    struct fetch f = {.s = s, .ask = ask, .all = all};
     size_t was = out->len, i = 0;
     f.c = malloc(2 * CANDIDATES * sizeof *f.c);
     if (!f.c)
         return HX_E_NOMEM;
-    int err = 0;
-    for (size_t slot = 0; slot < s->log.slot_count && !err; slot++) {
-        const struct hx_logfile *file = s->log.files[slot];
-        if (file && !file->lost && file->max_lsn > ask->after && file->min_lsn <= ask->to) /* F5 */
-            err = add_file(&f, (uint32_t)slot);
-    }
+    int err = add_files(&f);
     qsort(f.c, f.count, sizeof *f.c, by_first); /* F1 */
     for (; i < f.count && !err; i++) {
         if (out->len > was && out->len - was + f.c[i].len > ask->bytes_max)
@@ -166,6 +222,13 @@ int hx_fetch_serve(struct hx_seg *s, const struct hx_fetch *ask, struct hx_buf *
         err = emit(&f, &f.c[i], out);
     }
     *ret_more = f.cut || i < f.count;
+    if (!err && i < f.count) /* it will be asked for next */
+        hx_seg_expect(s, s->log.files[f.c[i].slot]->id, f.c[i].off, ask->bytes_max);
     free(f.c);
-    return err;
+    return !err && in_vain(&f, i, out->len == was) ? serve(s, ask, true, out, ret_more) : err;
+}
+
+int hx_fetch_serve(struct hx_seg *s, const struct hx_fetch *ask, struct hx_buf *out, bool *ret_more)
+{
+    return serve(s, ask, false, out, ret_more);
 }

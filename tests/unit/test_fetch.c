@@ -433,11 +433,76 @@ static void a_lost_sidecar_does_not_end_an_answer(void **state)
     }
 }
 
+/* Promise (F6): an answer costs what it needs, not what lies behind it: sidecars of later files are not read.  Method:
+ * those of all files but the first two are rotten, which whoever reads one counts; the first two are pulled. */
+static void what_an_answer_does_not_need_is_not_read(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct shelf s = {0};
+    struct hx_segment_look l;
+    size_t len;
+    unsigned answers = 0;
+    start(&r, 16u << 10);
+    for (uint64_t lsn = 1; lsn <= 60; lsn++) {
+        put_noise(&r, &s, lsn, 2000);
+        hx_rig_step(&r, 20);
+    }
+    struct hx_disk_place at = hx_rig_place(&r, PG);
+    for (uint64_t id = 18; id < 22; id++)
+        hx_mem_file(r.farm[0], &at, SIDE_BIT + id, &len)[200] ^= 1;
+    for (unsigned whole = 0; whole < 2; whole++) {
+        struct pull p = {.after = 0, .to = 60, .bytes_max = 5000};
+        for (unsigned i = 0; i < 4; i++) {
+            fetch(&r, &p);
+            assert_int_equal(p.status, 0);
+            assert_true(p.more && p.a.body.len == s.p[2 * i].len + s.p[2 * i + 1].len);
+            hx_rig_reply_fini(&p.a);
+            p.after += 2;
+        }
+        assert_int_equal(hx_node_look(r.node[0], at, &l), 0);
+        assert_int_equal(l.scrub_found, whole ? 4 : 0);
+        if (!whole)
+            pull_all(&r, &s, (struct pull){.to = 60, .bytes_max = 5000}, NULL, &answers);
+    }
+    shelf_fini(&s);
+    hx_rig_fini(&r);
+}
+
+/* Promise (F3, F6): an answer is not empty because everything that it found first is damaged.  Method: every frame
+ * in the first file is rotten, and those that an answer would have of the second. */
+static void damage_in_front_does_not_end_the_range(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct shelf s = {0};
+    unsigned answers = 0;
+    bool lost[60] = {false};
+    uint8_t *file;
+    start(&r, 16u << 10);
+    for (uint64_t lsn = 1; lsn <= 60; lsn++) {
+        put_noise(&r, &s, lsn, 2000);
+        hx_rig_step(&r, 20);
+    }
+    for (uint64_t lsn = 1; lsn <= 14; lsn++) {
+        uint64_t id = lsn <= 8 ? 16 : 17; /* all of the first file, more than an answer of the second */
+        size_t off = frame_at(&r, id, lsn, &file);
+        file[off + HX_FRAME_HEAD + 700] ^= 1;
+        lost[lsn - 1] = true;
+    }
+    pull_all(&r, &s, (struct pull){.to = 60, .bytes_max = 5000}, lost, &answers);
+    assert_in_range(answers, 20, 40);
+    shelf_fini(&s);
+    hx_rig_fini(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_range_comes_in_order_and_once),
         cmocka_unit_test(more_frames_than_are_sorted_at_once),
+        cmocka_unit_test(what_an_answer_does_not_need_is_not_read),
+        cmocka_unit_test(damage_in_front_does_not_end_the_range),
         cmocka_unit_test(annulled_frames_are_for_recoveries_only),
         cmocka_unit_test(an_annulled_frame_that_rotted_is_no_damage),
         cmocka_unit_test(lost_sidecars_of_a_bad_disk),
