@@ -10,8 +10,9 @@
  *   B2 A page is materialised only at or below the hint: what is there cannot be annulled (pitfall 21).
  *   B3 Compaction copies records as they are; the index moves from the old place to the new one when the copy
  *      is durable (index.c: a local record takes over the place of its twin).
- *   B4 Log files take at most 1.5 x what of them is used, and a constant besides: 1.25 files while records come, a
- *      sixteenth of a file when nobody has written for some seconds.  Only what all members have can be tidied, so
+ *   B4 Log files take at most 1.5 x what of them is used, and a constant besides: 1.25 files while records come (where
+ *      files are small, because little is used: one of these and SPARE_MIN), a sixteenth of a file when nobody has
+ *      written for some seconds.  Only what all members have can be tidied, so
  *      while one is down, what it lacks comes on top.
  *   B5 On a full disk the room for all that is the reserve's (reserve.c): files that it cannot hold twice are left.
  *   B6 While small commits come in, a tick does one thing that has to be flushed, and little of it, and comes the
@@ -44,6 +45,7 @@
 #define SEAL_MS 2000u
 #define BULK (32u << 10)            /* frames so large come from who has much to write */
 #define CLOSE_MIN (16u << 20)
+#define SPARE_MIN (24u << 20)
 #define WORK_QUIET_BYTES (4u << 20)
 #define CHAIN_LONG 16u
 #define CHAIN_PRESSED 4u           /* when the lists have half of their memory */
@@ -274,22 +276,24 @@ struct room {
     bool quiet;
 };
 
+/* Files wait for each other when they go (B1), so where little is used small ones cost less room. */
+static uint64_t close_at(const struct room *r)
+{
+    return r->used / 4 > CLOSE_MIN ? r->used / 4 : CLOSE_MIN;
+}
+
 static struct room measure(const struct hx_seg *s)
 {
     uint64_t file = hx_seg_file_bytes(s);
-    struct room r = {.quiet = s->work.quiet, .spare = s->work.quiet ? file / 16 : file + file / 4};
+    struct room r = {.quiet = s->work.quiet};
     for (size_t i = 0; i < s->log.slot_count; i++) {
         const struct hx_logfile *f = s->log.files[i];
         r.size += f ? size_of(f) : 0;
         r.used += f ? used_of(f) : 0;
     }
+    uint64_t most = file + file / 4, small = close_at(&r) + SPARE_MIN;
+    r.spare = r.quiet ? file / 16 : small < most ? small : most;
     return r;
-}
-
-/* Files wait for each other when they go (B1), so where little is used small ones cost less room. */
-static uint64_t close_at(const struct room *r)
-{
-    return r->used / 4 > CLOSE_MIN ? r->used / 4 : CLOSE_MIN;
 }
 
 static bool too_much(const struct room *r)
