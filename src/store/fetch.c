@@ -7,9 +7,9 @@
  *      that the own history annuls and that is not held: nobody may ask for it any more, so no peer could mend it.
  *   F4 A sidecar that is lost is counted, and made anew at once: until then nothing of its file can be sent.
  *   F5 A file that was lost whole has nothing to send, and is no news: the restart has said what of it is missed.
- *   F6 No more files are looked into than one answer needs: those with the lowest LSNs first, until what they have would
- *      fill it, and no other one has anything below that.  Who lacks a lot asks for a mebibyte after the other, and each
- *      time the sidecars of all that it lacks would cost more than the answer.
+ *   F6 No more files are looked into than one answer needs: those with the lowest LSNs first, until what they have
+ *      would fill it, and no other one has anything below that.  Who lacks a lot asks for a mebibyte after the other,
+ *      and each time the sidecars of all that it lacks would cost more than the answer.
  * Positions come from the files' sidecars (the last one read is kept), so nothing is kept in memory per frame.
  * Records that were materialised or moved by compaction are not served: every member has them (README, "Space").
  */
