@@ -2,14 +2,15 @@
  * bench_floor.c - what the kernel and the disk of this machine allow, without anything of hexad: the bound below which
  * no change of ours can get.
  *
- *   bench_floor fuse DIR MIB      mounts on DIR a file system of one file, "one", of MIB mebibytes in memory, until it is
- *                                 unmounted.  The kernel may keep all of it for an hour, and across opens, as on our mount:
- *                                 reads of what it keeps show what any FUSE file system can give.
+ *   bench_floor fuse DIR MIB      mounts on DIR a file system of one file, "one", of MIB mebibytes in memory, until it
+ *                                 is unmounted.  The kernel may keep all of it for an hour, and across opens, as on our
+ *                                 mount: reads of what it keeps show what any FUSE file system can give.
  *   bench_floor flush DIR [--json]  a write of 2,600 bytes and fdatasync by one process; and the same by six at once,
  *                                 of which four are waited for: what a commit costs without TLS, HTTP, log and mount.
  *                                 In turns, medians.
  *
- * Does not: check anything.  Six processes in `flush`, one file of 16 MiB each, removed at the end; they end with this one.
+ * Does not: check anything.  Six processes in `flush`, one file of 16 MiB each, removed at the end; they end with
+ * this one.
  */
 #include "bench.h"
 
@@ -210,7 +211,8 @@ static int measure_flushes(const char *dir, bool json)
     }
     double a = quantile(one, TURNS * ROUNDS, 0.5), b = quantile(six, TURNS * ROUNDS, 0.5);
     printf(json ? "{\"one_us\": %.0f, \"six_us\": %.0f, \"ratio\": %.3f}\n"
-                : "floor      a write and its flush: one process %.0f us, four of six %.0f us, ratio %.3f\n", a, b, a / b);
+                : "floor      a write and its flush: one process %.0f us, four of six %.0f us, ratio %.3f\n",
+           a, b, a / b);
     for (unsigned i = 0; i < SERVERS; i++)
         close(s[i].fd);
     while (wait(NULL) > 0)
