@@ -62,7 +62,8 @@ struct hx_links {
     BIO_METHOD *method;
     struct hx_resolver *resolver;
     struct hx_defer *kick;
-    struct hx_link *started;     /* 1 */
+    struct hx_link *started, **started_end; /* 1 */
+    struct hx_link **beginning;  /* the rest of those that begin now */
     struct hx_link *owner;       /* of what is left in received */
     size_t at, len;              /* 2 */
     uint8_t received[RECEIVE];
@@ -73,7 +74,8 @@ struct hx_link {
     struct hx_links *set;
     struct hx_link_peer peer;
     enum state state;
-    struct hx_link *next, **prev; /* among the started ones; prev NULL: not there */
+    struct hx_link *next; /* among the started ones */
+    bool listed;
     struct hx_resolve *resolve;
     struct addrinfo *addresses, *address; /* the one that is tried */
     int fd;
@@ -189,16 +191,6 @@ static void disconnect(struct hx_link *k)
     k->sys_errno = 0;
     k->state = CLOSED;
     ERR_clear_error();
-}
-
-static void unlist(struct hx_link *k)
-{
-    if (!k->prev)
-        return;
-    *k->prev = k->next;
-    if (k->next)
-        k->next->prev = k->prev;
-    k->prev = NULL;
 }
 
 static void answer_reset(struct hx_link *k)
@@ -602,11 +594,42 @@ static void on_kick(void *arg)
 {
     struct hx_links *s = arg;
     ERR_clear_error();
-    while (s->started) {
-        struct hx_link *k = s->started;
-        unlist(k);
+    struct hx_link *list = s->started;
+    s->started = NULL;
+    s->started_end = &s->started; /* what is started meanwhile waits for the next iteration */
+    s->beginning = &list;
+    while (list) {
+        struct hx_link *k = list;
+        list = k->next;
+        k->listed = false;
         begin(k);
     }
+    s->beginning = NULL;
+}
+
+/* Rare: a request that has not begun is canceled. */
+static bool take_out(struct hx_link **list, const struct hx_link *k)
+{
+    while (*list && *list != k)
+        list = &(*list)->next;
+    bool found = *list;
+    if (found)
+        *list = k->next;
+    return found;
+}
+
+static void unlist(struct hx_link *k)
+{
+    struct hx_links *s = k->set;
+    if (!k->listed)
+        return;
+    k->listed = false;
+    if (s->beginning && take_out(s->beginning, k))
+        return;
+    take_out(&s->started, k);
+    s->started_end = &s->started;
+    while (*s->started_end)
+        s->started_end = &(*s->started_end)->next;
 }
 
 /* ---- life ---- */
@@ -622,12 +645,10 @@ void hx_link_start(struct hx_link *k, const struct iovec *iov, int iovcnt, size_
     k->body_len = len;
     snprintf(k->length, sizeof k->length, "%zu\r\n\r\n", len);
     k->total = strlen(k->peer.head) + strlen(k->length) + len;
-    struct hx_link **end = &s->started;
-    while (*end)
-        end = &(*end)->next;
     k->next = NULL;
-    k->prev = end;
-    *end = k;
+    k->listed = true;
+    *s->started_end = k;
+    s->started_end = &k->next;
     hx_defer_call_now(s->kick);
 }
 
@@ -635,7 +656,7 @@ void hx_link_stop(struct hx_link *k)
 {
     if (!k->busy)
         return;
-    bool waits = k->prev;
+    bool waits = k->listed;
     unlist(k);
     k->busy = false;
     free(k->head);
@@ -697,6 +718,7 @@ int hx_links_new(struct hx_loop *l, const struct hx_tls *tls, struct hx_links **
         return HX_E_NOMEM;
     s->loop = l;
     s->base = hx_loop_base(l);
+    s->started_end = &s->started;
     s->ctx = ctx_new(tls);
     s->method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "hexad link");
     if (!s->ctx || !s->method || !BIO_meth_set_read(s->method, bio_read) ||

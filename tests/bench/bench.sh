@@ -52,7 +52,15 @@ chmod 755 "$work" "$work/d"
 python3 "$here/pairs.py" local "$mnt" "$HEXAD_SOURCE" --rounds $rounds --seconds $seconds >pairs.json ||
     say "pairs.py failed"
 say "reading: both in turn"
-python3 "$here/reads.py" local "$mnt" ${quick:+--quick} >reads.json || say "reads.py failed"
+mkdir floor
+floor_on=
+if [ -x "$HEXAD_BUILD/tests/bench/bench_floor" ]; then
+    "$HEXAD_BUILD/tests/bench/bench_floor" flush "$work" --json >floor.json || say "bench_floor failed"
+    "$HEXAD_BUILD/tests/bench/bench_floor" fuse floor $([ -n "$quick" ] && echo 48 || echo 128) >floor.out 2>floor.err &
+    wait_for grep -q ready floor.out && floor_on=1
+fi
+python3 "$here/reads.py" local "$mnt" ${quick:+--quick} ${floor_on:+--floor floor} >reads.json || say "reads.py failed"
+[ -z "$floor_on" ] || umount floor
 rm -rf local/reads "$mnt/reads"
 say "a directory of many names"
 python3 "$here/names.py" "$mnt" $names >names.json 2>/dev/null || say "names.py failed"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What reading costs on a mount against a local directory of the same disk, in turns in one run; prints one JSON object.
 
-  reads.py LOCAL MOUNT [--quick]
+  reads.py LOCAL MOUNT [--quick] [--floor DIR]      DIR: mounted by `bench_floor fuse DIR MIB`, MIB 128 (48 with --quick)
 
 Of each row both sides run ROUNDS (5) times, in turns; given are both medians and the median of the ratios of the turns,
 so that what else the machine does, which comes and goes, falls on both.
@@ -10,10 +10,14 @@ stat     os.stat of 2,000 files that the kernel knows, again and again for half 
 warm     a file of 128 MiB that was just read, read again in pieces of 1 MiB
 cold     the same file, the kernel's pages of it dropped (of the servers' and the local disk too, as root) and pushed
          out of the mount's own cache by another file of that size
+mapped   the same file, that was just read, through a mapping, in pieces of 1 MiB
+floor    warm, the file of DIR in the place of the mount's: what any FUSE file system can give here
 open     open, read 4 KiB, close of the 2,000 files: the kernel's pages are kept across opens
-readers  4 KiB at random places, cold, by one process and by eight: reads a second (the mount only)
+readers  4 KiB at random places, cold, by one process and by eight: reads a second (the mount only); and how much of the
+         machine's processors was idle meanwhile: where nothing is, more readers cannot get more
 """
 import json
+import mmap
 import os
 import random
 import statistics
@@ -22,6 +26,7 @@ import time
 
 local, mount = sys.argv[1:3]
 quick = "--quick" in sys.argv
+floor = sys.argv[sys.argv.index("--floor") + 1] if "--floor" in sys.argv else None
 ROUNDS = 3 if quick else 5
 SIZE = (48 if quick else 128) << 20
 FILES = 2000
@@ -72,6 +77,18 @@ def forget(path):
 def warm(d):
     read_all(os.path.join(d, "one"))
     return read_all(os.path.join(d, "one"))
+
+
+def mapped(d):
+    path = os.path.join(d, "one")
+    read_all(path)
+    f = os.open(path, os.O_RDONLY)
+    t = time.perf_counter()
+    with mmap.mmap(f, 0, prot=mmap.PROT_READ) as m:
+        n = sum(len(m[i:i + MIB]) for i in range(0, len(m), MIB))
+        t = time.perf_counter() - t
+    os.close(f)
+    return n / 1e6 / t
 
 
 def cold(d):
@@ -135,6 +152,13 @@ def readers(path, count, seed, seconds=0.5):
         return sum(int(x) for x in f) / seconds
 
 
+def idle():
+    """Of all processors, in ticks: idle, and all."""
+    with open("/proc/stat") as f:
+        ticks = [int(x) for x in f.readline().split()[1:9]]
+    return ticks[3] + ticks[4], sum(ticks)
+
+
 def parallel(d):
     """Each side from a cold start; what the eight read twice is too little to count."""
     path = os.path.join(d, "one")
@@ -142,21 +166,27 @@ def parallel(d):
     for count in (1, 8):
         read_all(os.path.join(d, "other"))
         forget(path)
+        was = idle()
         out.append(readers(path, count, random.randrange(1 << 30)))
+        now = idle()
+        out.append((now[0] - was[0]) / max(1, now[1] - was[1]))
     return out
 
 
 here, there = make(mount), make(local)
 rows = {}
-for name, what in (("stat", stat), ("open", opens), ("warm", warm), ("cold", cold)):
+for name, what in (("stat", stat), ("open", opens), ("warm", warm), ("floor", warm), ("mapped", mapped), ("cold", cold)):
     pairs = []
+    if name == "floor" and not floor:
+        continue
     for i in range(ROUNDS):
-        pairs.append((what(here), what(there)))
+        pairs.append((what(floor if name == "floor" else here), what(there)))
     rows[name] = dict(mount=round(statistics.median(p[0] for p in pairs)),
                       local=round(statistics.median(p[1] for p in pairs)),
                       ratio=statistics.median(p[0] / p[1] for p in pairs),
                       all=[[round(x) for x in p] for p in pairs])
 pairs = [parallel(here) for i in range(ROUNDS)]
-rows["readers"] = dict(one=round(statistics.median(p[0] for p in pairs)), eight=round(statistics.median(p[1] for p in pairs)),
-                       ratio=statistics.median(p[1] / p[0] for p in pairs), all=pairs)
+middle = lambda k: statistics.median(p[k] for p in pairs)
+rows["readers"] = dict(one=round(middle(0)), eight=round(middle(2)), ratio=statistics.median(p[2] / p[0] for p in pairs),
+                       idle_one=middle(1), idle_eight=middle(3), all=pairs)
 print(json.dumps(rows))

@@ -24,6 +24,7 @@ ratios = load("ratios.json") or []
 catchup = load("catchup.json")
 pairs = load("pairs.json")
 reads = load("reads.json")
+floor = load("floor.json")
 names = load("names.json") or []
 memory = {}
 with open(os.path.join(base, "memory")) as f:
@@ -90,7 +91,8 @@ if catchup:
                      local=last["quiet_p99_ms"], ratio=round(catchup["p99"], 2), target=1.5, met=catchup["p99"] <= 1.5,
                      better="lower"))
 READS = [("stat", "stat of files that the kernel knows", "1/s", 0.3), ("open", "open, read, close of the same files", "1/s", None),
-         ("warm", "warm reads", "MB/s", 0.8), ("cold", "cold sequential reads, in turns", "MB/s", 0.8)]
+         ("warm", "warm reads", "MB/s", 0.8), ("floor", "  the least that any FUSE file system does", "MB/s", None),
+         ("mapped", "  through a mapping", "MB/s", None), ("cold", "cold sequential reads, in turns", "MB/s", 0.8)]
 for kind, name, unit, target in READS:  # medians of turns
     if kind in reads:
         p = reads[kind]
@@ -101,6 +103,12 @@ if "readers" in reads:
     p = reads["readers"]
     rows.append(dict(name="eight cold readers, 4 KiB, against one (right)", unit="1/s", mount=p["eight"], local=p["one"],
                      ratio=round(p["ratio"], 2), target=4, met=p["ratio"] >= 4, better="higher"))
+    if "idle_eight" in p:
+        rows.append(dict(name="  processors idle meanwhile", unit="%", mount=round(100 * p["idle_eight"]),
+                         local=round(100 * p["idle_one"]), ratio=None, target=None, met=None, better="lower"))
+if floor:
+    rows.append(dict(name="write + flush: 4 of 6 processes, against one", unit="us", mount=floor["six_us"], local=floor["one_us"],
+                     ratio=round(floor["ratio"], 2), target=None, met=None, better="higher"))
 for n in names:
     for kind in ("create", "lookup", "missing", "list"):
         absolute("%s, of %d names" % (kind, n["names"]), "us", n[kind]["us"])
@@ -112,7 +120,7 @@ for r in ratios:  # bench_ratios: the median over pairs, not the ratio of the tw
 if "--json" in sys.argv:
     print(json.dumps(dict(date=datetime.datetime.now().isoformat(timespec="seconds"), cpus=os.cpu_count(),
                           kernel=platform.release(), rows=rows, local=local, mount=mount, memory=memory,
-                          transport=transport, ratios=ratios, catchup=catchup, pairs=pairs, reads=reads, names=names), indent=2))
+                          transport=transport, ratios=ratios, catchup=catchup, pairs=pairs, reads=reads, floor=floor, names=names), indent=2))
     sys.exit()
 show = lambda v: "-" if v is None else "%g" % v
 print("%s   %d processors   Linux %s" % (datetime.date.today(), os.cpu_count(), platform.release()))
