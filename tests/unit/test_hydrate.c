@@ -713,7 +713,7 @@ static void a_full_disk_is_waited_for(void **state)
     struct hx_model m;
     (void)state;
     start(&r, &m, 80);
-    hx_mem_limit(r.farm[LEARNER], 152u << 10);
+    hx_mem_limit(r.farm[LEARNER], 56u << 10);
     assert_int_equal(learn(&r), 0);
     for (unsigned k = 0; k < 100; k++)
         hx_rig_step(&r, 50);
