@@ -98,10 +98,13 @@ int hx_rules_format(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geo
             return err;
     }
     /* Also an orphan that a growth left behind which never was published: without records, it takes the members
-     * of the growth that was. */
-    hx_geometry_fini(&s->meta.geometry);
-    s->meta.geometry = *g;
-    *g = (struct hx_geometry){0};
+     * of the growth that was, for that one's version is higher.  One that is lower comes from an opening that has not
+     * heard of another attempt's: it will say a higher one once it is open (I5). */
+    if (fresh || learner || hx_geometry_compare(g, &s->meta.geometry) > 0) {
+        hx_geometry_fini(&s->meta.geometry);
+        s->meta.geometry = *g;
+        *g = (struct hx_geometry){0};
+    }
     if (hx_history_top(h).v > hx_seg_top(s).v) {
         hx_history_fini(&s->meta.history);
         s->meta.history = *h;

@@ -431,6 +431,28 @@ static void format_makes_a_segment_once(void **state)
     assert_int_equal(hx_rig_status(r, 0, 2, &s), HX_E_NO_SEGMENT);
 }
 
+/* Promise: FORMAT under a higher epoch gives a segment without records the geometry of a growth that was; but one of a
+ * lower version, of an opening that had not heard of another attempt's, does not take back what it has (I5). */
+static void a_geometry_does_not_step_back_by_format(void **state)
+{
+    struct hx_rig *r = *state;
+    static const uint64_t versions[] = {3, 2, 5}, has[] = {3, 3, 5};
+    for (size_t i = 0; i < HX_ARRAY_LEN(versions); i++) {
+        uint8_t b[16384];
+        struct hx_enc e = hx_enc_init(b, sizeof b);
+        struct hx_segment_look look;
+        r->geometry.epoch.v = versions[i];
+        hx_geometry_encode(&r->geometry, &e);
+        hx_history_encode(&r->history, &e);
+        assert_int_equal(e.err, 0);
+        struct hx_rig_ask q = {.type = HX_MSG_FORMAT, .pg = 1, .epoch = 3 + i, .body = {b, e.len}};
+        assert_int_equal(hx_rig_call(r, 0, &q, NULL), 0);
+        assert_int_equal(hx_node_look(r->node[0], hx_rig_place(r, 1), &look), 0);
+        assert_int_equal(look.geometry->epoch.v, has[i]);
+    }
+    r->geometry.epoch.v = 1;
+}
+
 /* Promise: PG 0 keeps the highest geometry by (epoch, g, m); other PGs refuse it. */
 static void geometry_only_grows_and_only_at_pg_0(void **state)
 {
@@ -681,6 +703,7 @@ int main(void)
         T(reads_outside_what_is_complete_are_refused),
         T(roles_and_identity_are_checked),
         T(format_makes_a_segment_once),
+        T(a_geometry_does_not_step_back_by_format),
         T(geometry_only_grows_and_only_at_pg_0),
         T(recovery_fetch_is_for_the_owner_of_the_promise),
         T(a_fence_overtakes_an_append_of_the_same_batch),
