@@ -5,7 +5,7 @@
 # by verifying against an empty directory.
 . "${HEXAD_SOURCE:?}/tests/lib/kit.sh" || exit 99
 needs_fuse
-plan 14
+plan 15
 dir=$work/d
 demo_up "$dir"
 one=$dir/mnt two=$work/second
@@ -27,6 +27,9 @@ mkdir "$one/known" && echo known >"$one/known/f" && ln -s f "$one/known/l"
 sync "$one/known/f"
 remembered() { stat "$one/known/f" || cat "$one/known/f" || readlink "$one/known/l" || ls "$one/known"; }
 remembered >/dev/null
+# Of three processes with two descriptors each, which wrote before the fence, see below.
+timeout $((4 * PATIENCE)) python3 "$LIB/descriptors.py" "$one/fds" "$work/ready" "$work/go" EROFS EROFS >"$work/odd" 2>&1 & d=$!
+wait_for [ -e "$work/ready" ]
 first=$(mount_pid)
 kill -STOP "$first"
 at_end "kill -CONT $first"
@@ -65,6 +68,10 @@ for f in (create, write, sync, lambda: os.mkdir(d + "/dir"), lambda: os.rename(d
 PY
 }
 check "the first mount refuses every change" wait_for refuses
+touch "$work/go"
+wait "$d"
+code=$?
+check "fsync and close fail, of every descriptor, each time, in three processes" eval 'cat "$work/odd"; [ $code = 0 ]'
 check "what the kernel remembered is not shown any more: stat, read, readlink, ls" wait_for eval '! remembered'
 check "it says why: .hexad/status and its log" eval \
     'grep -i fenced "$one/.hexad/status" && grep -i fenced "$dir/log/mount.log"'
