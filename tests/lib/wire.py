@@ -382,7 +382,8 @@ def main():
             print("not ok %s: %s: %s" % (title, type(e).__name__, e))
 
 
-if sys.argv[1:] == ["--list"]:
-    print("\n".join(f.__name__ for f in CASES))
-else:
-    main()
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--list"]:
+        print("\n".join(f.__name__ for f in CASES))
+    else:
+        main()
