@@ -3,8 +3,8 @@
  *
  * Transport: HTTP/1.1 over TLS 1.3, certificates required both ways, POST /v1/msg with a binary body
  * (hexad/msg.h) that this layer does not look into.  Underneath: libevent 2.1 (loop, evhttp,
- * bufferevent_openssl) and OpenSSL 3.  None of them shows here, so that each can be exchanged.
- * One thread per loop; no call here is safe from another thread.
+ * bufferevent_openssl), libcurl multi (client), OpenSSL 3.  None of them shows here, so that each can be
+ * exchanged.  One thread per loop; no call here is safe from another thread.
  *
  * Identity: a certificate carries exactly one URI SAN,  hexad://ROLE/NAME,  ROLE one of segment, writer,
  * admin, reader.  The client checks that the server's is hexad://segment/<expected name>; the server

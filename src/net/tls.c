@@ -5,8 +5,8 @@
  *
  *   1. TLS 1.3 and nothing else; no tickets, no resumption, no early data: every connection proves both
  *      certificates afresh, and no request can be replayed from an old one.
- *   2. Only the configured CAs count; the system's list is never consulted.  A check uses our store, whatever
- *      the one is that the connection has.
+ *   2. Only the configured CAs count; the system's list is never consulted.  The store of the
+ *      library that asks (libcurl fills its own) is ignored: a check uses ours.
  *   3. A certificate must say what it is for (extended key usage), and hold exactly one URI
  *      hexad://ROLE/NAME with a known role.  Names for hosts do not matter.
  *   4. Both checks happen inside the handshake: no byte of HTTP is read from a peer that fails.
@@ -235,7 +235,7 @@ int hx_tls_apply(const struct hx_tls *t, SSL_CTX *ctx)
     SSL_CTX_set_num_tickets(ctx, 0);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_max_early_data(ctx, 0);
-    /* A buffer may move between two attempts to write it: libevent's and link.c's do. */
+    /* A buffer may move between two attempts to write it: libevent's and libcurl's do. */
     SSL_CTX_set_mode(ctx, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     return 0;
 }

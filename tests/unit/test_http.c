@@ -1,5 +1,5 @@
 /*
- * test_http.c - what the server makes of HTTP that our client would not send, and of peers that are slow, silent, or
+ * test_http.c - what the server makes of HTTP that libcurl would not send, and of peers that are slow, silent, or
  * too many.  A child process speaks TLS by hand and writes down what it was answered.
  */
 #include <setjmp.h>

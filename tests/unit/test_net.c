@@ -491,7 +491,7 @@ static void a_server_may_end_and_come_back(void **state)
     hx_server_net_free(f.server);
     run_until_ends(&f, 2);
     hx_request_reply(f.held[1], f.held_body[1]);
-    assert_true(f.err[1] == HX_E_CLOSED || f.err[1] == HX_E_CONNECT); /* it may have tried once more */
+    assert_true(f.err[1] == HX_E_CLOSED || f.err[1] == HX_E_CONNECT); /* libcurl may have tried once more */
     post(&f, "x", 1, 0);
     run_until_ends(&f, 3);
     assert_int_equal(f.err[2], HX_E_CONNECT);
@@ -506,7 +506,7 @@ static void a_server_may_end_and_come_back(void **state)
     hx_server_net_free(f.server); /* with idle connections at the client */
     assert_int_equal(hx_server_net_new(f.k->loop, &cfg, &f.server, why), 0);
     uint8_t *p = pattern(300000);
-    struct iovec two[2] = {{p, 100000}, {p + 100000, 200000}}; /* in pieces */
+    struct iovec two[2] = {{p, 100000}, {p + 100000, 200000}}; /* by the callback that can be rewound */
     assert_int_equal(hx_client_post(f.client, f.url, "a1", two, 2, 0, on_done, &f, NULL), 0);
     run_until_ends(&f, 8);
     assert_int_equal(f.err[7], 0);
@@ -516,7 +516,7 @@ static void a_server_may_end_and_come_back(void **state)
     end(&f);
 }
 
-/* ---- a dead connection ---- */
+/* ---- libcurl's own repetition ---- */
 
 #define AGAIN_LEN 300000
 

@@ -1,6 +1,6 @@
 /*
  * test_tls.c - who is let in, in both directions: each kind of bad certificate ends in the handshake, before
- * the handler or the client's caller sees a byte, and the reason given tells the kinds apart.
+ * the handler or libcurl's caller sees a byte, and the reason given tells the kinds apart.
  */
 #include <setjmp.h>
 #include <stdarg.h>
