@@ -104,7 +104,7 @@ quorum_missing() { timeout 5 grep -qi quorum "$(mnt)/.hexad/status"; }
 told_full() { # D2: who works on full disks is told, and so is who asks
     wait_for grep -qE '^!.*(No space|disk is full)' "$histories"/*.[0-9] ||
         { say "nobody was told that the disks are full"; return 1; }
-    wait_for grep -q 'state: FULL' "$(mnt)/.hexad/status" && return
+    wait_for grep -qE 'state: FULL|disk full: ' "$(mnt)/.hexad/status" && return
     say "the mount does not say so"
     cat "$(mnt)/.hexad/status"
     return 1
