@@ -283,7 +283,8 @@ static int room_for(struct hx_req *r)
 {
     struct hx_fs_attr a;
     uint64_t room;
-    if (r->mask & HX_FS_FALLOC_PUNCH || r->done || hx_vol_room(r->m->vol, &room))
+    bool beyond = r->off > HX_FS_FILE_MAX || r->len > HX_FS_FILE_MAX - r->off; /* EFBIG, whatever room there is */
+    if (r->mask & HX_FS_FALLOC_PUNCH || beyond || r->done || hx_vol_room(r->m->vol, &room))
         return 0;
     int err = hx_fs_getattr(r->m->fs, r->ino, &a);
     return err == 0 && r->len > room + a.blocks * 512 ? HX_E_NOSPACE : err;
