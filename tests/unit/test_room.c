@@ -272,5 +272,6 @@ int main(void)
         cmocka_unit_test(what_is_left),               cmocka_unit_test(servers_come_and_change),
         cmocka_unit_test(when_to_ask),                cmocka_unit_test(the_reserve),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("room", tests, NULL, NULL);
 }
