@@ -201,10 +201,11 @@ static int add_files(struct fetch *f)
     return err;
 }
 
-/* All that was found is damaged, but there is more behind it: an answer without anything would not be asked on. */
-static bool in_vain(const struct fetch *f, size_t done, bool empty)
+/* F6 counted on what is damaged, or was made void by the own history: all that was found is sent, and it is not as much
+ * as fits.  Who is sent nothing new would ask the same again for ever. */
+static bool in_vain(const struct fetch *f, size_t done)
 {
-    return empty && f->cut && !f->all && done == f->count;
+    return f->cut && !f->all && done == f->count;
 }
 
 static int serve(struct hx_seg *s, const struct hx_fetch *ask, bool all, struct hx_buf *out, bool *ret_more)
@@ -225,7 +226,10 @@ static int serve(struct hx_seg *s, const struct hx_fetch *ask, bool all, struct 
     if (!err && i < f.count) /* it will be asked for next */
         hx_seg_expect(s, s->log.files[f.c[i].slot]->id, f.c[i].off, ask->bytes_max);
     free(f.c);
-    return !err && in_vain(&f, i, out->len == was) ? serve(s, ask, true, out, ret_more) : err;
+    if (err || !in_vain(&f, i))
+        return err;
+    out->len = was;
+    return serve(s, ask, true, out, ret_more);
 }
 
 int hx_fetch_serve(struct hx_seg *s, const struct hx_fetch *ask, struct hx_buf *out, bool *ret_more)

@@ -45,9 +45,9 @@ check "a merge, a rebase, switching between trees" eval '
     cd "$mnt/here" && git checkout -q main && echo x >new && git add new && git commit -qm new && git merge -q -m merge side &&
     git checkout -q first && git checkout -q side && git rebase -q main && git checkout -q main && sound .'
 check "gc while others clone and commit" eval '
+    git -C "$mnt/here" worktree add -q "$mnt/tree" first || exit # not beside gc, which takes its first HEAD of zeros for damage
     git clone -q --no-local "$mnt/here" "$mnt/other" & c=$!
-    (cd "$mnt/here" && git worktree add -q "$mnt/tree" first && cd "$mnt/tree" && git checkout -q -b more && echo y >more &&
-        git add more && git commit -qm more) & w=$!
+    (cd "$mnt/tree" && git checkout -q -b more && echo y >more && git add more && git commit -qm more) & w=$!
     git -C "$mnt/here" gc -q; g=$?
     wait $c && wait $w && [ $g = 0 ] && sound "$mnt/here" && sound "$mnt/other" && sound "$mnt/tree"'
 check "repack of everything into one, with a bitmap" eval '
