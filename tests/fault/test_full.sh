@@ -12,7 +12,8 @@ at_end "umount -l '$work/disk'"
 demo_up "$work/disk/d" -o soft=2
 mnt=$work/disk/d/mnt
 echo before >"$mnt/before"
-sync "$mnt/before"
+: >"$mnt/big" # made while there is room: once the mount has heard that there is none, it makes no new file
+sync "$mnt/before" "$mnt/big"
 dd if=/dev/zero of="$work/disk/balloon" bs=1M >/dev/null 2>&1 # until it is full
 
 cat >"$work/fill.py" <<'PY'
