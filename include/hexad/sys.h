@@ -14,6 +14,7 @@
 #include "hexad/err.h"
 #include "hexad/types.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 
 #define HX_VERSION "0.1.0"
@@ -126,6 +127,10 @@ const struct hx_uuid *hx_datadir_incarnation(const struct hx_datadir *d);
  * hx_farm_free, after every disk has been closed. */
 int hx_farm_new(struct hx_datadir *d, unsigned files_max, struct hx_disk_farm **ret);
 void hx_farm_free(struct hx_disk_farm *f);
+
+/* ---- thread.c ---- */
+/* A thread that gets no signal: they belong to the thread of the loop.  Join it.  HX_E_NOMEM: there is none. */
+int hx_thread_start(pthread_t *ret, void *(*run)(void *arg), void *arg);
 
 /* ---- process.c ---- */
 /* Becomes a daemon that the caller waits for: forks; the parent stays, with its stderr, until the child calls

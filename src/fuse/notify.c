@@ -11,7 +11,6 @@
 #include "fuse_private.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 struct item {
@@ -54,20 +53,16 @@ static void *work(void *ctx)
 int hx_note_new(struct fuse_session *se, struct hx_note **ret)
 {
     struct hx_note *n = calloc(1, sizeof(*n));
-    sigset_t all, old;
     if (!n)
         return HX_E_NOMEM;
     n->se = se;
     n->tail = &n->head;
     pthread_mutex_init(&n->lock, NULL);
     pthread_cond_init(&n->more, NULL);
-    sigfillset(&all); /* signals belong to the loop's thread */
-    pthread_sigmask(SIG_BLOCK, &all, &old);
-    int eno = pthread_create(&n->thread, NULL, work, n);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (eno) {
+    int err = hx_thread_start(&n->thread, work, n);
+    if (err) {
         free(n);
-        return hx_err_from_errno(eno);
+        return err;
     }
     *ret = n;
     return 0;

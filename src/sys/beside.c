@@ -14,9 +14,9 @@
 #include "beside.h"
 
 #include "hexad/err.h"
+#include "hexad/sys.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -49,15 +49,6 @@ static void *run(void *arg)
     }
     pthread_mutex_unlock(&b->lock);
     return NULL;
-}
-
-static void start_thread(struct hx_beside *b)
-{
-    sigset_t all, was;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &was);
-    b->threaded = !pthread_create(&b->thread, NULL, run, b);
-    pthread_sigmask(SIG_SETMASK, &was, NULL);
 }
 
 int hx_beside_new(struct hx_beside **ret)
@@ -94,7 +85,7 @@ void hx_beside_begin(struct hx_beside *b, struct hx_beside_job *j)
     j->next = NULL;
     j->ended = false;
     if (!b->threaded)
-        start_thread(b);
+        b->threaded = !hx_thread_start(&b->thread, run, b);
     if (!b->threaded) {
         hx_flush_do(&j->flush);
         j->ended = true;

@@ -13,12 +13,12 @@
 #include "flushpool.h"
 
 #include "hexad/err.h"
+#include "hexad/sys.h"
 #include "hexad/types.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -81,12 +81,8 @@ static void *worker(void *arg)
 
 static void start_threads(struct hx_flushpool *p)
 {
-    sigset_t all, was;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &was);
-    while (p->threads < THREADS && !pthread_create(&p->thread[p->threads], NULL, worker, p))
+    while (p->threads < THREADS && !hx_thread_start(&p->thread[p->threads], worker, p))
         p->threads++;
-    pthread_sigmask(SIG_SETMASK, &was, NULL);
 }
 
 int hx_flushpool_new(struct hx_flushpool **ret)

@@ -17,10 +17,10 @@
 #include "reaper.h"
 
 #include "hexad/err.h"
+#include "hexad/sys.h"
 #include "hexad/types.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -85,15 +85,6 @@ static void *run(void *arg)
     return NULL;
 }
 
-static void start_thread(struct hx_reaper *r)
-{
-    sigset_t all, was;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &was);
-    r->threaded = !pthread_create(&r->thread, NULL, run, r);
-    pthread_sigmask(SIG_SETMASK, &was, NULL);
-}
-
 int hx_reaper_new(struct hx_reaper **ret)
 {
     struct hx_reaper *r = calloc(1, sizeof *r);
@@ -125,7 +116,7 @@ void hx_reaper_free(struct hx_reaper *r)
 void hx_reaper_take(struct hx_reaper *r, int fd)
 {
     if (!r->threaded)
-        start_thread(r);
+        r->threaded = !hx_thread_start(&r->thread, run, r);
     pthread_mutex_lock(&r->lock);
     bool taken = r->threaded && r->count < MOST; /* R1 */
     if (taken) {
