@@ -205,6 +205,14 @@ static void tell_failed(struct hx_sim_server *v)
         hx_oracle_disk_failed(v->s->oracle, v->i, pg);
 }
 
+/* Calls that have failed so far. */
+static uint64_t disk_errors(const struct hx_sim_server *v)
+{
+    struct hx_sim_disk_stats st;
+    hx_sim_disk_stats(v->disk, &st);
+    return st.errors;
+}
+
 static void pass(struct hx_sim *s, void *ctx, uint64_t serial)
 {
     struct hx_sim_server *v = ctx;
@@ -213,12 +221,15 @@ static void pass(struct hx_sim *s, void *ctx, uint64_t serial)
     v->pass_at_us = UINT64_MAX;
     size_t work = v->queue_count;
     bool again = repeats(v);
+    uint64_t errors = disk_errors(v);
     if (again)
         hx_oracle_again(s->oracle, v->i, false);
     feed(v);
     hx_node_flush(v->node);
     tell_failed(v);
-    if (again && !hx_sim_disk_is_off(v->disk))
+    /* The flush also takes along what background work has left for the next one; where that fails, the disk has changed
+     * the segment, not the request. */
+    if (again && !hx_sim_disk_is_off(v->disk) && disk_errors(v) == errors)
         hx_oracle_again(s->oracle, v->i, true);
     if (s->now_us >= v->tick_at_us) {
         uint64_t ms = hx_node_tick(v->node, hx_sim_ms(s));
