@@ -18,6 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define DYING_MS 300u
 #define GONE_MS 15000u
 
 struct answer {
@@ -137,6 +138,9 @@ static void do_continue(struct demo *d, struct demo_proc *p, struct answer *a)
 
 static void do_heal(struct demo *d, struct answer *a)
 {
+    /* `kill -9 A B; hexad demo heal`: the kernel has the signals, and the processes may still be on their way out. */
+    for (uint64_t end = hx_clock_mono_ms() + DYING_MS; hx_clock_mono_ms() < end;)
+        demo_process_poll(d, NULL, 0, 50);
     bool dead[DEMO_SERVERS], remount = d->mount_ready && !demo_process_alive(&d->mount);
     say(a, "hexad demo: healed:");
     for (unsigned i = 0; i < DEMO_SERVERS; i++) {

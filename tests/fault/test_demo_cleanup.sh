@@ -4,7 +4,7 @@
 . "${HEXAD_SOURCE:?}/tests/lib/kit.sh" || exit 99
 needs_fuse
 needs sqlite3
-plan 28
+plan 29
 mkdir "$work/here"
 cd "$work/here" || exit 1
 
@@ -126,6 +126,15 @@ quiet kill b1
 check "kill returns when the process has gone" gone "$b1"
 quiet heal
 check "heal returns when the server runs again" [ -n "$(pids_with "$work/here/hexad-demo/b1.conf")" ]
+servers() { for n in a1 a2 b1 b2 c1 c2; do pids_with "$work/here/hexad-demo/$n.conf"; done; }
+dies_and_heals() { # somebody else's kill -9, and heal before they have gone
+    local before after
+    mapfile -t before < <(servers)
+    kill -9 "${before[@]}" && "$HEXAD" demo heal && mapfile -t after < <(servers)
+    echo "${before[*]} -> ${after[*]}"
+    [ ${#after[@]} = 6 ] && [ -z "$(printf '%s\n' "${before[@]}" "${after[@]}" | sort | uniq -d)" ]
+}
+check "servers that somebody kills just before are healed, too" dies_and_heals
 check "an unknown name is refused with the nearest" eval \
     '! "$HEXAD" demo kill az-d 2>"$work/err" && grep -q "az-[abc]" "$work/err"'
 check "a second demo in the same place is refused: exit code 7" [ "$(code_of "$HEXAD" demo)" = 7 ]
