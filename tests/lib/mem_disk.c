@@ -13,6 +13,7 @@
 #include "kit_alloc.h"
 
 #define SECTOR 512u
+#define HINTS 16u
 enum { CLEAN = 0, DIRTY, DROPPED }; /* a sector; DROPPED: a flush that failed has given it up */
 
 struct file {
@@ -44,6 +45,12 @@ struct hx_mem_farm {
     int fail_err, fail_read_err, fail_space, fail_list;
     bool fail_always, off, drops;
     unsigned beside; /* calls that a flush beside takes; 0: there is no such flush */
+    bool hints;
+    struct hint {
+        const struct mem_disk *disk;
+        uint64_t id, off, end;
+    } hint[HINTS]; /* the last ones */
+    uint64_t hint_count, hinted_bytes;
     uint64_t rng;
 };
 
@@ -129,6 +136,22 @@ static int planned(struct hx_mem_farm *f, unsigned op)
     return f->fail_err;
 }
 
+static bool hinted(const struct mem_disk *d, uint64_t id, uint64_t off, size_t len)
+{
+    for (size_t i = 0; i < HINTS; i++) {
+        const struct hint *h = &d->farm->hint[i];
+        if (h->disk == d && h->id == id && off >= h->off && off + len <= h->end)
+            return true;
+    }
+    return false;
+}
+
+static void mem_expect(struct hx_disk *disk, uint64_t id, uint64_t off, size_t len)
+{
+    struct mem_disk *d = HX_CONTAINER_OF(disk, struct mem_disk, disk);
+    d->farm->hint[d->farm->hint_count++ % HINTS] = (struct hint){d, id, off, off + len};
+}
+
 static int mem_read(struct hx_disk *disk, uint64_t id, uint64_t off, void *buf, size_t len, size_t *ret_len)
 {
     struct mem_disk *d = HX_CONTAINER_OF(disk, struct mem_disk, disk);
@@ -139,6 +162,7 @@ static int mem_read(struct hx_disk *disk, uint64_t id, uint64_t off, void *buf, 
         return HX_E_NOENT;
     d->farm->reads++;
     d->farm->read_bytes += len;
+    d->farm->hinted_bytes += hinted(d, id, off, len) ? len : 0;
     size_t n = off >= f->len ? 0 : f->len - (size_t)off;
     n = n < len ? n : len;
     if (d->farm->fail_read_in && --d->farm->fail_read_in == 0)
@@ -274,6 +298,9 @@ static int mem_discard(struct hx_disk *disk, uint64_t id)
 
 static const struct hx_disk_ops disk_ops = {
     .read = mem_read, .write = mem_write, .flush = mem_flush, .remove = mem_remove, .list = mem_list};
+static const struct hx_disk_ops hint_ops = {
+    .read = mem_read, .write = mem_write, .flush = mem_flush, .remove = mem_remove, .list = mem_list,
+    .expect = mem_expect};
 static const struct hx_disk_ops beside_ops = {
     .read = mem_read, .write = mem_write, .flush = mem_flush, .remove = mem_remove, .list = mem_list,
     .flush_begin = mem_flush_begin, .flush_end = mem_flush_end, .discard = mem_discard};
@@ -301,7 +328,7 @@ static int farm_open(struct hx_disk_farm *farm, struct hx_disk_place at, bool cr
         f->disks = grow(f->disks, (f->count + 1) * sizeof *f->disks);
         f->disks[f->count++] = d;
     }
-    d->disk.ops = f->beside ? &beside_ops : &disk_ops;
+    d->disk.ops = f->beside ? &beside_ops : f->hints ? &hint_ops : &disk_ops;
     d->left = 0;
     *ret = &d->disk;
     return 0;
@@ -396,6 +423,16 @@ void hx_mem_fail(struct hx_mem_farm *f, unsigned ops, uint64_t k, int err, bool 
 void hx_mem_beside(struct hx_mem_farm *f, unsigned calls)
 {
     f->beside = calls;
+}
+
+void hx_mem_hints(struct hx_mem_farm *f)
+{
+    f->hints = true;
+}
+
+uint64_t hx_mem_hinted_bytes(const struct hx_mem_farm *f)
+{
+    return f->hinted_bytes;
 }
 
 void hx_mem_fail_drops(struct hx_mem_farm *f)

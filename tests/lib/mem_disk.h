@@ -30,6 +30,9 @@ void hx_mem_fail_drops(struct hx_mem_farm *f);
 /* Disks that are opened from now on flush beside other calls, each time until flush_end was asked CALLS times (only
  * then is anything durable), and no flush makes a removal durable that was none of remove's. */
 void hx_mem_beside(struct hx_mem_farm *f, unsigned calls);
+/* Disks that are opened from now on are told what will be read soon (hx_disk_ops.expect). */
+void hx_mem_hints(struct hx_mem_farm *f);
+uint64_t hx_mem_hinted_bytes(const struct hx_mem_farm *f); /* that reads have asked for, and that was told before */
 /* The K-th read from now fails with ERR, once; 0: none. */
 void hx_mem_fail_read(struct hx_mem_farm *f, uint64_t k, int err);
 /* Bytes that reads have asked for so far, and how many reads. */

@@ -174,14 +174,28 @@ int hx_rig_call(struct hx_rig *r, unsigned i, const struct hx_rig_ask *q, struct
 }
 
 /* ---- shorthands ---- */
-int hx_rig_format(struct hx_rig *r, unsigned i, uint32_t pg)
+int hx_rig_format_as(struct hx_rig *r, unsigned i, uint32_t pg, const struct hx_geometry *g, const struct hx_history *h,
+                     uint64_t epoch, int how)
 {
     uint8_t b[16384];
     struct hx_enc e = hx_enc_init(b, sizeof b);
-    hx_geometry_encode(&r->geometry, &e);
-    hx_history_encode(&r->history, &e);
+    hx_geometry_encode(g, &e);
+    hx_history_encode(h, &e);
+    if (how >= 0)
+        hx_enc_u8(&e, (uint8_t)how);
     hx_assert(!e.err);
-    return hx_rig_call(r, i, &(struct hx_rig_ask){.type = HX_MSG_FORMAT, .pg = pg, .body = {b, e.len}}, NULL);
+    return hx_rig_call(r, i, &(struct hx_rig_ask){.type = HX_MSG_FORMAT, .pg = pg, .epoch = epoch, .body = {b, e.len}},
+                       NULL);
+}
+
+int hx_rig_format(struct hx_rig *r, unsigned i, uint32_t pg)
+{
+    return hx_rig_format_as(r, i, pg, &r->geometry, &r->history, 1, -1);
+}
+
+int hx_rig_learn(struct hx_rig *r, unsigned i, uint32_t pg)
+{
+    return hx_rig_format_as(r, i, pg, &r->geometry, &r->history, 1, 1);
 }
 
 int hx_rig_fence(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, unsigned owner, struct hx_inventory *ret)
@@ -361,7 +375,8 @@ static void deliver(struct hx_rig *r, struct hx_rig_post *p)
                        (struct hx_bytes){a.bytes, len});
         r->delivered++;
     }
-    hx_node_flush(r->node[p->from]);
+    if (!r->lazy)
+        hx_node_flush(r->node[p->from]);
     hx_rig_take(r, p->from, 0, NULL);
     hx_rig_reply_fini(&a);
 }

@@ -21,6 +21,7 @@ struct hx_rig {
     struct hx_disk_farm *other[HX_RIG_SERVERS]; /* borrowed: the server runs over this one instead */
     struct hx_node *node[HX_RIG_SERVERS];
     bool cut[HX_RIG_SERVERS]; /* no messages to or from it */
+    bool lazy;                /* answers of peers are not flushed one by one: the next tick does it */
     struct hx_geometry geometry;
     struct hx_history history; /* (1, 0, 0, lal) */
     struct hx_uuid owner;
@@ -71,6 +72,10 @@ int hx_rig_call(struct hx_rig *r, unsigned i, const struct hx_rig_ask *q, struct
 
 /* Shorthands; each returns the status. */
 int hx_rig_format(struct hx_rig *r, unsigned i, uint32_t pg);
+int hx_rig_learn(struct hx_rig *r, unsigned i, uint32_t pg); /* FORMAT of a learner */
+/* HOW: the byte behind the history; below 0: there is none. */
+int hx_rig_format_as(struct hx_rig *r, unsigned i, uint32_t pg, const struct hx_geometry *g, const struct hx_history *h,
+                     uint64_t epoch, int how);
 int hx_rig_fence(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, unsigned owner, struct hx_inventory *ret);
 int hx_rig_adopt(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, const struct hx_history *h,
                  uint64_t *ret_top, uint64_t *ret_scl);

@@ -273,6 +273,13 @@ static void blocks_that_cannot_be_are_none(void **state)
     is_none(&r, &bad, was, "it does not say how far the log went");
 
     bad = copy(&good);
+    i = block_of(&bad, HX_CKPT_END);
+    memcpy(block(&bad, i) + HX_CKPT_BLOCK_HEAD + HX_CKPT_END_BYTES, block(&bad, i) + HX_CKPT_BLOCK_HEAD,
+           HX_CKPT_END_BYTES);
+    seal(&bad, i, HX_CKPT_END, 2 * HX_CKPT_END_BYTES);
+    is_none(&r, &bad, was, "it says that twice");
+
+    bad = copy(&good);
     memcpy(block(&bad, 0), block(&good, 1), HX_CKPT_BLOCK); /* its own number is in it */
     is_none(&r, &bad, was, "another one's place");
 
@@ -284,6 +291,22 @@ static void blocks_that_cannot_be_are_none(void **state)
     is_none(&r, &bad, was, "longer than a block");
     assert_int_equal(restart(&r, &good), good.h.generation);
     free(good.p);
+    hx_rig_fini(&r);
+}
+
+/* Promise (K3): a last file of which nothing was durable may be gone. */
+static void a_last_file_that_held_nothing_may_be_gone(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    start(&r);
+    const struct lie gone = {"gone", HX_CKPT_END, ANY, {PUT(0, 8, 5000), PUT(8, 8, 0)}};
+    struct image m = take(&r);
+    uint32_t was = fingerprint(&r);
+    tell(&m, &gone);
+    assert_int_equal(restart(&r, &m), m.h.generation);
+    assert_int_equal(fingerprint(&r), was);
+    free(m.p);
     hx_rig_fini(&r);
 }
 
@@ -496,6 +519,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_that_says_what_cannot_be_is_none),
         cmocka_unit_test(blocks_that_cannot_be_are_none),
+        cmocka_unit_test(a_last_file_that_held_nothing_may_be_gone),
         cmocka_unit_test(heads_that_cannot_be_are_none),
         cmocka_unit_test(without_its_tail_it_is_none),
         cmocka_unit_test(what_came_while_it_was_made_has_to_be_there),

@@ -368,6 +368,26 @@ static void the_scrub_looks_between_the_entries(void **state)
     }
 }
 
+/* Promise: an envelope with a good sum that says what cannot be is none: ranges the wrong way round would be in no
+ * inventory, and nothing is above the last LSN. */
+static void an_envelope_that_cannot_be_is_none(void **state)
+{
+    (void)state;
+    for (unsigned how = 0; how < 9; how++) {
+        uint8_t p[HX_LOG_ENV];
+        struct hx_env got, e = {.kind = HX_ENV_FRAME, .body_len = 100, .first = 5, .last = 6, .prev_first = 3,
+                                .prev_last = 4, .stable = 4};
+        e.version = HX_LOG_VERSION;
+        e.kind = how == 1 ? HX_ENV_FRAME - 1 : how == 2 ? HX_ENV_END + 1 : how == 3 ? HX_ENV_END : e.kind;
+        e.body_len = how == 4 ? HX_FRAME_MAX + 1 : how == 5 ? 0 : e.body_len;
+        e.first += how == 6 ? 2 : 0;
+        e.prev_first += how == 7 ? 2 : 0;
+        e.stable = how == 8 ? UINT64_MAX : e.stable;
+        hx_env_encode(&e, p);
+        assert_int_equal(hx_env_decode(p, &got), how ? HX_E_BADMSG : 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -377,6 +397,7 @@ int main(void)
         cmocka_unit_test(windows_take_no_more_than_their_room),
         cmocka_unit_test(the_scrub_finds_every_false_entry),
         cmocka_unit_test(the_scrub_looks_between_the_entries),
+        cmocka_unit_test(an_envelope_that_cannot_be_is_none),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("false_entries", tests, NULL, NULL);

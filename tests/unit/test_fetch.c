@@ -469,6 +469,33 @@ static void what_an_answer_does_not_need_is_not_read(void **state)
     hx_rig_fini(&r);
 }
 
+static int by_lsn(const void *a, const void *b)
+{
+    const struct stored *x = a, *y = b;
+    return x->first < y->first ? -1 : x->first > y->first;
+}
+
+/* Promise (F1, F6): nor does it pass over what a later file has between what it found.  Method: frames come out of
+ * order, so that each file has some of a later one's LSNs. */
+static void files_that_overlap_leave_no_gap(void **state)
+{
+    (void)state;
+    const uint64_t order[] = {1, 10, 20, 3, 4, 21, 5, 6, 22, 11, 12, 23, 2, 7, 8, 9};
+    for (uint32_t bytes_max = 1000; bytes_max < 40000; bytes_max += 1500) {
+        struct hx_rig r;
+        struct shelf s = {0};
+        unsigned answers = 0;
+        start(&r, 16u << 10);
+        for (size_t i = 0; i < HX_ARRAY_LEN(order); i++)
+            put_noise(&r, &s, order[i], HX_PAGE_SIZE);
+        qsort(s.p, s.count, sizeof *s.p, by_lsn);
+        pull_all(&r, &s, (struct pull){.to = 100, .epoch = 1, .bytes_max = bytes_max}, NULL, &answers);
+        assert_true(answers > 1);
+        shelf_fini(&s);
+        hx_rig_fini(&r);
+    }
+}
+
 /* Promise (F3, F6): an answer is not empty because everything that it found first is damaged.  Method: every frame
  * in the first file is rotten, and those that an answer would have of the second. */
 static void damage_in_front_does_not_end_the_range(void **state)
@@ -502,6 +529,7 @@ int main(void)
         cmocka_unit_test(a_range_comes_in_order_and_once),
         cmocka_unit_test(more_frames_than_are_sorted_at_once),
         cmocka_unit_test(what_an_answer_does_not_need_is_not_read),
+        cmocka_unit_test(files_that_overlap_leave_no_gap),
         cmocka_unit_test(damage_in_front_does_not_end_the_range),
         cmocka_unit_test(annulled_frames_are_for_recoveries_only),
         cmocka_unit_test(an_annulled_frame_that_rotted_is_no_damage),

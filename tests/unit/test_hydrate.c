@@ -12,158 +12,20 @@
 
 #include <cmocka.h>
 
-#include "../../src/store/node_private.h"
 #include "hexad/check.h"
-#include "seg_model.h"
-
-#include <stdlib.h>
-
-#define PG HX_MODEL_PG
-#define GROUP (8u << 20)
-#define STRIDE 85u /* so that the pages lie in 24 of the 32 ranges */
-#define LEARNER HX_COPIES
-
-/* ---- six members, and what they tell the seventh ---- */
-static struct {
-    unsigned reads, digests, points, too_old, lagging, pages; /* answers that the learner got; pages asked for */
-    uint64_t bytes;
-    unsigned sources; /* bits: who gave pages */
-    int (*change)(struct hx_rig *r, unsigned to, unsigned type, struct hx_rig_reply *a);
-} seen;
-
-static void edit(struct hx_rig *r, unsigned from, unsigned to, unsigned type, struct hx_rig_reply *a)
-{
-    if (from != LEARNER)
-        return;
-    seen.reads += type == HX_MSG_READ && !a->head.status;
-    seen.digests += type == HX_MSG_DIGEST && !a->head.status;
-    seen.points += type == HX_MSG_STATUS;
-    seen.too_old += a->head.status == HX_E_TOO_OLD;
-    seen.lagging += a->head.status == HX_E_LAGGING;
-    seen.bytes += type == HX_MSG_READ ? a->body.len : 0;
-    if (type == HX_MSG_READ && !a->head.status) {
-        seen.sources |= 1u << to;
-        seen.pages += HX_FILL_RANGE;
-    }
-    if (seen.change)
-        seen.change(r, to, type, a);
-}
-
-static void work(struct hx_rig *r, struct hx_model *m, unsigned frames, bool to_learner)
-{
-    for (unsigned k = 0; k < frames; k++) {
-        uint64_t vdl = m->acked - (m->acked > 4 ? hx_model_dice(m) % 4 : 0);
-        if (hx_model_dice(m) % 2 && vdl > m->vdl)
-            m->vdl = vdl;
-        size_t n = hx_model_frame(r, m, 1 + (unsigned)(hx_model_dice(m) % 4));
-        for (unsigned i = 0; i < r->count; i++)
-            if (r->node[i] && (i != LEARNER || to_learner))
-                assert_int_equal(hx_rig_append(r, i, 1, m->vdl, m->floor, r->frame, n, NULL), 0);
-        m->acked = m->last;
-    }
-}
-
-static void start(struct hx_rig *r, struct hx_model *m, uint64_t seed)
-{
-    memset(&seen, 0, sizeof seen);
-    hx_model_init(m, seed);
-    m->stride = STRIDE;
-    hx_rig_init(r, HX_COPIES + 1, GROUP, 2, 64u << 10);
-    r->edit = edit;
-    for (unsigned i = 0; i < HX_COPIES; i++)
-        assert_int_equal(hx_rig_format(r, i, PG), 0);
-    work(r, m, 200, false);
-    for (unsigned i = 0; i < 10; i++)
-        hx_rig_step(r, 100);
-}
-
-static void finish(struct hx_rig *r, struct hx_model *m)
-{
-    hx_rig_fini(r);
-    hx_model_fini(m);
-}
-
-static int format_as(struct hx_rig *r, unsigned i, const struct hx_geometry *g, const struct hx_history *h,
-                     uint64_t epoch, int how)
-{
-    uint8_t b[16384];
-    struct hx_enc e = hx_enc_init(b, sizeof b);
-    hx_geometry_encode(g, &e);
-    hx_history_encode(h, &e);
-    if (how >= 0)
-        hx_enc_u8(&e, (uint8_t)how);
-    assert_int_equal(e.err, 0);
-    return hx_rig_call(r, i, &(struct hx_rig_ask){.type = HX_MSG_FORMAT, .pg = PG, .epoch = epoch, .body = {b, e.len}},
-                       NULL);
-}
-
-static int learn(struct hx_rig *r)
-{
-    return format_as(r, LEARNER, &r->geometry, &r->history, 1, 1);
-}
-
-static struct hx_segment_look look(struct hx_rig *r, unsigned i)
-{
-    struct hx_segment_look l;
-    assert_int_equal(hx_node_look(r->node[i], hx_rig_place(r, PG), &l), 0);
-    return l;
-}
-
-static const struct hx_seg *segment(const struct hx_rig *r)
-{
-    struct hx_disk_place at = hx_rig_place(r, PG);
-    return hx_node_find(r->node[LEARNER], &at.volume, at.pg);
-}
-
-static bool filling(const struct hx_rig *r)
-{
-    return segment(r)->filling;
-}
-
-static bool until_filled(struct hx_rig *r, unsigned steps)
-{
-    for (unsigned k = 0; k < steps && filling(r); k++)
-        hx_rig_step(r, 50);
-    return !filling(r);
-}
-
-static void check_at(struct hx_rig *r, const struct hx_model *m, uint64_t point)
-{
-    for (uint32_t page = 0; page < HX_MODEL_PAGES; page++) {
-        uint8_t want[HX_PAGE_SIZE], got[HX_PAGE_SIZE];
-        struct hx_read_page p, theirs;
-        int err = hx_rig_read(r, LEARNER, PG, 1, point, page * STRIDE, got, &p);
-        hx_model_fold(m, page * STRIDE, point, want);
-        if (err || p.state == HX_READ_CORRUPT || memcmp(want, got, sizeof want))
-            fail_msg("page %u at %llu: error %d, state %u", page, (unsigned long long)point, err, p.state);
-        if (hx_rig_read(r, 0, PG, 1, point, page * STRIDE, NULL, &theirs))
-            continue;
-        assert_int_equal(p.lsn.v, theirs.lsn.v); /* or a scrub would take it for another page */
-        assert_int_equal(p.state, theirs.state);
-    }
-}
-
-/* Everything, from its oldest point to its newest. */
-static void check_all(struct hx_rig *r, struct hx_model *m)
-{
-    struct hx_segment_look l = look(r, LEARNER);
-    assert_int_equal(l.error, 0);
-    assert_int_equal(l.unknowns, 0);
-    assert_true(l.oldest.v <= l.scl.v);
-    check_at(r, m, l.scl.v);
-    check_at(r, m, l.oldest.v);
-    for (unsigned i = 0; i < 10; i++)
-        check_at(r, m, l.oldest.v + hx_model_dice(m) % (l.scl.v - l.oldest.v + 1));
-}
-
-static void until_equal(struct hx_rig *r, const struct hx_model *m)
-{
-    for (unsigned k = 0; k < 400 && look(r, LEARNER).scl.v < m->acked; k++)
-        hx_rig_step(r, 100);
-    assert_int_equal(look(r, LEARNER).scl.v, m->acked);
-}
+#include "learner_kit.h"
 
 /* ---- the whole of it ---- */
+/* A member asks the learner for records; the answer's status. */
+static int fetch_from(struct hx_rig *r)
+{
+    uint8_t b[21] = {0};
+    hx_put_u64(b + 8, 1000);
+    hx_put_u32(b + 16, 1u << 20);
+    return hx_rig_call(r, LEARNER, &(struct hx_rig_ask){.type = HX_MSG_FETCH, .pg = PG, .name = "b1",
+                                                        .role = HX_NODE_ROLE_SEGMENT, .body = {b, sizeof b}}, NULL);
+}
+
 /* Promise: until it has every page a learner counts for nothing, whatever it holds; then it has what members have. */
 static void a_learner_counts_when_it_has_all(void **state)
 {
@@ -181,6 +43,7 @@ static void a_learner_counts_when_it_has_all(void **state)
                 break;
             assert_int_equal(look(&r, LEARNER).scl.v, 0);
             assert_int_equal(hx_rig_read(&r, LEARNER, PG, 1, 0, 0, NULL, NULL), HX_E_LAGGING);
+            assert_int_equal(fetch_from(&r), HX_E_LAGGING);
             struct hx_segment_status st;
             assert_int_equal(hx_rig_status(&r, LEARNER, PG, &st), 0);
             assert_int_equal(st.state, HX_E_LAGGING);
@@ -199,8 +62,7 @@ static void a_learner_counts_when_it_has_all(void **state)
         assert_true(v.hydrated);
         hx_inventory_fini(&v);
         assert_true((seen.sources & (seen.sources - 1)) != 0); /* several gave something */
-        hx_rig_stop(&r, LEARNER);
-        assert_int_equal(hx_rig_start(&r, LEARNER), 0);
+        restart(&r);
         assert_false(filling(&r));
         check_all(&r, &m);
         finish(&r, &m);
@@ -216,10 +78,7 @@ static void a_point_that_is_given_up_moves_on(void **state)
         struct hx_rig r;
         struct hx_model m;
         start(&r, &m, seed);
-        r.repair_bytes_per_s = 24u << 10; /* so that it takes long enough */
-        hx_rig_stop(&r, LEARNER);
-        assert_int_equal(hx_rig_start(&r, LEARNER), 0);
-        assert_int_equal(learn(&r), 0);
+        learn_slowly(&r, 24u << 10);
         for (unsigned k = 0; filling(&r); k++) {
             assert_true(k < 3000);
             if (k % 8 == 0 && k < 64) {
@@ -270,10 +129,7 @@ static void a_restart_goes_on(void **state)
     struct hx_model m;
     (void)state;
     start(&r, &m, 3);
-    r.repair_bytes_per_s = 16u << 10;
-    hx_rig_stop(&r, LEARNER);
-    assert_int_equal(hx_rig_start(&r, LEARNER), 0);
-    assert_int_equal(learn(&r), 0);
+    learn_slowly(&r, 16u << 10);
     unsigned restarts = 0;
     for (unsigned k = 0; filling(&r); k++) {
         assert_true(k < 3000);
@@ -281,8 +137,7 @@ static void a_restart_goes_on(void **state)
         if (k % 10 || !filling(&r) || !segment(&r)->fill || !segment(&r)->fill->pointed)
             continue;
         uint32_t left = segment(&r)->fill->left, unsaved = segment(&r)->fill->unsaved;
-        hx_rig_stop(&r, LEARNER);
-        assert_int_equal(hx_rig_start(&r, LEARNER), 0);
+        restart(&r);
         assert_true(filling(&r));
         hx_node_tick(r.node[LEARNER], r.now_ms);
         assert_true(segment(&r)->fill->pointed);
@@ -303,8 +158,7 @@ static void it_keeps_to_its_rate(void **state)
     (void)state;
     start(&r, &m, 4);
     r.repair_bytes_per_s = 16u << 10;
-    hx_rig_stop(&r, LEARNER);
-    assert_int_equal(hx_rig_start(&r, LEARNER), 0);
+    restart(&r);
     uint64_t began = r.now_ms;
     assert_int_equal(learn(&r), 0);
     assert_true(until_filled(&r, 5000));
@@ -449,21 +303,27 @@ static void the_format_of_a_learner(void **state)
     struct hx_history h = {0};
     (void)state;
     start(&r, &m, 30);
-    assert_int_equal(format_as(&r, LEARNER, &r.geometry, &r.history, 1, -1), HX_E_WRONG_MEMBER);
-    assert_int_equal(format_as(&r, LEARNER, &r.geometry, &r.history, 1, 0), HX_E_WRONG_MEMBER); /* 0: a member */
-    assert_int_equal(format_as(&r, 0, &r.geometry, &r.history, 1, 1), HX_E_WRONG_MEMBER); /* it is one */
+    assert_int_equal(hx_rig_format_as(&r, LEARNER, PG, &r.geometry, &r.history, 1, -1), HX_E_WRONG_MEMBER);
+    assert_int_equal(hx_rig_format_as(&r, LEARNER, PG, &r.geometry, &r.history, 1, 0), HX_E_WRONG_MEMBER);
+    assert_int_equal(hx_rig_format_as(&r, 0, PG, &r.geometry, &r.history, 1, 1), HX_E_WRONG_MEMBER); /* it is one */
     assert_int_equal(hx_history_copy(&h, &r.history), 0);
     assert_int_equal(hx_history_push(&h, (struct hx_history_entry){HX_EPOCH(2), HX_LSN(m.acked), HX_LSN(m.acked + 2000),
                                                                    HX_RIG_LAL}), 0);
-    assert_int_equal(format_as(&r, LEARNER, &r.geometry, &h, 1, 1), HX_E_INVAL); /* above the message's epoch */
+    /* Above the message's epoch. */
+    assert_int_equal(hx_rig_format_as(&r, LEARNER, PG, &r.geometry, &h, 1, 1), HX_E_INVAL);
     assert_int_equal(learn(&r), 0);
     assert_int_equal(learn(&r), 0);
     assert_true(filling(&r));
     assert_int_equal(look(&r, LEARNER).promised.v, 1);
     assert_int_equal(hx_geometry_copy(&g, &r.geometry), 0);
     g.m = 1;
+    g.pg_bytes *= 2; /* of another volume's size: its index and its pages would be others */
+    assert_int_equal(hx_rig_format_as(&r, LEARNER, PG, &g, &r.history, 1, 1), 0);
+    assert_int_equal(look(&r, LEARNER).geometry->m, 0);
+    assert_true(look(&r, LEARNER).geometry->pg_bytes == GROUP);
+    g.pg_bytes = GROUP;
     g.epoch = HX_EPOCH(2);
-    assert_int_equal(format_as(&r, LEARNER, &g, &h, 2, 1), 0); /* the next driver */
+    assert_int_equal(hx_rig_format_as(&r, LEARNER, PG, &g, &h, 2, 1), 0); /* the next driver */
     assert_int_equal(look(&r, LEARNER).promised.v, 2);
     assert_int_equal(hx_history_top(look(&r, LEARNER).history).v, 2);
     assert_int_equal(look(&r, LEARNER).geometry->m, 1);
@@ -473,7 +333,7 @@ static void the_format_of_a_learner(void **state)
         assert_int_equal(hx_rig_adopt(&r, i, PG, 2, &h, NULL, NULL), 0);
     assert_true(until_filled(&r, 3000));
     assert_int_equal(look(&r, LEARNER).scl.v > 0, 1);
-    assert_int_equal(format_as(&r, LEARNER, &g, &h, 2, 1), 0); /* late: it has its pages */
+    assert_int_equal(hx_rig_format_as(&r, LEARNER, PG, &g, &h, 2, 1), 0); /* late: it has its pages */
     assert_false(filling(&r));
     hx_geometry_fini(&g);
     hx_history_fini(&h);
@@ -493,7 +353,7 @@ static void an_orphan_learns_too(void **state)
                           .incarnation = hx_rig_uuid(100 + LEARNER)};
     assert_int_equal(hx_geometry_add_server(&g, &s), 0);
     g.pgs[PG].server[0] = 6;
-    assert_int_equal(format_as(&r, LEARNER, &g, &r.history, 1, -1), 0);
+    assert_int_equal(hx_rig_format_as(&r, LEARNER, PG, &g, &r.history, 1, -1), 0);
     assert_false(filling(&r));
     assert_int_equal(learn(&r), 0);
     assert_true(filling(&r));
@@ -512,10 +372,7 @@ static void histories_change_meanwhile(void **state)
         struct hx_model m;
         struct hx_history h = {0};
         start(&r, &m, 40 + seed);
-        r.repair_bytes_per_s = 300u << 10;
-        hx_rig_stop(&r, LEARNER);
-        assert_int_equal(hx_rig_start(&r, LEARNER), 0);
-        assert_int_equal(learn(&r), 0);
+        learn_slowly(&r, 300u << 10);
         for (unsigned k = 0; k < seed * 3; k++)
             hx_rig_step(&r, 50);
         uint64_t vdl = m.vdl; /* what is above it goes */
@@ -552,8 +409,7 @@ static void power_goes_at_every_call(void **state)
         struct hx_model m;
         start(&r, &m, 50);
         r.repair_bytes_per_s = 1u << 20;
-        hx_rig_stop(&r, LEARNER);
-        assert_int_equal(hx_rig_start(&r, LEARNER), 0);
+        restart(&r);
         hx_mem_power_off_at(r.farm[LEARNER], k);
         bool made = learn(&r) == 0, through = false;
         for (unsigned i = 0; i < 400 && !hx_mem_is_off(r.farm[LEARNER]) && !through; i++) {
@@ -597,10 +453,7 @@ static void a_damaged_learner_begins_again(void **state)
     struct hx_model m;
     (void)state;
     start(&r, &m, 60);
-    r.repair_bytes_per_s = 100u << 10;
-    hx_rig_stop(&r, LEARNER);
-    assert_int_equal(hx_rig_start(&r, LEARNER), 0);
-    assert_int_equal(learn(&r), 0);
+    learn_slowly(&r, 100u << 10);
     while (!segment(&r)->fill || segment(&r)->fill->left > segment(&r)->fill->ranges / 4)
         hx_rig_step(&r, 50);
     assert_true(filling(&r));
@@ -619,8 +472,7 @@ static void a_damaged_learner_begins_again(void **state)
     assert_true(until_filled(&r, 5000));
     assert_true(seen.pages >= GROUP / HX_PAGE_SIZE / 2); /* all that there is */
     check_all(&r, &m);
-    hx_rig_stop(&r, LEARNER);
-    assert_int_equal(hx_rig_start(&r, LEARNER), 0);
+    restart(&r);
     check_all(&r, &m);
     finish(&r, &m);
 }
@@ -639,10 +491,7 @@ static void the_tools_name_a_learner(void **state)
     unsigned lines = 0;
     (void)state;
     start(&r, &m, 65);
-    r.repair_bytes_per_s = 16u << 10;
-    hx_rig_stop(&r, LEARNER);
-    assert_int_equal(hx_rig_start(&r, LEARNER), 0);
-    assert_int_equal(learn(&r), 0);
+    learn_slowly(&r, 16u << 10);
     for (unsigned i = 0; i < 10; i++)
         hx_rig_step(&r, 50);
     assert_true(filling(&r));
@@ -664,16 +513,14 @@ static void the_tools_name_a_learner(void **state)
 static void a_position_that_is_not_its_own(void **state)
 {
     (void)state;
-    for (unsigned kind = 0; kind < 4; kind++) {
+    enum { SUM, HEAD_SUM, SALT, NEWER, SHORT, RANGES, POINT, SINCE, KINDS };
+    for (unsigned kind = 0; kind < KINDS; kind++) {
         struct hx_rig r;
         struct hx_model m;
         struct hx_disk_place at;
         start(&r, &m, 70);
         at = hx_rig_place(&r, PG);
-        r.repair_bytes_per_s = 100u << 10;
-        hx_rig_stop(&r, LEARNER);
-        assert_int_equal(hx_rig_start(&r, LEARNER), 0);
-        assert_int_equal(learn(&r), 0);
+        learn_slowly(&r, 100u << 10);
         while (!segment(&r)->fill || segment(&r)->fill->left > segment(&r)->fill->ranges / 2)
             hx_rig_step(&r, 50);
         hx_rig_stop(&r, LEARNER);
@@ -682,20 +529,28 @@ static void a_position_that_is_not_its_own(void **state)
             uint8_t *p = hx_mem_file(r.farm[LEARNER], &at, id, &len);
             assert_non_null(p);
             assert_int_equal(len, HX_FILL_HEAD + 2 * (GROUP / HX_PAGE_SIZE / HX_FILL_RANGE / 8));
-            if (kind == 0)
+            if (kind == SUM)
                 p[HX_FILL_HEAD] ^= 1; /* another range */
-            else if (kind == 1)
+            else if (kind == HEAD_SUM)
                 p[8] ^= 1;
-            else if (kind == 2)
-                hx_put_u32(p + 36, 77); /* another segment's, with good sums */
-            else
+            else if (kind == SALT)
+                hx_put_u32(p + 36, 77); /* another segment's, with good sums, as all that follow */
+            else if (kind == NEWER)
                 hx_put_u16(p + 4, 2); /* of a newer program */
-            hx_put_u32(p + HX_FILL_HEAD - 4, kind == 1 ? 5 : hx_crc32c(0, p, HX_FILL_HEAD - 4));
+            else if (kind == RANGES)
+                hx_put_u32(p + 32, GROUP / HX_PAGE_SIZE / HX_FILL_RANGE + 1);
+            else if (kind == POINT)
+                hx_put_u64(p + 16, UINT64_MAX);
+            else if (kind == SINCE)
+                hx_put_u64(p + 24, hx_get_u64(p + 16) + 1);
+            hx_put_u32(p + HX_FILL_HEAD - 4, kind == HEAD_SUM ? 5 : hx_crc32c(0, p, HX_FILL_HEAD - 4));
+            if (kind == SHORT)
+                hx_mem_truncate(r.farm[LEARNER], &at, id, len - 1);
         }
         assert_int_equal(hx_rig_start(&r, LEARNER), 0);
         assert_true(filling(&r));
         hx_node_tick(r.node[LEARNER], r.now_ms);
-        if (kind == 3) {
+        if (kind == NEWER) {
             assert_int_equal(segment(&r)->error, HX_E_VERSION);
         } else {
             assert_int_equal(segment(&r)->fill->left, segment(&r)->fill->ranges); /* from the start */

@@ -22,16 +22,6 @@ static struct hx_seg *segment(struct hx_rig *r, unsigned i)
     return r->node[i] ? hx_node_find(r->node[i], &at.volume, at.pg) : NULL;
 }
 
-static int learn(struct hx_rig *r)
-{
-    uint8_t b[16384];
-    struct hx_enc e = hx_enc_init(b, sizeof b);
-    hx_geometry_encode(&r->geometry, &e);
-    hx_history_encode(&r->history, &e);
-    hx_enc_u8(&e, 1);
-    return hx_rig_call(r, LEARNER, &(struct hx_rig_ask){.type = HX_MSG_FORMAT, .pg = PG, .body = {b, e.len}}, NULL);
-}
-
 static void members(struct hx_rig *r, uint64_t from, uint64_t to, uint64_t floor)
 {
     for (uint64_t lsn = from; lsn <= to; lsn++)
@@ -54,15 +44,19 @@ static void filled(uint64_t k, bool always)
     members(&r, 1, 20, 0);
     for (unsigned i = 2; i < HX_COPIES; i++) /* two sources are enough */
         r.cut[i] = true;
-    ALLOC_FAULTS(learn(&r); for (unsigned i = 0; i < 25; i++) hx_rig_step(&r, 50));
-    members(&r, 21, 40, 30); /* images, and so a later point */
+    ALLOC_FAULTS(hx_rig_learn(&r, LEARNER, PG); for (unsigned i = 0; i < 25; i++) hx_rig_step(&r, 50));
+    members(&r, 21, 40, 30); /* images, and so a later point; the learner hears of some, with a hole before */
+    for (uint64_t lsn = 25; lsn <= 27 && r.node[LEARNER]; lsn++) {
+        size_t n = hx_rig_run(&r, PG, 1, lsn - 1, lsn, 1, 0);
+        (void)hx_rig_append(&r, LEARNER, 1, 0, 0, r.frame, n, NULL); /* it may have failed, or not be there */
+    }
     ALLOC_FAULTS(for (unsigned i = 0; i < 10; i++) hx_rig_step(&r, 50));
     lift();
     for (unsigned i = 0; i <= LEARNER; i++)
         if (!r.node[i])
             assert_int_equal(hx_rig_start(&r, i), 0);
     if (!segment(&r, LEARNER))
-        assert_int_equal(learn(&r), 0);
+        assert_int_equal(hx_rig_learn(&r, LEARNER, PG), 0);
     for (unsigned i = 0; i < 600 && (segment(&r, LEARNER)->filling || segment(&r, LEARNER)->chain.scl < 40); i++)
         hx_rig_step(&r, 200);
     assert_int_equal(segment(&r, LEARNER)->error, 0);
@@ -97,7 +91,7 @@ static void opened(uint64_t k, bool always)
     r.repair_bytes_per_s = 1000;
     hx_rig_stop(&r, LEARNER);
     assert_int_equal(hx_rig_start(&r, LEARNER), 0);
-    assert_int_equal(learn(&r), 0);
+    assert_int_equal(hx_rig_learn(&r, LEARNER, PG), 0);
     hx_rig_step(&r, 50);
     hx_rig_stop(&r, LEARNER);
     r.repair_bytes_per_s = 0;
@@ -112,6 +106,60 @@ static void opened(uint64_t k, bool always)
     hx_rig_fini(&r);
 }
 
+/* Noise in COUNT pages from FIRST on, for the two servers that there are. */
+static void put_noise(struct hx_rig *r, uint64_t lsn, uint32_t first, unsigned count)
+{
+    static uint8_t noise[HX_FILL_RANGE][HX_PAGE_SIZE];
+    struct hx_rig_rec recs[HX_FILL_RANGE];
+    uint64_t x = lsn;
+    for (unsigned i = 0; i < count; i++) {
+        for (size_t k = 0; k < HX_PAGE_SIZE; k += 8) {
+            x = x * UINT64_C(6364136223846793005) + 1442695040888963407;
+            hx_put_u64(noise[i] + k, x | 1);
+        }
+        recs[i] = (struct hx_rig_rec){lsn + i, first + i, HX_REC_IMAGE, HX_REC_CPL, noise[i], HX_PAGE_SIZE};
+    }
+    size_t n = hx_rig_frame(r, PG, 1, lsn - 1, recs, count, (struct hx_rig_marks){0});
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(hx_rig_append(r, i, 1, lsn + count - 1, 0, r->frame, n, NULL), 0);
+}
+
+/* A range that is too much for one frame. */
+static void put(uint64_t k, bool always)
+{
+    struct hx_rig r;
+    (void)k;
+    (void)always;
+    hx_rig_init(&r, HX_COPIES + 1, 1u << 20, 2, 1u << 20);
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        r.cut[i] = i >= 2;
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(hx_rig_format(&r, i, PG), 0);
+    put_noise(&r, 1, 0, HX_FILL_RANGE / 2);
+    put_noise(&r, 1 + HX_FILL_RANGE / 2, HX_FILL_RANGE / 2, HX_FILL_RANGE / 2);
+    assert_int_equal(hx_rig_learn(&r, LEARNER, PG), 0);
+    ALLOC_FAULTS(for (unsigned i = 0; i < 3; i++) hx_rig_step(&r, 50));
+    lift();
+    for (unsigned i = 0; i < 600 && (segment(&r, LEARNER)->error || segment(&r, LEARNER)->filling); i++)
+        hx_rig_step(&r, 200);
+    assert_int_equal(segment(&r, LEARNER)->error, 0);
+    assert_int_equal(segment(&r, LEARNER)->chain.scl, HX_FILL_RANGE);
+    for (uint32_t page = 0; page < HX_FILL_RANGE; page++) {
+        uint8_t own[HX_PAGE_SIZE], theirs[HX_PAGE_SIZE];
+        assert_int_equal(hx_rig_read(&r, LEARNER, PG, 1, HX_FILL_RANGE, page, own, NULL), 0);
+        assert_int_equal(hx_rig_read(&r, 0, PG, 1, HX_FILL_RANGE, page, theirs, NULL), 0);
+        assert_memory_equal(own, theirs, HX_PAGE_SIZE);
+    }
+    hx_rig_fini(&r);
+}
+
+/* Promise: pages that were put by half are asked for again. */
+static void pages_that_find_no_memory_come_again(void **state)
+{
+    (void)state;
+    for_each(put);
+}
+
 static void a_restart_without_memory_goes_on_later(void **state)
 {
     (void)state;
@@ -122,6 +170,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(filling_goes_on_when_memory_is_back),
+        cmocka_unit_test(pages_that_find_no_memory_come_again),
         cmocka_unit_test(a_restart_without_memory_goes_on_later),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

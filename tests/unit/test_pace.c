@@ -178,6 +178,57 @@ static void requests_slow_it_down(void **state)
     assert_in_range(ms[1], 3 * ms[0], 5 * ms[0]);
 }
 
+/* Promise: where the disk takes hints, what a scrub reads next is named before, in the step before or a step that does
+ * nothing else; an empty segment has nothing to name, and its cycle ends, too. */
+static void what_is_read_next_is_named_before(void **state)
+{
+    (void)state;
+    for (unsigned full = 0; full < 2; full++) {
+        struct hx_rig r;
+        uint64_t reads;
+        hx_rig_init(&r, 1, 1u << 20, 2, 256u << 10);
+        hx_mem_hints(r.farm[0]);
+        assert_int_equal(hx_rig_format(&r, 0, 0), 0);
+        if (full)
+            fill(&r, 0, FILES_MIB);
+        hx_rig_step(&r, 1000);
+        struct hx_seg *s = segment(&r, 0);
+        hx_pace_ask(r.node[0], &r.geometry.volume);
+        uint64_t was = hx_mem_read_bytes(r.farm[0], &reads), hinted = hx_mem_hinted_bytes(r.farm[0]);
+        for (unsigned i = 0; i < 1000 && !s->scrub.comparing && !s->scrub.cycles; i++)
+            hx_node_tick(r.node[0], r.now_ms += 100);
+        assert_true(s->scrub.comparing || s->scrub.cycles);
+        was = hx_mem_read_bytes(r.farm[0], &reads) - was;
+        hinted = hx_mem_hinted_bytes(r.farm[0]) - hinted;
+        assert_true(was >= full * FILES_MIB << 20);
+        assert_true(was - hinted <= was / 10);
+        hx_rig_fini(&r);
+    }
+}
+
+/* Promise: what waits for a flush has to be on the disk before a scrub looks; of a disk that fails nothing is read. */
+static void a_flush_that_fails_ends_the_turn(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    start(&r, 5);
+    struct hx_seg *s = segment(&r, 0);
+    struct hx_local o = {.s = s};
+    hx_scrub_load(s);
+    hx_scrub_load(segment(&r, 1));
+    segment(&r, 1)->scrub.cycles = 9;
+    assert_int_equal(hx_local_add(&o, 1, 7, HX_REC_ZERO, NULL, 0), 0);
+    assert_int_equal(hx_local_close(&o), 0);
+    assert_true(s->log.batch.len > 0);
+    hx_mem_fail(r.farm[0], HX_MEM_FLUSH, 1, HX_E_IO, false);
+    r.node[0]->now_ms += 1000;
+    hx_pace_tick(r.node[0]);
+    assert_int_equal(s->error, HX_E_POISONED);
+    assert_int_equal(read_of(&r, 0), 0);
+    assert_int_equal(read_of(&r, 1), 0);
+    hx_rig_fini(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +238,8 @@ int main(void)
         cmocka_unit_test(demand_is_of_a_volume),
         cmocka_unit_test(one_that_failed_is_not_waited_for),
         cmocka_unit_test(requests_slow_it_down),
+        cmocka_unit_test(what_is_read_next_is_named_before),
+        cmocka_unit_test(a_flush_that_fails_ends_the_turn),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("pace", tests, NULL, NULL);
