@@ -82,6 +82,7 @@
       "a log file is deleted before the base says what was in it") \
     X(DELETE_UNSIDED, "delete-unsided", 39, "I11", \
       "a log file is deleted before the one that its content was moved to has a sidecar") \
+    X(MANY_AS_ONE, "many-as-one", 42, "I12", "of flushes at the same time the first one tells for all") \
     /* the writer */ \
     X(PGCL_AT_3, "pgcl-at-3", 25, "I1", "three copies make a record durable") \
     X(PGCL_FALLS, "pgcl-falls", 25, "I6", "what was durable in a group is so no longer when members forget it") \

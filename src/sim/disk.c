@@ -1,7 +1,7 @@
 /*
  * disk.c - the simulated disk: its five calls and its farm, with the faults that strike single calls.
  *
- * disk_power.c has what happens to the whole disk (power, wipe, rollback), disk_file.c what one file is.
+ * disk_beside.c has flushes that go on beside other calls, disk_power.c what happens to the whole disk (power, wipe, rollback), disk_file.c what one file is.
  * A call that changes something counts for hx_sim_disk_power_off_at.  Each kind of fault draws from a stream of its
  * own, and only where its rate is not 0 (S2 of sim.h).
  *
@@ -71,14 +71,14 @@ void hx_sim_files_fini(struct hx_sim_pool *p, struct hx_sim_files *fs)
     *fs = (struct hx_sim_files){0};
 }
 
-static struct hx_sim_file *find(struct hx_sim_place *p, uint64_t id)
+struct hx_sim_file *hx_sim_disk_find(struct hx_sim_place *p, uint64_t id)
 {
     return hx_sim_files_find(&p->files, &p->last, id);
 }
 
 /* ---- the plan of a power loss ---- */
 /* Counts a call that changes something: is it the one at which the power goes?  It then does its part and fails. */
-static bool dies(struct hx_sim_disk *d)
+bool hx_sim_disk_dies(struct hx_sim_disk *d)
 {
     if (!d->off_in || --d->off_in)
         return false;
@@ -127,7 +127,7 @@ static int disk_read(struct hx_disk *disk, uint64_t file, uint64_t off, void *bu
 {
     struct hx_sim_place *p = self(disk);
     struct hx_sim_disk *d = p->farm;
-    struct hx_sim_file *f = find(p, file);
+    struct hx_sim_file *f = hx_sim_disk_find(p, file);
     if (d->off)
         return HX_E_IO;
     if (!f)
@@ -232,14 +232,15 @@ static int disk_write(struct hx_disk *disk, uint64_t file, uint64_t off, const v
     struct hx_sim_disk *d = p->farm;
     if (d->off)
         return HX_E_IO;
-    struct hx_sim_file *f = find(p, file);
+    struct hx_sim_file *f = hx_sim_disk_find(p, file);
     if (!f) {
         struct hx_sim_file fresh = {.id = file};
         int err = hx_sim_files_add(&p->files, &fresh, true);
         if (err)
             return err;
-        f = find(p, file);
+        f = hx_sim_disk_find(p, file);
     }
+    hx_sim_beside_written(p, file);
     d->stats.writes++;
     d->stats.write_bytes += len;
     d->time_ns += WRITE_NS + len * NS_PER_BYTE;
@@ -247,7 +248,7 @@ static int disk_write(struct hx_disk *disk, uint64_t file, uint64_t off, const v
         return HX_E_NOSPACE;
     uint64_t grows = off + len > f->len ? off + len - f->len : 0;
     bool full = d->limit && grows && (d->used > d->limit || grows > d->limit - d->used);
-    if (dies(d)) {
+    if (hx_sim_disk_dies(d)) {
         if (!full)
             (void)store(p, f, off, buf, len); /* power_on decides what of it is there */
         return HX_E_IO;
@@ -264,18 +265,36 @@ static int disk_write(struct hx_disk *disk, uint64_t file, uint64_t off, const v
 }
 
 /* ---- flush, remove, list ---- */
-static void forget_gone(struct hx_sim_place *p)
-{
-    for (size_t i = 0; i < p->gone.count; i++)
-        hx_sim_file_fini(&p->farm->pool, &p->gone.v[i]);
-    p->gone.count = 0;
-}
-
 /* Meta slots and log files hold what was promised; checkpoints, the scrub's position and sidecars are only copies of
  * what these say (doc/FORMAT.md), and a segment may go on without them. */
 static bool is_record(uint64_t file)
 {
     return file == 1 || file == 2 || (file >= 16 && file >> 32 == 0);
+}
+
+enum hx_sim_flush hx_sim_disk_flush_draw(struct hx_sim_disk *d)
+{
+    if (error(d, &d->r_flush, d->eio_flush))
+        return HX_SIM_FLUSH_FAILS;
+    return lie(d, &d->r_lie_flush, d->lie_flush) ? HX_SIM_FLUSH_LIES : HX_SIM_FLUSH_OK;
+}
+
+int hx_sim_disk_flush_do(struct hx_sim_place *p, struct hx_sim_file *f, enum hx_sim_flush how)
+{
+    struct hx_sim_disk *d = p->farm;
+    if (how == HX_SIM_FLUSH_LIES)
+        return 0;
+    if (how == HX_SIM_FLUSH_FAILS) {
+        if (hx_sim_file_fail(f, &d->r_flush) == 0 && hx_rng_below(&d->r_flush, 2))
+            hx_sim_file_reread(f);
+        if (is_record(f->id))
+            p->failed = d->failed = true;
+        return HX_E_IO;
+    }
+    hx_sim_file_flush(f);
+    if (p->gone.count)
+        hx_sim_beside_forget(p, f); /* D2 */
+    return 0;
 }
 
 static int disk_flush(struct hx_disk *disk, uint64_t file)
@@ -284,27 +303,16 @@ static int disk_flush(struct hx_disk *disk, uint64_t file)
     struct hx_sim_disk *d = p->farm;
     if (d->off)
         return HX_E_IO;
-    struct hx_sim_file *f = find(p, file);
+    struct hx_sim_file *f = hx_sim_disk_find(p, file);
     if (!f)
         return HX_E_NOENT;
     d->stats.flushes++;
     d->time_ns += FLUSH_NS + hx_rng_below(&d->r_time, 2 * FLUSH_NS);
-    bool off = dies(d);
+    bool off = hx_sim_disk_dies(d);
     if (off && hx_rng_below(&d->r_power, 4))
         return HX_E_IO;
-    if (!off && error(d, &d->r_flush, d->eio_flush)) {
-        if (hx_sim_file_fail(f, &d->r_flush) == 0 && hx_rng_below(&d->r_flush, 2))
-            hx_sim_file_reread(f);
-        if (is_record(file))
-            p->failed = d->failed = true;
-        return HX_E_IO;
-    }
-    if (lie(d, &d->r_lie_flush, d->lie_flush))
-        return 0;
-    hx_sim_file_flush(f);
-    if (p->gone.count)
-        forget_gone(p); /* D2 */
-    return off ? HX_E_IO : 0;
+    int err = hx_sim_disk_flush_do(p, f, off ? HX_SIM_FLUSH_OK : hx_sim_disk_flush_draw(d));
+    return off ? HX_E_IO : err;
 }
 
 int hx_sim_disk_take_reopened(struct hx_sim_disk *d, uint32_t *ret_pg)
@@ -335,26 +343,32 @@ int hx_sim_disk_take_failed(struct hx_sim_disk *d, uint32_t *ret_pg)
     return 0;
 }
 
-static int disk_remove(struct hx_disk *disk, uint64_t file)
+int hx_sim_disk_remove(struct hx_sim_place *p, uint64_t file, bool discard)
 {
-    struct hx_sim_place *p = self(disk);
     struct hx_sim_disk *d = p->farm;
     if (d->off)
         return HX_E_IO;
-    struct hx_sim_file *f = find(p, file);
+    struct hx_sim_file *f = hx_sim_disk_find(p, file);
     d->stats.removes++;
     d->time_ns += WRITE_NS;
-    bool fails = dies(d) || error(d, &d->r_write, d->eio_write);
+    bool fails = hx_sim_disk_dies(d) || error(d, &d->r_write, d->eio_write);
     if (f && !(fails && hx_rng_below(&d->r_write, 2))) {
         size_t i = (size_t)(f - p->files.v), len = f->len;
+        f->discarded = discard;
         int err = hx_sim_files_add(&p->gone, f, false);
         if (err)
             return err;
         memmove(f, f + 1, (--p->files.count - i) * sizeof *f);
         d->used -= len;
         forget_bad(p, file, 0, UINT64_MAX);
+        hx_sim_beside_removed(p, file);
     }
     return fails ? HX_E_IO : 0;
+}
+
+static int disk_remove(struct hx_disk *disk, uint64_t file)
+{
+    return hx_sim_disk_remove(self(disk), file, false);
 }
 
 static int disk_list(struct hx_disk *disk, uint64_t from, struct hx_disk_file *ret, size_t max, size_t *ret_count)
@@ -373,6 +387,14 @@ static int disk_list(struct hx_disk *disk, uint64_t from, struct hx_disk_file *r
 
 static const struct hx_disk_ops disk_ops = {
     .read = disk_read, .write = disk_write, .flush = disk_flush, .remove = disk_remove, .list = disk_list};
+static const struct hx_disk_ops beside_ops = {.read = disk_read,
+                                              .write = disk_write,
+                                              .flush = disk_flush,
+                                              .remove = disk_remove,
+                                              .list = disk_list,
+                                              .flush_begin = hx_sim_beside_begin,
+                                              .flush_end = hx_sim_beside_end,
+                                              .discard = hx_sim_beside_discard};
 
 /* ---- the farm ---- */
 static struct hx_sim_disk *farm_self(struct hx_disk_farm *f)
@@ -403,7 +425,7 @@ static int farm_open(struct hx_disk_farm *farm, struct hx_disk_place at, bool cr
         p = calloc(1, sizeof *p);
         if (!p)
             return HX_E_NOMEM;
-        *p = (struct hx_sim_place){.disk.ops = &disk_ops, .farm = d, .at = at};
+        *p = (struct hx_sim_place){.disk.ops = d->beside_us ? &beside_ops : &disk_ops, .farm = d, .at = at};
         d->places[d->place_count++] = p;
     }
     if (!create) {
@@ -419,6 +441,8 @@ static void farm_close(struct hx_disk_farm *farm, struct hx_disk *disk)
 {
     (void)farm;
     struct hx_sim_place *p = disk ? self(disk) : NULL;
+    if (p && !p->farm->off)
+        hx_sim_beside_settle(p, true);
     for (size_t i = 0; p && i < p->files.count; i++)
         hx_sim_file_reread(&p->files.v[i]);
 }
@@ -448,6 +472,8 @@ static int farm_space(struct hx_disk_farm *farm, uint64_t *ret_total, uint64_t *
 }
 
 static const struct hx_disk_farm_ops farm_ops = {farm_open, farm_close, farm_next, farm_space, NULL};
+static const struct hx_disk_farm_ops beside_farm_ops = {farm_open, farm_close, farm_next, farm_space,
+                                                        hx_sim_beside_flush_many};
 
 struct hx_sim_disk *hx_sim_disk_new(const struct hx_sim_opts *o, uint32_t server)
 {
@@ -455,7 +481,11 @@ struct hx_sim_disk *hx_sim_disk_new(const struct hx_sim_opts *o, uint32_t server
     if (!d)
         return NULL;
     *d = (struct hx_sim_disk){
-        .farm.ops = &farm_ops,
+        .farm.ops = o->v[HX_OPT_beside_us] ? &beside_farm_ops : &farm_ops,
+        .beside_us = o->v[HX_OPT_beside_us],
+        .discard_pct = o->v[HX_OPT_discard_pct],
+        .r_beside = hx_rng_fork(o->seed, "disk-beside", server),
+        .r_discard = hx_rng_fork(o->seed, "disk-discard", server),
         .eio_read = o->v[HX_OPT_eio_read_ppm],
         .eio_write = o->v[HX_OPT_eio_write_ppm],
         .eio_flush = o->v[HX_OPT_eio_flush_ppm],

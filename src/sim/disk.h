@@ -10,6 +10,10 @@
  * that does nothing, flipped bits, sectors that can no longer be read, misplaced and stale writes, wipe, rollback):
  * only on servers that the world has made victims.
  *
+ * A flush beside (beside_us not 0; else the disk has none of the calls that may be NULL) ends at a later virtual time, or
+ * fails then; before, a crash leaves any subset.  What comes to FILE meanwhile is not covered, and told as a misuse.
+ * What was discarded is durably gone at some later flush (discard_pct), and may be back till then.
+ *
  * After a flush that failed (D3) each sector is on the medium or it is not, and then no later flush brings it there;
  * reads show the medium at once, or only after the disk has been closed and opened.
  *
@@ -26,6 +30,8 @@ struct hx_sim_disk *hx_sim_disk_new(const struct hx_sim_opts *o, uint32_t server
 void hx_sim_disk_free(struct hx_sim_disk *d);
 struct hx_disk_farm *hx_sim_disk_farm(struct hx_sim_disk *d);
 
+/* The clock by which flushes beside end; borrowed. */
+void hx_sim_disk_clock(struct hx_sim_disk *d, const uint64_t *now_us);
 /* Random faults by the rates of the options (eio_*, lie_*): ERRORS and LIES switch the two classes.  Both off at
  * first. */
 void hx_sim_disk_faults(struct hx_sim_disk *d, bool errors, bool lies);
@@ -78,6 +84,8 @@ uint64_t hx_sim_disk_take_us(struct hx_sim_disk *d, uint32_t factor);
 struct hx_sim_disk_stats {
     uint64_t reads, writes, flushes, removes, read_bytes, write_bytes;
     uint64_t errors, lies, torn_sectors, lost_sectors; /* faults that were carried out; torn: kept beside lost ones */
+    uint64_t besides, cut, back; /* flushes beside that were begun, and ended by a crash; what a crash brought back */
+    uint64_t misuses;            /* writes to a file whose flush went on; ends of what was not begun */
 };
 void hx_sim_disk_stats(const struct hx_sim_disk *d, struct hx_sim_disk_stats *ret);
 

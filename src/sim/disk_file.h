@@ -32,6 +32,7 @@ struct hx_sim_file {
     size_t medium_len;
     uint32_t lo, hi; /* no sector outside [lo, hi) is dirty */
     bool named;      /* the medium knows its name */
+    bool discarded;  /* removed, and no flush need make that durable */
     uint32_t *saved_at;
     uint8_t *saved;
     size_t saved_count, saved_cap;

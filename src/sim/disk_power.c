@@ -80,6 +80,8 @@ static void survive_removed(struct hx_sim_disk *d, struct hx_sim_place *p)
             continue;
         }
         survive_file(d, f);
+        f->discarded = false;
+        d->stats.back++;
         if (hx_sim_files_add(&p->files, f, true))
             hx_sim_file_fini(&d->pool, f); /* no memory: it is gone after all */
     }
@@ -97,6 +99,7 @@ static void count_used(struct hx_sim_disk *d)
 void hx_sim_disk_power_on(struct hx_sim_disk *d)
 {
     for (size_t i = 0; i < d->place_count; i++) {
+        hx_sim_beside_settle(d->places[i], false);
         survive_names(d, d->places[i]);
         survive_removed(d, d->places[i]);
     }
@@ -107,6 +110,8 @@ void hx_sim_disk_power_on(struct hx_sim_disk *d)
 
 void hx_sim_disk_killed(struct hx_sim_disk *d)
 {
+    for (size_t i = 0; i < d->place_count; i++) /* the system may go on with it */
+        hx_sim_beside_settle(d->places[i], d->places[i]->beside.on && hx_rng_below(&d->r_beside, 2));
     d->off = false;
     d->off_in = 0;
 }
@@ -150,6 +155,7 @@ static void empty(struct hx_sim_place *p)
     hx_sim_files_fini(&p->farm->pool, &p->files);
     hx_sim_files_fini(&p->farm->pool, &p->gone);
     p->bad_count = 0;
+    p->beside.on = false;
     p->exists = false;
 }
 

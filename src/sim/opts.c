@@ -72,6 +72,8 @@ static void draw_world(struct hx_sim_opts *o)
     o->v[HX_OPT_meta_pct] = of(o, HX_OPT_meta_pct, 5, 70);
     o->v[HX_OPT_net_delay_us] = UINT64_C(50) << of(o, HX_OPT_net_delay_us, 0, 7);
     o->v[HX_OPT_net_jitter_us] = o->v[HX_OPT_net_delay_us] * of(o, HX_OPT_net_jitter_us, 0, 4);
+    o->v[HX_OPT_beside_us] = of(o, HX_OPT_beside_us, 0, 4) ? UINT64_C(200) << of(o, HX_OPT_discard_pct, 0, 11) : 0;
+    o->v[HX_OPT_discard_pct] = 10 * of(o, HX_OPT_torn_pct, 0, 5);
     o->v[HX_OPT_torn_pct] = of(o, HX_OPT_torn_pct, 0, 100);
 }
 

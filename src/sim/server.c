@@ -199,6 +199,10 @@ static bool honest(const struct hx_sim_server *v)
 static void tell_failed(struct hx_sim_server *v)
 {
     uint32_t pg;
+    struct hx_sim_disk_stats st;
+    hx_sim_disk_stats(v->disk, &st);
+    if (st.misuses)
+        hx_sim_broken(v->s, "D", "server %s writes a file whose flush goes on, or ends one that was not begun", v->name);
     while (hx_sim_disk_take_reopened(v->disk, &pg))
         hx_oracle_reopened(v->s->oracle, v->i, pg, honest(v));
     while (hx_sim_disk_take_failed(v->disk, &pg))
@@ -400,6 +404,7 @@ int hx_sim_servers_new(struct hx_sim *s)
         v->disk = hx_sim_disk_new(&s->opts, i);
         if (!v->disk)
             return HX_E_NOMEM;
+        hx_sim_disk_clock(v->disk, &s->now_us);
     }
     return 0;
 }

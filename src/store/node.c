@@ -310,7 +310,7 @@ static void flush_some(struct hx_node *n, struct hx_seg **segs, size_t count)
     if (waiting)
         n->farm->ops->flush_many(n->farm, list, waiting);
     for (size_t i = 0; i < waiting; i++)
-        hx_seg_flush_end(of[i], list[i].err);
+        hx_seg_flush_end(of[i], list[HX_MUTANT(MANY_AS_ONE) ? 0 : i].err);
     for (size_t i = 0; i < count; i++)
         hx_seg_touch(segs[i]);
 }
