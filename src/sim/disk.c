@@ -1,7 +1,8 @@
 /*
  * disk.c - the simulated disk: its five calls and its farm, with the faults that strike single calls.
  *
- * disk_beside.c has flushes that go on beside other calls, disk_power.c what happens to the whole disk (power, wipe, rollback), disk_file.c what one file is.
+ * disk_beside.c has flushes that go on beside other calls, disk_power.c what happens to the whole disk (power, wipe,
+ * rollback), disk_file.c what one file is.
  * A call that changes something counts for hx_sim_disk_power_off_at.  Each kind of fault draws from a stream of its
  * own, and only where its rate is not 0 (S2 of sim.h).
  *

@@ -10,8 +10,8 @@
  * that does nothing, flipped bits, sectors that can no longer be read, misplaced and stale writes, wipe, rollback):
  * only on servers that the world has made victims.
  *
- * A flush beside (beside_us not 0; else the disk has none of the calls that may be NULL) ends at a later virtual time, or
- * fails then; before, a crash leaves any subset.  What comes to FILE meanwhile is not covered, and told as a misuse.
+ * A flush beside (beside_us not 0; else the disk has none of the calls that may be NULL) ends at a later virtual time,
+ * or fails then; before, a crash leaves any subset.  What comes to FILE meanwhile is not covered, and told as a misuse.
  * What was discarded is durably gone at some later flush (discard_pct), and may be back till then.
  *
  * After a flush that failed (D3) each sector is on the medium or it is not, and then no later flush brings it there;

@@ -63,15 +63,15 @@ struct hx_sim_disk {
     struct hx_sim_disk_stats stats;
 };
 
-/* The parts of a call that disk.c and disk_beside.c share: the power goes at this call; the file, or NULL; how a flush of
- * it ends, drawn; then that is done: 0 or HX_E_IO. */
+/* The parts of a call that disk.c and disk_beside.c share: the power goes at this call; the file, or NULL; how a flush
+ * of it ends, drawn; then that is done: 0 or HX_E_IO. */
 bool hx_sim_disk_dies(struct hx_sim_disk *d);
 struct hx_sim_file *hx_sim_disk_find(struct hx_sim_place *p, uint64_t file);
 enum hx_sim_flush hx_sim_disk_flush_draw(struct hx_sim_disk *d);
 int hx_sim_disk_flush_do(struct hx_sim_place *p, struct hx_sim_file *f, enum hx_sim_flush how);
 int hx_sim_disk_remove(struct hx_sim_place *p, uint64_t file, bool discard);
-/* disk_beside.c; FILE was written or removed; the flush that goes on ends unheard: it is waited for (WAIT), or goes as far
- * as it has come. */
+/* disk_beside.c; FILE was written or removed; the flush that goes on ends unheard: it is waited for (WAIT), or goes as
+ * far as it has come. */
 int hx_sim_beside_begin(struct hx_disk *disk, uint64_t file);
 int hx_sim_beside_end(struct hx_disk *disk, uint64_t file);
 int hx_sim_beside_discard(struct hx_disk *disk, uint64_t file);

@@ -202,7 +202,7 @@ static void tell_failed(struct hx_sim_server *v)
     struct hx_sim_disk_stats st;
     hx_sim_disk_stats(v->disk, &st);
     if (st.misuses)
-        hx_sim_broken(v->s, "D", "server %s writes a file whose flush goes on, or ends one that was not begun", v->name);
+        hx_sim_broken(v->s, "D", "server %s writes a file while it is flushed, or ends a flush not begun", v->name);
     while (hx_sim_disk_take_reopened(v->disk, &pg))
         hx_oracle_reopened(v->s->oracle, v->i, pg, honest(v));
     while (hx_sim_disk_take_failed(v->disk, &pg))

@@ -88,7 +88,7 @@ bool hx_rng_ppm(struct hx_rng *r, uint64_t ppm);                 /* true in ppm 
     X(eio_write_ppm, "write fails, some of it may be there")                                                         \
     X(eio_flush_ppm, "flush fails; what was written since may be gone although it can still be read")                \
     X(full_ppm, "as those above: a server's disk is full for a while")                                               \
-    X(beside_us, "time that a flush beside other calls takes, up to 16 times that; 0: the disk has no such calls")            \
+    X(beside_us, "time that a flush beside takes, up to 16 times that; 0: the disk has no such calls")               \
     X(discard_pct, "of flushes that make it durable that a file was discarded")                                      \
     X(torn_pct, "of power losses that keep unflushed 512 byte sectors at random (else: all or none)")                \
     X(lie_flush_ppm, "flush says yes and does nothing")                                                              \

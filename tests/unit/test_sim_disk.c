@@ -803,8 +803,9 @@ static unsigned sectors_of(struct rig *r, uint64_t file, int byte, unsigned coun
     return n;
 }
 
-/* Promise: a flush beside takes time, and no second one of that disk can begin; when it has ended all is durable, though
- * nobody asked; a crash before that leaves any sectors.  ERRORS: it may say so in the end, and nothing is durable then. */
+/* Promise: a flush beside takes time, and no second one of that disk can begin; when it has ended all is durable,
+ * though nobody asked; a crash before that leaves any sectors.  ERRORS: it may say so in the end, and then nothing is
+ * durable. */
 static void a_flush_beside_ends_later(void **state)
 {
     (void)state;
