@@ -6,7 +6,8 @@
  *
  * What is asked of the kernel, and why:
  *   long timeouts          all changes come through this mount, so names and attributes cannot go stale
- *   keep_cache, no AUTO_INVAL_DATA, EXPLICIT_INVAL_DATA   the same for bytes
+ *   keep_cache, no AUTO_INVAL_DATA, EXPLICIT_INVAL_DATA   the same for bytes; strictatime: an open begins without bytes,
+ *                          targets and listings are not kept, so that what is read after it is heard of
  *   no WRITEBACK_CACHE     a write is in the log when write(2) returns; so fsync means what I7 says
  *   no POSIX/FLOCK locks   the kernel's own are exact on one mount
  *   HANDLE_KILLPRIV_V2     (wire.c) set-id bits and security.capability go with the change itself, and the kernel asks
@@ -33,6 +34,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
                             FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO;
     struct hx_mount *m = userdata;
     conn->want = wanted & conn->capable;
+    if (m->opts->strictatime)
+        conn->want &= ~(unsigned)FUSE_CAP_CACHE_SYMLINKS;
     conn->max_write = HX_FUSE_IO_MAX;
     conn->max_read = HX_FUSE_IO_MAX;
     conn->max_readahead = HX_FUSE_IO_MAX;

@@ -3,8 +3,9 @@
  *
  * A cookie names a place in the directory that stays valid while entries come and go (hexad/fs.h), so nothing
  * is kept between two requests, and opening a directory needs no request at all (opendir: ENOSYS once, and the
- * kernel may keep listings in its cache: it knows of all changes). Pages that are missing are collected over
- * the whole answer, and more of the directory is asked for with them, so that a wait serves many answers.
+ * kernel may keep listings in its cache: it knows of all changes; not with strictatime, where each is to be heard
+ * of). Pages that are missing are collected over the whole answer, and more of the directory is asked for with
+ * them, so that a wait serves many answers.
  * Memory: one buffer per request, bounded by what the kernel asks for.
  */
 #include "fuse_private.h"
@@ -135,9 +136,12 @@ static void op_readdirplus(fuse_req_t fr, fuse_ino_t ino, size_t size, off_t off
 
 static void op_opendir(fuse_req_t fr, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+    struct hx_mount *m = fuse_req_userdata(fr);
     (void)ino;
-    (void)fi;
-    fuse_reply_err(fr, ENOSYS);
+    if (m->opts->strictatime)
+        fuse_reply_open(fr, fi);
+    else
+        fuse_reply_err(fr, ENOSYS);
 }
 
 void hx_ops_dir(struct fuse_lowlevel_ops *ops)

@@ -144,7 +144,7 @@ static void op_setattr(fuse_req_t fr, fuse_ino_t ino, struct stat *st, int to_se
 /* ---- open, close, forget ---- */
 static int run_open(struct hx_req *r)
 {
-    struct fuse_file_info fi = {.flags = r->flags, .keep_cache = 1};
+    struct fuse_file_info fi = {.flags = r->flags, .keep_cache = !r->m->opts->strictatime};
     fi.noflush = (r->flags & O_ACCMODE) == O_RDONLY; /* op_flush has nothing to say to it */
     if (r->flags & O_TRUNC) {
         struct hx_fs_attr a;

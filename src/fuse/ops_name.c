@@ -175,7 +175,7 @@ static void op_link(fuse_req_t fr, fuse_ino_t ino, fuse_ino_t dir, const char *n
 static int reply_create(struct hx_req *r, const struct hx_fs_attr *a)
 {
     struct fuse_entry_param e;
-    struct fuse_file_info fi = {.flags = r->flags, .keep_cache = 1};
+    struct fuse_file_info fi = {.flags = r->flags, .keep_cache = !r->m->opts->strictatime};
     fi.noflush = (r->flags & O_ACCMODE) == O_RDONLY;
     struct hx_file *f = hx_file_new(r->m, a->ino, r->flags);
     if (!f) {
