@@ -22,9 +22,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+/* From this version of the protocol on (Linux 6.16) a page that is being written back is waited for like any other
+ * filesystem's; before, the kernel gave it back as soon as it had a copy of it in its queue. */
+#define KERNEL_WAITS 43
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
@@ -42,6 +47,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     conn->max_background = HX_FUSE_BACKGROUND;
     conn->congestion_threshold = HX_FUSE_BACKGROUND * 3 / 4;
     m->answered = true;
+    m->flushes = conn->proto_minor >= KERNEL_WAITS;
 }
 
 /* The kernel takes max_readahead as an upper bound of its own, smaller default; root may raise that.  Measured:
@@ -133,7 +139,7 @@ int hx_device_mount(struct hx_mount *m)
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return HX_E_FUSE;
-    err = hx_note_new(m->se, &m->note);
+    err = hx_note_new(m->loop, m->se, &m->note);
     if (err == 0)
         err = hx_place_find(m->opts->dir, &place);
     if (err)
@@ -146,12 +152,28 @@ int hx_device_mount(struct hx_mount *m)
     return m->watch ? 0 : HX_E_IO;
 }
 
+/* What the kernel is being told may wait for answers of ours: by now they are errors. */
+static void serve_note(struct hx_mount *m)
+{
+    while (hx_note_ending(m->note)) {
+        struct pollfd p = {.fd = fuse_session_fd(m->se), .events = POLLIN};
+        (void)poll(&p, 1, HX_FUSE_NOTE_MS);
+        int n = fuse_session_receive_buf(m->se, &m->buf);
+        if (n > 0)
+            fuse_session_process_buf(m->se, &m->buf);
+        else if (n != -EAGAIN && n != -EINTR)
+            break; /* the kernel's side has gone: nothing there waits any more */
+    }
+}
+
 /* Whoever still waits was answered (hx_vol_abandon) or has gone with the kernel's side. */
 void hx_device_end(struct hx_mount *m)
 {
     hx_device_watch(m, false);
     if (!m->se)
         return;
+    if (m->note)
+        serve_note(m);
     hx_note_free(m->note);
     m->note = NULL;
     if (m->mounted)

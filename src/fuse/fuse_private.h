@@ -24,6 +24,7 @@
 #define HX_FUSE_TIMEOUT_S 3600.0         /* default of the kernel's keeping names and attributes */
 #define HX_FUSE_BACKGROUND 64
 #define HX_FUSE_FULL_MS 3000u            /* a wait for full disks to have room again */
+#define HX_FUSE_NOTE_MS 20
 #define HX_FUSE_SIGNAL_MS 500u           /* how often a waiting request that got a signal is looked at again */
 
 /* ---- options.c ---- */
@@ -125,6 +126,7 @@ struct hx_mount {
     pid_t unmounter;          /* child that unmounts, or 0 */
     struct hx_timer *unmount_timer;
     bool mounted, answered, reap_all, reaping, gone;
+    bool flushes;             /* the kernel waits for pages that it writes back before it drops them */
 };
 
 /* ---- request.c ---- */
@@ -139,6 +141,7 @@ struct hx_req {
     struct hx_req *kept_next, *kept_prev;
     uint64_t kept_ms;         /* since when it waits */
     bool heap, interrupted, plus;
+    bool outside;    /* kept while the kernel is asked for something (hx_req_hold) */
     bool kills;      /* as struct hx_wire's */
     bool write_back; /* of a mapped page: the kernel will not try again; what it shows must be what is stored */
     struct hx_fs_who who;
@@ -160,6 +163,9 @@ void hx_req_start(struct hx_req *r); /* r may be on the stack: it is copied if i
 /* For a run or instead of it: replies through r->durable once everything logged so far is durable.  Gives what
  * run gives. */
 int hx_req_when_durable(struct hx_req *r, void (*durable)(struct hx_req *r));
+/* Keeps it until something outside of the volume has happened: then hx_req_resume starts it, once.  NULL: no memory. */
+struct hx_req *hx_req_hold(struct hx_req *r);
+void hx_req_resume(struct hx_req *r);
 void hx_req_again(void *ctx, struct hx_parked *op); /* hx_vol_cfg.run */
 int hx_req_errno(const struct hx_req *r, int err);
 bool hx_req_stranger(struct hx_req *r); /* for who.stranger: to r->ino's group */
@@ -206,9 +212,12 @@ void hx_wire_look(struct hx_wire *w, struct fuse_buf *b);
 extern const char *const hx_wire_kinds[HX_WIRE_KINDS];
 
 /* ---- notify.c: tells the kernel to forget cached bytes, from a thread of its own ---- */
-int hx_note_new(struct fuse_session *se, struct hx_note **ret);
+int hx_note_new(struct hx_loop *l, struct fuse_session *se, struct hx_note **ret);
+bool hx_note_ending(struct hx_note *n); /* no more is told to the kernel; is it still being told something? */
 void hx_note_free(struct hx_note *n);
 void hx_note_inode(struct hx_note *n, uint64_t ino, uint64_t off, uint64_t len); /* len 0: all */
+/* What mappings have changed in INO comes as writes, and TOLD is called after them (also when it failed). */
+int hx_note_flush(struct hx_note *n, uint64_t ino, void (*told)(void *ctx), void *ctx);
 
 /* ---- spill.c: bytes of writes that wait, in a file ---- */
 void hx_spill_init(struct hx_spill *s, const char *mounted_on);

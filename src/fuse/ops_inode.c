@@ -328,7 +328,9 @@ static void op_fallocate(fuse_req_t fr, fuse_ino_t ino, int mode, off_t off, off
 }
 
 /* Pages that a program has changed through a shared mapping come here only when the kernel writes them back:
- * until then a hole may have data that nobody but the kernel knows.  It has read that hole before. */
+ * until then a hole may have data that nobody but the kernel knows.  It has read that hole before.  So it is told to
+ * forget the file's pages, which makes it write these first; a kernel that does not wait for them is told that all of
+ * the file is data. */
 static bool may_be_mapped(const struct hx_mount *m, uint64_t ino)
 {
     if (!hx_fs_hole_seen(m->fs, ino))
@@ -339,6 +341,7 @@ static bool may_be_mapped(const struct hx_mount *m, uint64_t ino)
     return false;
 }
 
+#define SEEK_ALL_DATA 1u /* mask of the request */
 /* The whole file as data: always a right answer. */
 static int seek_all_data(struct hx_req *r, uint64_t *ret_at)
 {
@@ -354,11 +357,16 @@ static int seek_all_data(struct hx_req *r, uint64_t *ret_at)
 static int run_lseek(struct hx_req *r)
 {
     uint64_t at;
-    int err = may_be_mapped(r->m, r->ino) ? seek_all_data(r, &at)
-                                          : hx_fs_seek(r->m->fs, r->ino, r->off, r->flags == SEEK_DATA, &at);
+    int err = r->mask == SEEK_ALL_DATA ? seek_all_data(r, &at)
+                                       : hx_fs_seek(r->m->fs, r->ino, r->off, r->flags == SEEK_DATA, &at);
     if (err == 0)
         fuse_reply_lseek(r->fr, (off_t)at);
     return err;
+}
+
+static void flushed(void *ctx)
+{
+    hx_req_resume(ctx);
 }
 
 static void op_lseek(fuse_req_t fr, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
@@ -371,7 +379,17 @@ static void op_lseek(fuse_req_t fr, fuse_ino_t ino, off_t off, int whence, struc
     struct hx_req r = hx_req_of(fr, ino, run_lseek);
     r.off = (uint64_t)off;
     r.flags = whence;
-    hx_req_start(&r);
+    bool mapped = may_be_mapped(r.m, ino);
+    struct hx_req *k = mapped && r.m->flushes ? hx_req_hold(&r) : NULL;
+    if (k && hx_note_flush(r.m->note, ino, flushed, k) == 0)
+        return;
+    r.mask = mapped ? SEEK_ALL_DATA : 0;
+    if (k) {
+        k->mask = r.mask;
+        hx_req_resume(k);
+    } else {
+        hx_req_start(&r);
+    }
 }
 
 void hx_ops_inode(struct fuse_lowlevel_ops *ops)

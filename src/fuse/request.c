@@ -4,7 +4,8 @@
  * Does not know what requests mean (ops_*.c), nor what they wait for and when they run again (hexad/op.h).
  *
  * Invariants:
- *   R1 a request is answered exactly once: by run, by durable, or by answer_error (O1).
+ *   R1 a request is answered exactly once: by run, by durable, or by answer_error (O1).  One that is held outside is
+ *      started when it is resumed, unless a signal has ended it before.
  *   R2 a request that waits has changed nothing, or (durable) is committed and only its answer waits (O2).
  *   R4 a change, or a wait for durability, ends with ENOSPC when it has waited HX_FUSE_FULL_MS and full disks are why:
  *      what was committed stays so, and becomes durable when there is room; whoever asks again is told the truth again.
@@ -189,11 +190,17 @@ void hx_req_signals(void *ctx)
 {
     struct hx_mount *m = ctx;
     bool more = false;
-    for (struct hx_req *r = m->signalled; r; r = r->next_signalled) {
-        if (waits(r) && must_end(r))
+    for (struct hx_req *r = m->signalled, *next; r; r = next) {
+        next = r->next_signalled;
+        if (r->outside && must_end(r)) {
+            answer_error(&r->op, HX_E_CANCELED);
+            r->fr = NULL; /* it goes when it is resumed */
+            drop_signalled(r);
+        } else if (waits(r) && must_end(r)) {
             hx_vol_cancel(m->vol, &r->op.park, HX_E_CANCELED);
-        else
+        } else {
             more = true; /* also one that is about to run: it may wait again, and nobody tells us twice */
+        }
     }
     if (more)
         hx_timer_set(m->signal_timer, HX_FUSE_SIGNAL_MS);
@@ -289,6 +296,24 @@ const struct hx_op_calls hx_req_calls = {run, answer_durable, answer_error, keep
 void hx_req_start(struct hx_req *r)
 {
     hx_vol_start(r->m->vol, &r->op);
+}
+
+struct hx_req *hx_req_hold(struct hx_req *r)
+{
+    struct hx_op *op = keep(&r->op);
+    if (!op)
+        return NULL;
+    req_of(op)->outside = true;
+    return req_of(op);
+}
+
+void hx_req_resume(struct hx_req *r)
+{
+    r->outside = false;
+    if (r->fr)
+        hx_vol_start(r->m->vol, &r->op);
+    else
+        let_go(&r->op);
 }
 
 int hx_req_when_durable(struct hx_req *r, void (*durable)(struct hx_req *r))

@@ -3,10 +3,11 @@
 # wait for a quorum, also when more bytes of writes wait than the mount keeps in memory.
 # Nothing is timed: servers are frozen, so that a wait is a wait, and what may not wait must be done before they go on.
 # Each was seen to fail: with the device not read while anything is parked (HX_FUSE_PARKED_MAX 0 and no spill), and the
-# second part with the device not read beyond 64 MiB of parked writes (src/fuse/spill.c taken out).
+# second part with the device not read beyond 64 MiB of parked writes (src/fuse/spill.c taken out); the third when a look for
+# holes could not be interrupted.
 . "${HEXAD_SOURCE:?}/tests/lib/kit.sh" || exit 99
 needs_fuse
-plan 9
+plan 13
 demo_up "$work/d" -o cache=16MiB,window=8MiB
 mnt=$work/d/mnt
 mkdir "$mnt/here" "$mnt/there"
@@ -101,3 +102,37 @@ demo heal
 wait $w
 code=$?
 check "a quorum again: every writer goes on, and what was written is there" eval "[ $code = 0 ] || { cat '$work/writers.log'; false; }"
+
+# ---- a look for holes, which waits until what a mapping has changed is written back ----
+cat >"$work/mapping.py" <<'PY'
+import mmap, os, sys
+path, size, ready, dirty = sys.argv[1], 32 << 20, sys.argv[2], sys.argv[3]
+f = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+os.ftruncate(f, size)
+assert os.pread(f, size, 0) == bytes(size)
+m = mmap.mmap(f, size)
+open(ready, "w").close()
+sys.stdin.readline()
+data = os.urandom(size)
+m[:] = data
+open(dirty, "w").close()
+sys.stdin.readline()
+assert os.lseek(f, 0, os.SEEK_HOLE) == size and m[:] == data
+PY
+python3 "$work/mapping.py" "$mnt/there/mapped" "$work/mapped" "$work/dirty" <"$work/go" >"$work/mapping.log" 2>&1 & w=$!
+exec 7>"$work/go"
+wait_for test -e "$work/mapped" || die "the mapping is there" "$(cat "$work/mapping.log")"
+freeze a1 a2 b1
+echo go >&7
+wait_for test -e "$work/dirty" || die "the mapping is changed" "$(cat "$work/mapping.log")"
+python3 -c "import os, sys; print(os.lseek(os.open(sys.argv[1], os.O_RDONLY), 0, os.SEEK_HOLE))" "$mnt/there/mapped" >"$work/holes" 2>&1 & r=$!
+check "what a mapping has changed is written back for a program that looks for holes, and waits for a quorum" wait_for waits 1
+check "meanwhile other files are read" within cmp "$work/cold" "$mnt/here/cold"
+check "the program that looks can be killed" eval "! ended $r && kill -KILL $r && wait_for ended $r"
+wait $r
+demo heal
+echo go >&7
+exec 7>&-
+wait $w
+code=$?
+check "a quorum again: all of it is data, and what was written is there" eval "[ $code = 0 ] || { cat '$work/mapping.log'; false; }"

@@ -8,7 +8,7 @@ needs_fuse
 [ "$(id -u)" = 0 ] || skip_all "only root can be two users"
 case $(stat -f -c %T "$work") in ext*) ;; *) skip_all "$work is not on ext4: nothing to compare with" ;; esac
 mapfile -t cases < <(python3 "$LIB/posix.py" --list)
-plan $((2 * ${#cases[@]} + 10))
+plan $((2 * ${#cases[@]} + 11))
 demo_up "$work/d" -o allow_other,suid,dev
 chmod 755 "$work" "$work/d"
 local=$work/local mnt=$work/d/mnt/posix
@@ -42,6 +42,24 @@ for act in (lambda: os.ftruncate(f, end + 1), lambda: os.pwrite(f, b'x', end)):
     except OSError as e: assert e.errno == errno.EFBIG, e
     else: raise SystemExit('no error')
 os.ftruncate(f, 0)"
+
+check "statfs counts inodes as they are made, and those that are gone when they are freed" python "
+import time
+used = lambda: (lambda v: v.f_files - v.f_ffree)(os.statvfs('.'))
+os.mkdir('counted')
+before = used()
+for i in range(100): open('counted/%d' % i, 'w').close()
+assert used() == before + 100, (before, used())
+os.link('counted/1', 'counted/l')
+assert used() == before + 100
+f = open('counted/2')
+for i in range(100): os.unlink('counted/%d' % i)
+end = time.time() + $PATIENCE
+while used() != before + 2:
+    assert time.time() < end, (before, used())
+f.close()
+v = os.statvfs('.')
+assert v.f_ffree == v.f_favail == v.f_bfree and v.f_ffree > 0, v"
 
 handle() { python "
 import struct

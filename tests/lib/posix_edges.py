@@ -8,6 +8,7 @@ import errno
 import fcntl
 import mmap
 import os
+import random
 import resource
 import signal
 import stat
@@ -448,3 +449,160 @@ def identity(t):
     os.mkdir("e")
     os.rename("d", "e/d")
     t.say(os.stat("e/d/..").st_ino == os.stat("e").st_ino)
+
+
+# ---- holes that a mapping may have changed ----
+@case
+def holes_that_were_read(t):
+    """Data and holes are exact also in a file that is open for writing, was read and is mapped."""
+    fd = os.open("f", os.O_RDWR | os.O_CREAT)
+    os.ftruncate(fd, 64 * PAGE)
+    os.pwrite(fd, b"x", 5 * PAGE)
+    t.do("read all", lambda: len(os.pread(fd, 64 * PAGE, 0)))
+
+    def segments(what):
+        out, off = [], 0
+        while off < 64 * PAGE:
+            try:
+                data = os.lseek(fd, off, os.SEEK_DATA)
+            except OSError as e:
+                out.append(errno.errorcode[e.errno])
+                break
+            off = os.lseek(fd, data, os.SEEK_HOLE)
+            out.append((data // PAGE, off // PAGE))
+        t.say(what, out)
+    segments("read")
+    with mmap.mmap(fd, 64 * PAGE) as m:
+        segments("mapped")
+        for page in 7, 9, 10, 63:
+            m[page * PAGE + 7] = page
+            segments("page %d" % page)
+        t.say("in the mapping", [m[p * PAGE + 7] for p in (5, 7, 8, 9, 10, 63)])
+        other = os.open("f", os.O_RDONLY)
+        t.say("in the file", [os.pread(other, 1, p * PAGE + 7) for p in (5, 7, 8, 9, 10, 63)])
+        fallocate(fd, 3, 9 * PAGE, PAGE)
+        segments("punched")
+        m[20 * PAGE] = 1
+        os.close(fd)
+        fd = os.open("f", os.O_RDONLY)
+        segments("closed")
+    segments("not mapped")
+    os.close(fd)
+
+
+# ---- directories that change while they are listed ----
+class Stream:
+    """A directory stream of the C library, whose places can be told and sought."""
+    class Entry(ctypes.Structure):
+        _fields_ = [("ino", ctypes.c_uint64), ("off", ctypes.c_int64), ("len", ctypes.c_uint16),
+                    ("type", ctypes.c_uint8), ("name", ctypes.c_char * 256)]
+
+    def __init__(self, path):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.libc.opendir.restype = ctypes.c_void_p
+        self.libc.readdir.restype = ctypes.POINTER(Stream.Entry)
+        self.libc.telldir.restype = ctypes.c_long
+        self.p = ctypes.c_void_p(self.libc.opendir(path.encode()))
+
+    def tell(self):
+        return self.libc.telldir(self.p)
+
+    def seek(self, place):
+        self.libc.seekdir(self.p, ctypes.c_long(place))
+
+    def rewind(self):
+        self.libc.rewinddir(self.p)
+
+    def names(self):
+        while True:
+            e = self.libc.readdir(self.p)
+            if not e:
+                return
+            if e.contents.name not in (b".", b".."):
+                yield e.contents.name.decode()
+
+    def close(self):
+        self.libc.closedir(self.p)
+
+
+def touch(path):
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+
+
+@case
+def listings_of_what_changes(t):
+    """What stays is listed exactly once, what comes and goes at most once; the same from any place told before."""
+    os.mkdir("d")
+    rng = random.Random(5)
+    count = int(os.environ.get("HEXAD_NAMES", "4000"))
+    there = {"name-%06d" % i for i in range(count)}
+    for n in there:
+        touch("d/" + n)
+    for turn in range(3):
+        first = set(there)
+        going = rng.sample(sorted(there), count // 10)
+        stays = first - set(going)
+        places, order = [], []
+        d = Stream("d")
+        for n in d.names():
+            order.append(n)
+            if len(order) % (count // 40) == 0:
+                places.append((d.tell(), len(order)))
+            if going and len(order) % 9 == 0:
+                for new in "new-%d-%d" % (turn, len(order)), "other-%d-%d" % (turn, len(order)):
+                    touch("d/" + new)
+                    there.add(new)
+                gone = going.pop()
+                os.unlink("d/" + gone)
+                there.discard(gone)
+        stays &= there
+        t.say("turn", turn, "twice", len(order) - len(set(order)), "missing", len(stays - set(order)),
+              "strange", len(set(order) - first - there))
+        for place, at in rng.sample(places, 6):
+            d.seek(place)
+            seen = list(d.names())
+            before, behind = set(order[:at]) & stays, set(order[at:]) & stays
+            t.say("   sought: twice", len(seen) - len(set(seen)), "missing", len(behind - set(seen)),
+                  "from before", len(before & set(seen)))
+        d.rewind()
+        t.say("   from the beginning:", sorted(d.names()) == sorted(there))
+        d.close()
+
+
+@case
+def handles_of_numbers_used_again(t):
+    """The handle of a file that is gone names nothing, whatever was made since then."""
+    if not kit.IS_ROOT:
+        return
+    top = os.open(".", os.O_RDONLY)
+
+    def handle(name):
+        h = ctypes.create_string_buffer(struct.pack("<Ii", 128, 0), 8 + 128)
+        call("name_to_handle_at", kit.AT_FDCWD, name, h, ctypes.byref(ctypes.c_int()), 0)
+        return h
+
+    old = []
+    for turn in range(20):
+        names = ["f%d" % i for i in range(20)]
+        for n in names:
+            put(n, b"%d" % turn)
+        now = [handle(n) for n in names]
+        os.mkdir("d")
+        now.append(handle("d"))
+        for h in now[:-1]:
+            f = call("open_by_handle_at", top, h, os.O_RDONLY)
+            assert os.read(f, 10) == b"%d" % turn
+            os.close(f)
+        for n in names:
+            os.unlink(n)
+        os.rmdir("d")
+        old += now
+    for n in ["f%d" % i for i in range(40)]:
+        put(n, b"new")
+    answers = set()
+    for h in old:
+        try:
+            answers.add(os.read(call("open_by_handle_at", top, h, os.O_RDONLY), 10))
+        except OSError as e:
+            answers.add(errno.errorcode[e.errno])
+    t.say("handles", len({h.raw for h in old}), "answers", answers)
