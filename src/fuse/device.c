@@ -6,8 +6,8 @@
  *
  * What is asked of the kernel, and why:
  *   long timeouts          all changes come through this mount, so names and attributes cannot go stale
- *   keep_cache, no AUTO_INVAL_DATA, EXPLICIT_INVAL_DATA   the same for bytes; strictatime: an open begins without bytes,
- *                          targets and listings are not kept, so that what is read after it is heard of
+ *   keep_cache, no AUTO_INVAL_DATA, EXPLICIT_INVAL_DATA   the same for bytes; strictatime: an open begins without
+ *                          bytes, targets and listings are not kept, so that what is read after it is heard of
  *   no WRITEBACK_CACHE     a write is in the log when write(2) returns; so fsync means what I7 says
  *   no POSIX/FLOCK locks   the kernel's own are exact on one mount
  *   HANDLE_KILLPRIV_V2     (wire.c) set-id bits and security.capability go with the change itself, and the kernel asks

@@ -5,11 +5,12 @@
  * is being read or written back).  So the calls come from a small thread of their own, which touches nothing
  * but this queue, the device and the eventfd by which the loop hears of what has been done.  For the same reason the
  * device must be served until the thread is idle (hx_note_busy) before it can be joined.
- * Made with the session; idle but after failed write-backs, after a fence, and when a program looks for holes in a file
- * that may be mapped (ops_inode.c).
+ * Made with the session; idle but after failed write-backs, after a fence, and when a program looks for holes in a
+ * file that may be mapped (ops_inode.c).
  *
- * The lock protects queue, done, busy and end.  What cannot be queued for lack of memory is logged and dropped: the bytes
- * were reported as failed to fsync anyway.  Whoever wants to be told is told once, by the loop's thread, also at the end.
+ * The lock protects queue, done, busy and end.  What cannot be queued for lack of memory is logged and dropped: the
+ * bytes were reported as failed to fsync anyway.  Whoever wants to be told is told once, by the loop's thread, also
+ * at the end.
  */
 #include "fuse_private.h"
 
