@@ -1,19 +1,17 @@
 /*
  * curlio.c - libcurl's multi interface (the socket_action one) driven by our event loop.
  *
- * Does not: know what a request is; client.c does.
+ * Does not: know what a transfer is for: making a connection, link.c.
  *
  *   1. libcurl's own timer of 0 ms, which is how it asks to start a transfer, becomes deferred work: all
  *      transfers that were added in one iteration start together, and none starts inside hx_curlio_add.
- *   2. A socket stays registered for reading while its connection is idle.  libcurl withdraws its
- *      interest after each answer and renews it with the next request; following it would cost two
- *      epoll_ctl calls a request.  When an idle socket becomes readable (the peer closed it), we stop
- *      watching it, and libcurl finds out when it wants the connection again.
- *   3. A socket is forgotten before its descriptor is closed (libcurl asks us to close it), so an event never
- *      reaches the next owner of the number.
+ *   2. Once a transfer has ended, that is, its connection stands (CURLOPT_CONNECT_ONLY), libcurl has no interest in
+ *      its socket any more; whoever uses the connection (link.c) watches it.
+ *   3. libcurl withdraws its interest in a socket before it closes it, so an event never reaches the next owner of
+ *      the number.
  *   4. DONE runs outside of libcurl, so it may add and remove transfers.
  *
- * Memory: one struct sock for each open socket, found by descriptor number.
+ * Memory: one struct sock for each socket that libcurl is interested in, which libcurl remembers.
  */
 #include "curlio.h"
 #include "loop_int.h"
@@ -23,14 +21,10 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 struct sock {
     struct hx_curlio *io;
     struct event rd, wr;
-    bool rd_on, wr_on;
-    int want; /* CURL_POLL_*; 0: the connection is idle */
 };
 
 struct hx_curlio {
@@ -38,8 +32,6 @@ struct hx_curlio {
     CURLM *multi;
     struct hx_defer *kick;
     struct event timer;
-    struct sock **by_fd;
-    size_t fds; /* length of by_fd */
     void (*done)(void *ctx, CURL *easy, CURLcode code);
     void *ctx;
 };
@@ -95,12 +87,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
     struct sock *s = arg;
-    if (s->want & CURL_POLL_IN) {
-        act(s->io, fd, CURL_CSELECT_IN);
-        return;
-    }
-    event_del(&s->rd); /* 2 */
-    s->rd_on = false;
+    act(s->io, fd, CURL_CSELECT_IN);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
@@ -110,78 +97,45 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     act(s->io, fd, CURL_CSELECT_OUT);
 }
 
-static struct sock *sock_get(struct hx_curlio *io, curl_socket_t fd)
+static struct sock *sock_new(struct hx_curlio *io, curl_socket_t fd)
 {
-    size_t n = (size_t)fd;
-    if (n >= io->fds) {
-        size_t len = (n + 64) & ~(size_t)63;
-        len = len > n ? len : n + 1;
-        struct sock **t = realloc(io->by_fd, len * sizeof *t);
-        if (!t)
-            return NULL;
-        memset(t + io->fds, 0, (len - io->fds) * sizeof *t);
-        io->by_fd = t;
-        io->fds = len;
-    }
-    if (!io->by_fd[n]) {
-        struct sock *s = calloc(1, sizeof *s);
-        if (!s)
-            return NULL;
-        s->io = io;
-        event_assign(&s->rd, io->base, fd, EV_READ | EV_PERSIST, on_readable, s);
-        event_assign(&s->wr, io->base, fd, EV_WRITE | EV_PERSIST, on_writable, s);
-        io->by_fd[n] = s;
-    }
-    return io->by_fd[n];
+    struct sock *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->io = io;
+    event_assign(&s->rd, io->base, fd, EV_READ | EV_PERSIST, on_readable, s);
+    event_assign(&s->wr, io->base, fd, EV_WRITE | EV_PERSIST, on_writable, s);
+    if (!curl_multi_assign(io->multi, fd, s))
+        return s;
+    free(s);
+    return NULL;
 }
 
-static void sock_drop(struct hx_curlio *io, curl_socket_t fd)
+static void watch(struct event *ev, bool on)
 {
-    size_t n = (size_t)fd;
-    if (n >= io->fds || !io->by_fd[n])
-        return;
-    event_del(&io->by_fd[n]->rd);
-    event_del(&io->by_fd[n]->wr);
-    free(io->by_fd[n]);
-    io->by_fd[n] = NULL;
-}
-
-static void switch_event(struct event *ev, bool *on, bool want)
-{
-    if (*on == want)
-        return;
-    if (want)
+    if (on)
         event_add(ev, NULL);
     else
         event_del(ev);
-    *on = want;
 }
 
 static int on_interest(CURL *easy, curl_socket_t fd, int what, void *arg, void *sockp)
 {
     (void)easy;
-    (void)sockp;
-    struct sock *s = sock_get(arg, fd);
-    if (!s)
+    struct sock *s = sockp;
+    if (what == CURL_POLL_REMOVE) { /* 3 */
+        if (s) {
+            event_del(&s->rd);
+            event_del(&s->wr);
+        }
+        free(s);
+        return 0;
+    }
+    if (!s && !(s = sock_new(arg, fd)))
         return -1;
-    s->want = what == CURL_POLL_REMOVE ? 0 : what;
-    if (s->want) /* 2: an idle one keeps its read event */
-        switch_event(&s->rd, &s->rd_on, s->want & CURL_POLL_IN);
-    switch_event(&s->wr, &s->wr_on, s->want & CURL_POLL_OUT);
+    watch(&s->rd, what & CURL_POLL_IN);
+    watch(&s->wr, what & CURL_POLL_OUT);
     return 0;
-}
-
-static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
-{
-    (void)arg;
-    (void)purpose;
-    return socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
-}
-
-static int on_close(void *arg, curl_socket_t fd)
-{
-    sock_drop(arg, fd); /* 3 */
-    return close(fd);
 }
 
 /* ---- life ---- */
@@ -222,25 +176,7 @@ void hx_curlio_free(struct hx_curlio *io)
         curl_multi_cleanup(io->multi);
     event_del(&io->timer);
     hx_defer_free(io->kick);
-    for (size_t i = 0; i < io->fds; i++)
-        sock_drop(io, (curl_socket_t)i);
-    free(io->by_fd);
     free(io);
-}
-
-CURLcode hx_curlio_prepare(struct hx_curlio *io, CURL *easy)
-{
-    CURLcode code = curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
-    if (!code)
-        code = curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
-    if (!code)
-        code = curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, io);
-    return code;
-}
-
-void hx_curlio_keep(struct hx_curlio *io, size_t connections)
-{
-    curl_multi_setopt(io->multi, CURLMOPT_MAXCONNECTS, (long)connections);
 }
 
 int hx_curlio_add(struct hx_curlio *io, CURL *easy)

@@ -10,18 +10,15 @@
 
 struct hx_curlio;
 
-/* DONE: the transfer of EASY has ended; it is still in the multi handle, and DONE takes it out. */
+/* DONE: the transfer of EASY has ended: it is connected, or has failed.  It is in the multi handle until it is taken
+ * out, which ends the connection. */
 int hx_curlio_new(struct hx_loop *l, void (*done)(void *ctx, CURL *easy, CURLcode code), void *ctx,
                   struct hx_curlio **ret);
 /* Closes every connection; each easy handle must have been removed and cleaned up before. */
 void hx_curlio_free(struct hx_curlio *io);
-/* Once for each easy handle, before its first use. */
-CURLcode hx_curlio_prepare(struct hx_curlio *io, CURL *easy);
-/* So many idle connections are kept. */
-void hx_curlio_keep(struct hx_curlio *io, size_t connections);
 /* Starts a transfer in this iteration of the loop, but not inside this call. */
 int hx_curlio_add(struct hx_curlio *io, CURL *easy);
-/* Ends it, done or not; DONE is not called any more. */
+/* Ends it, and its connection; DONE is not called any more. */
 void hx_curlio_remove(struct hx_curlio *io, CURL *easy);
 
 #endif
