@@ -495,8 +495,41 @@ static void crowded_lists_make_images_of_short_chains(void **state)
         for (uint32_t page = 0; page < cases[i].pages; page++)
             images += hx_rec_is_base(newest(&r, page).kind);
         assert_int_equal(images > 0, cases[i].images);
+        for (unsigned k = 0; k < 12; k++) { /* commits are over: in larger pieces */
+            r.now_ms += 500;
+            work(&r);
+        }
+        if (!cases[i].images) /* what was looked at in vain is looked at again when the hint moves */
+            assert_false(s->work.sweeping);
         hx_rig_fini(&r);
     }
+}
+
+/* Promise (B6): while commits come images wait until something is owed to them.  Method: no time goes by. */
+static void images_wait_for_their_turn(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    const uint32_t pages = 200;
+    unsigned images = 0;
+    begin(&r, 16u << 20, 4u << 20);
+    chains(&r, pages, 24);
+    struct hx_seg *s = segment(&r);
+    struct hx_seg_work *w = &s->work;
+    w->came_bytes = s->log.taken_bytes;
+    w->came_frames = s->log.taken;
+    w->came_ms = w->ticked_ms = r.now_ms;
+    w->owed = 0;
+    for (unsigned k = 0; k < 20; k++)
+        hx_space_work(s, r.now_ms);
+    assert_true(w->todo_count > 0);
+    assert_int_equal(s->log.batch.len, 0);
+    for (unsigned k = 0; k < 3; k++)
+        work(&r);
+    for (uint32_t page = 0; page < pages; page++)
+        images += hx_rec_is_base(newest(&r, page).kind);
+    assert_true(images > 0);
+    hx_rig_fini(&r);
 }
 
 /* Promise: what is above the hint, and can be neither pruned nor made into images, does not press for images of short
@@ -562,6 +595,7 @@ int main(void)
         cmocka_unit_test(pages_that_change_in_turn_get_one_image_each),
         cmocka_unit_test(images_are_made_in_pieces),
         cmocka_unit_test(crowded_lists_make_images_of_short_chains),
+        cmocka_unit_test(images_wait_for_their_turn),
         cmocka_unit_test(what_is_above_the_hint_does_not_press),
         cmocka_unit_test(long_chains_do_not_hold_up_the_sweep),
     };
