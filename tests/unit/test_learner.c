@@ -57,7 +57,7 @@ static int wrong_status(struct hx_rig *r, unsigned to, unsigned type, struct hx_
     st.volume.b[0] ^= lie == OTHER_VOLUME;
     st.state = lie == FAILED ? HX_E_POISONED : lie == LEARNS ? HX_E_LAGGING : st.state;
     st.top.v += lie == OTHER_EPOCH;
-    say_status(a, lie != NO_ENTRY, &st, lie == CUT);
+    say_status(a, lie == NO_ENTRY ? 0 : lie == CUT ? 2 : 1, &st, lie == CUT);
     return 0;
 }
 
@@ -405,6 +405,44 @@ static void a_disk_that_gets_full_meanwhile(void **state)
     finish(&r, &m);
 }
 
+/* Promise: a learner that starts without its reserve on a disk with room makes that first, for more than a tick. */
+static void the_reserve_comes_first(void **state)
+{
+    struct hx_rig r;
+    struct hx_model m;
+    struct hx_disk_place at;
+    unsigned waited = 0;
+    (void)state;
+    memset(&seen, 0, sizeof seen);
+    hx_model_init(&m, 3);
+    m.stride = STRIDE;
+    hx_rig_init(&r, HX_COPIES + 1, 64u << 20, 2, 16u << 20);
+    r.edit = edit;
+    at = hx_rig_place(&r, PG);
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        assert_int_equal(hx_rig_format(&r, i, PG), 0);
+    work(&r, &m, 100, false);
+    learn_slowly(&r, 100u << 10);
+    work(&r, &m, 20, true);
+    while (!segment(&r)->fill || segment(&r)->fill->left == segment(&r)->fill->ranges)
+        hx_rig_step(&r, 50);
+    hx_rig_stop(&r, LEARNER);
+    hx_mem_remove_file(r.farm[LEARNER], &at, HX_RESERVE_FILE);
+    assert_int_equal(hx_rig_start(&r, LEARNER), 0);
+    for (unsigned k = 0; k < 3000 && filling(&r); k++) {
+        unsigned was = seen.reads;
+        bool tight = segment(&r)->reserve.tight;
+        hx_rig_step(&r, 50);
+        assert_true(!tight || seen.reads == was);
+        waited += tight;
+    }
+    assert_false(filling(&r));
+    assert_true(waited > 0);
+    until_equal(&r, &m);
+    check_all(&r, &m);
+    finish(&r, &m);
+}
+
 static unsigned fail_read;
 static bool unloaded;
 static void fail_between(struct hx_rig *r, unsigned from, unsigned type)
@@ -530,6 +568,7 @@ int main(void)
         cmocka_unit_test(answers_that_come_together_do_not_pile_up),
         cmocka_unit_test(it_does_not_ask_itself),
         cmocka_unit_test(a_disk_that_gets_full_meanwhile),
+        cmocka_unit_test(the_reserve_comes_first),
         cmocka_unit_test(answers_to_a_former_life_are_nobodys),
         cmocka_unit_test(a_position_that_cannot_be_read_now),
         cmocka_unit_test(a_learner_that_lost_a_file_begins_again),

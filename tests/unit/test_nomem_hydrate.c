@@ -106,48 +106,54 @@ static void opened(uint64_t k, bool always)
     hx_rig_fini(&r);
 }
 
-/* Noise in COUNT pages from FIRST on, for the two servers that there are. */
-static void put_noise(struct hx_rig *r, uint64_t lsn, uint32_t first, unsigned count)
+#define NOISE (6 * HX_FILL_RANGE) /* two ranges of it, which are asked for at once: before them is nothing */
+#define NOISE_PAGES (2 * HX_FILL_RANGE)
+#define BUNCH 32u
+
+/* Noise in a bunch of pages, record LSN and on, for servers FROM to TO. */
+static void put_noise(struct hx_rig *r, uint64_t lsn, uint64_t vdl, unsigned from, unsigned to)
 {
-    static uint8_t noise[HX_FILL_RANGE][HX_PAGE_SIZE];
-    struct hx_rig_rec recs[HX_FILL_RANGE];
+    static uint8_t noise[BUNCH][HX_PAGE_SIZE];
+    struct hx_rig_rec recs[BUNCH];
     uint64_t x = lsn;
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < BUNCH; i++) {
         for (size_t k = 0; k < HX_PAGE_SIZE; k += 8) {
             x = x * UINT64_C(6364136223846793005) + 1442695040888963407;
             hx_put_u64(noise[i] + k, x | 1);
         }
-        recs[i] = (struct hx_rig_rec){lsn + i, first + i, HX_REC_IMAGE, HX_REC_CPL, noise[i], HX_PAGE_SIZE};
+        recs[i] = (struct hx_rig_rec){lsn + i, (uint32_t)(NOISE + lsn - 1 + i), HX_REC_IMAGE, HX_REC_CPL, noise[i],
+                                      HX_PAGE_SIZE};
     }
-    size_t n = hx_rig_frame(r, PG, 1, lsn - 1, recs, count, (struct hx_rig_marks){0});
-    for (unsigned i = 0; i < 2; i++)
-        assert_int_equal(hx_rig_append(r, i, 1, lsn + count - 1, 0, r->frame, n, NULL), 0);
+    size_t n = hx_rig_frame(r, PG, 1, lsn - 1, recs, BUNCH, (struct hx_rig_marks){0});
+    for (unsigned i = from; i < to; i++)
+        assert_int_equal(hx_rig_append(r, i, 1, vdl, 0, r->frame, n, NULL), 0);
 }
 
-/* A range that is too much for one frame. */
+/* An answer that is too much for one frame; the learner hears of some of it as a member does, too. */
 static void put(uint64_t k, bool always)
 {
     struct hx_rig r;
     (void)k;
     (void)always;
-    hx_rig_init(&r, HX_COPIES + 1, 1u << 20, 2, 1u << 20);
+    hx_rig_init(&r, HX_COPIES + 1, 4u << 20, 2, 1u << 20);
     for (unsigned i = 0; i < HX_COPIES; i++)
         r.cut[i] = i >= 2;
     for (unsigned i = 0; i < 2; i++)
         assert_int_equal(hx_rig_format(&r, i, PG), 0);
-    put_noise(&r, 1, 0, HX_FILL_RANGE / 2);
-    put_noise(&r, 1 + HX_FILL_RANGE / 2, HX_FILL_RANGE / 2, HX_FILL_RANGE / 2);
+    for (uint64_t lsn = 1; lsn <= NOISE_PAGES; lsn += BUNCH)
+        put_noise(&r, lsn, lsn + BUNCH - 1, 0, 2);
     assert_int_equal(hx_rig_learn(&r, LEARNER, PG), 0);
+    put_noise(&r, 1 + BUNCH, 0, LEARNER, LEARNER + 1);
     ALLOC_FAULTS(for (unsigned i = 0; i < 3; i++) hx_rig_step(&r, 50));
     lift();
     for (unsigned i = 0; i < 600 && (segment(&r, LEARNER)->error || segment(&r, LEARNER)->filling); i++)
         hx_rig_step(&r, 200);
     assert_int_equal(segment(&r, LEARNER)->error, 0);
-    assert_int_equal(segment(&r, LEARNER)->chain.scl, HX_FILL_RANGE);
-    for (uint32_t page = 0; page < HX_FILL_RANGE; page++) {
+    assert_int_equal(segment(&r, LEARNER)->chain.scl, NOISE_PAGES);
+    for (uint32_t page = NOISE - 1; page <= NOISE + NOISE_PAGES; page++) {
         uint8_t own[HX_PAGE_SIZE], theirs[HX_PAGE_SIZE];
-        assert_int_equal(hx_rig_read(&r, LEARNER, PG, 1, HX_FILL_RANGE, page, own, NULL), 0);
-        assert_int_equal(hx_rig_read(&r, 0, PG, 1, HX_FILL_RANGE, page, theirs, NULL), 0);
+        assert_int_equal(hx_rig_read(&r, LEARNER, PG, 1, NOISE_PAGES, page, own, NULL), 0);
+        assert_int_equal(hx_rig_read(&r, 0, PG, 1, NOISE_PAGES, page, theirs, NULL), 0);
         assert_memory_equal(own, theirs, HX_PAGE_SIZE);
     }
     hx_rig_fini(&r);
