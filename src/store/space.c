@@ -7,6 +7,8 @@
  *      so that damage to the tail cannot bring a page back to "never written", (d) the meta slots hold the
  *      base and the oldest read point that follow from its absence, and (e) a file with a higher number is durable:
  *      so a number is never given out twice, and no sidecar whose removal a power loss undid meets a new file.
+ *      The base does not pass blind damage before every page is confirmed: above the base a restart finds again that
+ *      records are missing (load.c R5), below it nothing would say so, and pages would pass for whole.
  *   B2 A page is materialised only at or below the hint: what is there cannot be annulled (pitfall 21).
  *   B3 Compaction copies records as they are; the index moves from the old place to the new one when the copy
  *      is durable (index.c: a local record takes over the place of its twin).
@@ -560,12 +562,28 @@ static void remove_file(struct hx_seg *s, size_t slot)
     s->log.files[slot] = NULL;
 }
 
+/* May the base be LSN?  Damage that it passes is mended from the point of the confirmation on: no read goes below. */
+static bool base_may_be(struct hx_seg *s, uint64_t lsn)
+{
+    for (size_t i = 0; i < s->unknown_count; i++) {
+        const struct hx_unknown *u = &s->unknowns[i];
+        if (!u->blind || u->from <= s->meta.base.v || u->from > lsn)
+            continue;
+        if (!hx_seg_is_mended(s, u))
+            return false;
+        s->oldest = s->sound.at > s->oldest ? s->sound.at : s->oldest;
+    }
+    return true;
+}
+
 /* B1 d: what a restart cannot learn from the files any more is in the meta slots. */
 static bool base_saved(struct hx_seg *s, const struct hx_logfile *f)
 {
     bool saved = s->meta.base.v >= f->max_lsn && s->meta.oldest.v >= f->dead_oldest;
     if (saved || HX_MUTANT(DELETE_WITHOUT_BASE))
         return !s->meta_dirty;
+    if (!base_may_be(s, f->max_lsn))
+        return false;
     s->meta.base = HX_LSN(f->max_lsn > s->meta.base.v ? f->max_lsn : s->meta.base.v); /* not more: see side.c */
     s->meta.oldest = HX_LSN(s->oldest);
     s->meta_dirty = true; /* with the next flush */
