@@ -15,7 +15,8 @@
  *      made or removed.
  *   S7 A flush beside has a descriptor of its own, so that others may be closed and names removed meanwhile.
  * A crash leaves files of any length up to what was written, and names that were never synced may be missing.
- * Threads: one, but for flushes of many (flushpool.c) and beside (beside.c), and the room of removed files (reaper.c).
+ * Threads: one, but for flushes of many (flushpool.c) and beside (beside.c), for the room of removed files (reaper.c),
+ * and for what will be read soon (prefetch.c).
  * Memory: one struct per disk; descriptors: the farm's cache.
  */
 #include "farm_private.h"
@@ -239,7 +240,7 @@ static void disk_expect(struct hx_disk *disk, uint64_t file, uint64_t off, size_
 {
     struct hx_fd_entry *e;
     if (!get(self(disk), file, false, &e))
-        (void)posix_fadvise(e->fd, (off_t)off, (off_t)len, POSIX_FADV_WILLNEED);
+        hx_prefetch_ask(self(disk)->farm->prefetch, disk, e->fd, off, len);
 }
 
 void hx_disk_flush_many(struct hx_disk_farm *f, struct hx_disk_flush *list, size_t count)

@@ -89,6 +89,7 @@ static void farm_close(struct hx_disk_farm *f, struct hx_disk *disk)
         return;
     struct hx_sys_disk *d = HX_CONTAINER_OF(disk, struct hx_sys_disk, disk);
     hx_disk_settle(d);
+    hx_prefetch_forget(farm->prefetch, disk);
     hx_fdcache_drop_disk(farm->fds, disk);
     close(d->dir_fd);
     free(d);
@@ -199,7 +200,10 @@ int hx_farm_new(struct hx_datadir *d, unsigned files_max, struct hx_disk_farm **
         err = hx_reaper_new(&farm->reaper);
     if (!err)
         err = hx_beside_new(&farm->beside);
+    if (!err)
+        err = hx_prefetch_new(&farm->prefetch);
     if (err) {
+        hx_beside_free(farm->beside);
         hx_reaper_free(farm->reaper);
         hx_flushpool_free(farm->pool);
         hx_fdcache_free(farm->fds);
@@ -216,6 +220,7 @@ void hx_farm_free(struct hx_disk_farm *f)
         return;
     struct hx_sys_farm *farm = self(f);
     hx_assert(farm->open_disks == 0); /* disks first: their owner closes them */
+    hx_prefetch_free(farm->prefetch);
     hx_beside_free(farm->beside);
     hx_reaper_free(farm->reaper);
     hx_flushpool_free(farm->pool);

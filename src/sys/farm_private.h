@@ -7,6 +7,7 @@
 #include "beside.h"
 #include "fdcache.h"
 #include "hexad/disk.h"
+#include "prefetch.h"
 #include "reaper.h"
 
 struct hx_sys_farm {
@@ -17,6 +18,7 @@ struct hx_sys_farm {
     struct hx_flushpool *pool;
     struct hx_reaper *reaper;
     struct hx_beside *beside;
+    struct hx_prefetch *prefetch;
     struct hx_disk_place *places; /* of the walk under way */
     size_t place_count;
     bool walking; /* it has not come to its end */

@@ -14,6 +14,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,9 +57,16 @@ int fallocate(int fd, int mode, off_t off, off_t len)
 /* Notes what the kernel is told about a descriptor. */
 static int advices[8];
 static unsigned advice_count;
+static pthread_t main_thread;
+static atomic_uint wanted, wanted_here; /* advices that something will be read; those of them by the main thread */
 int posix_fadvise(int fd, off_t off, off_t len, int advice)
 {
     (void)fd;
+    if (advice == POSIX_FADV_WILLNEED) {
+        wanted_here += pthread_equal(pthread_self(), main_thread) != 0;
+        wanted++;
+        return 0;
+    }
     if (off == 0 && len == 0 && advice_count < 8)
         advices[advice_count++] = advice;
     return 0;
@@ -777,11 +785,38 @@ static void large_reads_are_exact(void **state)
     farm->ops->close(farm, d);
 }
 
+/* Promise: what background work will read is asked for beside the loop, each piece; a disk is closed though something
+ * is on its way, and with more than are kept in mind. */
+static void what_is_expected_is_asked_for_beside(void **state)
+{
+    static uint8_t buf[256u << 10];
+    struct hx_disk *d = open_disk();
+    (void)state;
+    main_thread = pthread_self();
+    wanted = wanted_here = 0;
+    d->ops->expect(d, 16, 0, 4096); /* it is not there */
+    assert_int_equal(d->ops->write(d, 16, 0, buf, sizeof buf), 0);
+    for (unsigned i = 1; i <= 8; i++) {
+        d->ops->expect(d, 16, i * 4096, i * 8192);
+        while (wanted < i)
+            sched_yield();
+    }
+    assert_int_equal(wanted, 8);
+    assert_int_equal(wanted_here, 0);
+    for (unsigned i = 0; i < 300; i++)
+        d->ops->expect(d, 16, 0, sizeof buf);
+    farm->ops->close(farm, d);
+    unsigned when_closed = wanted;
+    sched_yield();
+    assert_int_equal(wanted, when_closed); /* nothing goes on for it */
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(large_reads_are_exact), CASE(many_are_flushed_together), CASE(a_write_is_readable_at_once),
+        CASE(large_reads_are_exact), CASE(what_is_expected_is_asked_for_beside),
+        CASE(many_are_flushed_together), CASE(a_write_is_readable_at_once),
         CASE(past_the_end_is_short_and_holes_are_zero),
         CASE(an_absent_file_is_noent),
         CASE(flush_and_remove_go_together),
