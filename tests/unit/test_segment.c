@@ -54,6 +54,25 @@ static uint64_t page_value(struct hx_rig *r, uint32_t pg, uint64_t epoch, uint64
     return hx_get_u64(data);
 }
 
+/* Promise: of a frame of which some records are here the others are stored, whichever they are (I10: it may be the only
+ * one that ever brings them).  Method: its first records, its last ones, those in the middle came before. */
+static void a_frame_that_is_here_in_part_is_stored(void **state)
+{
+    struct hx_rig *r = *state;
+    static const unsigned from[] = {1, 5, 3}, count[] = {2, 2, 2};
+    uint64_t scl = 0, base = 0;
+    for (size_t i = 0; i < HX_ARRAY_LEN(from); i++, base += 6) {
+        assert_int_equal(append(r, 1, 1, base + from[i] - 1, base + from[i], count[i], 0, &scl), 0);
+        assert_int_equal(append(r, 1, 1, base, base + 1, 6, 0, &scl), 0);
+        assert_int_equal(scl, base + 6);
+    }
+    hx_rig_stop(r, 0);
+    hx_mem_crash(r->farm[0], 1);
+    assert_int_equal(hx_rig_start(r, 0), 0);
+    assert_int_equal(append(r, 1, 1, base, base + 1, 1, 0, &scl), 0);
+    assert_int_equal(scl, base + 1);
+}
+
 /* Promise: FENCE at PG 0 is granted to a higher epoch, or again to the same attempt; everything else is FENCED.
  * Method: each combination, also after a restart. */
 static void fence_at_pg_0_is_granted_once_per_epoch(void **state)
@@ -687,6 +706,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
+        T(a_frame_that_is_here_in_part_is_stored),
         T(fence_at_pg_0_is_granted_once_per_epoch),
         T(fence_at_other_pgs_is_granted_from_the_promise_on),
         T(every_message_below_the_promise_is_fenced),
