@@ -234,6 +234,72 @@ static void what_left_no_trace_is_missed_at_each_restart(void **state)
     assert_true(corrupt >= 3);
 }
 
+/* FRAMES for all six, who tell each other; what nobody reads any more goes. */
+static void to_all(struct hx_rig *r, struct hx_model *m, unsigned frames)
+{
+    for (unsigned k = 0; k < frames; k++) {
+        size_t n = hx_model_frame(r, m, 1 + (unsigned)(hx_model_dice(m) % 8));
+        for (unsigned i = 0; i < HX_COPIES; i++)
+            assert_int_equal(hx_rig_append(r, i, 1, m->vdl, m->floor, r->frame, n, NULL), 0);
+        m->vdl = m->acked = m->last;
+        m->floor = m->vdl > 20 ? m->vdl - 20 : 0;
+        if (k % 4 == 0)
+            hx_rig_step(r, 200);
+    }
+}
+
+/* Once peers have confirmed every page the base moves on over the hole, files go, and a restart has nothing to say: no
+ * point is read any more that is older than the confirmation. */
+static void what_peers_confirm_lets_the_base_pass(void **state)
+{
+    (void)state;
+    unsigned passed = 0;
+    for (unsigned seed = 0; seed < 6; seed++) {
+        struct hx_rig r;
+        struct hx_model m;
+        struct hx_disk_place at;
+        uint64_t id = 0;
+        hx_model_init(&m, 51 + seed);
+        hx_rig_init(&r, HX_COPIES, 1u << 20, 2, FILE_BYTES);
+        at = hx_rig_place(&r, HX_MODEL_PG);
+        for (unsigned i = 0; i < HX_COPIES; i++)
+            assert_int_equal(hx_rig_format(&r, i, HX_MODEL_PG), 0);
+        to_all(&r, &m, 100);
+        for (size_t i = 0; i < segment(&r)->log.slot_count && !id; i++) {
+            const struct hx_logfile *f = segment(&r)->log.files[i];
+            if (f && f->sealed && f->min_lsn > segment(&r)->meta.base.v && f->max_lsn <= segment(&r)->chain.anchor)
+                id = f->id;
+        }
+        if (id) {
+            hx_rig_stop(&r, 0);
+            hx_mem_remove_file(r.farm[0], &at, id);
+            hx_mem_remove_file(r.farm[0], &at, id | HX_LOG_SIDE_BIT);
+            assert_int_equal(hx_rig_start(&r, 0), 0);
+            bool blind = segment(&r)->unknown_count && segment(&r)->unknowns[0].blind;
+            uint64_t from = blind ? segment(&r)->unknowns[0].from : 0;
+            uint64_t base = segment(&r)->meta.base.v;
+            for (unsigned i = 0; i < 100 && hx_seg_damages(segment(&r)); i++)
+                hx_rig_step(&r, 500);
+            assert_int_equal(hx_seg_damages(segment(&r)), 0);
+            uint64_t confirmed = segment(&r)->sound.at;
+            to_all(&r, &m, 200);
+            struct hx_seg *s = hx_node_find(r.node[0], &at.volume, at.pg);
+            /* Damage of which the record is known is no hole. */
+            assert_int_equal(hx_seg_unknown(s, m.acked, m.acked, HX_NONE, false), 0);
+            for (unsigned i = 0; i < 60; i++)
+                hx_rig_step(&r, 500);
+            passed += blind && from > base && segment(&r)->meta.base.v > from;
+            assert_true(segment(&r)->meta.base.v < from || segment(&r)->meta.oldest.v >= confirmed);
+            assert_int_equal(check_honest(&r, &m), 0);
+            hx_model_restart(&r);
+            assert_int_equal(check_honest(&r, &m), 0);
+        }
+        hx_model_fini(&m);
+        hx_rig_fini(&r);
+    }
+    assert_true(passed >= 2);
+}
+
 /* What was lost is sent again, and is there again; then the rest of the file is given up for good. */
 static void records_of_a_lost_file_come_back(void **state)
 {
@@ -387,6 +453,7 @@ int main(void)
         cmocka_unit_test(no_file_is_lost_without_a_trace),
         cmocka_unit_test(a_file_of_old_copies_is_missed),
         cmocka_unit_test(what_left_no_trace_is_missed_at_each_restart),
+        cmocka_unit_test(what_peers_confirm_lets_the_base_pass),
         cmocka_unit_test(records_of_a_lost_file_come_back),
         cmocka_unit_test(what_a_deletion_leaves_is_no_damage),
         cmocka_unit_test(what_was_below_the_oldest_point_is_no_damage),
