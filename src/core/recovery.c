@@ -8,12 +8,13 @@
  *   CLAIM ----------------> FENCE -----------------> DECIDE ---------> REPAIR ---------------------> GEOMETRY
  *     ^  claimed()            |   fence_check()        | decide()        | rec_to_geometry()            | meta_answer()
  *     |                       |                        |                 |                              v 4 stored it
- *     +--- FENCED, from any state: start_over() -------+-----------------+------------------------- ADOPT --> OPEN
+ *     +--- FENCED, from any state: rec_start_over() ---+-----------------+------------------------- ADOPT --> OPEN
  *                                                                                                  4 stored H'
  * Invariants:
  *   R1 geometry and parent history are fixed with the 4th grant, the decision in DECIDE; both once per attempt.
  *   R2 nothing names H' before every PG has four complete members; OPEN only after four of PG 0 stored it.
- *   R3 a refusal (FENCED) ends the attempt, and the next one has a higher epoch and another owner; but a
+ *   R3 a refusal (FENCED) ends the attempt, and so does a record that its holders do not give (recovery_repair.c P4);
+ *      the next one has a higher epoch and another owner.  But a
  *      member that granted the same number to another claimant is only left out once we hold four grants.
  *   R4 an answer to a call of an earlier attempt changes nothing (ask.h A3).
  *   R5 of the members of a PG that had no segment no more than two count, for anything: growth leaves two unmade at
@@ -159,8 +160,8 @@ static void claim(struct hx_recovery *r)
         ask_member(r, &r->pgs[0]->m[i], HX_MSG_FENCE);
 }
 
-/* R3: back off at random, then claim a higher epoch. */
-static void start_over(struct hx_recovery *r)
+/* R3: backs off at random, then claims a higher epoch. */
+void rec_start_over(struct hx_recovery *r)
 {
     uint32_t growth = r->attempts < PAUSE_GROWTH_MAX ? r->attempts : PAUSE_GROWTH_MAX;
     uint64_t draw = mix(r->seed ^ mix(r->attempts ^ hx_get_u64(r->owner.b)));
@@ -472,7 +473,7 @@ static void meta_answer(struct hx_recovery *r, struct hx_ask_task *t, const stru
         }
         if (top > r->epoch.v) {
             r->epoch_seen = top > r->epoch_seen.v ? HX_EPOCH(top) : r->epoch_seen;
-            start_over(r);
+            rec_start_over(r);
             return;
         }
     }
@@ -496,7 +497,7 @@ static void fenced(struct hx_recovery *r, const struct hx_ask_reply *reply)
     if (number_taken && r->state != HX_RECOVERY_CLAIM)
         rec_member_of(t)->refused = true;
     else
-        start_over(r);
+        rec_start_over(r);
 }
 
 /* So many of PG 0's members refuse our certificate's role that no claim can succeed: waiting is no use. */

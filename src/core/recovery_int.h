@@ -32,6 +32,7 @@ struct rec_entry {
     uint32_t pg, sum, flags;
     hx_members held;       /* slots of its PG that hold it */
     hx_members bad;        /* of these: could not give it when asked */
+    hx_members empty;      /* of these: answered without it */
     struct rec_data *data; /* owned; NULL until fetched */
 };
 
@@ -99,6 +100,7 @@ static inline struct rec_member *rec_member_of(struct hx_ask_task *t)
 /* recovery.c */
 void rec_fail(struct hx_recovery *r, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void rec_to_geometry(struct hx_recovery *r);
+void rec_start_over(struct hx_recovery *r); /* all PGs are freed */
 uint32_t rec_server_of(const struct hx_recovery *r, uint32_t pg, unsigned slot);
 
 /* recovery_msg.c: the request that the popped task stands for; errors as hx_ask_send. */

@@ -14,6 +14,9 @@
  *   P2 no member may answer more than the chain's last record: the union has every valid record above the
  *      start, so such an answer is damage, and recovery stops.
  *   P3 a record is written back only as fetched, with the sum, link and flags that the inventories agree on.
+ *   P4 when each holder of a record has answered a FETCH without it, what it holds is not what its inventory said (it
+ *      finds damage when it reads): the inventories are taken anew, by the next attempt.  Then it is UNKNOWN there, and
+ *      the walk ends before it, or waits until somebody has it (K2).
  *
  * What a member lacks above the start is fetched once per PG from a holder and sent; what it lacks below is
  * filled by gossip of its peers.  Gossip goes only between equal histories, and a fenced member takes no
@@ -228,6 +231,12 @@ void rec_fetch_answer(struct hx_recovery *r, struct rec_pg *p, const struct hx_a
     struct rec_entry *e = &p->entry[p->fetch_at];
     if (e->data == NULL)
         e->bad = hx_members_add(e->bad, p->fetch_slot);
+    if (e->data == NULL && reply->err == 0)
+        e->empty = hx_members_add(e->empty, p->fetch_slot);
+    if (e->data == NULL && (e->held & ~e->empty) == 0) {
+        rec_start_over(r); /* P4; frees P */
+        return;
+    }
     fetch_step(r, p);
     pg_step(r, p);
 }

@@ -130,6 +130,40 @@ static void only_the_record_that_was_written_is_written_back(void **state)
     }
 }
 
+/* The member of PG 0 in slot 0 finds LSN 2 damaged when it is to give it. */
+static int find_damage(void *ctx, struct fleet *f, uint32_t server, const struct hx_msg_head *h, struct hx_bytes body)
+{
+    struct fleet_seg *s = fleet_seg_at(f, 0, 0);
+    unsigned *n = ctx;
+    (void)body;
+    if (h->type != HX_MSG_FETCH || server != fleet_server_at(f, 0, 0))
+        return 0;
+    ++*n;
+    s->count = 1;
+    s->unknown = (struct hx_inv_unknown){HX_LSN(2), HX_LSN(2)};
+    return 0;
+}
+
+static void what_cannot_be_given_by_anybody_is_decided_about_anew(void **state)
+{
+    /* Promise (P4, I15): a record that only one member holds, and finds damaged when it is asked for it, was never
+     * durable: it does not keep a volume from being opened.  Method: LSN 1 on four, LSN 2 on member 0. */
+    (void)state;
+    struct fleet *f = fleet_new(6, 1, LAL);
+    unsigned asked = 0;
+    put(f, 0, 0x0f, 1, 1, 0, true, 0);
+    put(f, 0, 0x01, 2, 1, 1, true, 0);
+    f->hook = find_damage;
+    f->hook_ctx = &asked;
+    struct hx_recovery *r = start(f, 1, 1);
+    assert_true(run_for(f, r, 60000));
+    assert_int_equal(hx_recovery_state(r), HX_RECOVERY_OPEN);
+    assert_int_equal(asked, 1);
+    assert_int_equal(top(r)->vdl.v, 1);
+    finish(f, r);
+    fleet_free(f);
+}
+
 static int watch_times(void *ctx, struct fleet *f, uint32_t server, const struct hx_msg_head *h, struct hx_bytes body)
 {
     struct hx_history hist = {0};
@@ -587,6 +621,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_the_record_that_was_written_is_written_back),
+        cmocka_unit_test(what_cannot_be_given_by_anybody_is_decided_about_anew),
         cmocka_unit_test(records_keep_the_time_at_which_they_were_written),
         cmocka_unit_test(a_record_without_payload_is_written_back),
         cmocka_unit_test(a_late_member_is_filled_in_pieces),
