@@ -154,16 +154,20 @@ static void settle_unknowns(struct hx_seg *s, uint64_t base)
         s->log.endless = s->log.endless || s->unknowns[i].to == UINT64_MAX;
 }
 
-/* R3: each file learns from the later ones how far the log went when they were written. */
+/* R3: each file learns from the later ones how far the log went when they were written.  The least of these counts: what
+ * came after the next file cannot have been in this one, else old damage would grow at each restart, up to records that
+ * an opening has to decide about. */
 static void look_back(struct hx_seg *s, const struct hx_load_pass *p)
 {
     struct hx_log *l = &s->log;
-    uint64_t later = 0;
+    uint64_t most = 0, later = 0;
     for (size_t i = l->slot_count; i-- > 0;) {
+        uint64_t own = l->files[i]->highest;
         l->files[i]->later = later;
-        later = l->files[i]->highest > later ? l->files[i]->highest : later;
+        most = own > most ? own : most;
+        later = own && (!later || own < later) ? own : later;
     }
-    l->highest = p->highest > later ? p->highest : later;
+    l->highest = p->highest > most ? p->highest : most;
     l->highest = s->meta.base.v > l->highest ? s->meta.base.v : l->highest;
 }
 

@@ -147,12 +147,20 @@ int hx_side_save_beside(struct hx_seg *s, struct hx_logfile *f)
     return err > 0 ? 1 : written(s, f, err);
 }
 
+/* Not every error comes back, and where the log file is gone (load.c R7) nothing else tells what was in it. */
+static int read_twice(struct hx_seg *s, const struct hx_logfile *f, uint64_t off, void *buf, size_t len, size_t *ret_got)
+{
+    const uint64_t id = f->id | HX_LOG_SIDE_BIT;
+    int err = s->disk->ops->read(s->disk, id, off, buf, len, ret_got);
+    return err == HX_E_IO ? s->disk->ops->read(s->disk, id, off, buf, len, ret_got) : err;
+}
+
 /* The head of the sidecar of F into F's counters. */
 static int read_head(struct hx_seg *s, struct hx_logfile *f, uint64_t *ret_stable, uint32_t *ret_len, uint32_t *ret_crc)
 {
     uint8_t p[HX_LOG_SIDE_HEAD];
     size_t got;
-    int err = s->disk->ops->read(s->disk, f->id | HX_LOG_SIDE_BIT, 0, p, sizeof p, &got);
+    int err = read_twice(s, f, 0, p, sizeof p, &got);
     if (err)
         return err;
     err = hx_version_check(p, got, HX_LOG_SIDE_MAGIC, SIDE_VERSION, HX_LOG_SIDE_HEAD - 4);
@@ -253,7 +261,7 @@ int hx_side_load(struct hx_seg *s, struct hx_logfile *f, struct hx_buf *ret)
     if (!p)
         return HX_E_NOMEM;
     ret->len = len;
-    err = s->disk->ops->read(s->disk, f->id | HX_LOG_SIDE_BIT, HX_LOG_SIDE_HEAD, p, len, &got);
+    err = read_twice(s, f, HX_LOG_SIDE_HEAD, p, len, &got);
     bool whole = !err && got == len && (hx_crc32c(0, p, len) == crc || HX_MUTANT(SIDECAR_UNCHECKED));
     if (!err && (!whole || !list_sane(s, t.end, p, len)))
         err = HX_E_CORRUPT;

@@ -4,7 +4,7 @@
  *
  * Promises: what it held is UNKNOWN and counted, pages that need it are CORRUPT and never older, sent again they are
  * there again; also when it held nothing but copies of old records.  The sidecar that a power loss leaves of a file
- * that was deleted in good order is no damage, and goes.
+ * that was deleted in good order is no damage, and goes.  Damage does not grow, however often a restart meets it.
  * Method: one server over a disk in memory, its files removed between restarts; a model that knows every page.
  */
 #include <setjmp.h>
@@ -350,6 +350,20 @@ static void records_of_a_lost_file_come_back(void **state)
     hx_rig_fini(&r);
 }
 
+/* Nor when any one read of a restart fails, which is no damage itself. */
+static void restart_with_a_failed_read(struct hx_rig *r)
+{
+    bool failed = true;
+    for (uint64_t k = 1; failed; k++) {
+        hx_mem_fail_read(r->farm[0], k, HX_E_IO);
+        assert_int_equal(hx_rig_start(r, 0), 0);
+        failed = hx_mem_read_failed(r->farm[0]);
+        hx_mem_fail_read(r->farm[0], 0, 0);
+        assert_int_equal(segment(r)->damaged, 0);
+        hx_rig_stop(r, 0);
+    }
+}
+
 /* The sidecars of all files that were deleted, as if power had been lost each time before that was durable. */
 static void what_a_deletion_leaves_is_no_damage(void **state)
 {
@@ -379,6 +393,7 @@ static void what_a_deletion_leaves_is_no_damage(void **state)
             else
                 free(kept[i].p);
         }
+        restart_with_a_failed_read(&r);
         assert_int_equal(hx_rig_start(&r, 0), 0);
         assert_int_equal(segment(&r)->damaged, 0);
         assert_int_equal(check_honest(&r, &m), 0);
@@ -447,6 +462,41 @@ static void what_was_below_the_oldest_point_is_no_damage(void **state)
     hx_rig_fini(&r);
 }
 
+/* A file and its sidecar are lost: what it may have held ends where the log did when the next file's sidecar was written,
+ * at each later restart. */
+static void old_damage_does_not_grow(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    size_t len;
+    uint64_t to = 0;
+    hx_model_start(&r, 32u << 10);
+    struct hx_disk_place at = hx_rig_place(&r, HX_MODEL_PG);
+    for (uint64_t lsn = 1; lsn <= 24; lsn++)
+        assert_int_equal(hx_rig_append(&r, 0, 1, lsn - 1, 0, r.frame, hx_model_images(&r, lsn, 1, lsn - 1), NULL), 0);
+    hx_model_restart(&r);
+    assert_true(segment(&r)->log.slot_count > 2);
+    hx_rig_stop(&r, 0);
+    hx_mem_remove_file(r.farm[0], &at, HX_LOG_FIRST_ID);
+    uint8_t *side = hx_mem_file(r.farm[0], &at, HX_LOG_FIRST_ID | HX_LOG_SIDE_BIT, &len);
+    assert_non_null(side);
+    side[8] ^= 1;
+    for (uint64_t last = 24; last <= 72; last += 24) {
+        assert_int_equal(hx_rig_start(&r, 0), 0);
+        const struct hx_seg *s = segment(&r);
+        assert_int_equal(s->error, 0);
+        for (size_t i = 0; i < s->unknown_count; i++)
+            to = s->unknowns[i].to > to ? s->unknowns[i].to : to;
+        assert_in_range(to, 2, 24);
+        for (uint64_t lsn = last + 1; lsn <= last + 24; lsn++)
+            assert_int_equal(
+                hx_rig_append(&r, 0, 1, lsn - 1, 0, r.frame, hx_model_images(&r, lsn, 1, lsn - 1), NULL), 0);
+        hx_rig_stop(&r, 0);
+    }
+    assert_int_equal(hx_rig_start(&r, 0), 0);
+    hx_rig_fini(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -457,6 +507,7 @@ int main(void)
         cmocka_unit_test(records_of_a_lost_file_come_back),
         cmocka_unit_test(what_a_deletion_leaves_is_no_damage),
         cmocka_unit_test(what_was_below_the_oldest_point_is_no_damage),
+        cmocka_unit_test(old_damage_does_not_grow),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("lost_files", tests, NULL, NULL);
