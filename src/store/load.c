@@ -154,9 +154,9 @@ static void settle_unknowns(struct hx_seg *s, uint64_t base)
         s->log.endless = s->log.endless || s->unknowns[i].to == UINT64_MAX;
 }
 
-/* R3: each file learns from the later ones how far the log went when they were written.  The least of these counts: what
- * came after the next file cannot have been in this one, else old damage would grow at each restart, up to records that
- * an opening has to decide about. */
+/* R3: each file learns from the later ones how far the log went when they were written.  The least of these counts:
+ * what came after the next file cannot have been in this one, else old damage would grow at each restart, up to records
+ * that an opening has to decide about. */
 static void look_back(struct hx_seg *s, const struct hx_load_pass *p)
 {
     struct hx_log *l = &s->log;

@@ -148,7 +148,8 @@ int hx_side_save_beside(struct hx_seg *s, struct hx_logfile *f)
 }
 
 /* Not every error comes back, and where the log file is gone (load.c R7) nothing else tells what was in it. */
-static int read_twice(struct hx_seg *s, const struct hx_logfile *f, uint64_t off, void *buf, size_t len, size_t *ret_got)
+static int read_twice(struct hx_seg *s, const struct hx_logfile *f, uint64_t off, void *buf, size_t len,
+                      size_t *ret_got)
 {
     const uint64_t id = f->id | HX_LOG_SIDE_BIT;
     int err = s->disk->ops->read(s->disk, id, off, buf, len, ret_got);

@@ -462,8 +462,8 @@ static void what_was_below_the_oldest_point_is_no_damage(void **state)
     hx_rig_fini(&r);
 }
 
-/* A file and its sidecar are lost: what it may have held ends where the log did when the next file's sidecar was written,
- * at each later restart. */
+/* A file and its sidecar are lost: what it may have held ends where the log did when the next file's sidecar was
+ * written, at each later restart. */
 static void old_damage_does_not_grow(void **state)
 {
     (void)state;
