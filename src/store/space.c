@@ -562,14 +562,15 @@ static void remove_file(struct hx_seg *s, size_t slot)
     s->log.files[slot] = NULL;
 }
 
-/* May the base be LSN?  Damage that it passes is mended from the point of the confirmation on: no read goes below. */
+/* May the base be LSN?  Damage that it passes is mended from the point of the confirmation on: no read goes below that
+ * once the floor is there. */
 static bool base_may_be(struct hx_seg *s, uint64_t lsn)
 {
     for (size_t i = 0; i < s->unknown_count; i++) {
         const struct hx_unknown *u = &s->unknowns[i];
         if (!u->blind || u->from <= s->meta.base.v || u->from > lsn)
             continue;
-        if (!hx_seg_is_mended(s, u))
+        if (!hx_seg_is_mended(s, u) || s->sound.at > s->floor)
             return false;
         s->oldest = s->sound.at > s->oldest ? s->sound.at : s->oldest;
     }
