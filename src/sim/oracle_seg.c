@@ -140,8 +140,7 @@ static void check_marks(struct hx_oracle *o, uint32_t server, uint32_t pg, const
     if (l->hint.v && !oc_epoch_of(l->history, l->hint.v) && !o->excused)
         hx_sim_broken(o->s, "I5", "server %u, PG %u: takes LSN %llu for durable, which its history makes void",
                       server, pg, (oc_ull)l->hint.v);
-    /* Where blind damage was mended, nothing is given below the point up to which peers confirmed it (space.c B1). */
-    if (l->oldest.v > l->floor.v && l->oldest.v > o->floor_told && !s->lied)
+    if (l->oldest.v > l->floor.v && l->oldest.v > o->floor_told)
         hx_sim_broken(o->s, "I10",
                       "server %u, PG %u: versions below %llu are gone, but the read floor is %llu", server,
                       pg, (oc_ull)l->oldest.v, (oc_ull)o->floor_told);
