@@ -60,12 +60,14 @@ pg_processes() { # the postmaster, and those that have the cluster's name, a pat
     [ -n "$work" ] && pgrep -f "^([^ ]*/)?postgres(: ${work//./[.]}: | -D ${pg_data//./[.]}( |\$))"
 }
 pg_kill() { # kill -9 of all its processes; done when they are gone
-    local p
-    for p in $(pg_processes); do kill -KILL "$p" 2>/dev/null; done
     wait_for pg_gone
     wait "$pg_pid" 2>/dev/null
 }
-pg_gone() { [ -z "$(pg_processes)" ]; }
+pg_gone() { # one that was forked while the others were listed may wait for ever for a lock that a killed one held
+    local p
+    for p in $(pg_processes); do kill -KILL "$p" 2>/dev/null; done
+    [ -z "$(pg_processes)" ]
+}
 pg_check() { # every heap and index of the database, by the server's own checker
     local out
     out=$(pg pg_amcheck --install-missing --heapallindexed --parent-check -d postgres 2>&1) || { echo "$out"; return 1; }
