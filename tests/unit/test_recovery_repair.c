@@ -539,6 +539,63 @@ static void a_damaged_member_counts_where_the_log_tells_the_end(void **state)
     fleet_free(f);
 }
 
+static void damaged_members_do_not_tell_where_an_idle_group_ends(void **state)
+{
+    /* Promise (P1, I2): in a group with nothing above the start the last record is known once three undamaged members
+     * have said how far they are; damaged ones may have been among the four that made it durable.  Method: LSN 2 of PG
+     * 1 was on 0..3; it is damaged on 0 and 1, and 2 and 3 are away: four members agree on "nothing", two of them
+     * soundly.  The volume opens when the two come back, with LSN 2. */
+    (void)state;
+    struct fleet *f = fleet_new(12, 2, LAL);
+    put(f, 0, 0x0f, 1, 1, 0, true, 0);
+    put(f, 1, 0x0f, 2, 1, 0, true, 0);
+    put(f, 0, 0x0f, 3, 1, 1, true, 2);
+    fleet_seg_at(f, 0, 0)->hint = HX_LSN(3);
+    f->durable = HX_LSN(3);
+    for (unsigned i = 0; i < 2; i++) {
+        fleet_seg_at(f, 1, i)->recs[0].damaged = true;
+        fleet_seg_at(f, 1, i)->unknown = (struct hx_inv_unknown){HX_LSN(2), HX_LSN(2)};
+    }
+    down(f, 1, 0x0c);
+    struct hx_recovery *r = start(f, 1, 1);
+    assert_false(run_for(f, r, 20000));
+    assert_int_equal(hx_recovery_state(r), HX_RECOVERY_REPAIR);
+    waiting_has(r, "PG 1: ");
+    down(f, 1, 0);
+    for (int k = 0; k < 60 && !run_for(f, r, 1000); k++)
+        fleet_gossip(f);
+    assert_int_equal(hx_recovery_state(r), HX_RECOVERY_OPEN);
+    assert_int_equal(hx_recovery_result(r)->pgs[1].last.v, 2);
+    finish(f, r);
+    fleet_free(f);
+}
+
+static void a_late_member_gets_what_nobody_else_lacked(void **state)
+{
+    /* Promise (step 6): records that all who answered had are given to one that answers late.  Method: LSN 1 is on
+     * 0..3, LSN 2 on 0..2, so 3 gets LSN 2; 1 and 2 refuse to be repaired; then 4 and 5 come, who lack both. */
+    (void)state;
+    struct fleet *f = fleet_new(6, 1, LAL);
+    struct script s = {.type = HX_MSG_REPAIR, .slots = 0x06, .status = HX_E_AGAIN};
+    put(f, 0, 0x0f, 1, 1, 0, true, 0);
+    put(f, 0, 0x07, 2, 1, 1, true, 0);
+    f->hook = play;
+    f->hook_ctx = &s;
+    down(f, 0, 0x30);
+    struct hx_recovery *r = start(f, 1, 1);
+    assert_false(run_for(f, r, 20000));
+    assert_int_equal(fleet_seg_at(f, 0, 3)->count, 2);
+    assert_int_equal(hx_recovery_state(r), HX_RECOVERY_REPAIR);
+    down(f, 0, 0);
+    assert_true(run_for(f, r, 60000));
+    assert_int_equal(hx_recovery_state(r), HX_RECOVERY_OPEN);
+    assert_int_equal(fleet_seg_at(f, 0, 4)->count, 2);
+    assert_int_equal(fleet_seg_at(f, 0, 5)->count, 2);
+    assert_int_equal(top(r)->vdl.v, 2);
+    finish(f, r);
+    fleet_free(f);
+}
+
 /* ---- calls that nobody made ---- */
 
 static void answers_to_calls_that_were_never_made_change_nothing(void **state)
@@ -632,6 +689,8 @@ int main(void)
         cmocka_unit_test(the_new_history_counts_where_it_is_surely_stored),
         cmocka_unit_test(an_answer_to_the_fence_may_come_when_all_is_decided),
         cmocka_unit_test(a_damaged_member_counts_where_the_log_tells_the_end),
+        cmocka_unit_test(damaged_members_do_not_tell_where_an_idle_group_ends),
+        cmocka_unit_test(a_late_member_gets_what_nobody_else_lacked),
         cmocka_unit_test(answers_to_calls_that_were_never_made_change_nothing),
         cmocka_unit_test(what_is_waited_for_is_said_in_the_room_there_is),
     };

@@ -287,6 +287,34 @@ static void fenced_is_for_ever(void **state)
     rig_close(&r);
 }
 
+/* Promise (W3): a member that has promised a higher epoch fences whatever else its answer says: that it has no room, no
+ * history, that all is well.  The answer's head is made anew with the promise, the status stays. */
+static void a_higher_promise_fences_whatever_the_answer_says(void **state)
+{
+    (void)state;
+    static const int says[] = {0, HX_E_NOSPACE, HX_E_NEED_HISTORY, HX_E_AGAIN, HX_E_IO};
+    for (size_t i = 0; i < HX_ARRAY_LEN(says); i++) {
+        struct rig r;
+        open_quiet(&r, &(struct rig_opts){0});
+        commit(&r, 0, 1);
+        size_t at = append_to(&r, 3);
+        uint64_t call = r.f.queue[at].call;
+        r.f.server[3].refuse = says[i];
+        struct hx_bytes b = fake_answer(&r.f, at), body;
+        struct hx_reply_head h;
+        assert_int_equal(hx_reply_decode(b.p, b.len, &h, &body), 0);
+        assert_int_equal(h.status, says[i]);
+        h.promised = HX_EPOCH(9);
+        hx_reply_head_encode(&h, &body, 1, (uint8_t *)(uintptr_t)b.p);
+        fake_forget(&r.f, at);
+        assert_int_equal(hx_writer_state(r.w), 0);
+        hx_writer_answer(r.w, r.now, call, b);
+        assert_int_equal(hx_writer_state(r.w), HX_E_FENCED);
+        free((void *)(uintptr_t)b.p);
+        rig_close(&r);
+    }
+}
+
 /* Promise (A1): a member that claims more than was ever sent is not believed: what is appended later is not
  * durable by that.  Four of six claim it. */
 static void an_scl_above_all_records_does_not_count(void **state)
@@ -1038,6 +1066,7 @@ int main(void)
         cmocka_unit_test(answers_of_strangers_and_damaged_ones_do_not_count),
         cmocka_unit_test(late_ack_of_an_old_epoch_is_ignored),
         cmocka_unit_test(fenced_is_for_ever),
+        cmocka_unit_test(a_higher_promise_fences_whatever_the_answer_says),
         cmocka_unit_test(an_scl_above_all_records_does_not_count),
         cmocka_unit_test(overtaken_answers_are_told_from_lost_records),
         cmocka_unit_test(a_pgcl_never_falls),
