@@ -168,12 +168,50 @@ static void a_flush_that_fails_counts_for_nothing(void **state)
     assert_true(poisoned >= 2 && given_up >= 2);
 }
 
+/* Promise: nobody waits for the flush of a checkpoint that was given up meanwhile (here: the disk was full for a moment):
+ * the next one and the sidecars get their turns. */
+static void a_flush_whose_file_was_given_up_is_forgotten(void **state)
+{
+    (void)state;
+    struct hx_model m;
+    struct hx_rig r;
+    unsigned given_up = 0;
+    start(&r, &m, 7);
+    for (unsigned i = 0; room(&m); i++) {
+        assert_int_equal(hx_model_step(&r, &m), 0);
+        struct hx_seg *s = segment(&r);
+        hx_rig_step(&r, 20);
+        if (!s->ckpt.flushing || !s->beside || given_up == 3)
+            continue;
+        s->nospace = true;
+        hx_ckpt_work(s);
+        s->nospace = false;
+        assert_false(s->ckpt.active);
+        given_up++;
+        uint64_t good = s->ckpt.good;
+        for (unsigned k = 0; k < 40; k++)
+            hx_rig_step(&r, 50);
+        for (size_t f = 0; f < s->log.slot_count; f++)
+            assert_true(!s->log.files[f] || s->log.tail == f || s->log.files[f]->sided);
+        while (room(&m) && s->ckpt.good == good) {
+            assert_int_equal(hx_model_step(&r, &m), 0);
+            hx_rig_step(&r, 20);
+        }
+        assert_true(s->ckpt.good > good);
+    }
+    assert_true(given_up >= 2);
+    hx_model_restart(&r);
+    hx_model_check(&r, &m, 20);
+    end(&r, &m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(power_may_go_at_any_call),
         cmocka_unit_test(work_goes_on),
         cmocka_unit_test(a_flush_that_fails_counts_for_nothing),
+        cmocka_unit_test(a_flush_whose_file_was_given_up_is_forgotten),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("beside", tests, NULL, NULL);

@@ -400,6 +400,61 @@ static void what_came_while_it_was_made_has_to_be_there(void **state)
     hx_rig_fini(&r);
 }
 
+/* Promise (R4, K3): nor is one behind which the log is found to be damaged, for the same reason: what the damaged image
+ * superseded is not in it, and the page would be one that never was, where it has to be CORRUPT or what was before.
+ * Here: the file that was open then is closed now, its sidecar is bad, and so is the image. */
+static void with_damage_behind_it_it_is_none(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    struct hx_version v;
+    struct hx_read_page got;
+    uint8_t image[100] = {1}, data[HX_PAGE_SIZE];
+    size_t len;
+    hx_model_start(&r, 16u << 10);
+    for (uint64_t lsn = 1; lsn <= LAST; lsn++)
+        add(&r, lsn);
+    struct hx_seg *s = segment(&r);
+    for (unsigned i = 0; i < 20 && !s->ckpt.good; i++)
+        hx_rig_step(&r, 50);
+    s->ckpt.since = 0; /* it is time for one */
+    assert_true(hx_ckpt_work(s) && s->ckpt.active);
+    uint64_t before = s->log.files[s->log.tail]->durable, id = s->log.files[s->log.tail]->id;
+    for (uint64_t lsn = LAST + 1; lsn <= LAST + 2; lsn++) { /* the second one proves that the first was whole */
+        struct hx_rig_rec rec = {lsn, lsn == LAST + 1 ? 11 : 12, HX_REC_IMAGE, HX_REC_CPL, image, sizeof image};
+        size_t n = hx_rig_frame(&r, PG, 1, lsn - 1, &rec, 1, (struct hx_rig_marks){lsn - 1, 0, 0});
+        assert_int_equal(hx_rig_append(&r, 0, 1, lsn, lsn, r.frame, n, NULL), 0);
+    }
+    struct hx_index_walk w = hx_index_walk(&s->index, 11);
+    assert_true(hx_index_next(&w, &v) && v.lsn == LAST + 1 && !hx_index_next(&w, &v));
+    while (s->ckpt.active)
+        hx_ckpt_work(s);
+    uint64_t good = s->ckpt.good;
+    assert_true(good && s->log.files[s->log.tail]->id == id);
+    assert_int_equal(hx_log_seal(s), 0);
+    assert_int_equal(hx_seg_flush(s), 0);
+    for (unsigned i = 0; i < 20; i++)
+        hx_rig_step(&r, 50);
+    assert_int_equal(s->ckpt.good, good);
+    struct hx_disk_place at = hx_rig_place(&r, PG);
+    hx_rig_stop(&r, 0);
+    uint8_t *p = hx_mem_file(r.farm[0], &at, id, &len);
+    assert_true(p && len > before + HX_LOG_ENV + 8);
+    p[before + HX_LOG_ENV + 8] ^= 1; /* in the frame's head */
+    p = hx_mem_file(r.farm[0], &at, id | HX_LOG_SIDE_BIT, &len);
+    assert_non_null(p);
+    p[len - 1] ^= 1; /* in the list */
+    assert_int_equal(hx_rig_start(&r, 0), 0);
+    s = segment(&r);
+    assert_true(s->unknown_count > 0);
+    w = hx_index_walk(&s->index, 11);
+    assert_true(hx_index_next(&w, &v) && v.lsn == 51);
+    assert_int_equal(s->ckpt.loaded, 0);
+    int err = hx_rig_read(&r, 0, PG, 1, LAST + 2, 11, data, &got);
+    assert_true(err || got.state == HX_READ_CORRUPT);
+    hx_rig_fini(&r);
+}
+
 /* Promise (K1): none is begun, and one that was begun is given up, while anything is in doubt, or the disk is full. */
 static void none_is_made_while_anything_is_in_doubt(void **state)
 {
@@ -523,6 +578,7 @@ int main(void)
         cmocka_unit_test(heads_that_cannot_be_are_none),
         cmocka_unit_test(without_its_tail_it_is_none),
         cmocka_unit_test(what_came_while_it_was_made_has_to_be_there),
+        cmocka_unit_test(with_damage_behind_it_it_is_none),
         cmocka_unit_test(none_is_made_while_anything_is_in_doubt),
         cmocka_unit_test(with_very_many_held_records_there_is_none),
         cmocka_unit_test(it_is_written_in_pieces),
