@@ -168,8 +168,8 @@ static void a_flush_that_fails_counts_for_nothing(void **state)
     assert_true(poisoned >= 2 && given_up >= 2);
 }
 
-/* Promise: nobody waits for the flush of a checkpoint that was given up meanwhile (here: the disk was full for a moment):
- * the next one and the sidecars get their turns. */
+/* Promise: nobody waits for the flush of a checkpoint that was given up meanwhile (here: the disk was full for a
+ * moment): the next one and the sidecars get their turns. */
 static void a_flush_whose_file_was_given_up_is_forgotten(void **state)
 {
     (void)state;

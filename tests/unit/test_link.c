@@ -45,7 +45,8 @@ int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints
 /*
  * What the server does, step by step: A accept; R read a request; H hang up without a word; C say goodbye and close;
  * and each piece of text goes out by itself: S as it is, B byte by byte, T twice, in two records that arrive as one.
- * L: the head of a request, then an answer without taking the rest, until the client gives up; X: without waiting.
+ * L: the head of a request, then an answer without taking the rest, until the client gives up; X: without waiting;
+ * E: the same, and the connection stays as it is.
  */
 struct step {
     char what;
@@ -108,9 +109,11 @@ static void serve(void *arg, int out)
             SSL_shutdown(ssl);
         if (t->what == 'H' || t->what == 'C')
             close(SSL_get_fd(ssl));
-        if (t->what == 'L' || t->what == 'X') {
+        if (t->what == 'L' || t->what == 'X' || t->what == 'E') {
             SSL_read(ssl, b, sizeof b);
             SSL_write(ssl, t->text, (int)strlen(t->text));
+        }
+        if (t->what == 'L' || t->what == 'X') {
             shutdown(SSL_get_fd(ssl), SHUT_WR);
             while (t->what == 'L' && recv(SSL_get_fd(ssl), b, sizeof b, 0) > 0)
                 ;
@@ -285,6 +288,19 @@ static void an_early_answer_is_heard(void **state)
     assert_non_null(strstr(t.why, "HTTP status 503"));
 }
 
+/* Promise: nor is one whose answer came before all of the request was sent, though all is well and the server has not
+ * said that it will close: what is left of the request would pass for the head of the next one. */
+static void an_early_answer_ends_the_connection(void **state)
+{
+    static const struct step steps[] = {
+        {'A', NULL}, {'E', OK "ok"}, {'A', NULL}, {'E', OK "ok"}, {0, NULL}};
+    struct talk t = talk(state, 2, LARGE, steps, 2);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(t.err[i], 0);
+        assert_int_equal(t.len[i], 2);
+    }
+}
+
 /* Promise: a host may be a name; one that nobody knows is said to be so; and who waits for a name server can be
  * canceled, time out, or go. */
 static void names_are_looked_up(void **state)
@@ -328,7 +344,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(pieces_do_not_matter),       CASE(an_uncertain_connection_is_not_used_again),
         CASE(what_is_no_answer_is_an_error), CASE(a_request_is_repeated_once),
-        CASE(an_early_answer_is_heard),   CASE(names_are_looked_up),
+        CASE(an_early_answer_is_heard),   CASE(an_early_answer_ends_the_connection),
+        CASE(names_are_looked_up),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("link", tests, NULL, NULL);

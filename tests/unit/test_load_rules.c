@@ -1,6 +1,6 @@
 /*
- * test_load_rules.c - rules of a restart (store/load.c, apply.c A3) that only show with a disk which loses or damages what
- * it had flushed.
+ * test_load_rules.c - rules of a restart (store/load.c, apply.c A3) that only show with a disk which loses or damages
+ * what it had flushed.
  *
  * Method: one server over a disk in memory, whose files are damaged or removed between restarts.
  */
@@ -170,10 +170,10 @@ static void spoil(struct hx_rig *r, uint64_t id)
 
 static void damage_below_the_base_hides_no_page(void **state)
 {
-    /* Promise (I6, load.c settle_unknowns): where the chain began it reaches over everything and says nothing about what
-     * is damaged there: a page whose only copy was in an old file is CORRUPT, and never "not written".  Method: pages
-     * written once, then files of nothing but page 0, which go, so that the base passes the first ones; each of these
-     * is spoilt together with its sidecar. */
+    /* Promise (I6, load.c settle_unknowns): where the chain began it reaches over everything and says nothing about
+     * what is damaged there: a page whose only copy was in an old file is CORRUPT, and never "not written".  Method:
+     * pages written once, then files of nothing but page 0, which go, so that the base passes the first ones; each of
+     * these is spoilt together with its sidecar. */
     (void)state;
     unsigned tried = 0;
     for (unsigned nth = 0; nth < 6; nth++) {

@@ -26,7 +26,7 @@ static const struct hx_seg *segment(struct hx_rig *r)
     return s;
 }
 
-/* The power is off: on again, and the server starts; everything acknowledged is there, and nothing is said to be lost. */
+/* The power is on again, and the server starts: everything acknowledged is there, nothing is said to be lost. */
 static void comes_back_whole(struct hx_rig *r, struct hx_model *m, uint64_t seed)
 {
     struct hx_inventory v = {0};
