@@ -70,6 +70,19 @@ static void an_unknown_volume_is_said_to_be_none(void **state)
         vanish(&c);
         free_world(w);
     }
+    /* With three that do not answer it may be theirs: it is waited for them, and not said to be none. */
+    struct world *w = new_world(3, false);
+    struct client c;
+    crash_servers(w, 0, 3);
+    struct hx_session_cfg cfg = config(w);
+    begin(&c, w, &cfg);
+    pass(w, 20000);
+    assert_int_equal(hx_session_state(c.s), HX_SESSION_LOOKUP);
+    start_servers(w, 0, 1);
+    UNTIL(w, c.last == HX_SESSION_FAILED);
+    assert_int_equal(hx_session_error(c.s), HX_E_NO_VOLUME);
+    vanish(&c);
+    free_world(w);
 }
 
 /* Promise: with too few servers the opening waits, says for which, and goes on when they come; with a bound it fails

@@ -549,6 +549,136 @@ static void a_server_without_a_group_holds_no_goodbye_up(void **state)
     rig_close(&r);
 }
 
+/* Promise (pitfall 33): the read floor that servers hear of is never above the VDL, whatever a reader asked for, and
+ * never falls: below it history is thrown away.  Method: floors above, below, and again. */
+static void the_floor_is_at_or_below_the_vdl_and_never_falls(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r, &(struct rig_opts){0});
+    rig_run(&r, 0);
+    for (unsigned k = 1; k <= 5; k++)
+        commit(&r, 0, k);
+    rig_run(&r, 0);
+    uint64_t vdl = hx_writer_vdl(r.w).v, was = 0;
+    assert_int_equal(vdl, 5);
+    const uint64_t asked[] = {3, 2, vdl + 10, 1, vdl}, heard[] = {3, 3, vdl, vdl, vdl};
+    for (unsigned k = 0; k < HX_ARRAY_LEN(asked); k++) {
+        hx_writer_set_floor(r.w, HX_LSN(asked[k]));
+        rig_wait(&r, 2 * HX_WRITER_ANNOUNCE_MS, 0);
+        for (unsigned i = 0; i < FAKE_SERVERS; i++)
+            assert_int_equal(r.f.server[i].last_head.floor.v, heard[k]);
+        assert_true(heard[k] >= was);
+        was = heard[k];
+    }
+    rig_close(&r);
+}
+
+/* Promise: with a record that nobody has yet a writer is not idle, also while nothing is under way: an unmount that
+ * took it for done would lose the record. */
+static void records_in_an_open_frame_are_something_to_do(void **state)
+{
+    (void)state;
+    struct rig r;
+    uint64_t page = 1;
+    struct hx_lsn cpl;
+    rig_open(&r, &(struct rig_opts){0});
+    rig_run(&r, 0);
+    assert_true(hx_writer_idle(r.w));
+    assert_int_equal(rig_append(&r, &page, 1, 100, &cpl), 0);
+    assert_int_equal(r.f.count, 0);
+    assert_false(hx_writer_idle(r.w));
+    rig_wait(&r, 1000, 0);
+    assert_int_equal(hx_writer_vdl(r.w).v, cpl.v);
+    assert_true(hx_writer_idle(r.w));
+    rig_close(&r);
+}
+
+/* Promise: a member that failed when it was to be told of this epoch is told later, also in a group in which nobody
+ * writes: with peers that know and one that does not it would stay behind for ever. */
+static void an_idle_group_is_told_in_spite_of_a_failure(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r, &(struct rig_opts){.pgs = 2, .epoch = 3, .vdl = 50, .end = 5000});
+    unsigned slot = 0;
+    while (r.g.pgs[1].server[slot] != 2)
+        slot++;
+    r.f.server[2].seg[1].refuse = HX_E_IO;
+    rig_wait(&r, 6000, 0);
+    unsigned adopts = r.f.server[2].adopts;
+    assert_true(adopts > 0);
+    r.f.server[2].seg[1].refuse = 0;
+    rig_wait(&r, 6000, 0);
+    assert_true(r.f.server[2].adopts > adopts);
+    assert_true(hx_writer_seat_ready(r.w, 1, slot));
+    adopts = r.f.server[2].adopts;
+    rig_wait(&r, 6000, 0);
+    assert_int_equal(r.f.server[2].adopts, adopts); /* and then no more */
+    rig_close(&r);
+}
+
+/* Promise: a server that answers is not silent because one of its answers, to a long request, takes its time. */
+static void one_slow_answer_is_no_silence(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct hx_member_view v;
+    rig_open(&r, &(struct rig_opts){0});
+    rig_run(&r, 0);
+    commit(&r, 0, 1);
+    for (uint64_t ms = 0; ms < 2 * HX_WRITER_SILENT_DOWN_MS; ms += 100) {
+        for (size_t i = 0; i < r.f.count;)
+            if (r.f.queue[i].server == 3 && r.f.queue[i].frames)
+                i++; /* the one that takes its time */
+            else
+                rig_deliver(&r, i), i = 0;
+        r.now += 100;
+        hx_writer_tick(r.w, r.now);
+        rig_pump(&r);
+        assert_int_equal(hx_writer_silent_ms(r.w, 3), 0);
+    }
+    unsigned slot = 0;
+    while (r.g.pgs[0].server[slot] != 3)
+        slot++;
+    hx_writer_member(r.w, 0, slot, r.now, &v);
+    assert_int_equal(v.state, HX_MEMBER_BEHIND);
+    rig_close(&r);
+}
+
+/* Promise (S3): a member is not sent again what it has: one that comes back after a refusal gets what it refused, and
+ * nothing that it acknowledged before, though others still lack it. */
+static void what_a_member_has_is_not_sent_again(void **state)
+{
+    (void)state;
+    struct rig r;
+    unsigned seen = 0;
+    rig_open(&r, &(struct rig_opts){0});
+    rig_run(&r, 0);
+    commit(&r, 0, 1);
+    rig_run(&r, 0x38); /* 3, 4 and 5 take nothing: it stays in the window */
+    struct hx_lsn second = commit(&r, 0, 2);
+    r.f.server[0].seg[0].refuse = HX_E_NOSPACE;
+    rig_run(&r, 0x38);
+    r.f.server[0].seg[0].refuse = 0;
+    unsigned doubles = r.f.server[0].seg[0].doubles;
+    for (unsigned k = 0; k < 300; k++) {
+        rig_pump(&r);
+        for (size_t i = 0; i < r.f.count; i++)
+            if (r.f.queue[i].server == 0 && r.f.queue[i].frames) {
+                seen++;
+                assert_int_equal(r.f.queue[i].frames, 1);
+            }
+        rig_run(&r, 0x38);
+        r.now += 10;
+        hx_writer_tick(r.w, r.now);
+    }
+    assert_true(seen > 0);
+    assert_int_equal(fake_scl(&r.f, 0, 0).v, second.v);
+    assert_int_equal(r.f.server[0].seg[0].doubles, doubles);
+    rig_close(&r);
+}
+
 /* Promise: what a request lends stays as it was until it is over, also when the volume grows meanwhile: the geometry in
  * a FORMAT under way is the one it was made of (the kit compares the bytes). */
 static void growth_leaves_a_format_under_way_alone(void **state)
@@ -616,6 +746,11 @@ int main(void)
         cmocka_unit_test(a_round_trip_time_does_not_wrap),
         cmocka_unit_test(idle_means_that_nothing_is_left_to_say),
         cmocka_unit_test(a_server_without_a_group_holds_no_goodbye_up),
+        cmocka_unit_test(the_floor_is_at_or_below_the_vdl_and_never_falls),
+        cmocka_unit_test(records_in_an_open_frame_are_something_to_do),
+        cmocka_unit_test(an_idle_group_is_told_in_spite_of_a_failure),
+        cmocka_unit_test(one_slow_answer_is_no_silence),
+        cmocka_unit_test(what_a_member_has_is_not_sent_again),
         cmocka_unit_test(growth_leaves_a_format_under_way_alone),
         cmocka_unit_test(a_group_without_anybody_is_not_waited_for),
     };
