@@ -141,6 +141,11 @@ static int disk_read(struct hx_disk *disk, uint64_t file, uint64_t off, void *bu
     bool fails = error(d, &d->r_read, d->eio_read);
     if (p->bad_count && is_bad(p, file, off, n))
         fails = true;
+    if (fails) {
+        const struct hx_sim_unread *u = &d->unread;
+        d->stats.unread += u->place == p && u->file == file && u->off == off && u->len == n;
+        d->unread = (struct hx_sim_unread){p, file, off, n};
+    }
     if (n)
         hx_sim_file_read(f, (size_t)off, buf, n);
     if (fails && n) /* what a failed call left in the caller's buffer is worth nothing */

@@ -85,6 +85,7 @@ struct hx_sim_disk_stats {
     uint64_t reads, writes, flushes, removes, read_bytes, write_bytes;
     uint64_t errors, lies, torn_sectors, lost_sectors; /* faults that were carried out; torn: kept beside lost ones */
     uint64_t besides, cut, back; /* flushes beside that were begun, and ended by a crash; what a crash brought back */
+    uint64_t unread;             /* reads that failed twice in a row at the same place */
     uint64_t misuses;            /* writes to a file whose flush went on; ends of what was not begun */
 };
 void hx_sim_disk_stats(const struct hx_sim_disk *d, struct hx_sim_disk_stats *ret);

@@ -44,6 +44,11 @@ struct hx_sim_image {
     struct hx_disk_place at;
     struct hx_sim_files files;
 };
+struct hx_sim_unread { /* a read that failed */
+    const struct hx_sim_place *place;
+    uint64_t file, off;
+    size_t len;
+};
 struct hx_sim_disk {
     struct hx_disk_farm farm;
     struct hx_sim_place **places; /* in the order in which they were made */
@@ -60,6 +65,7 @@ struct hx_sim_disk {
     uint64_t beside_us, discard_pct;
     struct hx_rng r_beside, r_discard;
     uint64_t time_ns;
+    struct hx_sim_unread unread; /* the last one */
     struct hx_sim_disk_stats stats;
 };
 

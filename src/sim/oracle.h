@@ -74,6 +74,9 @@ void hx_oracle_restarted(struct hx_oracle *o, uint32_t server, bool kept_promise
 /* A flush of PG's files on SERVER failed, or a write did (not for want of space): until it has been started
  * again, or has opened its disk again, it acknowledges nothing in this PG (I12). */
 void hx_oracle_disk_failed(struct hx_oracle *o, uint32_t server, uint32_t pg);
+/* The disk of SERVER, just opened, failed twice to read the same place: what it held may be lost to the segment as if
+ * it had rotted, which is then as one whose disk has lied; but it must say so (I11). */
+void hx_oracle_unread(struct hx_oracle *o, uint32_t server);
 /* It has closed and opened the disk of PG, by itself: that is like a restart of this one segment. */
 void hx_oracle_reopened(struct hx_oracle *o, uint32_t server, uint32_t pg, bool kept_promises);
 /* Around the processing (request and flush) of a request that SERVER has processed before, with nothing else

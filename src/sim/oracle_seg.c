@@ -97,6 +97,26 @@ static void history_changed(struct hx_oracle *o, uint32_t server, uint32_t pg, s
         hx_sim_harness(o->s, "the oracle has no memory left");
 }
 
+void hx_oracle_unread(struct hx_oracle *o, uint32_t server)
+{
+    struct oc_server *v = oc_server_get(o, server);
+    struct hx_segment_look l;
+    if (v && !v->node)
+        hx_oracle_attach(o, server, o->s->servers[server].node);
+    for (uint32_t pg = 0; v && pg < v->seg_count; pg++) {
+        struct oc_seg *s = &v->segs[pg];
+        if (!s->exists || s->lied || !oc_look(o, server, pg, &l) || l.error)
+            continue;
+        uint64_t acked = oc_after_cut(o, pg, s->acked, oc_cut_above(l.history, s->acked_epoch));
+        if (l.scl.v >= acked)
+            continue;
+        if (!l.unknowns)
+            hx_sim_broken(o->s, "I11", "server %u, PG %u: a place cannot be read, and LSN %llu to %llu are gone",
+                          server, pg, (oc_ull)l.scl.v + 1, (oc_ull)acked);
+        seg_restarted(s, false);
+    }
+}
+
 /* ---- one segment ---- */
 static void check_scl(struct hx_oracle *o, uint32_t server, uint32_t pg, const struct oc_seg *s,
                       const struct hx_segment_look *l, bool same_history)

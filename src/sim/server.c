@@ -207,6 +207,9 @@ static void tell_failed(struct hx_sim_server *v)
         hx_oracle_reopened(v->s->oracle, v->i, pg, honest(v));
     while (hx_sim_disk_take_failed(v->disk, &pg))
         hx_oracle_disk_failed(v->s->oracle, v->i, pg);
+    if (st.unread != v->unread)
+        hx_oracle_unread(v->s->oracle, v->i);
+    v->unread = st.unread;
 }
 
 /* Calls that have failed so far. */

@@ -38,7 +38,7 @@ struct hx_sim_server {
     size_t queue_count, queue_cap;
     struct hx_sim_pending *pending; /* owned: requests in the node, not answered yet */
     size_t pending_count, pending_cap;
-    uint64_t token, incarnations;
+    uint64_t token, incarnations, unread; /* unread: as the disk counts, when the oracle heard of it last */
 };
 
 int hx_sim_servers_new(struct hx_sim *s); /* all of them, running, disks empty; HX_E_NOMEM */

@@ -5,6 +5,7 @@
  *   F2 A frame goes out as it is stored when everything in it may be sent; else what may is framed anew (I4).
  *   F3 A frame that is damaged here is left out and remembered; the peer finds a hole and asks another one.  Not so one
  *      that the own history annuls and that is not held: nobody may ask for it any more, so no peer could mend it.
+ *      Damaged is also one that is whole but not the one that the list names: a block that went astray, or is old.
  *   F4 A sidecar that is lost is counted, and made anew at once: until then nothing of its file can be sent.
  *   F5 A file that was lost whole has nothing to send, and is no news: the restart has said what of it is missed.
  *   F6 No more files are looked into than one answer needs: those with the lowest LSNs first, until what they have
@@ -22,8 +23,8 @@
 #define CANDIDATES 8192u /* kept after a cut; twice as many at most */
 
 struct candidate {
-    uint64_t first, last, epoch;
-    uint32_t slot, off, len;
+    uint64_t first, last, prev, epoch;
+    uint32_t slot, off, len, crc; /* crc: of the body */
 };
 struct fetch {
     struct hx_seg *s;
@@ -52,7 +53,7 @@ static void add(struct fetch *f, uint32_t slot, const struct hx_side_frame *d)
     }
     if (f->cut && d->first >= f->bound)
         return;
-    f->c[f->count++] = (struct candidate){d->first, d->last, d->epoch, slot, d->off, d->len};
+    f->c[f->count++] = (struct candidate){d->first, d->last, d->prev, d->epoch, slot, d->off, d->len, d->body_crc};
     f->bytes += d->len;
 }
 
@@ -144,6 +145,16 @@ static bool wanted(const struct fetch *f, const struct candidate *c)
            (f->ask->raw && c->last > f->s->chain.hint);
 }
 
+/* F3: what is stored at C's place, LEN bytes at P, is C's frame; its head into *ret. */
+static bool stands(const struct candidate *c, const uint8_t *p, struct hx_frame_head *ret)
+{
+    if (hx_frame_head_decode(p, c->len, ret) || hx_frame_bytes(ret) != c->len)
+        return false;
+    bool own = ret->first.v == c->first && ret->last.v == c->last && ret->prev.v == c->prev &&
+               ret->epoch.v == c->epoch && ret->body_crc == c->crc;
+    return (own && hx_crc32c(0, p + HX_FRAME_HEAD, ret->body_len) == ret->body_crc) || HX_MUTANT(FETCH_UNVERIFIED);
+}
+
 static int emit(struct fetch *f, const struct candidate *c, struct hx_buf *out)
 {
     struct hx_seg *s = f->s;
@@ -152,8 +163,7 @@ static int emit(struct fetch *f, const struct candidate *c, struct hx_buf *out)
     uint8_t *p = s->env->scratch;
     hx_assert(c->len <= HX_FRAME_MAX); /* side.c, log.c */
     int err = hx_log_read(s, c->slot, (uint64_t)c->off + HX_LOG_ENV, p, c->len);
-    if (!err && (hx_frame_head_decode(p, c->len, &h) || hx_frame_bytes(&h) != c->len ||
-                 (hx_crc32c(0, p + HX_FRAME_HEAD, h.body_len) != h.body_crc && !HX_MUTANT(FETCH_UNVERIFIED))))
+    if (!err && !stands(c, p, &h))
         err = HX_E_CORRUPT;
     if (err == HX_E_CORRUPT || err == HX_E_IO)
         return wanted(f, c) ? hx_seg_unknown(s, c->first, c->last, HX_NONE, false) : 0;

@@ -7,7 +7,8 @@
  *   S2 in a file that has a successor everything was durable: damage;
  *   S3 otherwise X is the torn end of the last batch, which nobody was told about: the log ends at X.
  *   S4 a torn end can be read: where the disk gives an error instead, nothing is known, so it is damage, the log
- *      file is closed there, and nothing that may still be behind it is ever overwritten.
+ *      file is closed there, and nothing that may still be behind it is ever overwritten.  An END behind it that was
+ *      written with it proves nothing either way.
  * Entries behind a torn X may be readable; they belong to the same batch or later ones that were not answered
  * either, and are cut off with it.  Stale bytes behind the end do not follow the chain of envelopes.
  *   S5 An entry, or a frame, of a newer program ends the scan with HX_E_VERSION: nothing of this file is judged.
@@ -299,7 +300,7 @@ static int scan_entries(struct scan *c)
         }
     }
     uint64_t end = c->hole_count ? c->holes[0].pos : c->pos;
-    bool closed = !c->highest || (c->bad_end > end && !c->f->sealed), more_may_be = !c->highest || c->bad_end > c->pos;
+    bool closed = !c->highest || c->bad_end > end, more_may_be = !c->highest || c->bad_end > c->pos;
     if (!err && more_may_be && !c->f->sealed) /* S2: its END is missing, also where the file is cut short; S4 */
         err = note_hole(c, lowest_lost(c), UINT64_MAX, HX_ENV_FRAME);
     if (!err && closed) {

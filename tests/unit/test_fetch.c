@@ -291,16 +291,17 @@ static void an_annulled_frame_that_rotted_is_no_damage(void **state)
 }
 
 /* Promise (I11): a frame that rotted is given to nobody, the others of the range are; it is counted as damage and told
- * to a recovery as UNKNOWN.  Method: each in a copy of the same life: a byte of its head, of its body, a length that is
- * whole and not the stored one, a sector that gives an error. */
+ * to a recovery as UNKNOWN.  So is one that is whole, but is another one: its records would go to a peer as if they
+ * belonged there.  Method: each in a copy of the same life: a byte of its head, of its body, a sector that gives an
+ * error, the next frame in its place, a length or a link that is whole and not the stored one. */
 static void a_rotten_frame_is_left_out(void **state)
 {
     (void)state;
-    for (unsigned what = 0; what < 5; what++) {
+    for (unsigned what = 0; what < 7; what++) {
         struct hx_rig r;
         struct shelf s = {0};
         struct hx_inventory v = {0};
-        uint8_t *file;
+        uint8_t *file, *same;
         unsigned answers = 0;
         bool lost[6] = {[2] = true};
         start(&r, 0);
@@ -315,10 +316,15 @@ static void a_rotten_frame_is_left_out(void **state)
             memcpy(file + off, (const uint8_t[HX_FRAME_HEAD]){0}, HX_FRAME_HEAD);
         else if (what == 3)
             hx_mem_bad_sector(r.farm[0], 16, off + 512);
-        else { /* whole, and shorter than what was stored */
+        else if (what == 4) /* whole, of another place, and as long */
+            memcpy(file + off, file + frame_at(&r, 16, 4, &same), s.p[3].len);
+        else { /* whole, and shorter than what was stored, or linked otherwise */
             struct hx_frame_head h;
             assert_int_equal(hx_frame_head_decode(file + off, HX_FRAME_HEAD, &h), 0);
-            h.body_len = h.raw_len -= 8;
+            if (what == 5)
+                h.body_len = h.raw_len -= 8;
+            else
+                h.prev.v--;
             h.body_crc = hx_crc32c(0, file + off + HX_FRAME_HEAD, h.body_len);
             hx_frame_head_encode(&h, file + off);
         }

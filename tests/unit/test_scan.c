@@ -423,9 +423,45 @@ static void no_space_in_a_flush_is_a_failure(void **state)
     }
 }
 
+/* Promise (S4, I11): where the disk cannot read a frame that was acknowledged it is UNKNOWN, also when the END of its
+ * file was written together with it and is whole: that END names nothing of it as durable, for nothing was then.
+ * Method: one frame that fills its file; a sector in its middle cannot be read at the restart, twice. */
+static void a_frame_that_closed_its_file_is_not_torn_where_it_cannot_be_read(void **state)
+{
+    (void)state;
+    struct hx_rig r;
+    uint64_t scl = 0, id = 0;
+    size_t len;
+    hx_rig_init(&r, 1, 1u << 20, 2, 16u << 10);
+    assert_int_equal(hx_rig_format(&r, 0, PG), 0);
+    static uint8_t image[8][HX_PAGE_SIZE];
+    struct hx_rig_rec recs[8];
+    uint64_t x = 77;
+    for (unsigned i = 0; i < 8; i++) {
+        for (size_t k = 0; k < HX_PAGE_SIZE; k++)
+            x = x * 6364136223846793005u + 1442695040888963407u, image[i][k] = (uint8_t)(x >> 33);
+        recs[i] = (struct hx_rig_rec){i + 1, i, HX_REC_IMAGE, i == 7 ? HX_REC_CPL : 0, image[i], HX_PAGE_SIZE};
+    }
+    size_t n = hx_rig_frame(&r, PG, 1, 0, recs, 8, (struct hx_rig_marks){0});
+    assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, n, &scl), 0);
+    assert_int_equal(scl, 8);
+    hx_rig_stop(&r, 0);
+    struct hx_disk_place at = hx_rig_place(&r, PG);
+    id = hx_mem_last_log(r.farm[0], &at);
+    file(&r, PG, id, &len);
+    assert_true(len >= n + 2 * ENV && !hx_mem_file(r.farm[0], &at, SIDE_BIT + id, &len));
+    hx_mem_bad_sector(r.farm[0], id, n / 2);
+    assert_int_equal(hx_rig_start(&r, 0), 0);
+    hx_mem_bad_sector(r.farm[0], 0, 0);
+    assert_int_equal(status(&r).scl.v, 0);
+    assert_honest(&r, 8, 1, 8);
+    hx_rig_fini(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_frame_that_closed_its_file_is_not_torn_where_it_cannot_be_read),
         cmocka_unit_test(entries_of_other_places_are_damage),
         cmocka_unit_test(scrubbing_finds_entries_of_other_places),
         cmocka_unit_test(another_lifes_tail_does_not_come_back),
