@@ -681,6 +681,31 @@ static void the_word_fenced_suffices(void **state)
     close_bench(&b);
 }
 
+/* Promise (W3): nor need the word be said: a member that has promised a higher epoch fences, whatever it answers. */
+static void a_higher_promise_suffices_too(void **state)
+{
+    (void)state;
+    static const int says[] = {0, HX_E_LAGGING, HX_E_NEED_HISTORY};
+    for (size_t i = 0; i < HX_ARRAY_LEN(says); i++) {
+        struct bench b;
+        struct hx_reply_head h;
+        struct hx_bytes inner;
+        open_bench(&b, 1, 64);
+        ask(&b, 0, 10);
+        uint64_t call = b.r.f.queue[0].call;
+        struct hx_bytes body = fake_answer(&b.r.f, 0);
+        assert_int_equal(hx_reply_decode(body.p, body.len, &h, &inner), 0);
+        h.status = says[i];
+        h.promised = HX_EPOCH(9);
+        hx_reply_head_encode(&h, &inner, 1, (uint8_t *)(uintptr_t)body.p);
+        fake_forget(&b.r.f, 0);
+        answer_with(&b, call, body);
+        free((void *)(uintptr_t)body.p);
+        assert_int_equal(hx_writer_state(b.r.w), HX_E_FENCED);
+        close_bench(&b);
+    }
+}
+
 /* Promise (R2, A3): of pages asked for together each ends by itself: one that has a good copy comes, though the other
  * is damaged everywhere; and while the last member's answer is out, the round is not over. */
 static void a_good_page_comes_beside_one_that_nobody_has(void **state)
@@ -819,6 +844,7 @@ int main(void)
         cmocka_unit_test(a_fenced_read_fences_the_writer),
         cmocka_unit_test(an_answer_after_the_fence_brings_nothing),
         cmocka_unit_test(the_word_fenced_suffices),
+        cmocka_unit_test(a_higher_promise_suffices_too),
         cmocka_unit_test(a_good_page_comes_beside_one_that_nobody_has),
         cmocka_unit_test(a_page_that_does_not_exist_is_an_error),
         cmocka_unit_test(random_schedules_deliver_each_page_once),
