@@ -293,11 +293,11 @@ static void an_annulled_frame_that_rotted_is_no_damage(void **state)
 /* Promise (I11): a frame that rotted is given to nobody, the others of the range are; it is counted as damage and told
  * to a recovery as UNKNOWN.  So is one that is whole, but is another one: its records would go to a peer as if they
  * belonged there.  Method: each in a copy of the same life: a byte of its head, of its body, a sector that gives an
- * error, the next frame in its place, a length or a link that is whole and not the stored one. */
+ * error, the next frame in its place, one that is whole and in one respect not what was stored. */
 static void a_rotten_frame_is_left_out(void **state)
 {
     (void)state;
-    for (unsigned what = 0; what < 7; what++) {
+    for (unsigned what = 0; what <= 10; what++) {
         struct hx_rig r;
         struct shelf s = {0};
         struct hx_inventory v = {0};
@@ -318,13 +318,16 @@ static void a_rotten_frame_is_left_out(void **state)
             hx_mem_bad_sector(r.farm[0], 16, off + 512);
         else if (what == 4) /* whole, of another place, and as long */
             memcpy(file + off, file + frame_at(&r, 16, 4, &same), s.p[3].len);
-        else { /* whole, and shorter than what was stored, or linked otherwise */
+        else { /* whole, and shorter than what was stored, linked otherwise, of other LSNs, epoch, content */
             struct hx_frame_head h;
             assert_int_equal(hx_frame_head_decode(file + off, HX_FRAME_HEAD, &h), 0);
             if (what == 5)
                 h.body_len = h.raw_len -= 8;
-            else
-                h.prev.v--;
+            h.prev.v -= what == 6 || what == 10;
+            h.last.v += what == 7;
+            h.epoch.v += what == 8;
+            file[off + HX_FRAME_HEAD + 700] ^= what == 9;
+            h.first.v -= what == 10;
             h.body_crc = hx_crc32c(0, file + off + HX_FRAME_HEAD, h.body_len);
             hx_frame_head_encode(&h, file + off);
         }
