@@ -265,7 +265,7 @@ int hx_seg_unknown(struct hx_seg *s, uint64_t from, uint64_t to, uint32_t page, 
  * Damage from below to above the SCL.  In an idle group nothing ever moves the SCL to its end, so the part below is
  * settled for itself; the part above waits for the next record, or epoch, which tells whether there was anything.
  * Below, what is blind is mended page by page; what a restart lost without an end is there again once the chain
- * reaches over it.
+ * reaches over it; of what else was lost with an end the lists of the files tell which records it is (scrub.c).
  */
 void hx_seg_unknown_split(struct hx_seg *s, size_t i)
 {
@@ -273,10 +273,13 @@ void hx_seg_unknown_split(struct hx_seg *s, size_t i)
     uint64_t scl = s->chain.scl;
     if (u.from > scl || u.to <= scl)
         return;
-    if (!u.blind && u.to == UINT64_MAX)
+    if (!u.blind && u.to == UINT64_MAX) {
         s->unknowns[i].from = scl + 1;
-    else if (u.blind && scl <= s->chain.hint && !hx_seg_unknown(s, scl + 1, u.to, HX_NONE, false))
-        s->unknowns[i].to = scl;
+    } else if (u.page == HX_NONE && scl <= s->chain.hint) {
+        s->unknowns[i].to = scl; /* first: else the part above would be in what is there already */
+        if (hx_seg_unknown(s, scl + 1, u.to, HX_NONE, false))
+            s->unknowns[i].to = u.to;
+    }
     hx_seg_touch(s);
 }
 
