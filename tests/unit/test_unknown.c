@@ -84,6 +84,19 @@ static void damage_across_the_scl_is_split(void **state)
     }
 }
 
+/* Promise: damage of a page's record is that page's, and stays one. */
+static void damage_of_a_page_is_not_split(void **state)
+{
+    (void)state;
+    struct hx_seg_env env = {0};
+    struct hx_seg s = {.env = &env, .chain = {.hint = 30, .scl = 15}};
+    assert_int_equal(hx_seg_unknown(&s, 10, 20, 3, false), 0);
+    hx_seg_unknown_split(&s, 0);
+    assert_int_equal(s.unknown_count, 1);
+    assert_true(s.unknowns[0].from == 10 && s.unknowns[0].to == 20 && s.unknowns[0].page == 3);
+    free(s.unknowns);
+}
+
 /* Promise: of no record at all nothing is lost, wherever damage is. */
 static void an_empty_range_is_lost_nowhere(void **state)
 {
@@ -154,6 +167,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damage_across_the_scl_is_split),
+        cmocka_unit_test(damage_of_a_page_is_not_split),
         cmocka_unit_test(an_empty_range_is_lost_nowhere),
         cmocka_unit_test(the_next_history_ends_what_had_no_end),
         cmocka_unit_test(what_was_confirmed_counts_so_far),
