@@ -377,6 +377,14 @@ static void check_listed(struct hx_prog *p)
         }
 }
 
+/* A listing of a directory that the model has forgotten (hx_work_judge): it was removed, so nothing is in it. */
+static void check_removed(struct hx_prog *p, int more, const struct hx_fs_dirent *d, unsigned n)
+{
+    for (unsigned i = 0; more >= 0 && i < n; i++)
+        if (strcmp(d[i].name, ".") != 0 && strcmp(d[i].name, "..") != 0)
+            hx_work_wrong(p, "listed %.20s in a directory that was removed", d[i].name);
+}
+
 /* Up to len entries after cookie off: p->cookie is where to go on, 0 at the end. */
 int hx_work_list(struct hx_prog *p)
 {
@@ -392,8 +400,10 @@ int hx_work_list(struct hx_prog *p)
     }
     if (more < 0 && hx_work_must_wait(more))
         return more;
-    if (!hx_work_judge(p, more < 0 ? more : 0))
+    if (!hx_work_judge(p, more < 0 ? more : 0)) {
+        check_removed(p, more, d, n);
         return more < 0 ? more : 0;
+    }
     cookie = p->act.off;
     for (unsigned i = 0; i < n; i++) {
         check_entry(p, &d[i]);

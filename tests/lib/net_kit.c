@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -213,6 +214,7 @@ static char *child(struct net_kit *k, void (*act)(void *arg, int out), void *arg
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a case that fails does not wait for its child */
         /* A clone of a descriptor that the parent's loop watches must not live on here (loop.c). */
         dup2(p[1], 3);
         close_range(4, ~0U, 0);

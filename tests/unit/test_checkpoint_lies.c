@@ -364,6 +364,21 @@ static void without_its_tail_it_is_none(void **state)
     hx_rig_fini(&r);
 }
 
+/* LAST records, a checkpoint of them, and the next one begun; the log ends in file ID at BEFORE. */
+static struct hx_seg *in_the_middle_of_one(struct hx_rig *r, uint64_t *ret_before, uint64_t *ret_id)
+{
+    for (uint64_t lsn = 1; lsn <= LAST; lsn++)
+        add(r, lsn);
+    struct hx_seg *s = segment(r);
+    for (unsigned i = 0; i < 20 && !s->ckpt.good; i++)
+        hx_rig_step(r, 50);
+    s->ckpt.since = 0; /* it is time for one */
+    assert_true(hx_ckpt_work(s) && s->ckpt.active);
+    *ret_before = s->log.files[s->log.tail]->durable;
+    *ret_id = s->log.files[s->log.tail]->id;
+    return s;
+}
+
 /* Promise (K3): nor is one for whose pages something is missing that was durable when it was whole, though not yet when
  * it was begun.  Here: the image that had superseded all of a page, in a write that the disk dropped. */
 static void what_came_while_it_was_made_has_to_be_there(void **state)
@@ -373,14 +388,8 @@ static void what_came_while_it_was_made_has_to_be_there(void **state)
     struct hx_version v;
     uint8_t image[100] = {1};
     hx_model_start(&r, 16u << 10);
-    for (uint64_t lsn = 1; lsn <= LAST; lsn++)
-        add(&r, lsn);
-    struct hx_seg *s = segment(&r);
-    for (unsigned i = 0; i < 20 && !s->ckpt.good; i++)
-        hx_rig_step(&r, 50);
-    s->ckpt.since = 0; /* it is time for one */
-    assert_true(hx_ckpt_work(s) && s->ckpt.active);
-    uint64_t before = s->log.files[s->log.tail]->durable, id = s->log.files[s->log.tail]->id;
+    uint64_t before, id;
+    struct hx_seg *s = in_the_middle_of_one(&r, &before, &id);
     struct hx_rig_rec rec = {LAST + 1, 11, HX_REC_IMAGE, HX_REC_CPL, image, sizeof image};
     size_t n = hx_rig_frame(&r, PG, 1, LAST, &rec, 1, (struct hx_rig_marks){LAST, 0, 0});
     assert_int_equal(hx_rig_append(&r, 0, 1, LAST + 1, LAST + 1, r.frame, n, NULL), 0);
@@ -412,14 +421,8 @@ static void with_damage_behind_it_it_is_none(void **state)
     uint8_t image[100] = {1}, data[HX_PAGE_SIZE];
     size_t len;
     hx_model_start(&r, 16u << 10);
-    for (uint64_t lsn = 1; lsn <= LAST; lsn++)
-        add(&r, lsn);
-    struct hx_seg *s = segment(&r);
-    for (unsigned i = 0; i < 20 && !s->ckpt.good; i++)
-        hx_rig_step(&r, 50);
-    s->ckpt.since = 0; /* it is time for one */
-    assert_true(hx_ckpt_work(s) && s->ckpt.active);
-    uint64_t before = s->log.files[s->log.tail]->durable, id = s->log.files[s->log.tail]->id;
+    uint64_t before, id;
+    struct hx_seg *s = in_the_middle_of_one(&r, &before, &id);
     for (uint64_t lsn = LAST + 1; lsn <= LAST + 2; lsn++) { /* the second one proves that the first was whole */
         struct hx_rig_rec rec = {lsn, lsn == LAST + 1 ? 11 : 12, HX_REC_IMAGE, HX_REC_CPL, image, sizeof image};
         size_t n = hx_rig_frame(&r, PG, 1, lsn - 1, &rec, 1, (struct hx_rig_marks){lsn - 1, 0, 0});
