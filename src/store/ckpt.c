@@ -584,7 +584,7 @@ static int take_all(struct hx_seg *s, const struct hx_ckpt_head *h, uint64_t id)
     return err;
 }
 
-int hx_ckpt_load(struct hx_seg *s, int (*again)(struct hx_seg *s, const struct hx_load_pass *p),
+int hx_ckpt_load(struct hx_seg *s, void (*again)(struct hx_seg *s, const struct hx_load_pass *p),
                  const struct hx_load_pass *p, uint64_t *ret_tail)
 {
     struct hx_seg_ckpt *c = &s->ckpt;
@@ -618,9 +618,7 @@ int hx_ckpt_load(struct hx_seg *s, int (*again)(struct hx_seg *s, const struct h
         }
         if (err != HX_E_CORRUPT && err != HX_E_IO && err != HX_E_NOENT)
             return err;
-        err = again(s, p);
-        if (err)
-            return err;
+        again(s, p);
     }
     return 0;
 }

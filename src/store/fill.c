@@ -274,5 +274,7 @@ int hx_fill_opened(struct hx_seg *s)
     s->late = 0;
     if (!err)
         err = hx_meta_save(s->disk, &s->at, &s->env->server, &s->meta);
-    return err ? err : hx_seg_index_init(s, &s->meta.geometry);
+    if (!err)
+        hx_seg_index_init(s, &s->meta.geometry);
+    return err;
 }

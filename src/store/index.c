@@ -19,8 +19,9 @@
  * frame's head says is read with its body.  Slots stand in leaves of 64 pages, without gaps, found by a bitmap:
  * holes cost nothing, and nothing depends on how pages are spread.
  *
- *     16 x pages  +  fixed: 0.5 bytes for each page that the group may have (bitmaps, pointers, the allocator's heads:
- *     1.3 MiB of 10 GiB), touched only where there are pages; lists of at most HX_INDEX_NODES versions, 2 MiB, beyond
+ *     16 x pages  +  leaves: 0.5 bytes for each page that the group may have when it is full (bitmaps, pointers, the
+ *     allocator's heads: 1.3 MiB of 10 GiB), made by blocks of 64 leaves as they are used, so 1 KiB for a segment with
+ *     one page; lists of at most HX_INDEX_NODES versions, 2 MiB, beyond
  *     which background work makes images until it is less (space.c); history above the read floor has to be kept, and
  *     32 bytes for each version of it come on top for as long as somebody reads there.
  *
@@ -38,6 +39,7 @@
 
 #define LEAF 64u /* pages; one bit of a word each */
 #define GROW 8u  /* slots by which a leaf grows */
+#define BLOCK 64u /* leaves that are made together */
 #define CHUNK_BITS 6u /* of the lists: a segment with one version in one pays 2 KiB for it */
 #define CHUNK (1u << CHUNK_BITS)
 #define LSN_BITS 43u
@@ -53,6 +55,9 @@ _Static_assert(sizeof(struct slot) == 16, "a stored page costs 16 bytes");
 struct hx_leaf {
     uint64_t bits; /* which pages have a slot */
     struct slot *p;
+};
+struct hx_leaf_block {
+    struct hx_leaf leaf[BLOCK];
 };
 struct hx_node_rec { /* a version in a list */
     uint64_t lsn;
@@ -138,21 +143,22 @@ void hx_version_place(struct hx_version *v, uint32_t file, uint32_t entry, uint8
 }
 
 /* ---- leaves ---- */
-int hx_index_init(struct hx_index *x, uint64_t pages, uint64_t file_bytes)
+void hx_index_init(struct hx_index *x, uint64_t pages, uint64_t file_bytes)
 {
     *x = (struct hx_index){.leaf_count = (size_t)((pages + LEAF - 1) / LEAF)};
     x->stride = (file_bytes + HX_LOG_BATCH_MAX + 2 * HX_FRAME_MAX + 7) / 8 * 8; /* a file's last batch may be large */
-    x->leaves = calloc(x->leaf_count, sizeof *x->leaves); /* a group has 256 pages at least */
-    return x->leaves ? 0 : HX_E_NOMEM;
 }
 
 void hx_index_fini(struct hx_index *x)
 {
-    for (size_t i = 0; x->leaves && i < x->leaf_count; i++)
-        free(x->leaves[i].p);
+    for (size_t i = 0; i < x->block_count; i++) {
+        for (size_t k = 0; x->blocks[i] && k < BLOCK; k++)
+            free(x->blocks[i]->leaf[k].p);
+        free(x->blocks[i]);
+    }
     for (size_t i = 0; i < x->chunk_count; i++)
         free(x->chunks[i].p);
-    free(x->leaves);
+    free(x->blocks);
     free(x->chunks);
     *x = (struct hx_index){0};
 }
@@ -162,19 +168,44 @@ static unsigned rank_of(const struct hx_leaf *l, uint32_t page)
     return (unsigned)__builtin_popcountll(l->bits & ((UINT64_C(1) << page % LEAF) - 1));
 }
 
+/* Leaf number I; none where nothing was stored near it yet. */
+static struct hx_leaf *leaf_at(const struct hx_index *x, size_t i)
+{
+    size_t b = i / BLOCK;
+    return b < x->block_count && x->blocks[b] ? &x->blocks[b]->leaf[i % BLOCK] : NULL;
+}
+
+/* The same, made where it is not there.  Blocks stay until the segment goes: a page that is freed keeps its slot. */
+static struct hx_leaf *leaf_make(struct hx_index *x, size_t i)
+{
+    size_t b = i / BLOCK, most = (x->leaf_count + BLOCK - 1) / BLOCK;
+    hx_assert(i < x->leaf_count); /* side.c, log.c: the page is one of the group */
+    if (b >= x->block_count) {
+        size_t want = b + b / 2 + 1 < most ? b + b / 2 + 1 : most;
+        struct hx_leaf_block **p = realloc(x->blocks, want * sizeof *p);
+        if (!p)
+            return NULL;
+        memset(p + x->block_count, 0, (want - x->block_count) * sizeof *p);
+        x->blocks = p;
+        x->block_count = want;
+    }
+    if (!x->blocks[b])
+        x->blocks[b] = calloc(1, sizeof *x->blocks[b]);
+    return leaf_at(x, i);
+}
+
 static struct slot *slot_find(const struct hx_index *x, uint32_t page)
 {
-    size_t i = page / LEAF;
-    if (i >= x->leaf_count || !(x->leaves[i].bits >> page % LEAF & 1))
-        return NULL;
-    return &x->leaves[i].p[rank_of(&x->leaves[i], page)];
+    const struct hx_leaf *l = leaf_at(x, page / LEAF);
+    return l && l->bits >> page % LEAF & 1 ? &l->p[rank_of(l, page)] : NULL;
 }
 
 /* A slot for a page that has none. */
 static struct slot *slot_add(struct hx_index *x, uint32_t page)
 {
-    hx_assert(page / LEAF < x->leaf_count); /* side.c, log.c: the page is one of the group */
-    struct hx_leaf *l = &x->leaves[page / LEAF];
+    struct hx_leaf *l = leaf_make(x, page / LEAF);
+    if (!l)
+        return NULL;
     unsigned count = (unsigned)__builtin_popcountll(l->bits), at = rank_of(l, page);
     if (count % GROW == 0) {
         struct slot *p = realloc(l->p, (count + GROW) * sizeof *p);
@@ -190,7 +221,7 @@ static struct slot *slot_add(struct hx_index *x, uint32_t page)
 
 static void slot_drop(struct hx_index *x, uint32_t page)
 {
-    struct hx_leaf *l = &x->leaves[page / LEAF];
+    struct hx_leaf *l = leaf_at(x, page / LEAF);
     unsigned count = (unsigned)__builtin_popcountll(l->bits), at = rank_of(l, page);
     memmove(l->p + at, l->p + at + 1, (count - at - 1) * sizeof *l->p);
     l->bits &= ~(UINT64_C(1) << page % LEAF);
@@ -289,9 +320,14 @@ static uint8_t depth_over(const struct hx_index *x, uint8_t kind, uint32_t older
 
 uint64_t hx_index_bytes(const struct hx_index *x)
 {
-    uint64_t n = x->leaf_count * sizeof *x->leaves + x->chunk_cap * sizeof *x->chunks;
-    for (size_t i = 0; i < x->leaf_count; i++)
-        n += ((unsigned)__builtin_popcountll(x->leaves[i].bits) + GROW - 1) / GROW * GROW * sizeof(struct slot);
+    uint64_t n = x->block_count * sizeof *x->blocks + x->chunk_cap * sizeof *x->chunks;
+    for (size_t i = 0; i < x->block_count; i++) {
+        n += x->blocks[i] ? sizeof *x->blocks[i] : 0;
+        for (size_t k = 0; x->blocks[i] && k < BLOCK; k++) {
+            unsigned used = (unsigned)__builtin_popcountll(x->blocks[i]->leaf[k].bits);
+            n += (used + GROW - 1) / GROW * GROW * sizeof(struct slot);
+        }
+    }
     for (size_t i = 0; i < x->chunk_count; i++)
         n += x->chunks[i].p ? CHUNK * sizeof(struct hx_node_rec) : 0;
     return n;
@@ -315,11 +351,15 @@ bool hx_index_listed(const struct hx_index *x, uint32_t page)
 
 uint32_t hx_index_after(const struct hx_index *x, uint32_t page)
 {
-    size_t i = page / LEAF;
+    size_t i = page / LEAF, end = x->block_count * BLOCK;
     uint64_t mask = ~UINT64_C(0) << page % LEAF;
-    for (; i < x->leaf_count; i++, mask = ~UINT64_C(0))
-        if (x->leaves[i].bits & mask)
-            return (uint32_t)(i * LEAF) + (uint32_t)__builtin_ctzll(x->leaves[i].bits & mask);
+    while (i < end) {
+        const struct hx_leaf *l = leaf_at(x, i);
+        if (l && l->bits & mask)
+            return (uint32_t)(i * LEAF) + (uint32_t)__builtin_ctzll(l->bits & mask);
+        i = l ? i + 1 : (i / BLOCK + 1) * BLOCK;
+        mask = ~UINT64_C(0);
+    }
     return HX_NONE;
 }
 

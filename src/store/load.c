@@ -186,7 +186,7 @@ static void begin(struct hx_seg *s, const struct hx_load_pass *p)
     s->proof->scl = s->meta.base.v;
 }
 
-static int begin_again(struct hx_seg *s, const struct hx_load_pass *p)
+static void begin_again(struct hx_seg *s, const struct hx_load_pass *p)
 {
     hx_index_fini(&s->index);
     hx_chain_fini(&s->chain);
@@ -197,7 +197,7 @@ static int begin_again(struct hx_seg *s, const struct hx_load_pass *p)
         s->log.files[i]->live = 0;
     }
     begin(s, p);
-    return hx_seg_index_init(s, &s->meta.geometry);
+    hx_seg_index_init(s, &s->meta.geometry);
 }
 
 static bool any_damage(const struct hx_seg *s)
@@ -242,10 +242,9 @@ static int apply_all(struct hx_seg *s, const struct hx_load_pass *p)
             return err;
         s->ckpt.loaded = 0;
         s->ckpt.strange[0] = s->ckpt.strange[1] = true;
-        err = begin_again(s, p);
+        begin_again(s, p);
     }
-    if (!err)
-        err = second_pass(s, 0);
+    err = second_pass(s, 0);
     return err ? err : prove(s, base);
 }
 

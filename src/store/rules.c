@@ -93,9 +93,7 @@ int hx_rules_format(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geo
         return err; /* it is there already: idempotent */
     if (fresh) {
         s->reserve.looked = true; /* there is none */
-        err = hx_seg_index_init(s, g);
-        if (err)
-            return err;
+        hx_seg_index_init(s, g);
     }
     /* Also an orphan that a growth left behind which never was published: without records, it takes the members
      * of the growth that was, for that one's version is higher.  One that is lower comes from an opening that has not

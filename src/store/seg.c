@@ -92,9 +92,9 @@ uint32_t hx_seg_file_bytes(const struct hx_seg *s)
     return file_bytes(s, s->meta.geometry.pg_bytes);
 }
 
-int hx_seg_index_init(struct hx_seg *s, const struct hx_geometry *g)
+void hx_seg_index_init(struct hx_seg *s, const struct hx_geometry *g)
 {
-    return hx_index_init(&s->index, hx_geometry_pg_pages(g), file_bytes(s, g->pg_bytes));
+    hx_index_init(&s->index, hx_geometry_pg_pages(g), file_bytes(s, g->pg_bytes));
 }
 
 void hx_seg_poison(struct hx_seg *s, int why)
@@ -107,9 +107,8 @@ void hx_seg_poison(struct hx_seg *s, int why)
 
 static int open_all(struct hx_seg *s, bool uneven)
 {
-    int err = hx_seg_index_init(s, &s->meta.geometry);
-    if (!err && uneven)
-        err = hx_meta_save(s->disk, &s->at, &s->env->server, &s->meta);
+    hx_seg_index_init(s, &s->meta.geometry);
+    int err = uneven ? hx_meta_save(s->disk, &s->at, &s->env->server, &s->meta) : 0;
     if (!err)
         err = hx_load(s);
     return err || !(s->meta.flags & HX_META_FILLING) ? err : hx_fill_opened(s);

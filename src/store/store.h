@@ -109,8 +109,8 @@ struct hx_version { /* a version or patch of a page, and where its payload is */
     uint8_t kind, codec;
 };
 struct hx_index {
-    struct hx_leaf *leaves; /* of 64 pages each */
-    size_t leaf_count;
+    struct hx_leaf_block **blocks; /* of 64 leaves, of 64 pages each; NULL: nothing stored there */
+    size_t block_count, leaf_count; /* leaf_count: those that the group may have */
     struct hx_node_chunk *chunks;
     size_t chunk_count, chunk_cap, open; /* open: no chunk before it has room */
     uint64_t stride; /* places in one file that a slot can name */
@@ -123,7 +123,7 @@ struct hx_index_walk { /* a page's versions, newest first; good until the index 
     uint32_t next; /* node */
     bool single;
 };
-int hx_index_init(struct hx_index *x, uint64_t pages, uint64_t file_bytes);
+void hx_index_init(struct hx_index *x, uint64_t pages, uint64_t file_bytes);
 void hx_index_fini(struct hx_index *x);
 bool hx_index_has(const struct hx_index *x, uint32_t page, uint64_t point); /* a version at or below POINT */
 bool hx_index_listed(const struct hx_index *x, uint32_t page); /* more than one version, or one that fits no slot */
@@ -313,7 +313,7 @@ struct hx_load_pass { /* what the first pass of a restart found */
 bool hx_ckpt_work(struct hx_seg *s);
 /* Index and chain out of the best one, on top of what a restart begins with; *ret_tail: the files from there on remain
  * to be applied; 0: there is none, and AGAIN has put everything back. */
-int hx_ckpt_load(struct hx_seg *s, int (*again)(struct hx_seg *s, const struct hx_load_pass *p),
+int hx_ckpt_load(struct hx_seg *s, void (*again)(struct hx_seg *s, const struct hx_load_pass *p),
                  const struct hx_load_pass *p, uint64_t *ret_tail);
 void hx_ckpt_fini(struct hx_seg *s);
 /* Before a log file is deleted: no checkpoint stays that the index does not come from.  Sets meta_dirty while one does,
@@ -575,7 +575,7 @@ void hx_seg_set_sound(struct hx_seg *s, uint32_t page);
 void hx_seg_sound_forget(struct hx_seg *s);
 void hx_seg_known(struct hx_seg *s, uint64_t prev, uint64_t lsn); /* a record came back */
 uint32_t hx_seg_file_bytes(const struct hx_seg *s);
-int hx_seg_index_init(struct hx_seg *s, const struct hx_geometry *g); /* HX_E_NOMEM */
+void hx_seg_index_init(struct hx_seg *s, const struct hx_geometry *g);
 /* One durable step: meta first, then the log.  The error is kept in round_error, too. */
 int hx_seg_flush(struct hx_seg *s);
 /* The same for many at a time: the file that has to be flushed (0: none), and what its flush said. */

@@ -4,7 +4,7 @@
  * Promises: after any mixture of insertions, relocations, removals and prunings the index gives the same versions in
  * the same order as sorted arrays do, also of versions whose numbers fit no slot; every file knows how many versions
  * point into it, and of what weight; a segment of 10 GiB whose pages have one version each stays within 16 bytes a page
- * and the fixed part that index.c names; lists give their memory back.
+ * and the fixed part that index.c names, and one with a few pages takes memory for these only; lists give their memory back.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,7 +40,7 @@ static struct hx_seg *seg_new(uint64_t pages, uint32_t files)
     struct hx_seg *s;
     const struct hx_geometry g = {.pg_bytes = pages * HX_PAGE_SIZE};
     assert_int_equal(hx_seg_new(&env, NULL, (struct hx_disk_place){{{1}}, 0}, &s), 0);
-    assert_int_equal(hx_seg_index_init(s, &g), 0);
+    hx_seg_index_init(s, &g);
     for (uint32_t i = 0; i < files; i++) {
         uint32_t slot;
         struct hx_logfile *f = calloc(1, sizeof *f);
@@ -262,6 +262,32 @@ static void a_page_costs_16_bytes(void **state)
     hx_seg_free(s);
 }
 
+/* What a volume of very many groups has in each: the memory is for what is stored, not for what could be. */
+static void a_segment_with_few_pages_costs_little(void **state)
+{
+    (void)state;
+    const uint32_t pages = (uint32_t)((UINT64_C(10) << 30) / HX_PAGE_SIZE);
+    struct hx_version v = {.lsn = 1, .kind = HX_REC_IMAGE, .pos = 200, .len = 8}, got;
+    struct hx_seg *s = seg_new(pages, 1);
+    assert_int_equal(hx_index_bytes(&s->index), 0);
+    assert_int_equal(hx_index_after(&s->index, 0), HX_NONE);
+    assert_int_equal(hx_index_insert(s, 1, &v, false, false), 0);
+    assert_true(hx_index_bytes(&s->index) <= 2048);
+    assert_int_equal(hx_index_after(&s->index, 2), HX_NONE);
+    assert_int_equal(hx_index_insert(s, pages - 1, &v, false, false), 0);
+    assert_true(hx_index_bytes(&s->index) <= 12 * 1024);
+    assert_int_equal(hx_index_after(&s->index, 0), 1);
+    assert_int_equal(hx_index_after(&s->index, 2), pages - 1);
+    assert_int_equal(hx_index_after(&s->index, pages), HX_NONE);
+    for (uint32_t page = pages / 2 - 1; page < pages / 2 + 5000; page += 100) {
+        struct hx_index_walk w = hx_index_walk(&s->index, page); /* in blocks that are not there */
+        assert_false(hx_index_next(&w, &got));
+        hx_index_remove(s, page, &v);
+        hx_index_prune(s, page);
+    }
+    hx_seg_free(s);
+}
+
 static void lists_give_their_memory_back(void **state)
 {
     (void)state;
@@ -291,6 +317,7 @@ int main(void)
         cmocka_unit_test(the_first_of_two_alike_stays),
         cmocka_unit_test(what_fits_no_slot_is_kept_all_the_same),
         cmocka_unit_test(a_page_costs_16_bytes),
+        cmocka_unit_test(a_segment_with_few_pages_costs_little),
         cmocka_unit_test(lists_give_their_memory_back),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
