@@ -37,7 +37,7 @@ static void make_geometry(struct load *l, unsigned v)
             die("geometry");
     }
     for (unsigned i = 0; i * l->volumes + v < l->segments; i++)
-        if (hx_geometry_add_pg(g, &(struct hx_pg_members){{0, 1, 2, 3, 4, 5}}))
+        if (hx_geometry_add_pg(g, &(struct hx_pg_members){.server = {0, 1, 2, 3, 4, 5}}))
             die("geometry");
 }
 

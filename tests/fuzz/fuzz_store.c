@@ -175,7 +175,7 @@ static void seed_meta(const char *name, uint16_t flags)
         s.name[0] = (char)('a' + i);
         fuzz_check(hx_geometry_add_server(&m.geometry, &s) == 0);
     }
-    fuzz_check(hx_geometry_add_pg(&m.geometry, &(struct hx_pg_members){{0, 1, 2, 3, 4, 5}}) == 0);
+    fuzz_check(hx_geometry_add_pg(&m.geometry, &(struct hx_pg_members){.server = {0, 1, 2, 3, 4, 5}}) == 0);
     fuzz_check(hx_history_push(&m.history, (struct hx_history_entry){{1}, {0}, {0}, 9}) == 0);
     fuzz_check(hx_history_push(&m.history, (struct hx_history_entry){{4}, {7}, {9}, 9}) == 0);
     fuzz_check(hx_meta_save(&d, &place, &server, &m) == 0);

@@ -46,7 +46,7 @@ void hx_rig_init(struct hx_rig *r, unsigned count, uint64_t pg_bytes, uint32_t p
         hx_assert(!hx_geometry_add_server(g, &s));
     }
     for (uint32_t i = 0; i < pgs; i++) {
-        struct hx_pg_members m = {{0, 1, 2, 3, 4, 5}};
+        struct hx_pg_members m = {.server = {0, 1, 2, 3, 4, 5}};
         hx_assert(!hx_geometry_add_pg(g, &m));
     }
     hx_assert(!hx_history_push(&r->history, (struct hx_history_entry){HX_EPOCH(1), HX_LSN(0), HX_LSN(0), HX_RIG_LAL}));

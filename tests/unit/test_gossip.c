@@ -95,7 +95,7 @@ static void records_are_asked_of_members_only(void **state)
     hx_rig_init(&r, 1, 1u << 20, 2, 0);
     seventh.incarnation = hx_rig_uuid(107);
     assert_int_equal(hx_geometry_add_server(&r.geometry, &seventh), 0);
-    assert_int_equal(hx_geometry_add_pg(&r.geometry, &(struct hx_pg_members){{0, 1, 2, 3, 4, 6}}), 0);
+    assert_int_equal(hx_geometry_add_pg(&r.geometry, &(struct hx_pg_members){.server = {0, 1, 2, 3, 4, 6}}), 0);
     for (uint32_t pg = 1; pg < 3; pg++)
         assert_int_equal(hx_rig_format(&r, 0, pg), 0);
     assert_int_equal(gossip_from(&r, "d1", 1, 50), 0);

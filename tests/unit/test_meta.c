@@ -29,7 +29,7 @@ static void make_first(struct hx_meta *m)
         assert_int_equal(hx_geometry_add_server(&m->geometry, &s), 0);
     }
     for (uint32_t pg = 0; pg <= at.pg; pg++)
-        assert_int_equal(hx_geometry_add_pg(&m->geometry, &(struct hx_pg_members){{0, 3, 1, 4, 2, 5}}), 0);
+        assert_int_equal(hx_geometry_add_pg(&m->geometry, &(struct hx_pg_members){.server = {0, 3, 1, 4, 2, 5}}), 0);
     assert_int_equal(hx_history_push(&m->history, (struct hx_history_entry){HX_EPOCH(1), HX_LSN(0), HX_LSN(0), 500}),
                      0);
 }

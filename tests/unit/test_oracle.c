@@ -454,7 +454,7 @@ static void I9_a_record_for_a_group_that_is_not_published(void **state)
 
 static void grow(struct bed *b, unsigned formatted)
 {
-    struct hx_pg_members m = {{0, 1, 2, 3, 4, 5}};
+    struct hx_pg_members m = {.server = {0, 1, 2, 3, 4, 5}};
     for (unsigned i = 0; i < formatted; i++)
         bed_answer(b, i, (struct msg){HX_MSG_FORMAT, b->r.geometry.pg_count, b->epoch, 1}, NULL, 0, 0, NULL,
                    0);

@@ -478,7 +478,7 @@ static void geometry_only_grows_and_only_at_pg_0(void **state)
     struct hx_rig *r = *state;
     uint8_t b[16384];
     struct hx_inventory v = {0};
-    struct hx_pg_members m = {{0, 1, 2, 3, 4, 5}};
+    struct hx_pg_members m = {.server = {0, 1, 2, 3, 4, 5}};
     struct hx_enc e = hx_enc_init(b, sizeof b);
     assert_int_equal(hx_geometry_add_pg(&r->geometry, &m), 0);
     hx_geometry_encode(&r->geometry, &e);
