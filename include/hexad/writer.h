@@ -30,6 +30,7 @@
 #define HX_WRITER_WINDOW_DEFAULT (24u << 20) /* bytes of sealed frames */
 #define HX_WRITER_AGE_MS 20u         /* an unsealed frame that nobody waits for is sent after this */
 #define HX_WRITER_ANNOUNCE_MS 1000u  /* heartbeat with VDL and floor when idle */
+#define HX_WRITER_SEATS (2 * HX_COPIES) /* of a PG: slot HX_COPIES + i is the learner that is to take slot i */
 
 struct hx_writer;
 
@@ -101,7 +102,35 @@ void hx_writer_fence(struct hx_writer *w);
 uint64_t hx_writer_tick(struct hx_writer *w, uint64_t now_ms);
 int hx_writer_next(struct hx_writer *w, struct hx_effect *ret);
 
-/* What is known of a member, for reads and for status. */
+/*
+ * Changes of members (doc/MEMBERSHIP.md).  Whoever drives them (src/core/move.c) makes segments, says who is filled and
+ * publishes versions; here is what they mean for the log and for what counts.
+ *
+ * SERVER (index in the geometry; in no other seat of the PG) has been made a learner of PG under our epoch, to take
+ * SLOT: it is sent the log as members are, and counts nowhere (M9).  HX_E_AGAIN: the one that had that seat before
+ * still has requests under way.
+ */
+int hx_writer_learner_add(struct hx_writer *w, uint32_t pg, unsigned slot, uint32_t server);
+/* Not while the version in the air names it. */
+void hx_writer_learner_drop(struct hx_writer *w, uint32_t pg, unsigned slot);
+/* It says that it has all pages (H4): from now on its SCL means something; it is asked for it. */
+void hx_writer_learner_filled(struct hx_writer *w, uint32_t pg, unsigned slot);
+/* It is filled, and complete through the PGCL. */
+bool hx_writer_learner_ready(const struct hx_writer *w, uint32_t pg, unsigned slot);
+/* While somebody is being filled the read floor stays where it is: at or below every point as of which pages are
+ * being copied (H6). */
+void hx_writer_hold_floor(struct hx_writer *w, bool hold);
+/*
+ * Before GEOMETRY with NEXT (copied) is first sent: from now on the groups whose rows differ count by both (M2).
+ * HX_E_BUSY: another version is in the air (M3).  HX_E_LAGGING: what is acknowledged is not on a write quorum of NEXT
+ * yet (M1).  HX_E_INVAL: a row names somebody who is not its learner, or PG 0 changes more than one member (M4).
+ * HX_E_NOMEM.
+ */
+int hx_writer_turn(struct hx_writer *w, const struct hx_geometry *next);
+/* It is stored by a write quorum of PG 0's members of both versions: it is in use, and counts alone. */
+void hx_writer_turned(struct hx_writer *w);
+
+/* What is known of a member, for reads and for status; a learner has slot HX_COPIES + i. */
 enum hx_member_state { HX_MEMBER_UNKNOWN = 0, HX_MEMBER_OK, HX_MEMBER_BEHIND, HX_MEMBER_DOWN, HX_MEMBER_REFUSED };
 struct hx_member_view {
     enum hx_member_state state;

@@ -71,6 +71,7 @@ static struct hx_batch *take_batch(struct hx_reader *r, uint32_t pg)
     b->late = false;
     b->asked = b->silent = 0;
     b->rounds = b->requests = 0;
+    b->m = hx_writer_geometry(r->w)->m;
     hx_reader_move(r, b, HX_BATCH_READY);
     return b;
 }
@@ -96,6 +97,11 @@ static void give_batch(struct hx_reader *r, struct hx_batch *b)
     }
 }
 
+static uint32_t server_index(const struct hx_reader *r, uint32_t pg, unsigned slot)
+{
+    return hx_writer_geometry(r->w)->pgs[pg].server[slot];
+}
+
 /* All six have been asked in vain (R4). */
 static void round_over(struct hx_reader *r, struct hx_batch *b)
 {
@@ -117,8 +123,26 @@ static void round_over(struct hx_reader *r, struct hx_batch *b)
     hx_reader_move(r, b, failed ? HX_BATCH_FAILED : HX_BATCH_PAUSED);
 }
 
+bool hx_reader_still_there(const struct hx_reader *r, const struct hx_batch *b, const struct hx_batch_call *c)
+{
+    return b->m == hx_writer_geometry(r->w)->m && server_index(r, b->pg, c->slot) == c->server;
+}
+
+/* Other members: who was asked, and what was said, is another's; all that are there now are asked. */
+static void renew(struct hx_reader *r, struct hx_batch *b)
+{
+    uint32_t m = hx_writer_geometry(r->w)->m;
+    if (b->m == m)
+        return;
+    b->m = m;
+    b->asked = b->silent = 0;
+    for (unsigned i = 0; i < b->count; i++)
+        b->page[i].corrupt = 0;
+}
+
 void hx_reader_settle(struct hx_reader *r, struct hx_batch *b)
 {
+    renew(r, b);
     if (b->left > 0) {
         b->late = false;
         if (b->asked == HX_MEMBERS_ALL && !under_way(b))
@@ -181,11 +205,6 @@ static uint64_t draw(struct hx_reader *r)
     r->random ^= r->random >> 7;
     r->random ^= r->random << 17;
     return r->random;
-}
-
-static uint32_t server_index(const struct hx_reader *r, uint32_t pg, unsigned slot)
-{
-    return hx_writer_geometry(r->w)->pgs[pg].server[slot];
 }
 
 /* The volume may have got servers since. */
@@ -264,7 +283,7 @@ static void build(struct hx_reader *r, struct hx_batch *b, struct hx_batch_call 
     struct hx_msg_head h = {.type = HX_MSG_READ, .req_id = c->id, .volume = g->volume,
                             .server = hx_writer_server_of(r->w, b->pg, slot)->incarnation,
                             .owner = *hx_writer_owner(r->w), .epoch = hx_writer_epoch(r->w), .pg = b->pg,
-                            .g = g->g, .m = g->m};
+                            .g = g->g, .m = hx_writer_m(r->w)};
     hx_msg_head_encode(&h, &body, 1, c->head);
     c->iov[0] = (struct iovec){c->head, HX_MSG_HEAD};
     c->iov[1] = (struct iovec){c->body, e.len};
@@ -274,6 +293,7 @@ static void build(struct hx_reader *r, struct hx_batch *b, struct hx_batch_call 
 static int next_of(struct hx_reader *r, struct hx_batch *b, struct hx_effect *ret)
 {
     struct hx_lsn at = hx_lsn_min(hx_writer_vdl(r->w), hx_writer_pgcl(r->w, b->pg)); /* R1 */
+    renew(r, b);
     int slot = choose(r, b, at);
     struct hx_batch_call *c = b->call[0].id ? &b->call[1] : &b->call[0];
     hx_assert(!c->id); /* with two under way it is WAITING */

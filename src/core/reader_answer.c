@@ -37,7 +37,7 @@ static void smooth(struct hx_reader_server *s, uint64_t us)
 /* This request brought nothing. */
 static void give_up(struct hx_reader *r, struct hx_batch *b, struct hx_batch_call *c, bool silent)
 {
-    if (silent)
+    if (silent && hx_reader_still_there(r, b, c))
         b->silent = hx_members_add(b->silent, c->slot);
     hx_reader_end_call(r, b, c);
     if (b->state != HX_BATCH_FAILED)
@@ -64,13 +64,13 @@ static int check_body(const struct hx_batch_call *c, struct hx_bytes body, const
     return body.len == heads + raw * HX_PAGE_SIZE ? 0 : HX_E_BADMSG;
 }
 
-static int check_head(struct hx_reader *r, const struct hx_batch *b, const struct hx_batch_call *c,
+static int check_head(struct hx_reader *r, const struct hx_batch_call *c,
                       const struct hx_reply_head *h)
 {
     struct hx_epoch own = hx_writer_epoch(r->w);
     if (h->type != HX_MSG_READ || h->req_id != c->id)
         return HX_E_BADMSG;
-    bool asked = hx_uuid_eq(&h->server, &hx_writer_server_of(r->w, b->pg, c->slot)->incarnation);
+    bool asked = hx_uuid_eq(&h->server, &hx_writer_geometry(r->w)->servers[c->server].incarnation);
     if (!asked && !HX_MUTANT(INCARNATION_IGNORED))
         return HX_E_STRANGER;
     if (h->promised.v > own.v || h->status == HX_E_FENCED) {
@@ -92,11 +92,11 @@ void hx_reader_answer(struct hx_reader *r, uint64_t now_ms, uint64_t now_us, uin
         return;
     int rc = hx_reply_decode(body.p, body.len, &h, &inner);
     if (!rc)
-        rc = check_head(r, b, c, &h);
+        rc = check_head(r, c, &h);
     const uint8_t *entries = NULL, *raw = NULL;
     if (!rc)
         rc = check_body(c, inner, &entries, &raw); /* A1 */
-    if (rc == HX_E_NEED_HISTORY || rc == HX_E_NO_SEGMENT)
+    if ((rc == HX_E_NEED_HISTORY || rc == HX_E_NO_SEGMENT) && hx_reader_still_there(r, b, c))
         hx_writer_member_lacks(r->w, b->pg, c->slot, rc);
     if (rc || b->state == HX_BATCH_ENDING || b->state == HX_BATCH_FAILED) {
         give_up(r, b, c, false);
@@ -149,6 +149,8 @@ static int take_page(struct hx_reader *r, struct hx_batch_page *p, const struct 
         return 0; /* R2 */
     if (state->state == HX_READ_CORRUPT || (data && hx_crc32c(0, data, HX_PAGE_SIZE) != state->crc)) { /* A2 */
         r->stats.corrupt++;
+        if (!hx_reader_still_there(r, r->taking.batch, r->taking.call))
+            return 0;
         p->corrupt = hx_members_add(p->corrupt, r->taking.call->slot);
         if (p->corrupt != HX_MEMBERS_ALL)
             return 0;

@@ -56,6 +56,7 @@ struct hx_batch {
     hx_members asked;  /* in this round */
     hx_members silent; /* of them, those that gave no answer at all */
     uint32_t rounds, requests;
+    uint32_t m; /* version of the members that asked, silent and corrupt speak of */
     uint64_t resume_ms;
     struct hx_batch_call call[2];
     struct hx_batch_page page[HX_READER_RUN];
@@ -94,6 +95,8 @@ void hx_reader_move(struct hx_reader *r, struct hx_batch *b, enum hx_batch_state
 void hx_reader_floor(struct hx_reader *r);
 /* Before each event: the time, and what was not taken of the last answer. */
 void hx_reader_event(struct hx_reader *r, uint64_t now_ms);
+/* The slot that was asked still has the same member: what it said counts for the slot. */
+bool hx_reader_still_there(const struct hx_reader *r, const struct hx_batch *b, const struct hx_batch_call *c);
 /* A request is over, by whatever. */
 void hx_reader_end_call(struct hx_reader *r, struct hx_batch *b, struct hx_batch_call *c);
 /* Where the batch goes when nothing more is to be done for it now. */

@@ -41,9 +41,10 @@ static void pg_begin(struct hx_writer *w, uint32_t pg, const struct hx_writer_pg
     struct hx_writer_pgs *p = &w->pg[pg];
     memset(p, 0, sizeof *p);
     p->open = -1;
+    p->seats = HX_COPIES;
     if (found) {
         p->last = HX_MUTANT(LINK_NAMES_END) ? w->begin_end : found->last;
-        memcpy(p->scl, found->scl, sizeof p->scl);
+        memcpy(p->scl, found->scl, sizeof found->scl);
         /* Recovery opened the epoch only after four members were complete through here (step 6). */
         p->pgcl = hx_lsn_max(found->last, hx_quorum_pgcl(p->scl));
     }
@@ -57,7 +58,7 @@ static void pg_begin(struct hx_writer *w, uint32_t pg, const struct hx_writer_pg
     }
 }
 
-static int make_blob(struct hx_writer *w, const struct hx_geometry *g)
+int hx_writer_make_blob(struct hx_writer *w, const struct hx_geometry *g)
 {
     size_t len = hx_geometry_encoded_len(g);
     struct hx_writer_blob *b = malloc(sizeof *b + len);
@@ -73,7 +74,7 @@ static int make_blob(struct hx_writer *w, const struct hx_geometry *g)
 }
 
 /* Grows the array of servers to those of G.  What was there stays where it is: effects lend it. */
-static int make_servers(struct hx_writer *w, const struct hx_geometry *g)
+int hx_writer_make_servers(struct hx_writer *w, const struct hx_geometry *g)
 {
     struct hx_writer_server **more = realloc(w->server, (g->server_count + 1) * sizeof(struct hx_writer_server *));
     if (!more)
@@ -160,9 +161,9 @@ static int fill(struct hx_writer *w, const struct hx_writer_cfg *cfg)
     if (!rc)
         rc = make_log(w, cfg->window_bytes, top->lal);
     if (!rc)
-        rc = make_blob(w, cfg->geometry);
+        rc = hx_writer_make_blob(w, cfg->geometry);
     if (!rc)
-        rc = make_servers(w, cfg->geometry);
+        rc = hx_writer_make_servers(w, cfg->geometry);
     if (!rc)
         rc = make_pgs(w, cfg->geometry->pg_count);
     if (rc)
@@ -210,6 +211,9 @@ void hx_writer_free(struct hx_writer *w)
     free(w->history_bytes);
     hx_history_fini(&w->history);
     hx_geometry_fini(&w->geometry);
+    if (w->next)
+        hx_geometry_fini(w->next);
+    free(w->next);
     free(w);
 }
 
@@ -222,17 +226,26 @@ static bool format_under_way(const struct hx_writer *w)
     return false;
 }
 
+void hx_writer_old_blobs(struct hx_writer *w)
+{
+    while (w->blob->older && !format_under_way(w)) {
+        struct hx_writer_blob *gone = w->blob->older;
+        w->blob->older = gone->older;
+        free(gone);
+    }
+}
+
 int hx_writer_add_pg(struct hx_writer *w, const struct hx_geometry *grown, hx_members made)
 {
     struct hx_geometry copy = {0};
-    hx_assert(grown->pg_count >= w->pg_count && grown->server_count >= w->server_count);
+    hx_assert(grown->pg_count >= w->pg_count && grown->server_count >= w->geometry.server_count && !w->next); /* M3 */
     int rc = hx_geometry_copy(&copy, grown);
     if (!rc)
-        rc = make_servers(w, grown); /* some more of them do no harm when the rest fails */
+        rc = hx_writer_make_servers(w, grown); /* some more of them do no harm when the rest fails */
     if (!rc)
         rc = make_pgs(w, grown->pg_count);
     if (!rc)
-        rc = make_blob(w, grown);
+        rc = hx_writer_make_blob(w, grown);
     if (rc) {
         hx_geometry_fini(&copy);
         return rc;
@@ -246,11 +259,7 @@ int hx_writer_add_pg(struct hx_writer *w, const struct hx_geometry *grown, hx_me
             if (!hx_members_has(made, i)) /* at once: it counts as lost until it is there */
                 hx_writer_member_lacks(w, pg, i, HX_E_NO_SEGMENT);
     }
-    while (w->blob->older && !format_under_way(w)) {
-        struct hx_writer_blob *gone = w->blob->older;
-        w->blob->older = gone->older;
-        free(gone);
-    }
+    hx_writer_old_blobs(w);
     w->busy = true;
     return 0;
 }
@@ -295,7 +304,8 @@ void hx_writer_want(struct hx_writer *w, uint64_t now_ms, struct hx_lsn lsn)
 
 void hx_writer_set_floor(struct hx_writer *w, struct hx_lsn floor)
 {
-    w->floor = hx_lsn_max(w->floor, hx_lsn_min(floor, w->vdl));
+    if (!w->floor_held)
+        w->floor = hx_lsn_max(w->floor, hx_lsn_min(floor, w->vdl));
 }
 
 void hx_writer_set_info(struct hx_writer *w, const char *text)
@@ -469,7 +479,7 @@ const struct hx_uuid *hx_writer_owner(const struct hx_writer *w)
 int hx_writer_slot(const struct hx_writer *w, uint32_t pg, uint32_t server)
 {
     const struct hx_writer_pgs *p = &w->pg[pg];
-    for (int i = 0; i < HX_COPIES; i++)
+    for (int i = 0; i < p->seats; i++)
         if (p->seat[i].server == server)
             return i;
     return -1;
@@ -513,8 +523,8 @@ void hx_writer_seat_move(struct hx_writer *w, uint32_t pg, unsigned slot, enum h
 void hx_writer_member_lacks(struct hx_writer *w, uint32_t pg, unsigned slot, int err)
 {
     uint8_t state = w->pg[pg].seat[slot].state;
-    if (state != HX_SEAT_READY && state != HX_SEAT_ASK)
-        return; /* in hand already */
+    if ((state != HX_SEAT_READY && state != HX_SEAT_ASK) || w->pg[pg].seat[slot].gone)
+        return; /* in hand already, or nobody's any more */
     hx_assert(err == HX_E_NEED_HISTORY || err == HX_E_NO_SEGMENT);
     hx_writer_seat_move(w, pg, slot, err == HX_E_NEED_HISTORY ? HX_SEAT_ADOPT : HX_SEAT_FORMAT, err);
     w->busy = true;

@@ -4,7 +4,7 @@
  *   A1 an SCL counts when the answer names our request, comes from the incarnation that was asked, and the member
  *      has promised no higher epoch; it is never above the last record of its PG (W2).
  *   A2 one SCL per member: acknowledgements are no counters, the same answer twice is one (I14; pitfall 25).
- *   A3 PGCL = the fourth largest SCL, but never falls; the VCL walks on while the PG of the next LSN is
+ *   A3 PGCL = the fourth largest SCL (of each version, while two count: M2), but never falls; the VCL walks on while the PG of the next LSN is
  *      complete through it, whatever other PGs do (pitfall 7); the VDL is the last CPL that it passed (I5).
  *   A4 an SCL that fell counts as fallen only when its request was given out after the higher one was learnt:
  *      answers overtake each other.
@@ -48,11 +48,11 @@ static bool learn(struct hx_writer *w, const struct hx_writer_call *c, uint32_t 
         return true; /* overtaken (A4) */
     if (scl.v != p->scl[slot].v)
         seat->scl_serial = w->serial;
-    if (HX_MUTANT(ACK_COUNTED_TWICE) && scl.v == p->scl[slot].v)
+    if (HX_MUTANT(ACK_COUNTED_TWICE) && scl.v == p->scl[slot].v && slot < HX_COPIES)
         p->scl[(slot + 1) % HX_COPIES] = hx_lsn_max(p->scl[(slot + 1) % HX_COPIES], scl);
     p->scl[slot] = scl;
     struct hx_lsn was = HX_MUTANT(PGCL_FALLS) ? HX_LSN(0) : p->pgcl;
-    p->pgcl = hx_lsn_max(was, hx_quorum_kth(p->scl, HX_MUTANT(PGCL_AT_3) ? 3 : HX_WRITE_QUORUM));
+    p->pgcl = hx_lsn_max(was, hx_writer_counted(p));
     return true;
 }
 
@@ -81,13 +81,18 @@ static void server_failed(struct hx_writer *w, struct hx_writer_server *s, int e
     s->told = HX_LSN(0);
 }
 
-/* What a member says of one PG. */
-static void seat_refused(struct hx_writer *w, uint32_t pg, unsigned slot, int err)
+/* What a member says of one PG, to C. */
+static void seat_refused(struct hx_writer *w, struct hx_writer_server *s, const struct hx_writer_call *c, uint32_t pg,
+                         unsigned slot, int err)
 {
+    if (err == HX_E_WRONG_MEMBER && c->m < hx_writer_m(w)) {
+        hx_writer_send_rewind(w, s, c->first_seq); /* a version of ours overtook it: once more, in its name */
+        return;
+    }
     uint8_t state = w->pg[pg].seat[slot].state;
-    if (state != HX_SEAT_READY && state != HX_SEAT_ASK)
+    if ((state != HX_SEAT_READY && state != HX_SEAT_ASK) || w->pg[pg].seat[slot].gone)
         return; /* in hand: a second refusal of the same frames says nothing new */
-    if (err == HX_E_NEED_HISTORY || err == HX_E_NO_SEGMENT)
+    if (err == HX_E_NEED_HISTORY || (err == HX_E_NO_SEGMENT && slot < HX_COPIES))
         hx_writer_member_lacks(w, pg, slot, err);
     else
         hx_writer_seat_move(w, pg, slot, HX_SEAT_PAUSED, err);
@@ -150,7 +155,7 @@ static int take_acks(struct hx_writer *w, struct hx_writer_server *s, struct hx_
         if (c->kind == HX_WCALL_ANNOUNCE && a.status == HX_E_NOSPACE)
             s->full = w->pg[a.pg].seat[slot].full = true;
         else if (a.status)
-            seat_refused(w, a.pg, (unsigned)slot, a.status);
+            seat_refused(w, s, c, a.pg, (unsigned)slot, a.status);
         else if (!learn(w, c, a.pg, (unsigned)slot, a.scl))
             return HX_E_BADMSG;
         else
@@ -168,7 +173,7 @@ static void refuse_frames(struct hx_writer *w, struct hx_writer_server *s, const
         const struct hx_writer_frame *f = hx_writer_frame_at(w, seq);
         int slot = hx_writer_slot(w, f->pg, s->index);
         if (slot >= 0 && f->call[slot] == mark)
-            seat_refused(w, f->pg, (unsigned)slot, err);
+            seat_refused(w, s, c, f->pg, (unsigned)slot, err);
     }
 }
 
@@ -183,8 +188,8 @@ static int take_append(struct hx_writer *w, struct hx_writer_server *s, struct h
     }
     if (!of_segment(status) || c->goodbye)
         return status; /* a goodbye that is refused is said again after a pause */
-    if (c->kind == HX_WCALL_ANNOUNCE)
-        seat_refused(w, s->home, (unsigned)hx_writer_slot(w, s->home, s->index), status);
+    if (c->kind == HX_WCALL_ANNOUNCE && s->home != HX_WRITER_NONE)
+        seat_refused(w, s, c, s->home, (unsigned)hx_writer_slot(w, s->home, s->index), status);
     else
         refuse_frames(w, s, c, status);
     return 0;
@@ -192,7 +197,8 @@ static int take_append(struct hx_writer *w, struct hx_writer_server *s, struct h
 
 static int take_adopt(struct hx_writer *w, struct hx_writer_call *c, int status, struct hx_bytes body)
 {
-    if (status == HX_E_NO_SEGMENT) {
+    /* A learner is made by who drives the change; one that lost its segment is not made anew behind his back. */
+    if (status == HX_E_NO_SEGMENT && c->slot < HX_COPIES) {
         hx_writer_seat_move(w, c->pg, c->slot, HX_SEAT_FORMAT, status);
         return 0;
     }

@@ -5,8 +5,11 @@
  *   writer_log.c   open frames, the ring of sealed ones, release and back-pressure (W1, W4, W5)
  *   writer_send.c  which request goes to which server when; effects and timers
  *   writer_ack.c   answers and failures: SCL, PGCL, VCL, VDL (W2, W3)
+ *   writer_move.c  learners, and groups that count by two versions (doc/MEMBERSHIP.md, M1, M2, M9)
  *
- * Definitions.  A *seat* is one member's place in a PG (PG and slot) as the writer sees it.  Sealed frames have
+ * Definitions.  A *seat* is one server's place in a PG as the writer sees it: seat 0 .. 5 are the members of the
+ * version in use, seat 6 + i is the learner that is to take slot i, or (gone) the member that it has replaced,
+ * until its last requests are over.  Sealed frames have
  * dense sequence numbers; each server has a *cursor*, the next frame to look at, and a *dropped* mark: frames
  * below are not sent to it any more.  *Settled*: the frames before the first one whose last LSN is above the
  * VDL.  A server is *well* while its last answer was good; one that is not gets small probes only.
@@ -55,20 +58,24 @@ struct hx_seat {
     bool listed;
     bool told; /* it has answered for this PG under our epoch: it has the segment and the history */
     bool full; /* it said with its last announcement that there is no room for this PG */
+    bool filled; /* a learner that has all pages: its SCL says something (H4) */
+    bool gone;   /* was replaced, or given up: is sent nothing more */
 };
 struct hx_writer_pgs {
     struct hx_lsn last; /* last record, allocated: the next one's backlink */
     struct hx_lsn pgcl;
-    struct hx_lsn scl[HX_COPIES];
-    struct hx_seat seat[HX_COPIES];
+    struct hx_lsn scl[HX_WRITER_SEATS];
+    struct hx_seat seat[HX_WRITER_SEATS];
     int open; /* index of its open frame, -1 for none */
+    uint8_t seats; /* HX_COPIES, or HX_WRITER_SEATS once it had a learner */
+    hx_members turning; /* slots for which the version in the air names the learner: counted by both (M2) */
 };
 
 struct hx_writer_frame {
     size_t off;
     uint32_t pg, len;
     struct hx_lsn first, last;
-    uint8_t call[HX_COPIES]; /* 0, or 1 + number of the server's call that borrows it */
+    uint8_t call[HX_WRITER_SEATS]; /* 0, or 1 + number of the server's call that borrows it */
 };
 struct hx_writer_open {
     struct hx_frame_builder *b;
@@ -84,6 +91,7 @@ struct hx_writer_call {
     uint64_t sent_ms;
     uint64_t first_seq, end_seq; /* APPEND: its frames are among these */
     uint32_t pg;                 /* ADOPT, FORMAT */
+    uint32_t m;                  /* version that it named */
     uint8_t kind, slot;
     bool small, goodbye;
     bool cancel;   /* to be cancelled */
@@ -150,6 +158,8 @@ struct hx_writer {
     uint8_t *history_bytes;
     size_t history_len;
     struct hx_writer_blob *blob;
+    struct hx_geometry *next; /* owned: the version in the air; NULL: none is (M3) */
+    bool floor_held;          /* somebody is being filled: the floor stays (H6) */
     char info[HX_WRITER_INFO_MAX];
     struct hx_writer_stats stats;
 };
@@ -181,9 +191,23 @@ static inline struct hx_writer_frame *hx_writer_frame_at(struct hx_writer *w, ui
 {
     return &w->frame[seq & (w->frame_size - 1)];
 }
-/* Slot of the server in that PG, or -1. */
+/* Seat of the server in that PG, or -1. */
 int hx_writer_slot(const struct hx_writer *w, uint32_t pg, uint32_t server);
 void hx_writer_seat_move(struct hx_writer *w, uint32_t pg, unsigned slot, enum hx_seat_state to, int err);
+
+/* writer.c */
+int hx_writer_make_blob(struct hx_writer *w, const struct hx_geometry *g);
+int hx_writer_make_servers(struct hx_writer *w, const struct hx_geometry *g);
+/* Drops blobs that no FORMAT borrows. */
+void hx_writer_old_blobs(struct hx_writer *w);
+
+/* writer_move.c */
+/* The highest LSN that the PG is complete through by the version in use, and by the one in the air (M2). */
+struct hx_lsn hx_writer_counted(const struct hx_writer_pgs *p);
+/* m of the newest version that anybody may have heard of from us. */
+uint32_t hx_writer_m(const struct hx_writer *w);
+/* What everybody who is named has, in whatever version. */
+struct hx_lsn hx_writer_had_by_all(const struct hx_writer_pgs *p);
 
 /* writer_log.c */
 int hx_writer_log_room(struct hx_writer *w, const struct hx_writer_rec *recs, size_t count);

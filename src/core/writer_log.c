@@ -138,7 +138,7 @@ void hx_writer_log_seal(struct hx_writer *w, struct hx_writer_open *o)
         size_t oldest = hx_writer_frame_at(w, w->head_seq)->off;
         hx_assert(off > oldest || off + max <= oldest); /* L2 */
     }
-    struct hx_lsn gc = hx_lsn_min(hx_quorum_kth(p->scl, HX_COPIES), hx_lsn_min(w->vdl, w->floor));
+    struct hx_lsn gc = hx_lsn_min(hx_writer_had_by_all(p), hx_lsn_min(w->vdl, w->floor));
     struct hx_writer_frame f = {.off = off, .pg = o->pg, .first = hx_frame_builder_first(o->b),
                                 .last = hx_frame_builder_last(o->b)};
     f.len = (uint32_t)hx_frame_builder_seal(o->b, w->vdl, w->floor, gc, w->time_us, w->ring + off);
@@ -177,9 +177,12 @@ static bool releasable(struct hx_writer *w, const struct hx_writer_frame *f, boo
 {
     const struct hx_writer_pgs *p = &w->pg[f->pg];
     bool free = true;
-    for (unsigned i = 0; i < HX_COPIES; i++) {
+    for (unsigned i = 0; i < p->seats; i++) {
+        if (p->seat[i].server == HX_WRITER_NONE)
+            continue;
         struct hx_writer_server *s = w->server[p->seat[i].server];
-        bool lacks = p->scl[i].v < f->last.v && s->dropped <= w->head_seq;
+        /* A learner keeps no frame: what it missed comes from its peers. */
+        bool lacks = i < HX_COPIES && p->scl[i].v < f->last.v && s->dropped <= w->head_seq;
         if (lacks && drop) {
             s->dropped = w->settled_seq;
             if (s->cursor < s->dropped)

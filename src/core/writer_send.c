@@ -92,6 +92,7 @@ static void call_begin(struct hx_writer *w, struct hx_writer_server *s, struct h
     c->kind = (uint8_t)kind;
     c->goodbye = c->cancel = c->canceled = false;
     c->first_seq = c->end_seq = 0;
+    c->m = hx_writer_m(w);
     w->stats.calls++;
 }
 
@@ -102,7 +103,7 @@ static void call_effect(struct hx_writer *w, struct hx_writer_server *s, struct 
     struct hx_bytes body[HX_WRITER_IOV_MAX];
     struct hx_msg_head h = {.type = type, .req_id = c->id, .volume = w->geometry.volume,
                             .server = s->id.incarnation, .owner = w->owner, .epoch = w->epoch, .pg = pg,
-                            .g = w->geometry.g, .m = w->geometry.m};
+                            .g = w->geometry.g, .m = c->m};
     for (int i = 1; i < c->iovcnt; i++)
         body[i - 1] = (struct hx_bytes){c->iov[i].iov_base, c->iov[i].iov_len};
     hx_msg_head_encode(&h, body, (size_t)c->iovcnt - 1, c->head);
@@ -144,7 +145,7 @@ static bool seat_gate(struct hx_writer *w, uint32_t pg, unsigned slot)
 static int lacking(struct hx_writer *w, const struct hx_writer_server *s, const struct hx_writer_frame *f)
 {
     int slot = hx_writer_slot(w, f->pg, s->index);
-    if (slot < 0 || w->pg[f->pg].scl[slot].v >= f->last.v || f->call[slot])
+    if (slot < 0 || w->pg[f->pg].scl[slot].v >= f->last.v || f->call[slot] || w->pg[f->pg].seat[slot].gone)
         return -1; /* S3 */
     return seat_gate(w, f->pg, (unsigned)slot) ? slot : -1;
 }
@@ -265,15 +266,16 @@ static int next_control(struct hx_writer *w, struct hx_writer_server *s, struct 
         uint32_t pg = *link;
         unsigned slot = (unsigned)hx_writer_slot(w, pg, s->index);
         struct hx_seat *seat = &w->pg[pg].seat[slot];
-        if (seat->state == HX_SEAT_ADOPT) {
+        bool asked = seat->state == HX_SEAT_ADOPTING || seat->state == HX_SEAT_FORMATTING;
+        if (seat->state == HX_SEAT_ADOPT && !seat->gone) {
             hx_writer_seat_move(w, pg, slot, HX_SEAT_ADOPTING, seat->error);
             return send_adopt(w, s, c, pg, ret);
         }
-        if (seat->state == HX_SEAT_FORMAT) {
+        if (seat->state == HX_SEAT_FORMAT && !seat->gone) {
             hx_writer_seat_move(w, pg, slot, HX_SEAT_FORMATTING, seat->error);
             return send_format(w, s, c, pg, ret);
         }
-        if (seat->state == HX_SEAT_READY) {
+        if (seat->state == HX_SEAT_READY || (seat->gone && !asked)) {
             seat->listed = false;
             *link = seat->next;
             seat->next = HX_WRITER_NONE;
@@ -305,7 +307,7 @@ static void upkeep(struct hx_writer *w, struct hx_writer_server *s)
     for (uint32_t i = 0; i < w->pg_count && i < HX_WRITER_PROBE_SCAN; i++) {
         uint32_t pg = s->probe_pg++ % w->pg_count;
         int slot = hx_writer_slot(w, pg, s->index);
-        if (slot < 0)
+        if (slot < 0 || (slot >= HX_COPIES && !w->pg[pg].seat[slot].filled)) /* a learner's SCL says nothing yet */
             continue;
         if (w->pg[pg].scl[slot].v >= w->pg[pg].pgcl.v && w->pg[pg].seat[slot].state != HX_SEAT_ASK)
             continue;
@@ -442,7 +444,7 @@ static void resume_seats(struct hx_writer *w, struct hx_writer_server *s)
         const struct hx_seat *seat = &w->pg[pg].seat[slot];
         /* One that has never answered is asked again, also when nobody writes there: else a group whose growth or
          * opening missed a member would go without it for as long as it is idle. */
-        if (seat->state == HX_SEAT_PAUSED)
+        if (seat->state == HX_SEAT_PAUSED && !seat->gone)
             hx_writer_seat_move(w, pg, slot, seat->told ? HX_SEAT_READY : HX_SEAT_ADOPT, seat->error);
         pg = next;
     }

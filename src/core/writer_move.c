@@ -1,0 +1,294 @@
+/*
+ * writer_move.c - learners in the writer, and groups that count by two versions of the members (hexad/writer.h).
+ *
+ * Does not decide who moves, nor when a version is published: move.c does.  What is kept here is what the log's owner
+ * must keep, whoever drives (doc/MEMBERSHIP.md):
+ *   M1 a version is let into the air only when what is acknowledged is on a write quorum of each row that it changes.
+ *   M2 from then on these groups count by both versions, until it is stored; the PGCL cannot fall by that.
+ *   M3 there is one version in the air.      M4 of PG 0 it changes one member.
+ *   M9 a learner counts nowhere; and what a server has told stays with that server: seats are swapped whole, so that
+ *      a newcomer never inherits the SCL of the one that it replaces.
+ *
+ * A member that was replaced keeps its seat among the learners', marked gone, until its last requests are over: they
+ * lend frames of the ring.  Memory: allocated in hx_writer_turn only; hx_writer_turned cannot fail.
+ */
+#include "writer_int.h"
+
+#include "hexad/assert.h"
+#include "hexad/err.h"
+#include "hexad/mutant.h"
+#include "hexad/quorum.h"
+
+#include <stdlib.h>
+
+uint32_t hx_writer_m(const struct hx_writer *w)
+{
+    return w->next ? w->next->m : w->geometry.m;
+}
+
+/* SCLs of the row as the version in the air has it. */
+static void row_next(const struct hx_writer_pgs *p, hx_members changed, struct hx_lsn scl[HX_COPIES])
+{
+    for (unsigned i = 0; i < HX_COPIES; i++) {
+        const struct hx_seat *learner = &p->seat[HX_COPIES + i];
+        if (hx_members_has(changed, i))
+            scl[i] = learner->filled ? p->scl[HX_COPIES + i] : HX_LSN(0); /* H4 */
+        else
+            scl[i] = p->scl[i];
+    }
+}
+
+struct hx_lsn hx_writer_counted(const struct hx_writer_pgs *p)
+{
+    unsigned k = HX_MUTANT(PGCL_AT_3) ? 3 : HX_WRITE_QUORUM;
+    struct hx_lsn old = hx_quorum_kth(p->scl, k), next[HX_COPIES];
+    if (!p->turning)
+        return old;
+    row_next(p, p->turning, next);
+    return hx_lsn_min(old, hx_quorum_kth(next, k));
+}
+
+struct hx_lsn hx_writer_had_by_all(const struct hx_writer_pgs *p)
+{
+    struct hx_lsn all = hx_quorum_kth(p->scl, HX_COPIES), next[HX_COPIES];
+    if (!p->turning)
+        return all;
+    row_next(p, p->turning, next);
+    return hx_lsn_min(all, hx_quorum_kth(next, HX_COPIES));
+}
+
+/* ---- learners ---- */
+
+static bool lent(struct hx_writer *w, uint32_t pg, unsigned seat)
+{
+    for (uint64_t seq = w->head_seq; seq < w->tail_seq; seq++) {
+        const struct hx_writer_frame *f = hx_writer_frame_at(w, seq);
+        if (f->pg == pg && f->call[seat])
+            return true;
+    }
+    return false;
+}
+
+static void unlist(struct hx_writer *w, uint32_t pg, struct hx_seat *seat)
+{
+    struct hx_writer_server *s = w->server[seat->server];
+    for (uint32_t *link = &s->list; seat->listed;) {
+        struct hx_writer_pgs *p = &w->pg[*link];
+        hx_assert(*link != HX_WRITER_NONE);
+        struct hx_seat *at = &p->seat[hx_writer_slot(w, *link, s->index)];
+        if (*link == pg) {
+            *link = seat->next;
+            seat->listed = false;
+        } else {
+            link = &at->next;
+        }
+    }
+}
+
+/* Empties a seat whose holder is gone.  False: it still has requests under way. */
+static bool vacate(struct hx_writer *w, uint32_t pg, unsigned slot)
+{
+    struct hx_seat *seat = &w->pg[pg].seat[HX_COPIES + slot];
+    if (seat->server == HX_WRITER_NONE)
+        return true;
+    hx_assert(seat->gone);
+    if (seat->state == HX_SEAT_ADOPTING || seat->state == HX_SEAT_FORMATTING || lent(w, pg, HX_COPIES + slot))
+        return false;
+    unlist(w, pg, seat);
+    *seat = (struct hx_seat){.server = HX_WRITER_NONE, .next = HX_WRITER_NONE, .gone = true};
+    w->pg[pg].scl[HX_COPIES + slot] = HX_LSN(0);
+    return true;
+}
+
+/* Frames remember who borrows them by seat: the first learner of a group finds its places empty. */
+static void more_seats(struct hx_writer *w, uint32_t pg)
+{
+    struct hx_writer_pgs *p = &w->pg[pg];
+    if (p->seats == HX_WRITER_SEATS)
+        return;
+    for (unsigned i = HX_COPIES; i < HX_WRITER_SEATS; i++) {
+        p->seat[i] = (struct hx_seat){.server = HX_WRITER_NONE, .next = HX_WRITER_NONE, .gone = true};
+        p->scl[i] = HX_LSN(0);
+    }
+    p->seats = HX_WRITER_SEATS;
+}
+
+/* A group in whose name the server is told VDL and floor. */
+static void find_home(struct hx_writer *w, struct hx_writer_server *s)
+{
+    s->home = HX_WRITER_NONE;
+    for (uint32_t pg = 0; pg < w->pg_count && s->home == HX_WRITER_NONE; pg++) {
+        int seat = hx_writer_slot(w, pg, s->index);
+        if (seat >= 0 && !w->pg[pg].seat[seat].gone)
+            s->home = pg;
+    }
+}
+
+int hx_writer_learner_add(struct hx_writer *w, uint32_t pg, unsigned slot, uint32_t server)
+{
+    hx_assert(pg < w->pg_count && slot < HX_COPIES && server < w->geometry.server_count);
+    more_seats(w, pg);
+    int was = hx_writer_slot(w, pg, server);
+    hx_assert(was < 0 || was >= HX_COPIES);
+    if (!vacate(w, pg, slot) || (was >= 0 && !vacate(w, pg, (unsigned)was - HX_COPIES)))
+        return HX_E_AGAIN;
+    struct hx_writer_server *s = w->server[server];
+    w->pg[pg].seat[HX_COPIES + slot] = (struct hx_seat){.server = server, .next = HX_WRITER_NONE, .told = true};
+    w->pg[pg].scl[HX_COPIES + slot] = HX_LSN(0);
+    if (s->home == HX_WRITER_NONE)
+        s->home = pg;
+    hx_writer_send_rewind(w, s, w->head_seq);
+    w->busy = true;
+    return 0;
+}
+
+void hx_writer_learner_drop(struct hx_writer *w, uint32_t pg, unsigned slot)
+{
+    struct hx_writer_pgs *p = &w->pg[pg];
+    struct hx_seat *seat = &p->seat[HX_COPIES + slot];
+    hx_assert(p->seats == HX_WRITER_SEATS && !hx_members_has(p->turning, slot));
+    if (seat->gone)
+        return;
+    seat->gone = true;
+    seat->filled = false;
+    find_home(w, w->server[seat->server]);
+    vacate(w, pg, slot);
+}
+
+void hx_writer_learner_filled(struct hx_writer *w, uint32_t pg, unsigned slot)
+{
+    struct hx_seat *seat = &w->pg[pg].seat[HX_COPIES + slot];
+    hx_assert(w->pg[pg].seats == HX_WRITER_SEATS && !seat->gone);
+    seat->filled = true;
+    if (!hx_writer_learner_ready(w, pg, slot))
+        hx_writer_member_lacks(w, pg, HX_COPIES + slot, HX_E_NEED_HISTORY); /* the answer to ADOPT says how far it is */
+}
+
+bool hx_writer_learner_ready(const struct hx_writer *w, uint32_t pg, unsigned slot)
+{
+    const struct hx_writer_pgs *p = &w->pg[pg];
+    const struct hx_seat *seat = &p->seat[HX_COPIES + slot];
+    return p->seats == HX_WRITER_SEATS && !seat->gone && seat->filled && p->scl[HX_COPIES + slot].v >= p->pgcl.v;
+}
+
+void hx_writer_hold_floor(struct hx_writer *w, bool hold)
+{
+    w->floor_held = hold;
+}
+
+/* ---- versions ---- */
+
+/* Slots of the PG that NEXT changes; false: it names somebody who is not the learner for that slot. */
+static bool changed(const struct hx_writer *w, const struct hx_geometry *next, uint32_t pg, hx_members *ret)
+{
+    const struct hx_writer_pgs *p = &w->pg[pg];
+    *ret = 0;
+    for (unsigned i = 0; i < HX_COPIES; i++) {
+        if (next->pgs[pg].server[i] == w->geometry.pgs[pg].server[i])
+            continue;
+        const struct hx_seat *seat = &p->seat[HX_COPIES + i];
+        if (p->seats != HX_WRITER_SEATS || seat->gone || seat->server != next->pgs[pg].server[i])
+            return false;
+        *ret = hx_members_add(*ret, i);
+    }
+    return true;
+}
+
+static int may_turn(const struct hx_writer *w, const struct hx_geometry *next)
+{
+    if (next->pg_count != w->pg_count || next->server_count < w->geometry.server_count ||
+        hx_geometry_compare(next, &w->geometry) <= 0)
+        return HX_E_INVAL;
+    for (uint32_t pg = 0; pg < w->pg_count; pg++) {
+        struct hx_lsn scl[HX_COPIES];
+        hx_members slots;
+        if (!changed(w, next, pg, &slots) || (pg == 0 && hx_members_count(slots) > 1)) /* M4 */
+            return HX_E_INVAL;
+        row_next(&w->pg[pg], slots, scl);
+        if (slots && hx_quorum_pgcl(scl).v < w->pg[pg].pgcl.v) /* M1 */
+            return HX_E_LAGGING;
+    }
+    return 0;
+}
+
+int hx_writer_turn(struct hx_writer *w, const struct hx_geometry *next)
+{
+    if (w->next)
+        return HX_E_BUSY; /* M3 */
+    int rc = may_turn(w, next);
+    if (rc)
+        return rc;
+    struct hx_geometry *copy = calloc(1, sizeof *copy);
+    rc = copy ? hx_geometry_copy(copy, next) : HX_E_NOMEM;
+    if (!rc)
+        rc = hx_writer_make_servers(w, next); /* some more of them do no harm when the rest fails */
+    if (!rc)
+        rc = hx_writer_make_blob(w, next);
+    if (rc) {
+        if (copy)
+            hx_geometry_fini(copy);
+        free(copy);
+        return rc;
+    }
+    w->next = copy;
+    for (uint32_t pg = 0; pg < w->pg_count; pg++)
+        (void)changed(w, next, pg, &w->pg[pg].turning);
+    return 0;
+}
+
+/* The calls of one server that speak of this seat of the PG speak of another one now. */
+static void calls_move(struct hx_writer_server *s, uint32_t pg, unsigned from, unsigned to)
+{
+    for (unsigned k = HX_WRITER_ANNOUNCE_CALL + 1; k < HX_WRITER_CALLS; k++)
+        if (s->call[k].id && s->call[k].pg == pg && s->call[k].slot == from)
+            s->call[k].slot = (uint8_t)to;
+}
+
+/* The learner takes the slot, with all that is known of it; who had it goes, with all that is known of that one (M9). */
+static void swap_seats(struct hx_writer *w, uint32_t pg, unsigned slot)
+{
+    struct hx_writer_pgs *p = &w->pg[pg];
+    unsigned other = HX_COPIES + slot;
+    struct hx_seat was = p->seat[slot];
+    struct hx_lsn scl = p->scl[slot];
+    p->seat[slot] = p->seat[other];
+    p->seat[other] = was;
+    p->seat[other].gone = true;
+    p->seat[other].filled = false;
+    p->scl[slot] = p->scl[other];
+    p->scl[other] = scl;
+    for (uint64_t seq = w->head_seq; seq < w->tail_seq; seq++) {
+        struct hx_writer_frame *f = hx_writer_frame_at(w, seq);
+        if (f->pg != pg)
+            continue;
+        uint8_t call = f->call[slot];
+        f->call[slot] = f->call[other];
+        f->call[other] = call;
+    }
+    calls_move(w->server[p->seat[slot].server], pg, other, slot);
+    calls_move(w->server[was.server], pg, slot, other);
+    find_home(w, w->server[was.server]);
+    vacate(w, pg, slot);
+}
+
+void hx_writer_turned(struct hx_writer *w)
+{
+    hx_assert(w->next);
+    for (uint32_t pg = 0; pg < w->pg_count; pg++) {
+        struct hx_writer_pgs *p = &w->pg[pg];
+        hx_members slots = p->turning;
+        p->turning = 0;
+        for (unsigned i = 0; i < HX_COPIES; i++)
+            if (hx_members_has(slots, i))
+                swap_seats(w, pg, i);
+        p->pgcl = hx_lsn_max(p->pgcl, hx_writer_counted(p));
+    }
+    hx_geometry_fini(&w->geometry);
+    w->geometry = *w->next;
+    free(w->next);
+    w->next = NULL;
+    hx_writer_old_blobs(w);
+    hx_writer_ack_advance(w); /* counted by one version now, some records may be complete */
+    hx_writer_log_release(w);
+    w->busy = true;
+}
