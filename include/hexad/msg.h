@@ -91,6 +91,14 @@ void hx_reply_head_encode(struct hx_reply_head *h, const struct hx_bytes *body, 
 int hx_msg_decode(const uint8_t *p, size_t len, struct hx_msg_head *ret, struct hx_bytes *ret_body);
 int hx_reply_decode(const uint8_t *p, size_t len, struct hx_reply_head *ret, struct hx_bytes *ret_body);
 
+/* The version that a message has, request or answer, or -1: its head is not all there, or damaged.  Magic, version,
+ * status and the checksum stay where they are in all versions. */
+int hx_msg_version_of(struct hx_bytes whole);
+/* Was a request refused, or its answer not understood, because the other end has another version than OWN?  Then WHY
+ * says both versions, and which program to upgrade. */
+#define HX_MSG_VERSION_WHY 160u
+bool hx_msg_version_why(struct hx_bytes answer, unsigned own, char why[HX_MSG_VERSION_WHY]);
+
 struct hx_hello {
     char name[HX_NAME_MAX + 1], zone[HX_NAME_MAX + 1];
     uint64_t disk_total, disk_free;

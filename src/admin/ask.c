@@ -25,6 +25,8 @@ struct round {
     size_t waiting;
 };
 
+_Static_assert(HX_WHY_MAX >= HX_MSG_VERSION_WHY, "why has room for it");
+
 static void take(struct admin_ask *a, struct hx_bytes whole)
 {
     struct hx_bytes body;
@@ -41,7 +43,7 @@ static void take(struct admin_ask *a, struct hx_bytes whole)
             memcpy(a->answer, body.p, body.len);
         a->answer_len = a->err ? 0 : body.len;
     }
-    if (a->err)
+    if (a->err && !(a->err == HX_E_VERSION && hx_msg_version_why(whole, HX_MSG_VERSION, a->why)))
         snprintf(a->why, sizeof a->why, "%s", hx_err_text(a->err));
 }
 

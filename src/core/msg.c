@@ -9,6 +9,8 @@
 
 #include "hexad/crc.h"
 
+#include <stdio.h>
+
 const char *hx_msg_type_name(unsigned type)
 {
     static const char *const name[HX_MSG_TYPE_END] = {
@@ -139,6 +141,37 @@ int hx_reply_decode(const uint8_t *p, size_t len, struct hx_reply_head *ret, str
     if (!err)
         *ret = h;
     return err;
+}
+
+int hx_msg_version_of(struct hx_bytes whole)
+{
+    size_t head = whole.len < 4                            ? 0
+                  : hx_get_u32(whole.p) == HX_MSG_MAGIC   ? HX_MSG_HEAD
+                  : hx_get_u32(whole.p) == HX_REPLY_MAGIC ? HX_REPLY_HEAD
+                                                          : 0;
+    if (!head || whole.len < head || hx_get_u32(whole.p + head - 4) != hx_crc32c(0, whole.p, head - 4))
+        return -1;
+    return hx_get_u16(whole.p + 4);
+}
+
+bool hx_msg_version_why(struct hx_bytes answer, unsigned own, char why[HX_MSG_VERSION_WHY])
+{
+    if (answer.len < HX_REPLY_HEAD || hx_get_u32(answer.p) != HX_REPLY_MAGIC)
+        return false;
+    bool refused = hx_get_u32(answer.p + 16) == hx_err_to_wire(HX_E_VERSION);
+    if (!refused && hx_get_u16(answer.p + 4) == own)
+        return false; /* nearly all: no checksum is worked out for them */
+    int theirs = hx_msg_version_of(answer);
+    if (theirs < 0)
+        return false;
+    if ((unsigned)theirs == own && refused)
+        snprintf(why, HX_MSG_VERSION_WHY, "it does not know this request: upgrade hexad-segmentd there");
+    else if ((unsigned)theirs > own || refused)
+        snprintf(why, HX_MSG_VERSION_WHY, "it speaks protocol version %d, this program %u: upgrade %s", theirs, own,
+                 (unsigned)theirs > own ? "this program" : "hexad-segmentd there");
+    else
+        return false;
+    return true;
 }
 
 void hx_hello_encode(const struct hx_hello *h, struct hx_enc *e)

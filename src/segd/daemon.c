@@ -40,6 +40,7 @@ struct segd {
     struct hx_timer *timer;
     struct hx_defer *batch;
     struct send *sends; /* under way */
+    char other_version[HX_NAME_MAX + 1]; /* who was last refused for his version */
     uint64_t failures, revived, read_only; /* of segments, as last logged */
 };
 
@@ -106,9 +107,21 @@ static void batch(void *ctx)
     }
 }
 
+/* The node refuses what it cannot read; the log says why, once for each who comes with it. */
+static void tell_version(struct segd *d, const struct hx_peer *peer, struct hx_bytes body)
+{
+    int v = hx_msg_version_of(body);
+    if (v < 0 || v == HX_MSG_VERSION || !strcmp(peer->name, d->other_version))
+        return;
+    memcpy(d->other_version, peer->name, sizeof d->other_version);
+    hx_log(HX_LOG_WARN, "%s speaks protocol version %d, this server %u, and is refused: upgrade %s", peer->name, v,
+           HX_MSG_VERSION, v > (int)HX_MSG_VERSION ? "this server" : "that program");
+}
+
 static void request(void *ctx, struct hx_request *r, uint64_t conn, const struct hx_peer *peer, struct hx_bytes body)
 {
     struct segd *d = ctx;
+    tell_version(d, peer, body);
     hx_node_request(d->node, hx_loop_now_ms(d->loop), hx_clock_wall_us(), (uint64_t)(uintptr_t)r, conn,
                     (unsigned)peer->role, peer->name, body);
     hx_defer_call(d->batch);

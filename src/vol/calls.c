@@ -9,6 +9,9 @@
 #include "hexad/assert.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#define TELL_VERSION_MS 10000u
 
 static struct hx_vol_call **bucket(struct hx_vol *v, uint64_t id)
 {
@@ -23,6 +26,17 @@ static struct hx_vol_call **find(struct hx_vol *v, uint64_t id)
     return at;
 }
 
+/* Servers of another version count as silent ones; that it is not their network should be known. */
+static void tell_version(struct hx_vol *v, const char *server, struct hx_bytes answer)
+{
+    char why[HX_MSG_VERSION_WHY];
+    uint64_t now = hx_vol_now(v);
+    if ((v->version_told && now < v->version_told + TELL_VERSION_MS) || !hx_msg_version_why(answer, HX_MSG_VERSION, why))
+        return;
+    v->version_told = now;
+    hx_log(HX_LOG_WARN, "%s refuses, or cannot be understood: %s", server, why);
+}
+
 static void done(void *ctx, int err, struct hx_bytes body)
 {
     struct hx_vol_call *call = ctx;
@@ -31,6 +45,8 @@ static void done(void *ctx, int err, struct hx_bytes body)
     struct hx_vol_call **at = find(v, id);
     hx_assert(*at == call);
     *at = call->next;
+    if (!err)
+        tell_version(v, call->server, body);
     free(call);
     if (err) {
         hx_log(HX_LOG_DEBUG, "call %llx failed: %s", (unsigned long long)id, hx_client_why(v->client));
@@ -50,6 +66,7 @@ void hx_vol_send(struct hx_vol *v, const struct hx_effect *e)
     }
     struct hx_vol_call **at = bucket(v, e->call);
     *call = (struct hx_vol_call){.v = v, .next = *at, .id = e->call};
+    memcpy(call->server, e->server->name, sizeof call->server);
     *at = call;
     int err = hx_client_post(v->client, e->server->url, e->server->name, e->iov, e->iovcnt, e->timeout_ms, done, call,
                              &call->net);

@@ -19,6 +19,7 @@ struct hx_vol_call {
     struct hx_vol_call *next; /* in its bucket */
     uint64_t id;
     struct hx_call *net;
+    char server[HX_NAME_MAX + 1];
 };
 
 struct hx_vol {
@@ -37,6 +38,7 @@ struct hx_vol {
     uint32_t ask_count;
     enum hx_room_level level;
     uint64_t full_look_ms;
+    uint64_t version_told;   /* when a server of another version was last named; 0: never */
     uint64_t info_ms;        /* when heartbeats were last told about this writer */
     struct hx_vol_call *calls[HX_VOL_CALL_BUCKETS];
 };
