@@ -40,7 +40,7 @@
  * type       role        request body                                answer body
  * HELLO      any         -                                           hx_hello
  * LOOKUP     writer,..   str volume name                             hx_lookup (NO_VOLUME: not here)
- * FORMAT     writer,adm  geometry, history                           -     makes segment head.pg if absent; idempotent
+ * FORMAT     writer,adm  geometry (or slice), history                -     makes segment head.pg if absent; idempotent
  * FENCE      writer      -                                           hx_inventory
  * FETCH      writer,seg  u64 after, u64 to, u32 bytes_max, u8 raw    frames of records in (after, to]; reply flag MORE.
  *                        raw 1: recovery (epoch, owner promised), all that is held;
@@ -121,7 +121,7 @@ struct hx_lookup {
     struct hx_uuid volume;
     struct hx_epoch top, promised;
     struct hx_writer_info writer;
-    struct hx_geometry geometry; /* owned by the decoder's caller: hx_geometry_fini */
+    struct hx_geometry geometry; /* whole, or a slice; owned by the decoder's caller: hx_geometry_fini */
 };
 void hx_lookup_encode(const struct hx_lookup *l, struct hx_enc *e);
 size_t hx_lookup_encoded_max(const struct hx_lookup *l);

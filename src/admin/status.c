@@ -1,9 +1,10 @@
 /*
- * status.c - `hexad status VOLUME`: asks all servers at once, in two rounds, and shows what they say.
+ * status.c - `hexad status VOLUME`: asks all servers at once, in rounds, and shows what they say.
  *
- *   1 LOOKUP and HELLO at every configured server: the volume's geometry, epoch and writer; who answers.
+ *   1 LOOKUP and HELLO at every configured server: the volume's geometry, epoch and writer; who answers.  Where only
+ *     slices of the geometry were found, or few of PG 0's members: LOOKUP at those, too.
  *   2 STATUS at every server of the geometry that has answered, or is not in the configuration.
- * Both rounds together take at most the time limit.  Needs no mount, and does not disturb one.
+ * All rounds together take at most the time limit.  Needs no mount, and does not disturb one.
  * Judging is in status_judge.c, words and JSON in status_show.c.
  */
 #include "status.h"
@@ -57,10 +58,11 @@ static int nobody_knows(const struct hx_client_conf *conf, const struct admin_as
     return refusals == conf->server_count ? HX_E_TLS : HX_E_NO_READ_QUORUM;
 }
 
-static int take_lookups(struct status *s, struct admin_ask *asks, uint32_t count)
+/* LOOKUP's answers, which stand STRIDE apart. */
+static int take_lookups(struct status *s, struct admin_ask *asks, uint32_t count, unsigned stride)
 {
     for (uint32_t i = 0; i < count; i++) {
-        struct admin_ask *a = &asks[2 * i];
+        struct admin_ask *a = &asks[(size_t)stride * i];
         uint8_t *whole;
         if (a->err)
             continue;
@@ -81,6 +83,37 @@ static int take_lookups(struct status *s, struct admin_ask *asks, uint32_t count
         }
     }
     return 0;
+}
+
+/* PG 0's members that nobody has asked yet: they have what the configured servers lack. */
+static int follow_way(const struct hx_client_conf *conf, struct status *s, const struct hx_bytes *name,
+                      char why[HX_WHY_MAX])
+{
+    struct admin_ask asks[HX_COPIES];
+    struct hx_server server[HX_COPIES];
+    const struct hx_server *m;
+    uint32_t n = 0;
+    if (hx_lookup_sum_enough(&s->sum))
+        return 0;
+    for (unsigned slot = 0; (m = hx_lookup_sum_way(&s->sum, &slot)) != NULL;) {
+        uint32_t k = 0;
+        while (k < conf->server_count && strcmp(conf->servers[k].url, m->url) != 0)
+            k++;
+        if (k < conf->server_count)
+            continue;
+        server[n] = *m; /* its place in the sum may go */
+        asks[n] = (struct admin_ask){.server = &server[n], .type = HX_MSG_LOOKUP, .body = *name};
+        n++;
+    }
+    int err = n ? admin_ask_all(conf, asks, n, LIMIT_MS / 4, why) : 0;
+    if (!err)
+        err = take_lookups(s, asks, n, 1);
+    admin_ask_fini(asks, n);
+    if (!err && s->sum.geometry.slice) {
+        snprintf(why, HX_WHY_MAX, "none of the six servers that know all of the volume answers");
+        err = HX_E_NO_READ_QUORUM;
+    }
+    return err;
 }
 
 static void take_hello(struct server_view *v, const struct admin_ask *a)
@@ -205,9 +238,11 @@ int status_collect(const struct hx_client_conf *conf, struct status *s, char why
         err = admin_ask_all(conf, asks, 2 * (size_t)conf->server_count, LIMIT_MS / 2, why);
     }
     if (!err)
-        err = take_lookups(s, asks, conf->server_count);
+        err = take_lookups(s, asks, conf->server_count, 2);
     if (!err && !s->sum.found)
         err = nobody_knows(conf, asks, why);
+    if (!err)
+        err = follow_way(conf, s, &body, why);
     if (!err)
         err = prepare(s, conf, asks);
     if (asks)

@@ -198,22 +198,28 @@ uint64_t hx_growth_tick(struct hx_growth *g, uint64_t now_ms)
     return next;
 }
 
+/* FORMAT: the new group's slice and the history; GEOMETRY: the whole. */
 static int build(const struct hx_growth *g, uint16_t msg, uint8_t **ret, size_t *ret_len)
 {
-    size_t len = hx_geometry_encoded_len(&g->geometry);
-    if (msg == HX_MSG_FORMAT)
-        len += hx_history_encoded_len(&g->history);
+    struct hx_geometry slice = {0};
+    bool format = msg == HX_MSG_FORMAT;
+    int err = format ? hx_geometry_slice(&g->geometry, g->geometry.pg_count - 1, &slice) : 0;
+    if (err != 0)
+        return err;
+    const struct hx_geometry *what = format ? &slice : &g->geometry;
+    size_t len = hx_geometry_encoded_len(what) + (format ? hx_history_encoded_len(&g->history) : 0);
     uint8_t *p = malloc(len);
-    if (p == NULL)
-        return HX_E_NOMEM;
-    struct hx_enc e = hx_enc_init(p, len);
-    hx_geometry_encode(&g->geometry, &e);
-    if (msg == HX_MSG_FORMAT)
-        hx_history_encode(&g->history, &e);
-    hx_assert(e.err == 0 && e.len == len);
+    if (p != NULL) {
+        struct hx_enc e = hx_enc_init(p, len);
+        hx_geometry_encode(what, &e);
+        if (format)
+            hx_history_encode(&g->history, &e);
+        hx_assert(e.err == 0 && e.len == len);
+    }
+    hx_geometry_fini(&slice);
     *ret = p;
     *ret_len = len;
-    return 0;
+    return p != NULL ? 0 : HX_E_NOMEM;
 }
 
 int hx_growth_next(struct hx_growth *g, struct hx_effect *ret)

@@ -8,6 +8,8 @@
  * Invariants:
  *   L1 each server counts once, however often its answer is folded in.
  *   L2 writer_alive counts servers that see a living writer of the highest writer epoch only.
+ *   L3 a slice shows the way to PG 0's members and is no substitute for what they say: the highest whole geometry
+ *      counts, a slice only as long as there is none.
  * Memory: the geometry and the list of servers heard; hx_lookup_sum_fini frees both.  A failed call changes nothing.
  */
 #include "hexad/msg.h"
@@ -83,7 +85,8 @@ static int fold(struct hx_lookup_sum *s, struct hx_lookup *l, const struct hx_uu
     s->top = higher(s->top, l->top);
     s->promised = higher(s->promised, l->promised);
     s->epoch = higher(s->epoch, higher(higher(l->top, l->promised), l->writer.epoch));
-    if (!same || hx_geometry_compare(&l->geometry, &s->geometry) > 0) {
+    bool whole = l->geometry.slice == 0, had = s->geometry.slice == 0; /* L3 */
+    if (!same || (whole != had ? whole : hx_geometry_compare(&l->geometry, &s->geometry) > 0)) {
         hx_geometry_fini(&s->geometry);
         s->geometry = l->geometry;
         l->geometry = (struct hx_geometry){0};
@@ -118,10 +121,22 @@ int hx_lookup_sum_add(struct hx_lookup_sum *s, struct hx_bytes answer)
 bool hx_lookup_sum_enough(const struct hx_lookup_sum *s)
 {
     hx_members set = 0;
-    if (!s->found)
+    if (!s->found || s->geometry.slice)
         return false;
     for (unsigned i = 0; i < HX_COPIES; i++)
         if (heard(s, &s->geometry.servers[s->geometry.pgs[0].server[i]].incarnation))
             set = hx_members_add(set, i);
     return hx_quorum_read(set);
+}
+
+const struct hx_server *hx_lookup_sum_way(const struct hx_lookup_sum *s, unsigned *slot)
+{
+    for (; s->found && *slot < HX_COPIES; ++*slot) {
+        const struct hx_server *m = &s->geometry.servers[s->geometry.pgs[0].server[*slot]];
+        if (!heard(s, &m->incarnation)) {
+            ++*slot;
+            return m;
+        }
+    }
+    return NULL;
 }

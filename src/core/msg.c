@@ -232,7 +232,7 @@ int hx_lookup_decode(struct hx_lookup *l, struct hx_dec *d)
     n.top = HX_EPOCH(hx_dec_u64(d));
     n.promised = HX_EPOCH(hx_dec_u64(d));
     writer_info_decode(&n.writer, d);
-    int err = d->err ? d->err : hx_geometry_decode(&n.geometry, d);
+    int err = d->err ? d->err : hx_geometry_decode_any(&n.geometry, d);
     if (!err)
         *l = n;
     return err;

@@ -107,6 +107,9 @@ void hx_session_bury_growth(struct hx_session *s);
 /* SERVERS is borrowed until free, or (OWNED) moved on success only. */
 int hx_session_round_start(struct hx_session *s, struct hx_session_round *r, uint16_t type,
                            const struct hx_server *servers, uint32_t count, bool owned);
+/* N more servers, whose entries are copied, in a round that is under way; what was answered is kept.  Asks may move. */
+int hx_session_round_extend(struct hx_session *s, struct hx_session_round *r, const struct hx_server *const *more,
+                            uint32_t n);
 void hx_session_round_stop(struct hx_session *s, struct hx_session_round *r);
 int hx_session_round_next(struct hx_session *s, struct hx_session_round *r, struct hx_effect *ret);
 /* The ask whose call this was, over now, or NULL.  ERR 0: it answered. */

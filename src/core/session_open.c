@@ -81,7 +81,7 @@ static int lookup_missing(const struct hx_session *s, char *text, size_t cap)
         n = n + (size_t)k >= cap ? cap - 1 : n + (size_t)k;
     }
     if (n == 0)
-        snprintf(text, cap, "more servers of the volume must be in the configuration");
+        snprintf(text, cap, "the servers that know all of the volume are not known yet");
     return refused > 0 && silent == refused ? err : HX_E_NO_READ_QUORUM;
 }
 
@@ -132,6 +132,28 @@ static void start_recovery(struct hx_session *s)
     hx_session_move(s, HX_SESSION_RECOVERY);
 }
 
+/* Is this server, under this URL, among those of the round? */
+static bool is_asked(const struct hx_session *s, const struct hx_server *server)
+{
+    for (uint32_t i = 0; i < s->lookup.asks->count; i++)
+        if (strcmp(s->lookup.asks->ask[i].server->url, server->url) == 0)
+            return true;
+    return false;
+}
+
+/* Whoever answered named PG 0's members: those that the configuration does not have are asked, too, so that any few
+ * servers of a volume are enough to find it.  Out of memory: at the next step. */
+static void follow_way(struct hx_session *s)
+{
+    const struct hx_server *m, *more[HX_COPIES];
+    uint32_t n = 0;
+    for (unsigned slot = 0; (m = hx_lookup_sum_way(&s->sum, &slot)) != NULL;)
+        if (!is_asked(s, m))
+            more[n++] = m;
+    if (n > 0)
+        (void)hx_session_round_extend(s, &s->lookup, more, n);
+}
+
 static bool lookup_step(struct hx_session *s)
 {
     char text[400];
@@ -147,6 +169,7 @@ static bool lookup_step(struct hx_session *s)
         hx_session_fail(s, HX_E_NO_VOLUME, "%s", s->name);
         return true;
     }
+    follow_way(s);
     int err = lookup_missing(s, text, sizeof text);
     if (all_refused(s)) {
         hx_session_fail(s, err, "%s", text);

@@ -32,6 +32,36 @@ int hx_session_round_start(struct hx_session *s, struct hx_session_round *r, uin
     return 0;
 }
 
+int hx_session_round_extend(struct hx_session *s, struct hx_session_round *r, const struct hx_server *const *more,
+                            uint32_t n)
+{
+    struct hx_session_asks *was = r->asks;
+    uint32_t count = was->count;
+    struct hx_server *servers = malloc((count + (size_t)n) * sizeof(*servers));
+    if (!servers)
+        return HX_E_NOMEM;
+    for (uint32_t i = 0; i < count; i++)
+        servers[i] = *was->ask[i].server;
+    for (uint32_t i = 0; i < n; i++)
+        servers[count + i] = *more[i];
+    int err = hx_session_round_start(s, r, r->type, servers, count + n, true);
+    if (err) {
+        free(servers);
+        return err;
+    }
+    for (uint32_t i = 0; i < count; i++) { /* what was under way is asked again, what was answered stays so */
+        struct hx_session_ask *a = &r->asks->ask[i], *b = &was->ask[i];
+        a->last = b->last;
+        a->last_len = b->last_len;
+        a->last_ms = b->last_ms;
+        a->err = b->err;
+        a->answered = b->answered;
+        a->again_ms = b->call ? 0 : b->again_ms;
+        b->last = NULL;
+    }
+    return 0;
+}
+
 void hx_session_round_stop(struct hx_session *s, struct hx_session_round *r)
 {
     if (!r->asks)

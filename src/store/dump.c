@@ -46,10 +46,12 @@ static int dump_slot(struct hx_offline *o, uint64_t file, bool all)
         hx_offline_say(o, "  a learner that has not got all its pages");
     const struct hx_geometry *g = &m.geometry;
     hx_offline_say(o, "  geometry (%" PRIu64 ", %u, %u): groups of %" PRIu64
-                   " bytes, %u groups, %u servers", g->epoch.v,
-                   g->g, g->m, g->pg_bytes, g->pg_count, g->server_count);
-    for (unsigned k = 0; k < HX_COPIES && o->at.pg < g->pg_count; k++) {
-        const struct hx_server *s = &g->servers[g->pgs[o->at.pg].server[k]];
+                   " bytes, %u groups, %u servers%s", g->epoch.v,
+                   g->g, g->m, g->pg_bytes, g->pg_count, g->server_count,
+                   g->slice ? " (those of group 0 and of this one)" : "");
+    const struct hx_pg_members *row = hx_geometry_row(g, o->at.pg);
+    for (unsigned k = 0; row && k < HX_COPIES; k++) {
+        const struct hx_server *s = &g->servers[row->server[k]];
         hx_uuid_format(&s->incarnation, hex);
         hx_offline_say(o, "  member %u: %s in %s at %s, incarnation %s", k, s->name, s->zone, s->url, hex);
     }

@@ -66,9 +66,10 @@ static void peer_result(struct hx_node *n, const struct hx_uuid *server, bool go
 const struct hx_server *hx_gossip_member(const struct hx_node *n, const struct hx_seg *s, unsigned slot)
 {
     const struct hx_geometry *g = &s->meta.geometry;
-    if (s->at.pg >= g->pg_count)
+    const struct hx_pg_members *row = hx_geometry_row(g, s->at.pg);
+    if (!row)
         return NULL;
-    const struct hx_server *m = &g->servers[g->pgs[s->at.pg].server[slot]];
+    const struct hx_server *m = &g->servers[row->server[slot]];
     return hx_uuid_eq(&m->incarnation, &n->server) ? NULL : m;
 }
 

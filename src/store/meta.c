@@ -1,5 +1,5 @@
 /*
- * meta.c - the meta slots of a segment: promise, history, geometry, base (bytes: doc/FORMAT.md).
+ * meta.c - the meta slots of a segment: promise, history, geometry or slice, base (bytes: doc/FORMAT.md).
  *
  * Two files hold the same content.  A save writes and flushes one after the other; only then may anything be
  * answered that depends on it.
@@ -94,11 +94,13 @@ static int body_decode(const uint8_t *p, size_t len, const struct hx_disk_place 
     struct hx_dec d = hx_dec_init(p, len);
     int err = hx_history_decode(&m->history, &d);
     if (!err)
-        err = hx_geometry_decode(&m->geometry, &d);
-    if (!err && at->pg >= m->geometry.pg_count)
+        err = hx_geometry_decode_any(&m->geometry, &d);
+    if (!err && !hx_geometry_row(&m->geometry, at->pg))
         err = HX_E_BADMSG; /* not of this segment: it has no members */
     if (!err)
         err = hx_dec_end(&d);
+    if (!err) /* older programs kept the whole */
+        err = hx_geometry_slice(&m->geometry, at->pg, &m->geometry);
     return err == 0 || err == HX_E_VERSION || err == HX_E_NOMEM ? err : HX_E_CORRUPT;
 }
 

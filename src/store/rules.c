@@ -33,10 +33,9 @@ int hx_rules_zero(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *own
 /* Is this server one of the PG's six? */
 static bool member(const struct hx_seg *s, const struct hx_geometry *g)
 {
-    if (s->at.pg >= g->pg_count)
-        return false;
-    for (unsigned i = 0; i < HX_COPIES; i++) {
-        const struct hx_server *m = &g->servers[g->pgs[s->at.pg].server[i]];
+    const struct hx_pg_members *row = hx_geometry_row(g, s->at.pg);
+    for (unsigned i = 0; row && i < HX_COPIES; i++) {
+        const struct hx_server *m = &g->servers[row->server[i]];
         if (!strcmp(m->name, s->env->name) &&
             (hx_uuid_eq(&m->incarnation, &s->env->server) || HX_MUTANT(INCARNATION_IGNORED)))
             return true;
@@ -79,8 +78,11 @@ int hx_rules_format(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geo
     bool fresh = how & HX_RULES_FRESH, learner = how & HX_RULES_LEARNER;
     if (!hx_uuid_eq(&g->volume, &s->at.volume) || h->count == 0 || hx_history_top(h).v > m->epoch.v)
         return HX_E_INVAL;
-    if (s->at.pg >= g->pg_count || member(s, g) == learner)
+    if (!hx_geometry_row(g, s->at.pg) || member(s, g) == learner)
         return HX_E_WRONG_MEMBER;
+    int err = hx_geometry_slice(g, s->at.pg, g);
+    if (err)
+        return err;
     bool was_virgin = !s->chain.scl && !s->chain.held_count && !s->chain.span_count && !s->log.slot_count;
     bool newer = fresh || (was_virgin && (learner || m->epoch.v > s->meta.promised.v) &&
                            g->pg_bytes == s->meta.geometry.pg_bytes);
@@ -88,7 +90,7 @@ int hx_rules_format(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geo
         int zero = hx_rules_zero(s, m->epoch, &m->owner);
         return zero || !s->filling ? zero : format_again(s, g, h);
     }
-    int err = hx_rules_zero(s, m->epoch, &m->owner);
+    err = hx_rules_zero(s, m->epoch, &m->owner);
     if (err || !newer)
         return err; /* it is there already: idempotent */
     if (fresh) {

@@ -79,7 +79,7 @@ static int verb_format(struct hx_node *n, struct hx_req *r)
 {
     struct hx_geometry g = {0};
     struct hx_history h = {0};
-    int err = hx_geometry_decode(&g, &r->body);
+    int err = hx_geometry_decode_any(&g, &r->body);
     if (!err)
         err = hx_history_decode(&h, &r->body);
     unsigned how = !err && r->body.off < r->body.len && hx_dec_u8(&r->body) == 1 ? HX_RULES_LEARNER : 0;
@@ -107,9 +107,10 @@ static bool may_pull(const struct hx_seg *s, const struct hx_req *r)
     if (r->head.m == HX_NODE_LEARNER)
         return true;
     const struct hx_geometry *g = &s->meta.geometry;
-    hx_assert(s->at.pg < g->pg_count); /* rules.c, meta.c; who asks has looked at s->error */
+    const struct hx_pg_members *row = hx_geometry_row(g, s->at.pg);
+    hx_assert(row); /* rules.c, meta.c; who asks has looked at s->error */
     for (unsigned i = 0; i < HX_COPIES; i++)
-        if (!strcmp(g->servers[g->pgs[s->at.pg].server[i]].name, name))
+        if (!strcmp(g->servers[row->server[i]].name, name))
             return true;
     return false;
 }

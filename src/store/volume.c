@@ -83,14 +83,15 @@ static void writer_info(const struct hx_node *n, const struct hx_volume *v, bool
         ret->text[0] = 0;
 }
 
-/* The segment of the volume that knows its metadata best: the one with the highest geometry. */
+/* The segment of the volume that knows its metadata best: PG 0's, which has the whole geometry, else the one with the
+ * highest slice. */
 static struct hx_seg *best_segment(const struct hx_node *n, const struct hx_uuid *id)
 {
     size_t i, end = hx_node_range(n, id, &i);
     struct hx_seg *best = NULL;
     for (; i < end; i++)
         if (!n->segs[i]->error &&
-            (!best || hx_geometry_compare(&n->segs[i]->meta.geometry, &best->meta.geometry) > 0))
+            (!best || (best->at.pg && hx_geometry_compare(&n->segs[i]->meta.geometry, &best->meta.geometry) > 0)))
             best = n->segs[i];
     return best;
 }

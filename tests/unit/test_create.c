@@ -363,6 +363,41 @@ static void lookup_folds_the_newest_and_counts_each_server_once(void **state)
     fleet_free(f);
 }
 
+static void a_slice_leads_to_the_whole_and_never_replaces_it(void **state)
+{
+    /* Promise (L3): with slices alone an opening does not begin, but PG 0's members are known, and each is named until he
+     * was heard; a whole geometry wins against a newer slice. */
+    (void)state;
+    struct fleet *f = fleet_new(12, 3, 100);
+    struct hx_lookup_sum s = {0};
+    struct hx_geometry *g = &f->geometry, slice = {0};
+    unsigned slot = 0, n = 0;
+    assert_null(hx_lookup_sum_way(&s, &slot));
+    assert_int_equal(hx_geometry_slice(g, 2, &slice), 0);
+    slice.m++;
+    for (uint32_t i = 0; i < slice.server_count; i++)
+        if (i != slice.pgs[0].server[4] && i != slice.pgs[0].server[5])
+            add(&s, &slice, i, 3, true, 3);
+    assert_int_equal(s.geometry.slice, 2);
+    assert_false(hx_lookup_sum_enough(&s)); /* although four of PG 0 were heard */
+    const struct hx_server *m;
+    while ((m = hx_lookup_sum_way(&s, &slot)) != NULL) {
+        assert_true(hx_uuid_eq(&m->incarnation, &g->servers[fleet_server_at(f, 0, 4 + n)].incarnation));
+        n++;
+    }
+    assert_int_equal(n, 2);
+    add(&s, g, fleet_server_at(f, 0, 4), 3, true, 3);
+    assert_int_equal(s.geometry.slice, 0);
+    assert_true(hx_lookup_sum_enough(&s));
+    add(&s, &slice, slice.pgs[0].server[5], 3, true, 3);
+    assert_int_equal(s.geometry.slice, 0);
+    slot = 0;
+    assert_null(hx_lookup_sum_way(&s, &slot));
+    hx_lookup_sum_fini(&s);
+    hx_geometry_fini(&slice);
+    fleet_free(f);
+}
+
 static void a_leftover_of_the_same_name_loses_against_the_volume_in_use(void **state)
 {
     /* Promise: whichever is heard first. */
@@ -398,6 +433,7 @@ int main(void)
         cmocka_unit_test(wrong_configurations_are_refused_in_words),
         cmocka_unit_test(a_refusal_ends_it_at_once_and_names_the_server),
         cmocka_unit_test(lookup_folds_the_newest_and_counts_each_server_once),
+        cmocka_unit_test(a_slice_leads_to_the_whole_and_never_replaces_it),
         cmocka_unit_test(a_leftover_of_the_same_name_loses_against_the_volume_in_use),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

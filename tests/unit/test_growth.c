@@ -85,13 +85,17 @@ static unsigned published(struct stage *s, uint32_t g)
     return n;
 }
 
-/* Counts the order: no GEOMETRY arrives before four segments are there. */
+/* No GEOMETRY arrives before four segments are there; FORMAT has a slice, GEOMETRY the whole. */
 static int order(void *ctx, struct fleet *f, uint32_t server, const struct hx_msg_head *h, struct hx_bytes body)
 {
     struct stage *s = ctx;
     (void)f;
     (void)server;
-    (void)body;
+    struct hx_geometry g = {0};
+    struct hx_dec d = hx_dec_init(body.p, body.len);
+    assert_int_equal(hx_geometry_decode_any(&g, &d), 0);
+    assert_int_equal(g.slice, h->type == HX_MSG_FORMAT ? h->pg : 0); /* a new member keeps only what is its own */
+    hx_geometry_fini(&g);
     if (h->type == HX_MSG_GEOMETRY)
         assert_true(made(s, s->f->geometry.pg_count) >= HX_WRITE_QUORUM);
     return 0;

@@ -63,6 +63,37 @@ static void live(struct hx_mem_farm *f, unsigned saves, uint64_t *io_kept)
     hx_mem_farm(f)->ops->close(hx_mem_farm(f), d);
 }
 
+static void an_older_slot_with_the_whole_becomes_a_slice(void **state)
+{
+    /* Promise: a slot that an older program wrote for another group than 0, with all groups in it, is read as the slice,
+     * and written as that; it then has the slice's length. */
+    (void)state;
+    struct hx_mem_farm *f = hx_mem_farm_new();
+    struct hx_meta m, n = {0};
+    struct hx_geometry s = {0};
+    bool uneven;
+    assert_non_null(f);
+    struct hx_disk *d = open_disk(f);
+    make_first(&m);
+    assert_int_equal(hx_geometry_slice(&m.geometry, at.pg, &s), 0);
+    assert_true(at.pg > 0 && s.server_count == HX_COPIES && m.geometry.server_count == 12);
+    assert_int_equal(hx_meta_save(d, &at, &server, &m), 0); /* as it is: whole */
+    for (unsigned life = 0; life < 2; life++) {
+        uint8_t head[40];
+        size_t got;
+        assert_int_equal(hx_meta_load(d, &at, &server, &n, &uneven), 0);
+        assert_true(hx_geometry_equal(&n.geometry, &s));
+        assert_int_equal(hx_meta_save(d, &at, &server, &n), 0);
+        assert_int_equal(d->ops->read(d, 1, 0, head, sizeof head, &got), 0);
+        assert_int_equal(hx_get_u32(head + 36), hx_geometry_encoded_len(&s) + hx_history_encoded_len(&n.history));
+        hx_meta_fini(&n);
+    }
+    hx_geometry_fini(&s);
+    hx_meta_fini(&m);
+    hx_mem_farm(f)->ops->close(hx_mem_farm(f), d);
+    hx_mem_farm_free(f);
+}
+
 static void a_promise_outlives_kills_and_power_losses(void **state)
 {
     /* Promise (M1 to M4): what was saved is there, and a slot is whole, whatever dies when.  Method: a life is killed
@@ -96,6 +127,7 @@ static void a_promise_outlives_kills_and_power_losses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_older_slot_with_the_whole_becomes_a_slice),
         cmocka_unit_test(a_promise_outlives_kills_and_power_losses),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -673,6 +673,57 @@ static void the_writer_lives_while_it_is_heard(void **state)
     assert_false(s.writer.alive);
 }
 
+/* What this server's LOOKUP gives of the volume; its group 0 is there only if the rig made it. */
+static struct hx_geometry looked_up(struct hx_rig *r)
+{
+    struct hx_rig_reply a;
+    struct hx_lookup *l = calloc(1, sizeof *l);
+    uint8_t b[64];
+    struct hx_enc e = hx_enc_init(b, sizeof b);
+    hx_enc_str(&e, "vol0");
+    assert_int_equal(hx_rig_call(r, 0, &(struct hx_rig_ask){.type = HX_MSG_LOOKUP, .body = {b, e.len}}, &a), 0);
+    struct hx_dec d = hx_dec_init(a.body.p, a.body.len);
+    assert_int_equal(hx_lookup_decode(l, &d), 0);
+    struct hx_geometry g = l->geometry;
+    free(l);
+    hx_rig_reply_fini(&a);
+    return g;
+}
+
+/* Promise: a segment of another group than 0 keeps a slice, whether FORMAT brought that or the whole, also through a
+ * restart; LOOKUP gives it, and the whole as soon as group 0 is here.  Another group's slice is refused. */
+static void a_group_keeps_its_slice(void **state)
+{
+    (void)state;
+    for (unsigned how = 0; how < 2; how++) {
+        struct hx_rig r;
+        struct hx_geometry s = {0}, other = {0}, g;
+        hx_rig_init(&r, 1, 1u << 20, 3, 1u << 20);
+        assert_int_equal(hx_geometry_slice(&r.geometry, 2, &s), 0);
+        assert_int_equal(hx_geometry_slice(&r.geometry, 1, &other), 0);
+        assert_int_equal(hx_rig_format_as(&r, 0, 2, &other, &r.history, 1, -1), HX_E_WRONG_MEMBER);
+        assert_int_equal(hx_rig_format_as(&r, 0, 0, &other, &r.history, 1, -1), HX_E_INVAL);
+        assert_int_equal(hx_rig_format_as(&r, 0, 2, how ? &s : &r.geometry, &r.history, 1, -1), 0);
+        for (unsigned life = 0; life < 2; life++) {
+            struct hx_segment_look l;
+            assert_int_equal(hx_node_look(r.node[0], hx_rig_place(&r, 2), &l), 0);
+            assert_true(hx_geometry_equal(l.geometry, &s));
+            g = looked_up(&r);
+            assert_true(hx_geometry_equal(&g, &s));
+            hx_geometry_fini(&g);
+            hx_rig_stop(&r, 0);
+            assert_int_equal(hx_rig_start(&r, 0), 0);
+        }
+        assert_int_equal(hx_rig_format(&r, 0, 0), 0);
+        g = looked_up(&r);
+        assert_true(hx_geometry_equal(&g, &r.geometry));
+        hx_geometry_fini(&g);
+        hx_geometry_fini(&s);
+        hx_geometry_fini(&other);
+        hx_rig_fini(&r);
+    }
+}
+
 /* Promise: LOOKUP finds a volume by name with its geometry; HELLO names the server and its space. */
 static void lookup_and_hello_tell_who_is_here(void **state)
 {
@@ -731,6 +782,7 @@ int main(void)
         T(damaged_messages_change_nothing),
         T(the_writer_lives_while_it_is_heard),
         T(lookup_and_hello_tell_who_is_here),
+        cmocka_unit_test(a_group_keeps_its_slice),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("segment", tests, NULL, NULL);

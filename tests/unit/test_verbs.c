@@ -381,7 +381,7 @@ static void a_lookup_is_whole_or_none(void **state)
     assert_non_null(b);
     hx_rig_init(&r, 1, 1u << 20, 1, 0);
     size_t one = hx_geometry_encoded_len(&r.geometry) + hx_history_encoded_len(&r.history);
-    uint32_t more = (uint32_t)((HX_MSG_BODY_MAX - one) / sizeof *r.geometry.pgs);
+    uint32_t more = (uint32_t)((HX_MSG_BODY_MAX - one) / 12); /* a row of a geometry of version 1 */
     struct hx_pg_members *pgs = realloc(r.geometry.pgs, (more + 1) * sizeof *pgs);
     assert_non_null(pgs);
     r.geometry.pgs = pgs;
@@ -393,6 +393,8 @@ static void a_lookup_is_whole_or_none(void **state)
     hx_history_encode(&r.history, &e);
     assert_int_equal(e.err, 0);
     assert_int_equal(says(&r, HX_MSG_FORMAT, 1, b, e.len), 0);
+    struct hx_msg_head first = {.type = HX_MSG_FORMAT, .pg = 0, .epoch = {1}}; /* it keeps the whole */
+    assert_int_equal(hx_peer_call(&r, first, HX_NODE_ROLE_WRITER, "w", b, e.len), 0);
     b[0] = 4;
     b[1] = 0;
     memcpy(b + 2, "vol0", 4);
