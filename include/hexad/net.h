@@ -115,6 +115,27 @@ int hx_server_net_port(const struct hx_server_net *s);
  * is no error: the answer is dropped. */
 void hx_request_reply(struct hx_request *r, struct hx_bytes body);
 
+/* ---- certificates that change while the program runs (src/net/renew.c) ---- */
+struct hx_renewal;
+enum hx_renewal_news {
+    HX_RENEWAL_TAKEN,   /* new ones are in use; TEXT: which file */
+    HX_RENEWAL_REFUSED, /* what is there now cannot be used; TEXT: why; the old ones stay in use */
+    HX_RENEWAL_DUE,     /* the certificate in use ends within HX_CERT_DUE_DAYS; once a day; TEXT: that */
+};
+struct hx_renewal_cfg {
+    struct hx_client *client;     /* gets them; may be NULL */
+    struct hx_server_net *server; /* likewise; both must outlive the renewal */
+    uint32_t look_ms;             /* how often the files are looked at; 0: 2 s */
+    void (*tell)(void *ctx, enum hx_renewal_news news, const char *text); /* for logs; may be NULL */
+    void *ctx;
+};
+/* Looks at the three files from time to time, and takes what is new and sound into use for connections that are made
+ * from then on.  Errors as hx_tls_check. */
+int hx_renewal_new(struct hx_loop *l, const struct hx_tls_cfg *tls, const struct hx_renewal_cfg *cfg,
+                   struct hx_renewal **ret, char why[256]);
+void hx_renewal_look(struct hx_renewal *r); /* now, and says what comes of it (SIGHUP) */
+void hx_renewal_free(struct hx_renewal *r);
+
 /* ---- certificates (src/net/cert.c, libcrypto) ---- */
 /* Each writes <out>.crt (0644) and <out>.key (0600), ECDSA P-256; refuses to overwrite (HX_E_EXIST). */
 int hx_cert_create_ca(const char *out, const char *common_name, int days, char why[256]);
@@ -122,6 +143,13 @@ int hx_cert_create_ca(const char *out, const char *common_name, int days, char w
  * addresses, or NULL. */
 int hx_cert_create(const char *ca_crt, const char *ca_key, const char *out, enum hx_role role, const char *name,
                    const char *hosts, int days, char why[256]);
+/* Writes CRT anew: the same key, identity and host names, signed by the CA, for DAYS from now.  It is replaced in one
+ * step, with its rights.  HX_E_TLS: it is no certificate of ours, or of a CA. */
+int hx_cert_renew(const char *ca_crt, const char *ca_key, const char *crt, int days, char why[256]);
+/* When it ends: seconds since 1970; and days that are left, below 0 afterwards. */
+int hx_cert_end(const char *crt, int64_t *ret_s, char why[256]);
+int64_t hx_cert_days_left(int64_t end_s);
+#define HX_CERT_DUE_DAYS 14
 /* Human-readable lines (role, name, validity, issuer, fingerprint) into TEXT. */
 int hx_cert_show(const char *crt, char *text, size_t cap);
 const char *hx_role_name(enum hx_role role);

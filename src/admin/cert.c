@@ -23,14 +23,16 @@ static const char *const examples[] = {
     "hexad cert create-server a1 --hosts a1.example.org,192.0.2.7",
     "hexad cert create-client lap-3",
     "hexad cert show a1.crt",
+    "hexad cert renew a1.crt",
     NULL,
 };
 static const struct hx_args_spec spec = {
     .command = "hexad cert",
-    .usage = "create-ca | create-server NAME | create-client NAME | show FILE  [options]",
+    .usage = "create-ca | create-server NAME | create-client NAME | renew FILE | show FILE  [options]",
     .examples = examples,
     .opts = opts,
-    .notes = "Keep ca.key away from the servers.  No file is ever overwritten.",
+    .notes = "Keep ca.key away from the servers.  No file is ever overwritten, but by renew: FILE gets a new certificate\n"
+             "for the same key, identity and hosts.  Servers and mounts take it within seconds.",
 };
 
 struct line {
@@ -116,21 +118,43 @@ static int create(const struct line *l, enum hx_role role, const char *name)
     return made(l, out);
 }
 
+static int renew(const struct line *l, const char *file)
+{
+    char crt[PATH_MAX], key[PATH_MAX], why[HX_WHY_MAX] = "";
+    const char *ca = l->ca ? l->ca : "ca";
+    snprintf(crt, sizeof crt, "%s.crt", ca);
+    snprintf(key, sizeof key, "%s.key", ca);
+    int err = hx_cert_renew(crt, key, file, l->days ? l->days : 397, why);
+    if (err)
+        return admin_fail(l->json, err, "cannot renew the certificate", why,
+                          err == HX_E_NOENT ? "name the certificate's file, and the authority: --ca PREFIX" : NULL);
+    if (l->json)
+        admin_print(json_pack("{s:s}", "cert", file));
+    else
+        printf("hexad: renewed %s\n", file);
+    return HX_EXIT_OK;
+}
+
 static int run(const struct line *l, const char *what, const char *name)
 {
-    static const char *const known[] = {"create-ca", "create-server", "create-client", "show"};
+    static const char *const known[] = {"create-ca", "create-server", "create-client", "renew", "show"};
     char why[HX_WHY_MAX];
     if (strcmp(what, "create-ca") == 0)
         return create_ca(l, name);
     bool shows = strcmp(what, "show") == 0, server = strcmp(what, "create-server") == 0;
-    if (!shows && !server && strcmp(what, "create-client") != 0) {
+    bool renews = strcmp(what, "renew") == 0;
+    if (!shows && !renews && !server && strcmp(what, "create-client") != 0) {
         const char *near = hx_nearest(what, known, HX_ARRAY_LEN(known));
         snprintf(why, sizeof why, "'%.60s'%s%s%s", what, near ? "; is it '" : "", near ? near : "",
                  near ? "'?" : "");
         return hx_args_complain(&spec, HX_E_INVAL, why);
     }
-    if (!name || (!shows && !hx_name_ok(name)))
-        return hx_args_complain(&spec, HX_E_INVAL, shows ? "show needs a FILE" : "a NAME is needed");
+    if (!name || (!shows && !renews && !hx_name_ok(name)))
+        return hx_args_complain(&spec, HX_E_INVAL, shows    ? "show needs a FILE"
+                                                   : renews ? "renew needs a FILE, such as a1.crt"
+                                                            : "a NAME is needed");
+    if (renews)
+        return renew(l, name);
     return shows ? show(l, name) : create(l, server ? HX_ROLE_SEGMENT : l->role, name);
 }
 
@@ -164,6 +188,7 @@ int admin_cert_main(int argc, char **argv)
     if (opt == HX_ARGS_ERROR)
         return HX_EXIT_USAGE;
     if (count < 1 || count > 2)
-        return hx_args_complain(&spec, HX_E_INVAL, "create-ca, create-server NAME, create-client NAME or show FILE");
+        return hx_args_complain(&spec, HX_E_INVAL, 
+                                "create-ca, create-server NAME, create-client NAME, renew FILE or show FILE");
     return run(&l, argv[first], count == 2 ? argv[first + 1] : NULL);
 }

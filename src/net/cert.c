@@ -4,7 +4,8 @@
  * Does not: judge a peer (tls.c), keep a list of what was issued, or revoke: lifetimes are short instead.
  *
  *   1. Keys are ECDSA P-256.  A key file is created 0600 and never exists with more rights.
- *   2. Nothing is overwritten: both files are created exclusively, and a failure removes what it created.
+ *   2. Nothing is overwritten: both files are created exclusively, and a failure removes what it created.  Only a renewed
+ *      certificate replaces the old one, in one step.  It is for the same key, so it never misses its key file.
  *   3. A CA can sign end certificates only (path length 0), and an end certificate names exactly one
  *      identity hexad://ROLE/NAME.  Host names are for other tools (curl): hexad does not look at them.
  *   4. Validity begins an hour early, so that a machine whose clock is behind can join.
@@ -26,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define EARLY_S 3600
@@ -131,6 +133,19 @@ static int read_key(const char *path, EVP_PKEY **ret, char why[HX_WHY_MAX])
     return *ret ? 0 : crypto_failed(path, why);
 }
 
+static int read_ca(const char *crt, const char *key, X509 **ret, EVP_PKEY **ret_key, char why[HX_WHY_MAX])
+{
+    int err = read_cert(crt, ret, why);
+    if (!err)
+        err = read_key(key, ret_key, why);
+    if (!err && (X509_check_ca(*ret) != 1 || X509_check_private_key(*ret, *ret_key) != 1)) {
+        ERR_clear_error();
+        snprintf(why, HX_WHY_MAX, "%s and %s are not the certificate and key of a CA", crt, key);
+        err = HX_E_TLS;
+    }
+    return err;
+}
+
 /* ---- building ---- */
 
 static int set_serial(X509 *x)
@@ -198,7 +213,8 @@ static int add_hosts(GENERAL_NAMES *names, const char *hosts)
     return err;
 }
 
-static int add_names(X509 *x, enum hx_role role, const char *name, const char *hosts)
+/* The identity, then the hosts; NULL: no memory, or a host that is none. */
+static GENERAL_NAMES *names_new(enum hx_role role, const char *name, const char *hosts)
 {
     char uri[128];
     snprintf(uri, sizeof uri, "hexad://%s/%s", hx_role_name(role), name);
@@ -209,11 +225,11 @@ static int add_names(X509 *x, enum hx_role role, const char *name, const char *h
         id = NULL;
         err = hosts ? add_hosts(names, hosts) : 0;
     }
-    if (!err && X509_add1_ext_i2d(x, NID_subject_alt_name, names, 0, X509V3_ADD_DEFAULT) != 1)
-        err = -1;
     GENERAL_NAME_free(id);
+    if (!err)
+        return names;
     GENERAL_NAMES_free(names);
-    return err;
+    return NULL;
 }
 
 static int check_days(int days, char why[HX_WHY_MAX])
@@ -257,17 +273,18 @@ static int check_request(enum hx_role role, const char *name, int days, char why
     return check_days(days, why);
 }
 
-/* A certificate of KEY for ROLE and NAME, signed by the CA; NULL when libcrypto refuses. */
+/* A certificate of KEY for ROLE and NAME, signed by the CA; NULL when libcrypto refuses.  NAMES: may be NULL, too. */
 static X509 *issue(X509 *ca, EVP_PKEY *ca_key, EVP_PKEY *key, enum hx_role role, const char *name,
-                   const char *hosts, int days)
+                   GENERAL_NAMES *names, int days)
 {
     const char *eku = role == HX_ROLE_SEGMENT ? "serverAuth,clientAuth" : "clientAuth";
-    X509 *x = draft(key, ca, name, days);
+    X509 *x = names ? draft(key, ca, name, days) : NULL;
     if (x && !add_ext(x, ca, NID_basic_constraints, "critical,CA:FALSE") &&
         !add_ext(x, ca, NID_key_usage, "critical,digitalSignature") &&
         !add_ext(x, ca, NID_ext_key_usage, eku) &&
         !add_ext(x, ca, NID_subject_key_identifier, "hash") &&
-        !add_ext(x, ca, NID_authority_key_identifier, "keyid:always") && !add_names(x, role, name, hosts) &&
+        !add_ext(x, ca, NID_authority_key_identifier, "keyid:always") &&
+        X509_add1_ext_i2d(x, NID_subject_alt_name, names, 0, X509V3_ADD_DEFAULT) == 1 &&
         X509_sign(x, ca_key, EVP_sha256()))
         return x;
     X509_free(x);
@@ -279,27 +296,103 @@ int hx_cert_create(const char *ca_crt, const char *ca_key, const char *out, enum
 {
     X509 *ca = NULL, *x = NULL;
     EVP_PKEY *signer = NULL, *key = NULL;
+    GENERAL_NAMES *names = NULL;
     why[0] = '\0';
     int err = check_request(role, name, days, why);
     if (!err)
-        err = read_cert(ca_crt, &ca, why);
-    if (!err)
-        err = read_key(ca_key, &signer, why);
-    if (!err && (X509_check_ca(ca) != 1 || X509_check_private_key(ca, signer) != 1)) {
-        ERR_clear_error();
-        snprintf(why, HX_WHY_MAX, "%s and %s are not the certificate and key of a CA", ca_crt, ca_key);
-        err = HX_E_TLS;
-    }
+        err = read_ca(ca_crt, ca_key, &ca, &signer, why);
     if (!err) {
         key = EVP_EC_gen("P-256");
-        x = key ? issue(ca, signer, key, role, name, hosts, days) : NULL;
+        names = names_new(role, name, hosts);
+        x = key ? issue(ca, signer, key, role, name, names, days) : NULL;
         err = x ? write_pair(out, x, key, why) : crypto_failed("cannot make the certificate", why);
     }
     X509_free(x);
     X509_free(ca);
     EVP_PKEY_free(key);
     EVP_PKEY_free(signer);
+    GENERAL_NAMES_free(names);
     return err;
+}
+
+/* ---- renewing ---- */
+
+/* X in place of what is at PATH, in one step, with the rights that it had. */
+static int replace(const char *path, X509 *x, char why[HX_WHY_MAX])
+{
+    char fresh[PATH_CAP];
+    struct stat st;
+    FILE *f = NULL;
+    if (snprintf(fresh, sizeof fresh, "%s.renewed", path) >= PATH_CAP) {
+        snprintf(why, HX_WHY_MAX, "the file name is too long");
+        return HX_E_NAMETOOLONG;
+    }
+    if (stat(path, &st)) {
+        snprintf(why, HX_WHY_MAX, "%s: %s", path, strerror(errno));
+        return HX_E_IO;
+    }
+    unlink(fresh); /* of an attempt that was interrupted */
+    int err = create_file(fresh, st.st_mode & 0777, &f, why);
+    if (err)
+        return err;
+    if (fchown(fileno(f), st.st_uid, st.st_gid)) {
+        /* not ours to give away: it stays ours, and can be read as before */
+    }
+    err = finish_file(f, fresh, PEM_write_X509(f, x) == 1, why);
+    if (!err && rename(fresh, path)) {
+        snprintf(why, HX_WHY_MAX, "%s: %s", path, strerror(errno));
+        unlink(fresh);
+        err = HX_E_IO;
+    }
+    return err;
+}
+
+int hx_cert_renew(const char *ca_crt, const char *ca_key, const char *crt, int days, char why[HX_WHY_MAX])
+{
+    X509 *ca = NULL, *old = NULL, *x = NULL;
+    EVP_PKEY *signer = NULL, *key = NULL;
+    GENERAL_NAMES *names = NULL;
+    struct hx_peer who;
+    why[0] = '\0';
+    int err = check_days(days, why);
+    if (!err)
+        err = read_cert(crt, &old, why);
+    if (!err && hx_tls_identity(old, &who)) {
+        snprintf(why, HX_WHY_MAX, "%.200s is no certificate of a server or a client", crt);
+        err = HX_E_TLS;
+    }
+    if (!err)
+        err = read_ca(ca_crt, ca_key, &ca, &signer, why);
+    if (!err) {
+        key = X509_get_pubkey(old);
+        names = X509_get_ext_d2i(old, NID_subject_alt_name, NULL, NULL);
+        x = key ? issue(ca, signer, key, who.role, who.name, names, days) : NULL;
+        err = x ? replace(crt, x, why) : crypto_failed("cannot make the certificate", why);
+    }
+    GENERAL_NAMES_free(names);
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(signer);
+    X509_free(x);
+    X509_free(old);
+    X509_free(ca);
+    return err;
+}
+
+int hx_cert_end(const char *crt, int64_t *ret_s, char why[HX_WHY_MAX])
+{
+    X509 *x = NULL;
+    int err = read_cert(crt, &x, why);
+    if (!err)
+        *ret_s = hx_tls_cert_end(x);
+    X509_free(x);
+    return err;
+}
+
+int64_t hx_cert_days_left(int64_t end_s)
+{
+    const int64_t day = 86400;
+    int64_t left = end_s - (int64_t)time(NULL);
+    return left < 0 ? -1 - (-left / day) : left / day;
 }
 
 /* ---- showing ---- */

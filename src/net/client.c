@@ -22,6 +22,7 @@
  */
 #include "link.h"
 #include "loop_int.h"
+#include "renew.h"
 
 #include "hexad/assert.h"
 
@@ -432,6 +433,17 @@ int hx_client_new(struct hx_loop *l, const struct hx_tls_cfg *cfg, struct hx_cli
         return err;
     }
     *ret = c;
+    return 0;
+}
+
+int hx_client_use(struct hx_client *c, const struct hx_tls *t)
+{
+    struct hx_tls fresh;
+    int err = hx_tls_share(t, &fresh);
+    if (err)
+        return err;
+    hx_tls_fini(&c->tls); /* connections have references of their own */
+    c->tls = fresh;
     return 0;
 }
 

@@ -445,6 +445,25 @@ static SSL_CTX *ssl_ctx_new(struct hx_conns *s)
     return ctx;
 }
 
+int hx_conns_use(struct hx_conns *s, const struct hx_tls *t)
+{
+    struct hx_tls fresh, old = s->tls;
+    int err = hx_tls_share(t, &fresh);
+    if (err)
+        return err;
+    s->tls = fresh;
+    SSL_CTX *ctx = ssl_ctx_new(s);
+    if (!ctx) {
+        s->tls = old;
+        hx_tls_fini(&fresh);
+        return HX_E_TLS;
+    }
+    SSL_CTX_free(s->ssl_ctx); /* connections hold it as long as they need it */
+    s->ssl_ctx = ctx;
+    hx_tls_fini(&old);
+    return 0;
+}
+
 /* ---- the set ---- */
 
 static bool once(void)

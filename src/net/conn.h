@@ -58,6 +58,9 @@ int hx_conns_new(struct hx_loop *l, const struct hx_conns_cfg *cfg, struct hx_co
 /* Connections that libevent has not let go of yet close later, without callbacks. */
 void hx_conns_free(struct hx_conns *s);
 
+/* Connections that are accepted from here on use T.  HX_E_NOMEM, HX_E_TLS. */
+int hx_conns_use(struct hx_conns *s, const struct hx_tls *t);
+
 /* For evhttp: the bufferevent of a connection that is being accepted, still without descriptor; or NULL. */
 struct bufferevent *hx_conn_accept(struct hx_conns *s);
 struct hx_conn *hx_conn_of(struct bufferevent *bev); /* NULL: not one of ours */

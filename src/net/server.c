@@ -21,6 +21,7 @@
  */
 #include "conn.h"
 #include "loop_int.h"
+#include "renew.h"
 
 #include "hexad/assert.h"
 
@@ -414,6 +415,11 @@ void hx_server_net_free(struct hx_server_net *s)
     hx_conns_free(s->conns);
     hx_timer_free(s->accept_again);
     free(s);
+}
+
+int hx_server_net_use(struct hx_server_net *s, const struct hx_tls *t)
+{
+    return hx_conns_use(s->conns, t);
 }
 
 int hx_server_net_port(const struct hx_server_net *s)

@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define URI_PREFIX "hexad://"
@@ -126,6 +127,12 @@ static int bad_pem(const char *what, const char *path, char why[HX_WHY_MAX])
     return HX_E_TLS;
 }
 
+/* After the last certificate of a file: is that its end, or is one cut off or damaged, perhaps still being written? */
+static int pem_end(const char *what, const char *path, char why[HX_WHY_MAX])
+{
+    return ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE ? 0 : bad_pem(what, path, why);
+}
+
 static int load_cert(const char *path, struct hx_tls *t, char why[HX_WHY_MAX])
 {
     int err = 0;
@@ -143,7 +150,9 @@ static int load_cert(const char *path, struct hx_tls *t, char why[HX_WHY_MAX])
             X509_free(x);
             err = HX_E_NOMEM;
         }
-    ERR_clear_error(); /* the end of the file counts as one */
+    if (!err)
+        err = pem_end("certificate", path, why);
+    ERR_clear_error();
     fclose(f);
     return err;
 }
@@ -188,10 +197,9 @@ static int load_cas(const char *path, struct hx_tls *t, char why[HX_WHY_MAX])
     fclose(f);
     if (!t->store)
         return HX_E_NOMEM;
-    if (!count)
-        return bad_pem("CA certificate", path, why);
+    err = count ? pem_end("CA certificate", path, why) : bad_pem("CA certificate", path, why);
     ERR_clear_error();
-    return 0;
+    return err;
 }
 
 int hx_tls_load(const struct hx_tls_cfg *cfg, struct hx_tls *ret, char why[HX_WHY_MAX])
@@ -364,22 +372,60 @@ int hx_tls_verify(const struct hx_tls *t, X509_STORE_CTX *peer, bool server, str
     return X509_V_OK;
 }
 
-int hx_tls_check(const struct hx_tls_cfg *cfg, char why[HX_WHY_MAX])
+int hx_tls_load_own(const struct hx_tls_cfg *cfg, struct hx_tls *ret, struct hx_peer *ret_self, char why[HX_WHY_MAX])
 {
     struct hx_tls t = {0};
     int err = hx_tls_load(cfg, &t, why);
     if (err)
         return err;
-    struct hx_peer self;
     int code = verify_chain(&t, t.cert, t.chain, false);
     if (code) {
         snprintf(why, HX_WHY_MAX, "certificate %s %s", cfg->cert_file, verify_text(code));
         err = HX_E_TLS;
-    } else if (hx_tls_identity(t.cert, &self)) {
+    } else if (hx_tls_identity(t.cert, ret_self)) {
         snprintf(why, HX_WHY_MAX, "certificate %s has not exactly one name " URI_PREFIX "ROLE/NAME with a "
                                   "known role", cfg->cert_file);
         err = HX_E_TLS;
     }
+    if (err)
+        hx_tls_fini(&t);
+    else
+        *ret = t;
+    return err;
+}
+
+int hx_tls_check(const struct hx_tls_cfg *cfg, char why[HX_WHY_MAX])
+{
+    struct hx_tls t = {0};
+    struct hx_peer self;
+    int err = hx_tls_load_own(cfg, &t, &self, why);
     hx_tls_fini(&t);
     return err;
+}
+
+int hx_tls_share(const struct hx_tls *t, struct hx_tls *ret)
+{
+    struct hx_tls n = {.chain = X509_chain_up_ref(t->chain)};
+    if (!n.chain)
+        return HX_E_NOMEM;
+    n.cert = X509_up_ref(t->cert) ? t->cert : NULL;
+    n.key = EVP_PKEY_up_ref(t->key) ? t->key : NULL;
+    n.store = X509_STORE_up_ref(t->store) ? t->store : NULL;
+    if (!n.cert || !n.key || !n.store) {
+        hx_tls_fini(&n);
+        return HX_E_NOMEM;
+    }
+    *ret = n;
+    return 0;
+}
+
+int64_t hx_tls_cert_end(X509 *cert)
+{
+    struct tm tm = {0};
+    return ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) ? (int64_t)timegm(&tm) : INT64_MAX;
+}
+
+int64_t hx_tls_end(const struct hx_tls *t)
+{
+    return hx_tls_cert_end(t->cert);
 }

@@ -22,6 +22,14 @@ struct hx_tls {
 /* Reads the three files.  HX_E_NOENT, HX_E_ACCES, HX_E_KEY_MODE, HX_E_TLS, HX_E_NOMEM. */
 int hx_tls_load(const struct hx_tls_cfg *cfg, struct hx_tls *ret, char why[HX_WHY_MAX]);
 void hx_tls_fini(struct hx_tls *t); /* accepts a zeroed one */
+/* The same, and judges what was read as a peer would: our certificate is signed by our CA, valid now, and names one
+ * identity, *ret_self.  HX_E_TLS. */
+int hx_tls_load_own(const struct hx_tls_cfg *cfg, struct hx_tls *ret, struct hx_peer *ret_self, char why[HX_WHY_MAX]);
+/* *ret refers to what T has. */
+int hx_tls_share(const struct hx_tls *t, struct hx_tls *ret); /* HX_E_NOMEM */
+/* When T's certificate ends: seconds since 1970. */
+int64_t hx_tls_end(const struct hx_tls *t);
+int64_t hx_tls_cert_end(X509 *cert);
 
 /* Own certificate and key, TLS 1.3 only, no resumption: for either end. */
 int hx_tls_apply(const struct hx_tls *t, SSL_CTX *ctx);

@@ -7,7 +7,7 @@
  *     it is empty: answers go out, requests to peers are posted.
  *   B1 No answer leaves before the flush of its batch: only batch() calls hx_node_next, after hx_node_flush.
  *   B2 A token is the hx_request itself: the network layer keeps it until its one answer.
- * SIGTERM ends the loop after a last batch: what has been taken in is durable; an answer that is still in a buffer is
+ * SIGHUP has the certificates read again.  SIGTERM ends the loop after a last batch: what has been taken in is durable; an answer that is still in a buffer is
  * lost, as in a crash, and asked for again.  kill -9 is as safe.
  * Threads: one.  Memory: one struct send per request to a peer that is under way, with a copy of its body.
  */
@@ -37,6 +37,7 @@ struct segd {
     struct hx_node *node;
     struct hx_client *client;
     struct hx_server_net *server;
+    struct hx_renewal *renewal;
     struct hx_timer *timer;
     struct hx_defer *batch;
     struct send *sends; /* under way */
@@ -160,6 +161,24 @@ static void tick(void *ctx)
     hx_defer_call(d->batch);
 }
 
+static void certificates(void *ctx, enum hx_renewal_news news, const char *text)
+{
+    const struct segd *d = ctx;
+    if (news == HX_RENEWAL_TAKEN)
+        hx_log(HX_LOG_NOTE, "new connections use %s as it is now", text);
+    else if (news == HX_RENEWAL_REFUSED)
+        hx_log(HX_LOG_ERR, "the certificates were changed, and cannot be used: %s; those of before stay in use: mend the "
+               "files (hexad cert show FILE, hexad-segmentd -c %s --check-config)", text, d->conf->path);
+    else
+        hx_log(HX_LOG_WARN, "%s: hexad cert renew", text);
+}
+
+static void reload(void *ctx)
+{
+    const struct segd *d = ctx;
+    hx_renewal_look(d->renewal);
+}
+
 static void stop(void *ctx)
 {
     struct segd *d = ctx;
@@ -257,6 +276,11 @@ static int open_network(struct segd *d)
     err = hx_server_net_new(d->loop, &cfg, &d->server, why);
     if (err == HX_E_BUSY || err == HX_E_ACCES || err == HX_E_IO || err == HX_E_INVAL) /* of bind and listen */
         err = HX_E_ADDRESS;
+    const struct hx_renewal_cfg renewal = {.client = d->client, .server = d->server, .tell = certificates, .ctx = d};
+    if (!err)
+        err = hx_renewal_new(d->loop, &tls, &renewal, &d->renewal, why);
+    if (!err)
+        err = hx_loop_on_signal(d->loop, SIGHUP, reload, d);
     if (err)
         hx_complain(err, "cannot start", why, NULL);
     return err;
@@ -269,7 +293,7 @@ static int open_loop(struct segd *d)
         err = hx_timer_new(d->loop, tick, d, &d->timer);
     if (!err)
         err = hx_defer_new(d->loop, batch, d, &d->batch);
-    static const int ends[] = {SIGTERM, SIGINT, SIGHUP};
+    static const int ends[] = {SIGTERM, SIGINT};
     for (size_t i = 0; i < HX_ARRAY_LEN(ends) && !err; i++)
         err = hx_loop_on_signal(d->loop, ends[i], stop, d);
     if (err)
@@ -298,6 +322,7 @@ static void announce(struct segd *d, int ready_fd)
 
 static void close_all(struct segd *d)
 {
+    hx_renewal_free(d->renewal);
     hx_server_net_free(d->server);
     hx_client_free(d->client); /* no completions from here on */
     while (d->sends)

@@ -10,7 +10,7 @@ struct segd_start {
     const struct hx_segmentd_conf *conf; /* borrowed until return */
     int ready_fd;                        /* gets "PORT\n" when the server listens; -1: none */
 };
-/* Runs until SIGTERM, SIGINT or SIGHUP.  Complains by itself; gives the exit code. */
+/* Runs until SIGTERM or SIGINT.  Complains by itself; gives the exit code. */
 int segd_run(const struct segd_start *start);
 /* --check DIR and --dump DIR [SEGMENT [FILE]] (NULL: not given), to standard output.  Complain by themselves; give the
  * exit code. */

@@ -147,6 +147,18 @@ void hx_vol_kick(struct hx_vol *v)
 }
 
 /* ---- making and unmaking ---- */
+static void certificates(void *ctx, enum hx_renewal_news news, const char *text)
+{
+    (void)ctx;
+    if (news == HX_RENEWAL_TAKEN)
+        hx_log(HX_LOG_NOTE, "new connections use %s as it is now", text);
+    else if (news == HX_RENEWAL_REFUSED)
+        hx_log(HX_LOG_ERR, "the certificates were changed, and cannot be used: %s; those of before stay in use: mend the "
+               "files (hexad cert show FILE)", text);
+    else
+        hx_log(HX_LOG_WARN, "%s: hexad cert renew", text);
+}
+
 static int make_session(struct hx_vol *v)
 {
     struct hx_session_cfg cfg = {
@@ -187,6 +199,9 @@ int hx_vol_open(const struct hx_vol_cfg *cfg, struct hx_vol **ret, char why[HX_W
         err = hx_tls_check(&tls, why);
     if (err == 0)
         err = hx_client_new(cfg->loop, &tls, &v->client, why);
+    const struct hx_renewal_cfg renewal = {.client = v->client, .tell = certificates, .ctx = v};
+    if (err == 0)
+        err = hx_renewal_new(cfg->loop, &tls, &renewal, &v->renewal, why);
     if (err == 0)
         err = hx_timer_new(cfg->loop, pump, v, &v->timer);
     if (err == 0)
@@ -213,6 +228,7 @@ void hx_vol_free(struct hx_vol *v)
         hx_defer_free(v->defer);
     if (v->timer)
         hx_timer_free(v->timer);
+    hx_renewal_free(v->renewal);
     if (v->client)
         hx_client_free(v->client);
     free(v->where);

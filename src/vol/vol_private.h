@@ -29,6 +29,7 @@ struct hx_vol {
     char why[512];           /* words about the error that name the other writer, or "" */
     struct hx_session *session;
     struct hx_client *client;
+    struct hx_renewal *renewal;
     struct hx_timer *timer;
     struct hx_defer *defer;
     bool pumping;

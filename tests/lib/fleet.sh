@@ -51,3 +51,26 @@ fleet_config() { # fleet_config FILE NAMES...
         echo "$n = ${fleet_zone[$n]} https://127.0.0.1:${fleet_port[$n]}" >>"$fleet/$file"
     done
 }
+
+fleet_stop() { # in order, as systemd does it
+    local n
+    for n in "$@"; do
+        kill -TERM "${fleet_pid[$n]}"
+        wait "${fleet_pid[$n]}" || return 1
+    done
+}
+
+# A mount of vol0 in the foreground: fleet_mount DIR; its log is DIR.log, its process $fleet_mount_pid.
+fleet_mount() {
+    mkdir -p "$1"
+    "$HEXAD" mount -f vol0 "$1" >>"$1.log" 2>&1 </dev/null &
+    fleet_mount_pid=$!
+    at_end "fleet_unmount '$1' $fleet_mount_pid"
+    wait_for grep -q . "$1/.hexad/status" || die "the volume is mounted" "$(cat "$1.log")"
+}
+
+fleet_unmount() { # DIR PID
+    "$HEXAD" umount "$1" || umount -l "$1" || fusermount3 -uz "$1"
+    wait_for ended "$2" || kill -KILL "$2"
+    wait "$2"
+}
