@@ -14,6 +14,8 @@
  *   P2 no member may answer more than the chain's last record: the union has every valid record above the
  *      start, so such an answer is damage, and recovery stops.
  *   P3 a record is written back only as fetched, with the sum, link and flags that the inventories agree on.
+ *   P5 a member that has everything, and whose inventory says what an empty REPAIR would answer, is not asked: see
+ *      says_all.  So an idle group of a large volume costs FENCE alone.
  *   P4 when each holder of a record has answered a FETCH without it, what it holds is not what its inventory said (it
  *      finds damage when it reads): the inventories are taken anew, by the next attempt.  Then it is UNKNOWN there, and
  *      the walk ends before it, or waits until somebody has it (K2).
@@ -74,6 +76,39 @@ static void pg_check(struct hx_recovery *r, struct rec_pg *p)
     p->complete = complete;
 }
 
+/*
+ * Does the inventory tell the SCL under H'?  The member has promised our epoch, so nothing of the former writer comes
+ * any more, and what gossip adds makes it higher at most; then the member is asked like any other that is behind.
+ *   - It holds nothing above its hint, and is complete to the hint at most: H' contains the hint, so the SCL depends on
+ *     no history.
+ *   - Or all that it holds above the hint is one run of links that ends with the SCL, each record valid under H' (and
+ *     under its own history, or it would not be complete through the last): H' makes no difference, either.
+ * Whoever has damage is asked: what that may have been depends on H'.
+ */
+static bool says_all(const struct hx_recovery *r, const struct hx_inventory *v)
+{
+    const struct hx_inv_entry *e = v->entries;
+    if (!v->hydrated || v->unknown_count > 0)
+        return false;
+    if (v->entry_count == 0)
+        return v->scl.v <= v->vdl_hint.v;
+    for (uint32_t i = 0; i < v->entry_count; i++)
+        if (!hx_history_valid(&r->child, e[i].lsn, e[i].epoch) || (i > 0 && e[i].prev.v != e[i - 1].lsn.v))
+            return false;
+    return e[v->entry_count - 1].lsn.v == v->scl.v;
+}
+
+static void pg_heard(struct hx_recovery *r, struct rec_pg *p);
+static bool take_scl(struct hx_recovery *r, struct rec_pg *p, struct rec_member *m, struct hx_lsn scl, bool unsure);
+
+/* P5.  False: the recovery has failed.  PG 0's six are asked in any case: whoever was overtaken meanwhile hears it there
+ * before it stores anything. */
+static bool take_inventory_scl(struct hx_recovery *r, struct rec_pg *p, struct rec_member *m)
+{
+    bool all = p->index > 0 && m->answered && !m->scl_known && first_lacking(p, m, 0) == p->entry_count;
+    return !all || !says_all(r, &m->inv) || take_scl(r, p, m, m->inv.scl, false);
+}
+
 /* What the member is to be asked next; it has nothing under way. */
 static void member_step(struct hx_recovery *r, struct rec_pg *p, struct rec_member *m)
 {
@@ -105,8 +140,15 @@ static void pg_step(struct hx_recovery *r, struct rec_pg *p)
 
 void rec_repair_start(struct hx_recovery *r)
 {
-    for (uint32_t i = 0; i < r->pg_count; i++)
-        pg_step(r, r->pgs[i]);
+    for (uint32_t i = 0; i < r->pg_count; i++) {
+        struct rec_pg *p = r->pgs[i];
+        for (unsigned k = 0; k < HX_COPIES; k++)
+            if (!take_inventory_scl(r, p, &p->m[k]))
+                return;
+        pg_heard(r, p);
+    }
+    if (r->complete_count == r->pg_count)
+        rec_to_geometry(r);
 }
 
 /* ---- fetching ---- */
@@ -258,7 +300,11 @@ void rec_repair_late(struct hx_recovery *r, struct rec_member *m)
         e->held = hx_members_add(e->held, m->slot);
     }
     p->fetch_done = 0; /* it may lack what nobody else did */
-    member_step(r, p, m);
+    if (!take_inventory_scl(r, p, m))
+        return;
+    pg_heard(r, p);
+    if (r->complete_count == r->pg_count)
+        rec_to_geometry(r);
 }
 
 static void adopt_answer(struct hx_recovery *r, struct rec_pg *p, struct rec_member *m, struct hx_bytes body)
@@ -285,21 +331,25 @@ static void note_behind(struct hx_recovery *r, struct rec_pg *p)
     }
 }
 
-static void repair_answer(struct hx_recovery *r, struct rec_pg *p, struct rec_member *m, struct hx_lsn scl, bool unsure)
+/* The member's SCL under H'.  False: it cannot be (P2), and the recovery has failed. */
+static bool take_scl(struct hx_recovery *r, struct rec_pg *p, struct rec_member *m, struct hx_lsn scl, bool unsure)
 {
-    hx_assert(m->batch_to <= p->entry_count);
-    for (uint32_t i = m->batch_from; i < m->batch_to; i++)
-        p->entry[i].held = hx_members_add(p->entry[i].held, m->slot);
     if (p->last_known ? scl.v > p->last.v : scl.v > r->start.v) {
         rec_fail(r, HX_E_CORRUPT, "PG %u: server %s is complete through LSN %llu, which is not in the log", m->pg,
                  hx_ask_server(&r->ask, rec_server_of(r, m->pg, m->slot))->name, (unsigned long long)scl.v);
-        return; /* P2 */
+        return false;
     }
     m->scl = scl;
     m->scl_known = true;
     m->unsure = unsure;
     if (!p->last_known)
         p->last = hx_lsn_max(p->last, scl);
+    return true;
+}
+
+/* Something was heard of the PG: what follows for all of its members. */
+static void pg_heard(struct hx_recovery *r, struct rec_pg *p)
+{
     for (unsigned i = 0; i < HX_COPIES; i++) {
         const struct rec_member *o = &p->m[i];
         if (o->scl_known && o->scl.v < p->last.v && first_lacking(p, o, 0) == p->entry_count)
@@ -307,6 +357,16 @@ static void repair_answer(struct hx_recovery *r, struct rec_pg *p, struct rec_me
     }
     pg_check(r, p);
     pg_step(r, p);
+}
+
+static void repair_answer(struct hx_recovery *r, struct rec_pg *p, struct rec_member *m, struct hx_lsn scl, bool unsure)
+{
+    hx_assert(m->batch_to <= p->entry_count);
+    for (uint32_t i = m->batch_from; i < m->batch_to; i++)
+        p->entry[i].held = hx_members_add(p->entry[i].held, m->slot);
+    if (!take_scl(r, p, m, scl, unsure))
+        return;
+    pg_heard(r, p);
     if (r->complete_count == r->pg_count)
         rec_to_geometry(r);
 }

@@ -44,6 +44,7 @@ void hx_oracle_free(struct hx_oracle *o)
         hx_history_fini(&o->attempts[i]->h);
         hx_geometry_fini(&o->attempts[i]->g);
         free(o->attempts[i]->complete);
+        free(o->attempts[i]->inventory);
         free(o->attempts[i]->asked);
         free(o->attempts[i]->heard);
         free(o->attempts[i]->absent);

@@ -223,6 +223,9 @@ static void on_fence(struct hx_oracle *o, const struct ask *q)
     if (v.scl.v < acked && !s->lied)
         hx_sim_broken(o->s, "I5", "server %u says SCL %llu for PG %u, but it has acknowledged %llu",
                       q->server, (oc_ull)v.scl.v, q->pg, (oc_ull)acked);
+    struct oc_attempt *a = oc_attempt_get(o, q->epoch, q->owner);
+    if (a)
+        oc_attempt_told(o, a, q->pg, q->server, &v);
     hx_inventory_fini(&v);
 }
 

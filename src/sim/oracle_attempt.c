@@ -250,6 +250,42 @@ void oc_attempt_repaired(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg,
     }
 }
 
+void oc_attempt_told(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, uint32_t server,
+                     const struct hx_inventory *v)
+{
+    if (pg >= 1u << 20 || !v->hydrated || v->unknown_count)
+        return;
+    struct oc_told *p = oc_grow(o, a->inventory, &a->inventory_cap, (pg + 1) * (size_t)OC_SERVERS, sizeof *p);
+    if (!p)
+        return;
+    a->inventory = p;
+    struct oc_told t = {.through = v->scl.v + 1};
+    for (uint32_t i = 0; i < v->entry_count; i++)
+        if (v->entries[i].lsn.v >= t.last) {
+            t.last = v->entries[i].lsn.v;
+            t.epoch = v->entries[i].epoch.v;
+        }
+    p[pg * (size_t)OC_SERVERS + server] = t;
+}
+
+/* Did the member's inventory say that it is complete through NEED, whatever H' makes void? */
+static bool told(const struct oc_attempt *a, uint32_t pg, uint32_t server, uint64_t need)
+{
+    size_t at = pg * (size_t)OC_SERVERS + server;
+    if (at >= a->inventory_cap || a->inventory[at].through <= need)
+        return false;
+    const struct oc_told *t = &a->inventory[at];
+    return !t->epoch || (t->last + 1 == t->through && oc_valid(&a->h, t->last, t->epoch));
+}
+
+bool oc_attempt_heard_of(const struct hx_oracle *o, uint64_t epoch, uint32_t pg, uint32_t server, uint64_t need)
+{
+    for (size_t i = 0; i < o->attempt_count; i++)
+        if (o->attempts[i]->epoch == epoch && o->attempts[i]->bound)
+            return told(o->attempts[i], pg, server, need);
+    return false;
+}
+
 /* Was SERVER a member of PG?  One that was wiped has another incarnation now. */
 static bool was_member(const struct hx_oracle *o, const struct hx_geometry *g, uint32_t pg, uint32_t server)
 {
@@ -261,9 +297,11 @@ static bool was_member(const struct hx_oracle *o, const struct hx_geometry *g, u
 static unsigned complete(const struct hx_oracle *o, const struct oc_attempt *a, uint32_t pg, uint64_t need)
 {
     uint64_t set = 0;
-    for (uint32_t k = 0; k < o->server_count && pg < a->pg_cap; k++)
-        if (a->complete[pg * (size_t)OC_SERVERS + k] > need && was_member(o, &a->g, pg, k))
+    for (uint32_t k = 0; k < o->server_count; k++) {
+        bool repaired = pg < a->pg_cap && a->complete[pg * (size_t)OC_SERVERS + k] > need;
+        if ((repaired || told(a, pg, k, need)) && was_member(o, &a->g, pg, k))
             set |= UINT64_C(1) << k;
+    }
     return oc_count(set);
 }
 

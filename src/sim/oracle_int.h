@@ -62,6 +62,10 @@ struct oc_inventory { /* an answer to FENCE, as the client got it */
     uint32_t pg, server;
     struct hx_inventory v;
 };
+struct oc_told { /* what an answer to FENCE says of how far the member is, where nothing is damaged */
+    uint64_t through;     /* 1 + the SCL; 0: it says nothing */
+    uint64_t last, epoch; /* of the highest record that it holds above its hint; epoch 0: there is none */
+};
 struct oc_attempt {
     uint64_t epoch;
     struct hx_uuid owner;
@@ -81,6 +85,8 @@ struct oc_attempt {
     uint64_t adopted;   /* servers that answered ADOPT(H') in PG 0 */
     uint64_t *complete; /* [pg * OC_SERVERS + server]: 1 + the SCL that REPAIR was answered with */
     size_t pg_count, pg_cap;
+    struct oc_told *inventory; /* [pg * OC_SERVERS + server]: of its answer to FENCE */
+    size_t inventory_cap;
     struct hx_geometry g; /* that it sent with GEOMETRY */
 };
 struct oc_growth { /* a geometry on its way to be published */
@@ -231,6 +237,10 @@ void oc_log_cut(struct hx_oracle *o, const struct oc_epoch *e);
 /* ---- oracle_attempt.c ---- */
 struct oc_attempt *oc_attempt_get(struct hx_oracle *o, uint64_t epoch, const uint8_t owner[16]);
 void oc_attempt_sent(struct hx_oracle *o, uint32_t client, unsigned type, const uint8_t *msg, size_t len);
+void oc_attempt_told(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, uint32_t server,
+                     const struct hx_inventory *v);
+/* Did SERVER's inventory tell the opening of EPOCH that it is complete through NEED? */
+bool oc_attempt_heard_of(const struct hx_oracle *o, uint64_t epoch, uint32_t pg, uint32_t server, uint64_t need);
 void oc_attempt_repaired(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, uint32_t server,
                          uint64_t through);
 void oc_attempt_adopted(struct hx_oracle *o, struct oc_attempt *a, uint32_t server, uint64_t top);

@@ -249,6 +249,8 @@ static void refused_anywhere_starts_over_higher_with_another_owner(void **state)
         for (uint32_t pg = 0; pg < (types[i] == HX_MSG_FENCE || types[i] == HX_MSG_REPAIR ? 2u : 1u); pg++) {
             struct fleet *f = fleet_new(6, 2, LAL);
             struct script s = {.type = types[i], .pg = pg, .slots = 0x02, .times = 1, .raise = HX_EPOCH(7)};
+            for (unsigned k = 0; k < 3; k++) /* else their inventories say all that REPAIR would */
+                fleet_seg_at(f, 1, k)->unknown = (struct hx_inv_unknown){HX_LSN(50), HX_LSN(50)};
             f->hook = play;
             f->hook_ctx = &s;
             struct hx_recovery *r = open_volume(f, 1);

@@ -281,6 +281,8 @@ static void nobody_is_complete_through_what_was_never_written(void **state)
         struct fleet *f = fleet_new(12, 2, LAL);
         struct lie l = {.type = HX_MSG_REPAIR, .pg = pg, .slots = 0x02, .raw = all_there_is, .times = 1};
         put(f, 0, 0x0f, 1, 1, 0, true, 0);
+        for (unsigned i = 0; i < 4; i++) /* so that they are asked, and needed */
+            fleet_seg_at(f, 1, i)->unknown = (struct hx_inv_unknown){HX_LSN(50), HX_LSN(50)};
         let_lie(f, &l);
         struct hx_recovery *r = start(f, 1, 1);
         ends_with(f, r, HX_E_CORRUPT, "which is not in the log");
@@ -333,6 +335,56 @@ static void a_later_higher_answer_undoes_that_an_idle_group_is_complete(void **s
     assert_int_equal(hx_recovery_result(r)->pgs[1].last.v, 2);
     finish(f, r);
     fleet_free(f);
+}
+
+/* Which slots of PG 1 are sent REPAIR. */
+static int watch_repairs(void *ctx, struct fleet *f, uint32_t server, const struct hx_msg_head *h,
+                         struct hx_bytes body)
+{
+    unsigned *slots = ctx;
+    (void)body;
+    for (unsigned i = 0; h->type == HX_MSG_REPAIR && h->pg == 1 && i < HX_COPIES; i++)
+        *slots |= fleet_server_at(f, 1, i) == server ? 1u << i : 0;
+    return 0;
+}
+
+static void who_has_said_all_is_not_asked_again(void **state)
+{
+    /* Promise (P5): an idle group costs FENCE alone, also where the members' hints are old; whoever has damage, a
+     * record above a hole, or one that the decision makes void is asked for its SCL under H', and its own is not
+     * taken for it.  Method: LSN 2 of PG 1 on all six; member 5 has more, in each of these ways. */
+    enum { NOTHING, HINT, DAMAGE, HOLE, VOID, UNHYDRATED, WAYS };
+    (void)state;
+    for (unsigned way = 0; way < WAYS; way++) {
+        struct fleet *f = fleet_new(12, 2, LAL);
+        struct fleet_seg *five = fleet_seg_at(f, 1, 5);
+        unsigned asked = 0;
+        put(f, 0, 0x3f, 1, 1, 0, true, 0);
+        put(f, 1, 0x3f, 2, 1, 0, true, 0);
+        for (unsigned i = 0; i < HX_COPIES; i++)
+            fleet_seg_at(f, 0, i)->hint = HX_LSN(2);
+        f->durable = HX_LSN(2);
+        if (way == HINT)
+            five->hint = HX_LSN(2);
+        if (way == DAMAGE)
+            five->unknown = (struct hx_inv_unknown){HX_LSN(9), HX_LSN(9)};
+        if (way == HOLE)
+            put(f, 1, 0x20, 5, 1, 4, true, 0);
+        if (way == VOID)
+            put(f, 1, 0x20, 3, 1, 2, false, 0);
+        five->unhydrated = way == UNHYDRATED;
+        f->hook = watch_repairs;
+        f->hook_ctx = &asked;
+        struct hx_recovery *r = open_volume(f, 1);
+        assert_int_equal(asked, way == DAMAGE || way == HOLE || way == VOID ? 0x20 : 0);
+        assert_int_equal(top(r)->vdl.v, 2);
+        assert_int_equal(hx_recovery_result(r)->pgs[1].last.v, 2);
+        for (unsigned i = 0; i < 5; i++)
+            assert_int_equal(hx_recovery_result(r)->pgs[1].scl[i].v, 2);
+        assert_true(hx_recovery_result(r)->pgs[1].scl[5].v <= 2);
+        finish(f, r);
+        fleet_free(f);
+    }
 }
 
 static void a_segment_lost_after_the_fence_is_no_answer(void **state)
@@ -684,6 +736,7 @@ int main(void)
         cmocka_unit_test(a_late_member_is_filled_in_pieces),
         cmocka_unit_test(nobody_is_complete_through_what_was_never_written),
         cmocka_unit_test(a_later_higher_answer_undoes_that_an_idle_group_is_complete),
+        cmocka_unit_test(who_has_said_all_is_not_asked_again),
         cmocka_unit_test(a_segment_lost_after_the_fence_is_no_answer),
         cmocka_unit_test(the_parent_history_is_given_until_it_is_taken),
         cmocka_unit_test(the_new_history_counts_where_it_is_surely_stored),
