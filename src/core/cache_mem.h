@@ -29,6 +29,7 @@ struct hx_entry {
     uint32_t hash_next, prev, next;
     uint32_t edit;       /* index in the mini-transaction's edits, HX_CACHE_NONE for none */
     uint8_t state, list;
+    uint8_t patches;     /* patches made here since a record that needs none before it (cache_mtr.c M4) */
     bool fresh;          /* filled and not looked at yet: gets a second chance in the LRU list */
     uint8_t *data;       /* HX_PAGE_SIZE bytes in the slab */
 };

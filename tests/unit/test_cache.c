@@ -332,6 +332,40 @@ static void records_are_the_smallest_that_are_right(void **state)
     close_bench(&b);
 }
 
+/* Promise (M4): a page that is changed again and again goes as a whole after fifteen patches, whatever commits between;
+ * one that did not change still makes no record, and an aborted change counts for nothing. */
+static void a_long_chain_of_patches_ends_with_the_page(void **state)
+{
+    (void)state;
+    struct bench b;
+    uint8_t *q, page[HX_PAGE_SIZE];
+    open_bench(&b, 1, 100, false);
+    fetch(&b, 3, 0xa5);
+    memset(page, 0xa5, sizeof page);
+    for (unsigned i = 1; i <= 64; i++) {
+        assert_int_equal(hx_pager_begin(b.p), 0); /* and thinks better of it */
+        assert_int_equal(hx_pager_edit(b.p, HX_PAGE(3), HX_EDIT_KEEP, &q), 0);
+        q[0] ^= 1;
+        hx_pager_abort(b.p);
+        struct hx_lsn last = hx_writer_last(b.r.w);
+        assert_int_equal(hx_pager_begin(b.p), 0); /* and changes nothing */
+        assert_int_equal(hx_pager_edit(b.p, HX_PAGE(3), HX_EDIT_KEEP, &q), 0);
+        assert_int_equal(commit(&b).v, last.v);
+        assert_int_equal(hx_pager_begin(b.p), 0);
+        assert_int_equal(hx_pager_edit(b.p, HX_PAGE(3), HX_EDIT_KEEP, &q), 0);
+        q[i] = page[i] = (uint8_t)i;
+        commit(&b);
+        const struct fake_rec *r = newest(&b, 0);
+        assert_int_equal(r->page, 3);
+        assert_int_equal(r->kind, i % 16 ? HX_REC_PATCH : HX_REC_IMAGE);
+        if (r->kind == HX_REC_IMAGE) {
+            assert_int_equal(r->len, sizeof page);
+            assert_memory_equal(r->payload, page, sizeof page);
+        }
+    }
+    close_bench(&b);
+}
+
 /* Promise (M2): only the last thing done to a page counts: freed and taken again is a change, changed and
  * freed is FREE. */
 static void freed_and_taken_again_is_no_free(void **state)
@@ -782,6 +816,7 @@ int main(void)
         cmocka_unit_test(abort_restores_byte_for_byte),
         cmocka_unit_test(a_refused_commit_restores_everything),
         cmocka_unit_test(records_are_the_smallest_that_are_right),
+        cmocka_unit_test(a_long_chain_of_patches_ends_with_the_page),
         cmocka_unit_test(freed_and_taken_again_is_no_free),
         cmocka_unit_test(known_content_counts_more_than_the_word),
         cmocka_unit_test(a_mini_transaction_is_consecutive_in_edit_order),
