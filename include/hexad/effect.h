@@ -15,7 +15,7 @@
 
 enum hx_part {
     HX_PART_WRITER = 1, HX_PART_READER, HX_PART_RECOVERY, HX_PART_GROWTH, HX_PART_CREATE,
-    HX_PART_LOOKUP, HX_PART_HELLO /* the questions of a session (hexad/session.h) */
+    HX_PART_LOOKUP, HX_PART_HELLO, HX_PART_MOVE /* the questions of a session (hexad/session.h) */
 };
 static inline enum hx_part hx_call_part(uint64_t call)
 {

@@ -64,6 +64,7 @@ enum hx_err_class {
     X(OPTION, 124, USAGE, 400, EINVAL, "unknown option", "see hexad mount --help") \
     X(IN_USE, 126, USAGE, 409, EBUSY, "the mount is in use", "end the programs that use it") \
     X(ADDRESS, 127, SYSTEM, 500, EADDRINUSE, "cannot listen on the address", "is the port in use? ss -ltnp shows by whom; or change [server] listen") \
+    X(MADE_ANEW, 128, REFUSED, 409, EIO, "the segment was made anew meanwhile: another one was meant", "none needed: STATUS tells which one is there") \
     X(KEY_MODE, 125, REFUSED, 403, EACCES, "others can read the private key", "chmod 600 the key file") \
     X(MISS, 201, RETRY, 500, EIO, "a page must be fetched first", "internal") \
     X(ROOM, 202, RETRY, 500, EIO, "the log window is full", "internal") \

@@ -41,6 +41,7 @@
  * HELLO      any         -                                           hx_hello
  * LOOKUP     writer,..   str volume name                             hx_lookup (NO_VOLUME: not here)
  * FORMAT     writer,adm  geometry (or slice), history                -     makes segment head.pg if absent; idempotent
+ *                        u8 1: as a learner                          u64 life of the segment
  * FENCE      writer      -                                           hx_inventory
  * FETCH      writer,seg  u64 after, u64 to, u32 bytes_max, u8 raw    frames of records in (after, to]; reply flag MORE.
  *                        raw 1: recovery (epoch, owner promised), all that is held;
@@ -53,14 +54,17 @@
  * READ       wr,rd,seg   u64 read point, u32 n, n x u32 page in PG   n x hx_read_page, then n_raw x 4096 bytes
  * GOSSIP     segment     u32 n, n x { u32 pg, u64 top, u64 scl }     the same list as the receiver has them
  * HISTORY    segment     -                                           history of head.pg
- * STATUS     any         -                                           u32 n, n x hx_segment_status (volume 0: of all)
+ * STATUS     any         -                                           u32 n, n x hx_segment_status (volume 0: of all),
+ *                                                                   then n x hx_segment_part; older servers: none
  * SCRUB      writer,adm  -                                           as STATUS; a cycle begins (volume 0: in all)
  * DIGEST     segment     hx_digest_ask                               1 to .heads x hx_read_page: what the pages are
+ * MEMBERS    writer      geometry                                    u64 life of the segment; kept iff not lower
+ * DELETE     writer      geometry, u64 life                          -     leaves a tombstone; idempotent
  */
 enum hx_msg_type {
     HX_MSG_HELLO = 1, HX_MSG_LOOKUP, HX_MSG_FORMAT, HX_MSG_FENCE, HX_MSG_FETCH, HX_MSG_REPAIR, HX_MSG_ADOPT,
     HX_MSG_GEOMETRY, HX_MSG_APPEND, HX_MSG_READ, HX_MSG_GOSSIP, HX_MSG_HISTORY, HX_MSG_STATUS,
-    HX_MSG_SCRUB, HX_MSG_DIGEST, HX_MSG_TYPE_END
+    HX_MSG_SCRUB, HX_MSG_DIGEST, HX_MSG_MEMBERS, HX_MSG_DELETE, HX_MSG_TYPE_END
 };
 const char *hx_msg_type_name(unsigned type);
 
@@ -221,6 +225,19 @@ struct hx_segment_status {
     struct hx_scrub_status scrub;
     struct hx_writer_info writer; /* of the volume, as this server knows it */
 };
+/* What a driver of changes has to know of a segment besides.  The life says which of those that were here, one after the
+ * other, it is: 1, and one more with each FORMAT over a tombstone (M10 of doc/MEMBERSHIP.md). */
+#define HX_PART_NAMED 1u   /* its geometry names it as a member */
+#define HX_PART_LEARNER 2u /* it is being filled, and counts for nothing */
+#define HX_PART_RETIRED 4u /* a tombstone */
+struct hx_segment_part {
+    uint64_t life, filled, of; /* learner: bytes of pages that it has got, of how many */
+    struct hx_epoch epoch;     /* its geometry is (epoch, g, m) */
+    uint32_t g, m, flags;
+};
+#define HX_SEGMENT_PART 44u
+void hx_segment_part_encode(const struct hx_segment_part *s, struct hx_enc *e);
+void hx_segment_part_decode(struct hx_segment_part *s, struct hx_dec *d);
 void hx_segment_status_encode(const struct hx_segment_status *s, struct hx_enc *e);
 size_t hx_segment_status_encoded_max(void);
 void hx_segment_status_decode(struct hx_segment_status *s, struct hx_dec *d);

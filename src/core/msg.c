@@ -19,6 +19,7 @@ const char *hx_msg_type_name(unsigned type)
         [HX_MSG_ADOPT] = "ADOPT",     [HX_MSG_GEOMETRY] = "GEOMETRY", [HX_MSG_APPEND] = "APPEND",
         [HX_MSG_READ] = "READ",       [HX_MSG_GOSSIP] = "GOSSIP",   [HX_MSG_HISTORY] = "HISTORY",
         [HX_MSG_STATUS] = "STATUS",   [HX_MSG_SCRUB] = "SCRUB",   [HX_MSG_DIGEST] = "DIGEST",
+        [HX_MSG_MEMBERS] = "MEMBERS", [HX_MSG_DELETE] = "DELETE",
     };
     return type < HX_MSG_TYPE_END && name[type] ? name[type] : "?";
 }
@@ -387,4 +388,26 @@ void hx_segment_status_decode(struct hx_segment_status *s, struct hx_dec *d)
     s->state = hx_err_from_wire(hx_dec_u32(d));
     scrub_status_decode(&s->scrub, d);
     writer_info_decode(&s->writer, d);
+}
+
+void hx_segment_part_encode(const struct hx_segment_part *s, struct hx_enc *e)
+{
+    hx_enc_u64(e, s->life);
+    hx_enc_u64(e, s->filled);
+    hx_enc_u64(e, s->of);
+    hx_enc_u64(e, s->epoch.v);
+    hx_enc_u32(e, s->g);
+    hx_enc_u32(e, s->m);
+    hx_enc_u32(e, s->flags);
+}
+
+void hx_segment_part_decode(struct hx_segment_part *s, struct hx_dec *d)
+{
+    s->life = hx_dec_u64(d);
+    s->filled = hx_dec_u64(d);
+    s->of = hx_dec_u64(d);
+    s->epoch = HX_EPOCH(hx_dec_u64(d));
+    s->g = hx_dec_u32(d);
+    s->m = hx_dec_u32(d);
+    s->flags = hx_dec_u32(d);
 }

@@ -129,6 +129,8 @@ static void free_dying(struct hx_session *s)
     s->dying_recovery = NULL;
     hx_growth_free(s->dying_growth);
     s->dying_growth = NULL;
+    hx_move_free(s->dying_driver);
+    s->dying_driver = NULL;
 }
 
 void hx_session_bury_recovery(struct hx_session *s)
@@ -150,6 +152,15 @@ void hx_session_bury_growth(struct hx_session *s)
     s->growth = NULL;
 }
 
+void hx_session_bury_driver(struct hx_session *s)
+{
+    if (!s->driver)
+        return;
+    s->cancel_parts |= 1u << HX_PART_MOVE;
+    s->dying_driver = s->driver; /* there is one driver in a session */
+    s->driver = NULL;
+}
+
 void hx_session_free(struct hx_session *s)
 {
     if (!s)
@@ -158,6 +169,7 @@ void hx_session_free(struct hx_session *s)
     hx_session_round_stop(s, &s->hello);
     free_dying(s);
     hx_growth_free(s->growth);
+    hx_move_free(s->driver);
     hx_reader_free(s->reader);
     hx_cache_free(s->cache);
     hx_recovery_free(s->recovery);
@@ -196,6 +208,10 @@ void hx_session_answer(struct hx_session *s, uint64_t now_ms, uint64_t now_us, u
         if (s->growth)
             hx_growth_answer(s->growth, s->now_ms, call, body);
         break;
+    case HX_PART_MOVE:
+        if (s->driver)
+            hx_move_answer(s->driver, s->now_ms, call, body);
+        break;
     case HX_PART_LOOKUP:
         hx_session_lookup_answer(s, call, 0, body);
         break;
@@ -226,6 +242,10 @@ void hx_session_failed(struct hx_session *s, uint64_t now_ms, uint64_t call, int
     case HX_PART_GROWTH:
         if (s->growth)
             hx_growth_failed(s->growth, s->now_ms, call, err);
+        break;
+    case HX_PART_MOVE:
+        if (s->driver)
+            hx_move_failed(s->driver, s->now_ms, call, err);
         break;
     case HX_PART_LOOKUP:
         hx_session_lookup_answer(s, call, err, (struct hx_bytes){NULL, 0});
@@ -281,6 +301,8 @@ static void tick_parts(struct hx_session *s)
     }
     if (s->growth)
         sooner(&next, hx_growth_tick(s->growth, s->now_ms));
+    if (s->driver && lives(s))
+        sooner(&next, hx_move_tick(s->driver, s->now_ms));
     if (s->parking.buckets && s->soft_ms)
         sooner(&next, hx_parking_tick(&s->parking, s->now_ms));
     s->wait_ms = next;
@@ -308,6 +330,7 @@ static void fenced(struct hx_session *s)
     s->error = HX_E_FENCED;
     hx_parking_fail_all(&s->parking, HX_MUTANT(FENCED_BARRIER_OK) ? 0 : HX_E_FENCED); /* S3 */
     hx_session_bury_growth(s);
+    hx_session_bury_driver(s);
     hx_session_say_waiting(s, "");
     hx_session_move(s, HX_SESSION_FENCED);
     hx_session_who_fenced(s);
@@ -341,6 +364,7 @@ static void closed(struct hx_session *s)
     hx_session_round_stop(s, &s->hello);
     hx_session_bury_recovery(s);
     hx_session_bury_growth(s);
+    hx_session_bury_driver(s);
     hx_session_say_waiting(s, "");
     hx_session_move(s, HX_SESSION_CLOSED);
 }
@@ -370,6 +394,7 @@ static bool closing_step(struct hx_session *s)
 static bool writer_step(struct hx_session *s)
 {
     bool moved = hx_session_growth_step(s);
+    moved = hx_session_driver_step(s) || moved;
     if (hx_writer_state(s->writer)) {
         fenced(s);
         return true;
@@ -471,6 +496,7 @@ static int carry(struct hx_session *s, struct hx_session_effect *ret)
     any = any || (s->writer && s->state != HX_SESSION_CLOSED && hx_writer_next(s->writer, e));
     any = any || (s->reader && lives(s) && hx_reader_next(s->reader, e));
     any = any || (s->growth && hx_growth_next(s->growth, e));
+    any = any || (s->driver && lives(s) && hx_move_next(s->driver, e));
     any = any || hx_session_round_next(s, &s->lookup, e) || hx_session_round_next(s, &s->hello, e);
     if (!any)
         return 0;

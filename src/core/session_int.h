@@ -4,6 +4,7 @@
 #ifndef HX_CORE_SESSION_INT_H
 #define HX_CORE_SESSION_INT_H
 
+#include "hexad/move.h"
 #include "hexad/msg.h"
 #include "hexad/session.h"
 #include "notepager.h"
@@ -73,6 +74,7 @@ struct hx_session {
     struct hx_session_asks *dying; /* freed when all CANCEL_PART are carried out */
     struct hx_recovery *dying_recovery;
     struct hx_growth *dying_growth;
+    struct hx_move *dying_driver;
 
     struct hx_session_round lookup, hello;
     struct hx_lookup_sum sum;
@@ -82,6 +84,8 @@ struct hx_session {
     struct hx_cache *cache;
     struct hx_reader *reader;
     struct hx_growth *growth;
+    struct hx_move *driver; /* of changes of members; NULL: a mount that only reads */
+    uint64_t versions;      /* that the driver has brought into use, and we know of */
     struct hx_notepager pager;
     struct hx_parking parking; /* buckets NULL: not open yet */
 
@@ -92,6 +96,7 @@ struct hx_session {
     int grow_err;
     uint64_t room_ms, room_bytes, goodbye_ms, close_ms;
     bool room_known, said_goodbye;
+    bool grow_wanted;      /* once no version is in the air */
 };
 
 /* session.c */
@@ -102,6 +107,7 @@ void hx_session_say_waiting(struct hx_session *s, const char *text);
 /* The part's requests are to be canceled; then its memory may go.  Each tolerates that there is none. */
 void hx_session_bury_recovery(struct hx_session *s);
 void hx_session_bury_growth(struct hx_session *s);
+void hx_session_bury_driver(struct hx_session *s);
 
 /* session_round.c */
 /* SERVERS is borrowed until free, or (OWNED) moved on success only. */
@@ -126,6 +132,7 @@ void hx_session_who_fenced(struct hx_session *s);
 
 /* session_ops.c: operations that wait, pages, growth */
 bool hx_session_growth_step(struct hx_session *s);
+bool hx_session_driver_step(struct hx_session *s);
 void hx_session_take_pages(struct hx_session *s);
 
 /* session_view.c: what is missing, and room */

@@ -198,6 +198,8 @@ static int make_parts(struct hx_session *s, const struct hx_recovery_result *res
         err = hx_reader_new(s->writer, hx_session_random(s), &s->reader);
     if (err == 0)
         err = hx_parking_init(&s->parking, s->cache_bytes / 4 / HX_PAGE_SIZE);
+    if (err == 0 && !s->read_only)
+        err = hx_move_new(s->writer, &res->owner, s->now_ms, &s->driver);
     if (err)
         return err;
     hx_notepager_init(&s->pager, hx_cache_pager(s->cache));

@@ -16,6 +16,10 @@ static void start_growth(struct hx_session *s)
     hx_assert(s->state == HX_SESSION_OPEN);
     if (s->growth || s->now_ms < s->grow_again_ms)
         return;
+    if (s->driver && hx_move_turning(s->driver)) { /* one version in the air (M3) */
+        s->grow_wanted = true;
+        return;
+    }
     s->grow_err = hx_growth_new(s->writer, &s->owner, s->now_ms, &s->growth);
     if (s->grow_err)
         s->grow_again_ms = s->now_ms + HX_SESSION_GROW_PAUSE_MS;
@@ -49,6 +53,26 @@ bool hx_session_growth_step(struct hx_session *s)
     hx_session_bury_growth(s);
     hx_parking_open(&s->parking, HX_E_GROW);
     return true;
+}
+
+/* A version that the driver brought into use changes who is asked, and may complete records. */
+bool hx_session_driver_step(struct hx_session *s)
+{
+    if (!s->driver)
+        return false;
+    hx_move_hold(s->driver, s->growth || s->state != HX_SESSION_OPEN); /* M3 */
+    uint64_t versions = hx_move_versions(s->driver);
+    bool moved = versions != s->versions;
+    s->versions = versions;
+    if (s->grow_wanted && !hx_move_turning(s->driver)) {
+        s->grow_wanted = false;
+        if (s->state == HX_SESSION_OPEN)
+            start_growth(s);
+        if (!s->growth)
+            hx_parking_open(&s->parking, HX_E_GROW); /* they look again, and hear why */
+        moved = true;
+    }
+    return moved;
 }
 
 void hx_session_note_free(struct hx_session *s, uint64_t now_ms, uint64_t free_pages)
@@ -165,7 +189,7 @@ int hx_session_park(struct hx_session *s, uint64_t now_ms, struct hx_parked *op,
         return park_on_pages(s, op);
     case HX_E_GROW:
         start_growth(s);
-        if (!s->growth)
+        if (!s->growth && !s->grow_wanted)
             return s->grow_err; /* a moment ago, or just now */
         break;
     case HX_E_ROOM:

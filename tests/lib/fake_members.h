@@ -55,7 +55,13 @@ struct fake_request {
     struct iovec *iov; /* what is lent meanwhile: must not change */
     int iovcnt;
 };
+struct fake;
+/* Answers what these members do not understand by themselves: a status, or -1: they do as usual. */
+typedef int (*fake_hook)(void *ctx, struct fake *f, unsigned server, const struct hx_msg_head *h, struct hx_bytes body,
+                         struct hx_enc *e);
 struct fake {
+    fake_hook hook; /* NULL: none */
+    void *hook_ctx;
     struct hx_geometry geometry;
     struct hx_uuid owner;
     struct hx_epoch epoch;

@@ -1,0 +1,89 @@
+/*
+ * move_int.h - inside of the driver of changes (hexad/move.h): move.c (changes and versions), move_ask.c (requests and
+ * answers), move_status.c (how far learners are, and those that nobody named).
+ */
+#ifndef HX_CORE_MOVE_INT_H
+#define HX_CORE_MOVE_INT_H
+
+#include "ask.h"
+#include "hexad/move.h"
+#include "hexad/msg.h"
+#include "hexad/quorum.h"
+
+#define MOVE_STATUS_MS 1000u /* between questions to a server that is filling somebody */
+#define MOVE_LOOK_MS 50u
+#define MOVE_ORPHANS_MS 60000u /* between looks for learners that nobody names */
+
+enum move_task { MOVE_TASK_CHANGE = 1, MOVE_TASK_TELL, MOVE_TASK_RETIRE, MOVE_TASK_STATUS, MOVE_TASK_PUBLISH };
+
+/* A task with who it belongs to: .task.owner_kind says what .of is. */
+struct move_change;
+struct move_tell {
+    struct hx_ask_task task;
+    struct move_change *of;
+};
+struct move_change {
+    struct move_change *next;
+    uint32_t pg, from, to;
+    unsigned slot;
+    enum hx_change_state state;
+    uint64_t since_ms, bytes, total;
+    uint64_t asked;     /* STATUS asked later than this speaks of the learner as it was made */
+    uint64_t life, old_life; /* of the learner, and of the member that it replaces; 0: not known yet */
+    bool made, filled, added; /* FORMAT answered; all pages there; the writer knows it */
+    bool orphan;        /* nobody's change: a learner that somebody left, to be deleted */
+    int last_error;
+    struct hx_ask_task task;          /* FORMAT, DELETE of the learner */
+    struct move_tell tell[HX_COPIES]; /* MEMBERS to those of the new row */
+    struct move_tell retire;          /* MEMBERS, then DELETE, to the one replaced */
+};
+/* Of each server: what it is asked as a whole. */
+struct move_server {
+    struct hx_ask_task task;
+    uint64_t due_ms;  /* STATUS is not asked before */
+    uint64_t asked;   /* serial of the STATUS under way */
+    bool looked;      /* orphans there are known */
+};
+struct hx_move {
+    struct hx_writer *writer; /* borrowed */
+    struct hx_ask ask;
+    struct hx_uuid owner;
+    int state;
+    bool hold;
+    uint64_t serial, versions;
+    struct move_change *changes; /* oldest first */
+    size_t change_count;
+    struct move_server **server; /* by index in the geometry */
+    uint32_t server_count;
+    struct hx_geometry next;     /* the version in the air: pg_count 0: none */
+    bool turning;
+    struct hx_ask_task publish[HX_COPIES + 1]; /* PG 0's members, and the one that is to be (M4) */
+    uint32_t publish_server[HX_COPIES + 1];
+    hx_members stored_old, stored_new;
+    uint64_t orphans_ms, status_ms;
+};
+
+static inline const struct hx_geometry *move_geometry(const struct hx_move *m)
+{
+    return hx_writer_geometry(m->writer);
+}
+
+/* move.c */
+void move_end(struct hx_move *m, int err);
+void move_to(struct hx_move *m, struct move_change *c, enum hx_change_state to);
+void move_drop(struct hx_move *m, struct move_change *c);
+/* Some server may have one more segment than the geometry says: room for the tasks of N changes. */
+int move_reserve(struct hx_move *m, size_t changes);
+void move_stored(struct hx_move *m, size_t which);
+/* The learner that the server has of PG belongs to nobody: it is deleted. */
+void move_orphan(struct hx_move *m, uint32_t pg, uint32_t server, uint64_t life);
+
+/* move_status.c */
+void move_status_answer(struct hx_move *m, uint32_t server, struct hx_bytes body);
+void move_status_due(struct hx_move *m);
+uint64_t move_status_wait(const struct hx_move *m);
+
+/* move_ask.c */
+void move_judge(struct hx_move *m, const struct hx_ask_reply *reply);
+
+#endif

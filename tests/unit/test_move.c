@@ -1,0 +1,540 @@
+/*
+ * test_move.c - the driver of changes of members against nine scripted servers in virtual time: what it asks in which
+ * order, when a version is published, who is told, who is deleted.  The rules M1 to M10 are doc/MEMBERSHIP.md's.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "fake_members.h"
+
+#include "../../src/core/writer_int.h"
+
+#include "hexad/err.h"
+#include "hexad/move.h"
+
+#include <stdlib.h>
+
+#define SERVERS 9u
+#define PGS 4u
+#define PG_PAGES 256u
+
+/* What a server has of a group, besides the log. */
+struct copy {
+    bool there, learner, retired;
+    uint64_t life;
+    uint32_t m;
+};
+struct world {
+    struct rig r;
+    struct hx_move *d;
+    struct copy copy[SERVERS][PGS + 1];
+    uint32_t stored[SERVERS]; /* m of the geometry that it keeps for PG 0 */
+    bool fill;                /* learners have all pages as soon as they are asked */
+    unsigned formats, geometries, members, deletes, statuses;
+    uint32_t published; /* highest m in a GEOMETRY */
+    unsigned down;      /* bit per server: takes nothing */
+    uint64_t rng;
+};
+
+static struct hx_uuid incarnation[SERVERS];
+
+static bool named(const struct hx_geometry *g, uint32_t pg, unsigned server)
+{
+    const struct hx_pg_members *row = hx_geometry_row(g, pg);
+    for (unsigned i = 0; row && i < HX_COPIES; i++)
+        if (hx_uuid_eq(&g->servers[row->server[i]].incarnation, &incarnation[server])) /* a slice has its own table */
+            return true;
+    return false;
+}
+
+static struct hx_geometry decoded(struct hx_bytes body, struct hx_dec *ret)
+{
+    struct hx_geometry g = {0};
+    *ret = hx_dec_init(body.p, body.len);
+    assert_int_equal(hx_geometry_decode_any(&g, ret), 0);
+    return g;
+}
+
+static int make(struct world *w, unsigned server, uint32_t pg, struct hx_bytes body, struct hx_enc *e)
+{
+    struct hx_dec d;
+    struct hx_history h = {0};
+    struct hx_geometry g = decoded(body, &d);
+    struct copy *c = &w->copy[server][pg];
+    assert_int_equal(hx_history_decode(&h, &d), 0);
+    if (d.off == d.len) { /* a member's, by the writer */
+        hx_geometry_fini(&g);
+        hx_history_fini(&h);
+        return -1;
+    }
+    assert_int_equal(hx_dec_u8(&d), 1);
+    assert_false(named(&g, pg, server));
+    w->formats++;
+    if (!c->there || c->retired)
+        *c = (struct copy){.there = true, .learner = true, .life = c->life + 1, .m = g.m};
+    w->r.f.server[server].seg[pg].absent = false;
+    hx_enc_u64(e, c->life);
+    hx_geometry_fini(&g);
+    hx_history_fini(&h);
+    return 0;
+}
+
+static int status(struct world *w, unsigned server, struct hx_enc *e)
+{
+    uint32_t n = 0;
+    w->statuses++;
+    for (uint32_t pg = 0; pg <= PGS; pg++)
+        n += w->copy[server][pg].there;
+    hx_enc_u32(e, n);
+    for (uint32_t pg = 0; pg <= PGS; pg++) {
+        struct hx_segment_status s = {.volume = w->r.g.volume, .pg = pg};
+        if (w->copy[server][pg].there)
+            hx_segment_status_encode(&s, e);
+    }
+    for (uint32_t pg = 0; pg <= PGS; pg++) {
+        struct copy *c = &w->copy[server][pg];
+        if (c->learner && w->fill) {
+            c->learner = false; /* its pages are as of what is durable now */
+            w->r.f.server[server].seg[pg].start = hx_writer_pgcl(w->r.w, pg);
+        }
+        struct hx_segment_part p = {.life = c->life, .filled = 5, .of = 10, .m = c->m,
+                                    .flags = (c->learner ? HX_PART_LEARNER : 0) | (c->retired ? HX_PART_RETIRED : 0)};
+        if (c->there)
+            hx_segment_part_encode(&p, e);
+    }
+    return 0;
+}
+
+static int delete(struct world *w, unsigned server, uint32_t pg, struct hx_bytes body)
+{
+    struct hx_dec d;
+    struct hx_geometry g = decoded(body, &d);
+    struct copy *c = &w->copy[server][pg];
+    uint64_t life = hx_dec_u64(&d);
+    bool mine = named(&g, pg, server);
+    assert_int_equal(hx_dec_end(&d), 0);
+    assert_true(g.m <= hx_writer_geometry(w->r.w)->m); /* M6: a version in use */
+    assert_false(mine);
+    assert_false(named(hx_writer_geometry(w->r.w), pg, server));
+    hx_geometry_fini(&g);
+    w->deletes++;
+    if (!c->there || life != c->life)
+        return c->there ? HX_E_MADE_ANEW : HX_E_NO_SEGMENT;
+    c->retired = true;
+    c->learner = false;
+    return 0;
+}
+
+static int hook(void *ctx, struct fake *f, unsigned server, const struct hx_msg_head *h, struct hx_bytes body,
+                struct hx_enc *e)
+{
+    struct world *w = ctx;
+    struct hx_dec d;
+    struct hx_geometry g = {0};
+    (void)f;
+    switch (h->type) {
+    case HX_MSG_FORMAT:
+        return make(w, server, h->pg, body, e);
+    case HX_MSG_STATUS:
+        return status(w, server, e);
+    case HX_MSG_DELETE:
+        return delete(w, server, h->pg, body);
+    case HX_MSG_MEMBERS:
+        g = decoded(body, &d);
+        assert_true(g.m <= hx_writer_geometry(w->r.w)->m);
+        w->members++;
+        w->copy[server][h->pg].m = g.m;
+        hx_geometry_fini(&g);
+        if (w->copy[server][h->pg].retired || !w->copy[server][h->pg].there)
+            return HX_E_NO_SEGMENT;
+        hx_enc_u64(e, w->copy[server][h->pg].life);
+        return 0;
+    case HX_MSG_GEOMETRY:
+        g = decoded(body, &d);
+        w->geometries++;
+        w->published = g.m > w->published ? g.m : w->published;
+        w->stored[server] = g.m > w->stored[server] ? g.m : w->stored[server];
+        hx_geometry_fini(&g);
+        return 0;
+    default:
+        return -1;
+    }
+}
+
+static void world_open(struct world *w)
+{
+    *w = (struct world){.fill = true, .rng = 1};
+    rig_open(&w->r, &(struct rig_opts){.pgs = PGS, .servers = SERVERS});
+    for (unsigned i = 0; i < SERVERS; i++)
+        incarnation[i] = w->r.g.servers[i].incarnation;
+    w->r.f.hook = hook;
+    w->r.f.hook_ctx = w;
+    for (uint32_t pg = 0; pg < PGS; pg++)
+        for (unsigned i = 0; i < HX_COPIES; i++)
+            w->copy[w->r.g.pgs[pg].server[i]][pg] = (struct copy){.there = true, .life = 1};
+}
+
+static void drive(struct world *w)
+{
+    assert_int_equal(hx_move_new(w->r.w, &w->r.f.owner, w->r.now, &w->d), 0);
+}
+
+static void world_close(struct world *w)
+{
+    hx_move_free(w->d);
+    rig_close(&w->r);
+}
+
+static void pump(struct world *w)
+{
+    struct hx_effect e;
+    bool any;
+    do {
+        any = false;
+        while (hx_writer_next(w->r.w, &e))
+            fake_effect(&w->r.f, &e), any = true;
+        while (hx_move_next(w->d, &e))
+            fake_effect(&w->r.f, &e), any = true;
+    } while (any);
+}
+
+static void deliver(struct world *w, size_t i)
+{
+    uint64_t call = w->r.f.queue[i].call;
+    struct hx_bytes b = fake_answer(&w->r.f, i);
+    fake_forget(&w->r.f, i);
+    if (hx_call_part(call) == HX_PART_MOVE)
+        hx_move_answer(w->d, w->r.now, call, b);
+    else
+        hx_writer_answer(w->r.w, w->r.now, call, b);
+    free((void *)(uintptr_t)b.p);
+    pump(w);
+}
+
+static void run(struct world *w)
+{
+    pump(w);
+    for (size_t i = 0; i < w->r.f.count;) {
+        if (w->down >> w->r.f.queue[i].server & 1u) {
+            i++;
+            continue;
+        }
+        deliver(w, i);
+        i = 0;
+    }
+}
+
+static void pass(struct world *w, uint64_t ms)
+{
+    for (uint64_t end = w->r.now + ms; w->r.now < end; w->r.now += 10) {
+        hx_writer_tick(w->r.w, w->r.now);
+        hx_move_tick(w->d, w->r.now);
+        run(w);
+    }
+}
+
+static struct hx_lsn commit(struct world *w, uint32_t pg)
+{
+    uint64_t p = (uint64_t)pg * PG_PAGES + 3;
+    struct hx_lsn cpl;
+    assert_int_equal(rig_append(&w->r, &p, 1, 100, &cpl), 0);
+    hx_writer_want(w->r.w, w->r.now, cpl);
+    return cpl;
+}
+
+static uint32_t spare(const struct world *w, uint32_t pg, unsigned nth)
+{
+    for (uint32_t i = 0;; i++) {
+        assert_true(i < SERVERS);
+        if (hx_writer_slot(w->r.w, pg, i) < 0 && nth-- == 0)
+            return i;
+    }
+}
+
+static uint32_t holder(const struct world *w, uint32_t pg, unsigned slot)
+{
+    return hx_writer_geometry(w->r.w)->pgs[pg].server[slot];
+}
+
+static enum hx_change_state state_of(const struct world *w, size_t i)
+{
+    struct hx_change_view v;
+    return hx_move_view(w->d, i, &v) ? v.state : 0;
+}
+
+/* Promise (hexad/move.h): made, filled, named, stored, told, and the one replaced is deleted, in the life that it said. */
+static void a_member_moves(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w);
+    drive(&w);
+    w.fill = false;
+    struct hx_lsn cpl = commit(&w, 1);
+    pass(&w, 100);
+    assert_int_equal(hx_writer_vdl(w.r.w).v, cpl.v);
+    uint32_t to = spare(&w, 1, 0), from = holder(&w, 1, 2);
+    w.copy[from][1].life = 7;
+    assert_int_equal(hx_move_start(w.d, 1, 2, to), 0);
+    assert_int_equal(hx_move_start(w.d, 1, 2, spare(&w, 1, 1)), HX_E_EXIST);
+    assert_int_equal(hx_move_start(w.d, 1, 3, to), HX_E_EXIST);
+    assert_int_equal(hx_move_start(w.d, 1, 3, from), HX_E_EXIST);
+    assert_int_equal(hx_move_start(w.d, PGS, 0, to), HX_E_INVAL);
+    pass(&w, 5000);
+    struct hx_change_view v;
+    assert_true(hx_move_view(w.d, 0, &v));
+    assert_int_equal(v.state, HX_CHANGE_FILL);
+    assert_int_equal(v.bytes * 2, v.of);
+    assert_int_equal(w.geometries, 0); /* H4, M1: also though it was sent all that is new */
+    w.fill = true;
+    pass(&w, 3000);
+    assert_int_equal(holder(&w, 1, 2), to);
+    assert_int_equal(hx_writer_geometry(w.r.w)->m, 1);
+    assert_int_equal(w.formats, 1);
+    assert_int_equal(w.deletes, 1);
+    assert_true(w.copy[from][1].retired);
+    assert_int_equal(w.copy[to][1].m, 1);
+    assert_int_equal(state_of(&w, 0), 0);
+    assert_int_equal(hx_move_versions(w.d), 1);
+    cpl = commit(&w, 1);
+    pass(&w, 100);
+    assert_int_equal(hx_writer_vdl(w.r.w).v, cpl.v);
+    assert_int_equal(hx_writer_scl(w.r.w, 1, 2).v, cpl.v);
+    world_close(&w);
+}
+
+/* Promise (V2): a version is in use when four of O and four of N of group 0 stored it; nobody is told or deleted before.
+ * Meanwhile no other version begins (M3), and the change cannot be taken back. */
+static void a_version_is_stored_by_both(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w);
+    drive(&w);
+    uint32_t to = spare(&w, 0, 0), to2 = spare(&w, 1, 0);
+    pass(&w, 100);
+    assert_int_equal(hx_move_start(w.d, 0, 0, to), 0);
+    for (unsigned k = 0; k < 200 && state_of(&w, 0) != HX_CHANGE_READY && w.geometries == 0; k++) {
+        hx_move_hold(w.d, true);
+        pass(&w, 50);
+    }
+    assert_int_equal(state_of(&w, 0), HX_CHANGE_READY);
+    /* Of O three answer, of N three and the newcomer. */
+    for (unsigned i = 3; i < HX_COPIES; i++)
+        if (i != 4)
+            w.down |= 1u << holder(&w, 0, i);
+    w.down |= 1u << holder(&w, 0, 0);
+    hx_move_hold(w.d, false);
+    pass(&w, 300);
+    assert_int_equal(state_of(&w, 0), HX_CHANGE_TURN);
+    assert_int_equal(w.stored[to], 1);
+    assert_false(hx_move_undo(w.d, 0, 0));
+    assert_int_equal(hx_move_start(w.d, 1, 0, to2), 0);
+    pass(&w, 4000);
+    assert_int_equal(w.published, 1);
+    assert_int_equal(w.members + w.deletes, 0);
+    assert_int_equal(hx_writer_geometry(w.r.w)->m, 0);
+    w.down = 0;
+    pass(&w, 6000);
+    assert_int_equal(hx_writer_geometry(w.r.w)->m, 2);
+    assert_int_equal(holder(&w, 0, 0), to);
+    assert_int_equal(holder(&w, 1, 0), to2);
+    world_close(&w);
+}
+
+/* Promise (V2, M4): what is ready goes into one version, but of group 0 one member. */
+static void what_is_ready_goes_together(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w);
+    drive(&w);
+    hx_move_hold(w.d, true);
+    for (uint32_t pg = 0; pg < PGS; pg++)
+        for (unsigned k = 0; k < 2; k++)
+            assert_int_equal(hx_move_start(w.d, pg, k, spare(&w, pg, k)), 0);
+    pass(&w, 5000);
+    for (unsigned i = 0; i < 2 * PGS; i++)
+        assert_int_equal(state_of(&w, i), HX_CHANGE_READY);
+    hx_move_hold(w.d, false);
+    pass(&w, 5000);
+    assert_int_equal(hx_move_versions(w.d), 2);
+    assert_int_equal(w.deletes, 2 * PGS);
+    for (uint32_t pg = 0; pg < PGS; pg++) {
+        struct hx_lsn cpl = commit(&w, pg);
+        pass(&w, 100);
+        assert_int_equal(hx_writer_vdl(w.r.w).v, cpl.v);
+    }
+    world_close(&w);
+}
+
+/* Promise: up to the turn a change is taken back: the learner is deleted, the members are who they were.  The same
+ * server may be taken again. */
+static void a_change_is_taken_back(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w);
+    drive(&w);
+    w.fill = false;
+    uint32_t to = spare(&w, 2, 0), from = holder(&w, 2, 5);
+    assert_int_equal(hx_move_start(w.d, 2, 5, to), 0);
+    pass(&w, 2000);
+    assert_true(hx_move_undo(w.d, 2, 5));
+    pass(&w, 2000);
+    assert_true(w.copy[to][2].retired);
+    assert_int_equal(state_of(&w, 0), 0);
+    assert_int_equal(holder(&w, 2, 5), from);
+    assert_int_equal(w.geometries, 0);
+    w.fill = true;
+    assert_int_equal(hx_move_start(w.d, 2, 5, to), 0);
+    pass(&w, 5000);
+    assert_int_equal(holder(&w, 2, 5), to);
+    assert_int_equal(w.copy[to][2].life, 2);
+    assert_int_equal(hx_move_start(w.d, 2, 5, from), 0); /* the same change backwards */
+    pass(&w, 5000);
+    assert_int_equal(holder(&w, 2, 5), from);
+    assert_int_equal(w.copy[from][2].life, 2);
+    world_close(&w);
+}
+
+/* Promise: learners that nobody names are deleted by the next driver; members, tombstones and what growth has made of a
+ * group that no version has yet are left. */
+static void what_nobody_names_is_deleted(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w);
+    uint32_t a = spare(&w, 1, 0), b = spare(&w, 2, 0), c = spare(&w, 3, 0);
+    w.copy[a][1] = (struct copy){.there = true, .learner = true, .life = 3};
+    w.copy[b][2] = (struct copy){.there = true, .life = 4}; /* retired, but DELETE never came */
+    w.copy[c][3] = (struct copy){.there = true, .retired = true, .life = 5};
+    w.copy[a][PGS] = (struct copy){.there = true, .life = 1};
+    w.fill = false;
+    drive(&w);
+    pass(&w, 3000);
+    assert_true(w.copy[a][1].retired);
+    assert_true(w.copy[b][2].retired);
+    assert_int_equal(w.deletes, 2);
+    assert_false(w.copy[a][PGS].retired);
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        assert_false(w.copy[holder(&w, 1, i)][1].retired);
+    world_close(&w);
+}
+
+/* Promise: a learner that is made anew behind the driver's back is not taken for the one that was filled. */
+static void another_life_is_another_learner(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w);
+    drive(&w);
+    w.fill = false;
+    uint32_t to = spare(&w, 1, 0);
+    assert_int_equal(hx_move_start(w.d, 1, 0, to), 0);
+    pass(&w, 2000);
+    assert_int_equal(state_of(&w, 0), HX_CHANGE_FILL);
+    w.copy[to][1].life = 7; /* made by somebody else */
+    pass(&w, 2000);
+    assert_int_equal(w.formats, 2);
+    w.copy[to][1] = (struct copy){.there = true, .retired = true, .life = 1};
+    pass(&w, 2000);
+    assert_int_equal(w.formats, 3);
+    assert_int_equal(w.copy[to][1].life, 2);
+    assert_int_equal(w.geometries, 0);
+    w.fill = true;
+    pass(&w, 5000);
+    assert_int_equal(holder(&w, 1, 0), to);
+    world_close(&w);
+}
+
+/* Promise (V4): a driver that meets a newer epoch asks nothing any more, and the writer is fenced. */
+static void a_fenced_driver_is_silent(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w);
+    drive(&w);
+    w.fill = false;
+    uint32_t to = spare(&w, 1, 0);
+    assert_int_equal(hx_move_start(w.d, 1, 0, to), 0);
+    pass(&w, 500);
+    w.r.f.server[to].promised = HX_EPOCH(99);
+    pass(&w, 3000);
+    assert_int_equal(hx_move_state(w.d), HX_E_FENCED);
+    assert_int_equal(hx_writer_state(w.r.w), HX_E_FENCED);
+    assert_int_equal(hx_move_start(w.d, 1, 1, to), HX_E_FENCED);
+    assert_true(hx_move_undo(w.d, 1, 0));
+    unsigned asked = w.statuses + w.deletes + w.formats;
+    pass(&w, 5000);
+    assert_int_equal(w.statuses + w.deletes + w.formats, asked);
+    world_close(&w);
+}
+
+static uint64_t draw(struct world *w, uint64_t n)
+{
+    w->rng = w->rng * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (w->rng >> 33) % n;
+}
+
+/* Promise: whatever moves in whatever order, with servers that stop and go on: every record becomes durable, the rows
+ * have six different servers, and nothing is left over. */
+static void random_moves_end_well(void **state)
+{
+    (void)state;
+    unsigned versions = 0;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        struct world w;
+        world_open(&w);
+        w.rng = seed;
+        drive(&w);
+        struct hx_lsn cpl = {0};
+        for (unsigned k = 0; k < 60; k++) {
+            uint32_t pg = (uint32_t)draw(&w, PGS);
+            unsigned slot = (unsigned)draw(&w, HX_COPIES);
+            if (draw(&w, 3) > 0)
+                cpl = commit(&w, pg);
+            if (draw(&w, 4) == 0)
+                (void)hx_move_start(w.d, pg, slot, (uint32_t)draw(&w, SERVERS));
+            if (draw(&w, 12) == 0)
+                (void)hx_move_undo(w.d, pg, slot);
+            w.down = draw(&w, 3) == 0 ? 1u << draw(&w, SERVERS) : 0;
+            w.fill = draw(&w, 2);
+            pass(&w, draw(&w, 400));
+        }
+        w.down = 0;
+        w.fill = true;
+        pass(&w, 20000);
+        assert_int_equal(hx_writer_vdl(w.r.w).v, cpl.v);
+        assert_int_equal(hx_geometry_check(hx_writer_geometry(w.r.w)), 0);
+        assert_int_equal(state_of(&w, 0), 0);
+        for (uint32_t pg = 0; pg < PGS; pg++)
+            for (unsigned i = 0; i < HX_COPIES; i++) {
+                const struct copy *c = &w.copy[holder(&w, pg, i)][pg];
+                assert_true(c->there && !c->retired && !c->learner);
+                assert_int_equal(hx_writer_scl(w.r.w, pg, i).v, w.r.w->pg[pg].last.v);
+            }
+        versions += (unsigned)hx_move_versions(w.d);
+        world_close(&w);
+    }
+    assert_true(versions > 100);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_member_moves),
+        cmocka_unit_test(a_version_is_stored_by_both),
+        cmocka_unit_test(what_is_ready_goes_together),
+        cmocka_unit_test(a_change_is_taken_back),
+        cmocka_unit_test(what_nobody_names_is_deleted),
+        cmocka_unit_test(another_life_is_another_learner),
+        cmocka_unit_test(a_fenced_driver_is_silent),
+        cmocka_unit_test(random_moves_end_well),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("move", tests, NULL, NULL);
+}
