@@ -2,7 +2,7 @@
  * meta.c - the meta slots of a segment: promise, history, geometry or slice, base (bytes: doc/FORMAT.md).
  *
  * Two files hold the same content.  A save writes and flushes one after the other; only then may anything be
- * answered that depends on it.
+ * answered that depends on it.  Saves of several segments go side by side, step by step (seg.c).
  *   M1 When a save has returned 0, both slots hold the new generation, so that damage to either one later
  *      cannot bring an older promise back.
  *   M2 At any crash at least one slot is whole, the older or the newer; a load takes the higher generation and
@@ -55,8 +55,10 @@ static void head_encode(const struct hx_disk_place *at, const struct hx_uuid *se
     hx_assert(!e.err && e.len == META_HEAD);
 }
 
-int hx_meta_save(struct hx_disk *d, const struct hx_disk_place *at, const struct hx_uuid *server, struct hx_meta *m)
+int hx_meta_save_begin(struct hx_meta_save *w, struct hx_disk *d, const struct hx_disk_place *at,
+                       const struct hx_uuid *server, struct hx_meta *m)
 {
+    *w = (struct hx_meta_save){.disk = d};
     size_t body = hx_history_encoded_len(&m->history) + hx_geometry_encoded_len(&m->geometry);
     hx_assert(body <= META_BODY_MAX); /* each came in a message, or from here */
     /* The first save of a segment writes the reserve, too; later ones what they need, in whole sectors. */
@@ -71,22 +73,54 @@ int hx_meta_save(struct hx_disk *d, const struct hx_disk_place *at, const struct
     hx_geometry_encode(&m->geometry, &e);
     hx_assert(!e.err && e.len == body);
     head_encode(at, server, m, p, e.len);
-    int err = m->unsure ? d->ops->flush(d, m->first == 2 ? 1 : 2) : 0; /* M4 */
-    err = err == HX_E_NOENT ? 0 : err;
-    m->unsure = m->unsure && err;
-    for (unsigned k = 0; k < HX_META_SLOTS && !err; k++) {
-        uint64_t slot = m->first == 2 ? 2 - k : 1 + k; /* M3 */
-        if (HX_MUTANT(META_ONE_SLOT) && k > 0 && m->generation > 1)
-            break;
-        err = d->ops->write(d, slot, 0, p, n);
-        if (!err) {
-            err = d->ops->flush(d, slot);
-            err = err == HX_E_NOSPACE ? HX_E_IO : err; /* only a write may be tried again */
-        }
+    w->p = p;
+    w->len = n;
+    return 0;
+}
+
+uint64_t hx_meta_save_next(struct hx_meta_save *w, const struct hx_meta *m)
+{
+    unsigned step = w->err ? HX_META_SLOTS + 1 : w->step;
+    if (step == 0 && m->unsure)
+        return m->first == 2 ? 1 : 2; /* M4 */
+    step += step == 0;
+    w->step = step;
+    if (step > HX_META_SLOTS || (HX_MUTANT(META_ONE_SLOT) && step > 1 && m->generation > 1))
+        return 0;
+    uint64_t slot = m->first == 2 ? 3 - step : step; /* M3 */
+    w->err = w->disk->ops->write(w->disk, slot, 0, w->p, w->len);
+    return w->err ? 0 : slot;
+}
+
+void hx_meta_save_flushed(struct hx_meta_save *w, struct hx_meta *m, int err)
+{
+    if (w->step == 0) {
+        err = err == HX_E_NOENT ? 0 : err;
+        m->unsure = err != 0;
+    } else {
+        err = err == HX_E_NOSPACE ? HX_E_IO : err; /* only a write may be tried again */
     }
-    m->first = err ? m->first : 0;
-    free(p);
-    return err;
+    w->step++;
+    w->err = err;
+}
+
+int hx_meta_save_end(struct hx_meta_save *w, struct hx_meta *m)
+{
+    m->first = w->err ? m->first : 0;
+    free(w->p);
+    w->p = NULL;
+    return w->err;
+}
+
+int hx_meta_save(struct hx_disk *d, const struct hx_disk_place *at, const struct hx_uuid *server, struct hx_meta *m)
+{
+    struct hx_meta_save w;
+    int err = hx_meta_save_begin(&w, d, at, server, m);
+    if (err)
+        return err;
+    for (uint64_t slot; (slot = hx_meta_save_next(&w, m)) != 0;)
+        hx_meta_save_flushed(&w, m, d->ops->flush(d, slot));
+    return hx_meta_save_end(&w, m);
 }
 
 static int body_decode(const uint8_t *p, size_t len, const struct hx_disk_place *at, struct hx_meta *m)

@@ -298,6 +298,8 @@ static void flush_some(struct hx_node *n, struct hx_seg **segs, size_t count)
     struct hx_seg *of[HX_DISK_FLUSH_MAX];
     size_t waiting = 0;
     bool together = n->farm->ops->flush_many && count > 1;
+    if (together)
+        hx_seg_flush_metas(n->farm, segs, count);
     for (size_t i = 0; i < count; i++) {
         uint64_t file = together ? hx_seg_flush_begin(segs[i]) : 0;
         if (!together)

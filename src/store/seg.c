@@ -149,11 +149,8 @@ int hx_seg_open(struct hx_seg *s)
     return err;
 }
 
-static void flush_meta(struct hx_seg *s)
+static void meta_saved(struct hx_seg *s, int err)
 {
-    if (s->error || !s->meta_dirty)
-        return;
-    int err = hx_meta_save(s->disk, &s->at, &s->env->server, &s->meta); /* G2 */
     if (err && err != HX_E_NOMEM && err != HX_E_NOSPACE)
         hx_seg_poison(s, HX_E_POISONED); /* G1 */
     s->meta_dirty = err != 0;
@@ -162,6 +159,46 @@ static void flush_meta(struct hx_seg *s)
         s->round_error = s->error ? s->error : err;
 }
 
+static void flush_meta(struct hx_seg *s)
+{
+    if (s->error || !s->meta_dirty)
+        return;
+    meta_saved(s, hx_meta_save(s->disk, &s->at, &s->env->server, &s->meta)); /* G2 */
+}
+
+/* The slots of many segments: first of all the one, then of all the other, so that a wave of fences waits for the disk
+ * three times at most, not twice for each segment. */
+void hx_seg_flush_metas(struct hx_disk_farm *f, struct hx_seg **segs, size_t count)
+{
+    struct hx_meta_save w[HX_DISK_FLUSH_MAX];
+    struct hx_disk_flush list[HX_DISK_FLUSH_MAX];
+    size_t of[HX_DISK_FLUSH_MAX], waiting = 0;
+    hx_assert(count <= HX_DISK_FLUSH_MAX);
+    for (size_t i = 0; i < count; i++) {
+        struct hx_seg *s = segs[i];
+        w[i].p = NULL;
+        int err = s->error || !s->meta_dirty ? 0 : hx_meta_save_begin(&w[i], s->disk, &s->at, &s->env->server, &s->meta);
+        if (err)
+            meta_saved(s, err);
+    }
+    do {
+        waiting = 0;
+        for (size_t i = 0; i < count; i++) {
+            uint64_t slot = w[i].p ? hx_meta_save_next(&w[i], &segs[i]->meta) : 0;
+            if (slot) {
+                list[waiting] = (struct hx_disk_flush){segs[i]->disk, slot, 0};
+                of[waiting++] = i;
+            }
+        }
+        if (waiting)
+            f->ops->flush_many(f, list, waiting);
+        for (size_t k = 0; k < waiting; k++)
+            hx_meta_save_flushed(&w[of[k]], &segs[of[k]]->meta, list[k].err);
+    } while (waiting);
+    for (size_t i = 0; i < count; i++)
+        if (w[i].p)
+            meta_saved(segs[i], hx_meta_save_end(&w[i], &segs[i]->meta));
+}
 static int flushed(struct hx_seg *s, int err)
 {
     if (err)
@@ -214,7 +251,6 @@ uint64_t hx_seg_flush_begin(struct hx_seg *s)
 {
     uint64_t file = 0;
     int err = 0;
-    flush_meta(s);
     if (s->error || s->meta_dirty)
         hx_log_drop(s);
     else

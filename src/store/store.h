@@ -56,6 +56,20 @@ struct hx_meta {
 void hx_meta_fini(struct hx_meta *m);
 /* Writes both slots, one flush each; raises the generation. */
 int hx_meta_save(struct hx_disk *d, const struct hx_disk_place *at, const struct hx_uuid *server, struct hx_meta *m);
+/* The same in steps, so that many segments flush at the same time: begin, then as long as next names a slot, which it has
+ * written where there was something to write, a flush of it and flushed, then end. */
+struct hx_meta_save {
+    struct hx_disk *disk;
+    uint8_t *p; /* what both slots get */
+    size_t len;
+    unsigned step; /* 0: a flush of the slot that is not written first; then one slot after the other */
+    int err;
+};
+int hx_meta_save_begin(struct hx_meta_save *w, struct hx_disk *d, const struct hx_disk_place *at,
+                       const struct hx_uuid *server, struct hx_meta *m); /* HX_E_NOMEM: no end */
+uint64_t hx_meta_save_next(struct hx_meta_save *w, const struct hx_meta *m);
+void hx_meta_save_flushed(struct hx_meta_save *w, struct hx_meta *m, int err);
+int hx_meta_save_end(struct hx_meta_save *w, struct hx_meta *m);
 /* HX_E_NOENT: never formatted; HX_E_STRANGER: of another server; HX_E_VERSION: of a newer program; HX_E_CORRUPT. */
 int hx_meta_load(struct hx_disk *d, const struct hx_disk_place *at, const struct hx_uuid *server, struct hx_meta *ret,
                  bool *ret_uneven); /* uneven: to be saved again */
@@ -579,7 +593,8 @@ void hx_seg_index_init(struct hx_seg *s, const struct hx_geometry *g);
 /* One durable step: meta first, then the log.  The error is kept in round_error, too. */
 int hx_seg_flush(struct hx_seg *s);
 /* The same for many at a time: the file that has to be flushed (0: none), and what its flush said. */
-uint64_t hx_seg_flush_begin(struct hx_seg *s);
+void hx_seg_flush_metas(struct hx_disk_farm *f, struct hx_seg **segs, size_t count); /* HX_DISK_FLUSH_MAX at most */
+uint64_t hx_seg_flush_begin(struct hx_seg *s); /* what meta slots there are to be written has been */
 /* A flush beside other work, where the disk can do that: 1: it goes on, or another one does, and who asked asks again;
  * else what flush gives. */
 int hx_seg_flush_beside(struct hx_seg *s, uint64_t file);

@@ -38,7 +38,7 @@ struct hx_mem_farm {
     struct mem_disk **disks;
     size_t count;
     uint64_t calls, limit;
-    uint64_t flushes, reads, read_bytes;
+    uint64_t flushes, waves, reads, read_bytes;
     unsigned fail_ops;
     uint64_t fail_in, off_in; /* calls until then; 0: never */
     uint64_t fail_read_in, bad_id, bad_off, bad_len;
@@ -360,7 +360,7 @@ static int farm_space(struct hx_disk_farm *farm, uint64_t *ret_total, uint64_t *
 
 static void farm_flush_many(struct hx_disk_farm *f, struct hx_disk_flush *list, size_t count)
 {
-    (void)f;
+    HX_CONTAINER_OF(f, struct hx_mem_farm, farm)->waves++;
     for (size_t i = 0; i < count; i++)
         list[i].err = list[i].disk->ops->flush(list[i].disk, list[i].file);
 }
@@ -405,6 +405,11 @@ struct hx_disk_farm *hx_mem_farm(struct hx_mem_farm *f)
 uint64_t hx_mem_calls(const struct hx_mem_farm *f)
 {
     return f->calls;
+}
+
+uint64_t hx_mem_waves(const struct hx_mem_farm *f)
+{
+    return f->waves;
 }
 
 uint64_t hx_mem_flushes(const struct hx_mem_farm *f)
