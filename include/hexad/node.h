@@ -25,6 +25,7 @@ struct hx_node_cfg {
     struct hx_uuid incarnation;    /* of the data directory */
     struct hx_disk_farm *farm;     /* borrowed until hx_node_free */
     uint32_t gossip_ms;            /* interval; 0: 500 */
+    uint32_t gossip_most;          /* segments without news that a round tells of; 0: 512 */
     uint32_t log_file_bytes;       /* size at which a log file is closed; 0: 64 MiB, but at most 4 x PG size */
     uint64_t seed;                 /* for the choice of peers */
     uint32_t scrub_cycle_s;        /* everything stored is read again in this time; 0: on demand only */

@@ -364,6 +364,7 @@ void hx_sim_server_start(struct hx_sim *s, uint32_t i)
                               .incarnation = v->incarnation,
                               .farm = hx_sim_disk_farm(v->disk),
                               .gossip_ms = (uint32_t)HX_OPT(s, gossip_ms),
+                              .gossip_most = HX_OPT(s, gossip_ms) == 100, /* few groups take turns in some runs, too */
                               .log_file_bytes = (uint32_t)HX_OPT(s, log_kb) << 10,
                               .scrub_cycle_s = (uint32_t)HX_OPT(s, scrub_s),
                               .seed = s->opts.seed * 1000 + v->life * 16 + i};

@@ -15,6 +15,10 @@
  *   E4 Records that a FETCH found damaged below the hint, and that no peer has any more, are void or were moved by
  *      compaction: the chain does not need them, but pages may: what of them is still used is looked for (scrub.c).
  *   E5 The SCLs that peers tell say what all members have (gc), which lets files go (space.c) while nobody writes.
+ *   E6 A round tells of every segment that has news (its top or SCL changed, it is behind or damaged, a question of
+ *      its own failed, a peer is back), for NEWS_ROUNDS rounds, so that each peer hears it; and of gossip_most others
+ *      in turn.  So an idle server with very many segments does little, and whatever went lost on the way comes up
+ *      in its turn.
  * A peer that does not answer is left alone for a while that doubles, up to BACKOFF_MAX_MS.
  */
 #include "node_private.h"
@@ -27,6 +31,7 @@
 #define BACKOFF_MAX_MS 4000u
 #define FETCH_VAIN 3u /* answers without any of the records before blind damage is mended page by page */
 #define CALLS_MAX 64u /* of all segments together */
+#define NEWS_ROUNDS (4u * HX_COPIES) /* the members of a group come up in six */
 
 static uint64_t dice(struct hx_node *n)
 {
@@ -53,16 +58,6 @@ bool hx_gossip_reachable(struct hx_node *n, const struct hx_server *m)
     return p && n->now_ms >= p->not_before_ms;
 }
 
-static void peer_result(struct hx_node *n, const struct hx_uuid *server, bool good)
-{
-    struct hx_peer *p = peer_of(n, server);
-    if (!p)
-        return;
-    p->fails = good ? 0 : p->fails < 16 ? p->fails + 1 : p->fails;
-    uint64_t pause = (uint64_t)n->gossip_ms << p->fails;
-    p->not_before_ms = good ? 0 : n->now_ms + (pause < BACKOFF_MAX_MS ? pause : BACKOFF_MAX_MS);
-}
-
 const struct hx_server *hx_gossip_member(const struct hx_node *n, const struct hx_seg *s, unsigned slot)
 {
     const struct hx_geometry *g = &s->meta.geometry;
@@ -82,6 +77,30 @@ static const struct hx_server *member_by(const struct hx_node *n, const struct h
             return m;
     }
     return NULL;
+}
+
+/* A peer is back: it may lack anything, and has heard of nothing (E6). */
+static void tell_all_again(struct hx_node *n, const struct hx_uuid *server)
+{
+    for (size_t k = 0; k < n->volume_count; k++) {
+        const struct hx_volume *v = n->volumes[k];
+        size_t i, end = hx_node_range(n, &v->id, &i);
+        for (; i < end; i++)
+            if (member_by(n, n->segs[i], NULL, server))
+                n->segs[i]->gossip.news_until = v->rounds + NEWS_ROUNDS;
+    }
+}
+
+static void peer_result(struct hx_node *n, const struct hx_uuid *server, bool good)
+{
+    struct hx_peer *p = peer_of(n, server);
+    if (!p)
+        return;
+    if (good && p->fails)
+        tell_all_again(n, server);
+    p->fails = good ? 0 : p->fails < 16 ? p->fails + 1 : p->fails;
+    uint64_t pause = (uint64_t)n->gossip_ms << p->fails;
+    p->not_before_ms = good ? 0 : n->now_ms + (pause < BACKOFF_MAX_MS ? pause : BACKOFF_MAX_MS);
 }
 
 /* ---- sending ---- */
@@ -306,18 +325,32 @@ void hx_gossip_heard(struct hx_node *n, const struct hx_req *r, const struct hx_
 }
 
 /* ---- rounds ---- */
-/* The PGs of the volume that M is a member of, too. */
-static int tell(struct hx_node *n, const struct hx_volume *v, const struct hx_server *m)
+/* E6 */
+static bool has_news(const struct hx_volume *v, struct hx_seg *s)
 {
-    size_t i, end = hx_node_range(n, &v->id, &i);
+    struct hx_seg_gossip *g = &s->gossip;
+    if (g->told_top != hx_seg_top(s).v || g->told_scl != s->chain.scl) {
+        g->told_top = hx_seg_top(s).v;
+        g->told_scl = s->chain.scl;
+        g->news_until = v->rounds + NEWS_ROUNDS;
+    }
+    return v->rounds < g->news_until || s->unknown_count || s->filling || g->target > s->chain.scl;
+}
+
+/* The PGs of the volume that M is a member of, too: those with news, and those whose turn, number TURN, it is. */
+static int tell(struct hx_node *n, const struct hx_volume *v, const struct hx_server *m, uint32_t turn)
+{
+    size_t i, end = hx_node_range(n, &v->id, &i), all = end - i;
+    size_t first = i, window = (size_t)turn * n->gossip_most % all;
     struct hx_buf b = {0};
     uint32_t count = 0;
     bool learner = false;
     if (!hx_buf_add(&b, 4))
         return HX_E_NOMEM;
     for (; i < end; i++) {
-        const struct hx_seg *s = n->segs[i];
-        if (s->error || !member_by(n, s, NULL, &m->incarnation))
+        struct hx_seg *s = n->segs[i];
+        bool in_turn = (i - first + all - window) % all < n->gossip_most;
+        if (s->error || (!has_news(v, s) && !in_turn) || !member_by(n, s, NULL, &m->incarnation))
             continue;
         learner = learner || !hx_rules_named(s);
         uint8_t *p = hx_buf_add(&b, HX_GOSSIP_ENTRY);
@@ -348,7 +381,8 @@ static void round_of(struct hx_node *n, struct hx_volume *v)
         const struct hx_peer *p = m ? peer_of(n, &m->incarnation) : NULL;
         if (!p || n->now_ms < p->not_before_ms)
             continue;
-        tell(n, v, m);
+        tell(n, v, m, t / HX_COPIES);
+        v->rounds++;
         return;
     }
 }
@@ -490,8 +524,11 @@ void hx_node_answer(struct hx_node *n, uint64_t now_ms, uint64_t call, int err, 
         return;
     }
     if (err || h.status) {
-        if (c.seg)
+        struct hx_volume *v = c.seg ? hx_volume_get(n, &c.volume, false) : NULL;
+        if (v) {
             c.seg->gossip.not_before_ms = n->now_ms + n->gossip_ms;
+            c.seg->gossip.news_until = v->rounds + NEWS_ROUNDS;
+        }
         if (c.seg && c.type == HX_MSG_READ && !c.compare && !err && h.status == HX_E_TOO_OLD) {
             c.seg->sound.aged = true;
             c.seg->gossip.aged = true;

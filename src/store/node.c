@@ -168,6 +168,7 @@ int hx_node_new(const struct hx_node_cfg *cfg, uint64_t now_ms, struct hx_node *
     n->server = cfg->incarnation;
     n->farm = cfg->farm;
     n->gossip_ms = cfg->gossip_ms ? cfg->gossip_ms : 500;
+    n->gossip_most = cfg->gossip_most ? cfg->gossip_most : 512;
     n->rng = cfg->seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
     n->now_ms = now_ms;
     hx_pace_init(n, cfg);

@@ -60,6 +60,7 @@ struct hx_volume {
     unsigned conn_count;
     uint64_t announced_ms; /* when all segments were last told VDL and floor */
     uint64_t gossip_ms;    /* next round */
+    uint64_t rounds;       /* that there were */
     uint32_t turn;
 };
 struct hx_peer {
@@ -84,7 +85,7 @@ struct hx_node {
     char name[HX_NAME_MAX + 1], zone[HX_NAME_MAX + 1];
     struct hx_uuid server;
     struct hx_disk_farm *farm;
-    uint32_t gossip_ms;
+    uint32_t gossip_ms, gossip_most;
     uint64_t rng, now_ms, next_call;
     struct hx_seg_env env;
     struct hx_seg **segs; /* ascending by (volume, pg) */

@@ -483,6 +483,7 @@ struct hx_seg_gossip { /* gossip.c */
     uint64_t doubt;         /* how much was UNKNOWN when it was asked */
     uint64_t scl[HX_COPIES], scl_top; /* what the members have, as they told under this history */
     bool aged;              /* a peer has given up what is as old as the damaged page */
+    uint64_t told_top, told_scl, news_until; /* as of the last look; round until which every peer is told of it */
 };
 #define HX_SCRUB_FILE 8u /* where its position is kept */
 struct hx_seg_scrub { /* scrub.c */

@@ -78,6 +78,7 @@ int hx_rig_start(struct hx_rig *r, unsigned i)
                               .incarnation = hx_rig_uuid(100 + i),
                               .farm = r->other[i] ? r->other[i] : hx_mem_farm(r->farm[i]),
                               .gossip_ms = 100,
+                              .gossip_most = r->gossip_most,
                               .log_file_bytes = r->log_file_bytes,
                               .scrub_cycle_s = r->scrub_cycle_s,
                               .scrub_bytes_per_s = r->scrub_bytes_per_s,

@@ -26,6 +26,7 @@ struct hx_rig {
     struct hx_history history; /* (1, 0, 0, lal) */
     struct hx_uuid owner;
     uint64_t now_ms, token;
+    uint32_t gossip_most; /* as in struct hx_node_cfg */
     uint32_t log_file_bytes, scrub_cycle_s, scrub_bytes_per_s, repair_bytes_per_s;
     struct hx_frame_builder *builder;
     uint8_t frame[HX_FRAME_MAX];

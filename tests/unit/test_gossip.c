@@ -154,6 +154,66 @@ static void at_most_64_questions_are_under_way(void **state)
     hx_rig_fini(&r);
 }
 
+/* The next round: whom it is told to; *ret_pgs: of which groups, as far as three. */
+static unsigned next_round(struct hx_rig *r, unsigned *ret_pgs, bool answered)
+{
+    struct hx_peer_question q = hx_peer_wait(r, HX_MSG_GOSSIP);
+    uint32_t count = hx_get_u32(q.body);
+    *ret_pgs = 0;
+    for (uint32_t i = 0; i < count && i < 3; i++)
+        *ret_pgs |= 1u << hx_get_u32(q.body + 4 + (size_t)i * HX_GOSSIP_ENTRY);
+    if (answered)
+        hx_peer_answer(r, &q, (struct hx_reply_head){0}, (const uint8_t[4]){0}, 4);
+    else
+        hx_node_answer(r->node[0], r->now_ms, q.call, HX_E_TIMEOUT, (struct hx_bytes){NULL, 0});
+    for (unsigned peer = 1; peer < HX_COPIES; peer++)
+        if (!memcmp(q.peer.b, hx_rig_uuid(100 + peer).b, sizeof q.peer.b))
+            return peer | count << 8;
+    return count << 8;
+}
+
+/* Promise (E6): a server with many segments tells of those with news, of the others a few in turn, so that each peer
+ * hears of each in the end; a peer that was silent hears of all. */
+static void a_round_tells_news_and_a_few_others_in_turn(void **state)
+{
+    enum { PGS = 8, MOST = 2, CALM = 30 };
+    struct hx_rig r;
+    unsigned pgs, heard[HX_COPIES] = {0}, news = 0, all = 0;
+    (void)state;
+    hx_rig_init(&r, 1, 1u << 20, PGS, 16u << 10);
+    hx_rig_stop(&r, 0);
+    r.gossip_most = MOST;
+    assert_int_equal(hx_rig_start(&r, 0), 0);
+    for (uint32_t pg = 0; pg < PGS; pg++)
+        assert_int_equal(hx_rig_format(&r, 0, pg), 0);
+    for (unsigned i = 0; i < CALM; i++) /* made just now: all of it is news */
+        assert_int_equal(next_round(&r, &pgs, true) >> 8, i < 24 ? PGS : MOST);
+    for (unsigned i = 0; i < PGS / MOST * 5; i++) {
+        unsigned peer = next_round(&r, &pgs, true);
+        assert_int_equal(peer >> 8, MOST);
+        heard[peer & 255] |= pgs;
+    }
+    for (unsigned peer = 1; peer < HX_COPIES; peer++)
+        assert_int_equal(heard[peer], (1u << PGS) - 1);
+    size_t n = hx_rig_run(&r, 3, 1, 0, 1, 2, 0);
+    assert_int_equal(hx_rig_append(&r, 0, 1, 0, 0, r.frame, n, NULL), 0);
+    for (unsigned i = 0; i < 5; i++) { /* each peer hears of it at once */
+        unsigned peer = next_round(&r, &pgs, true);
+        assert_true(pgs >> 3 & 1 && peer >> 8 <= MOST + 1);
+        news |= 1u << (peer & 255);
+    }
+    assert_int_equal(news, 0x3e);
+    for (unsigned i = 0; i < CALM; i++)
+        next_round(&r, &pgs, true);
+    assert_int_equal(next_round(&r, &pgs, false) >> 8, MOST);
+    for (unsigned i = 0; i < CALM && all != 0x3e; i++) { /* when it answers again */
+        unsigned peer = next_round(&r, &pgs, true);
+        all |= peer >> 8 == PGS ? 1u << (peer & 255) : 0;
+    }
+    assert_int_equal(all, 0x3e);
+    hx_rig_fini(&r);
+}
+
 /* Promise: while the disk is full no more is asked for than every four seconds; when there is room the records are
  * taken. */
 static void a_full_disk_is_not_filled_further(void **state)
@@ -630,6 +690,7 @@ int main(void)
         cmocka_unit_test(a_server_does_not_ask_itself),
         cmocka_unit_test(records_are_asked_of_members_only),
         cmocka_unit_test(at_most_64_questions_are_under_way),
+        cmocka_unit_test(a_round_tells_news_and_a_few_others_in_turn),
         cmocka_unit_test(a_full_disk_is_not_filled_further),
         cmocka_unit_test(frames_of_others_are_not_stored),
         cmocka_unit_test(a_frame_across_the_cut_is_not_taken),
