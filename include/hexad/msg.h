@@ -54,12 +54,12 @@
  * READ       wr,rd,seg   u64 read point, u32 n, n x u32 page in PG   n x hx_read_page, then n_raw x 4096 bytes
  * GOSSIP     segment     u32 n, n x { u32 pg, u64 top, u64 scl }     the same list as the receiver has them
  * HISTORY    segment     -                                           history of head.pg
- * STATUS     any         -                                           u32 n, n x hx_segment_status (volume 0: of all),
- *                                                                   then n x hx_segment_part; older servers: none
+ * STATUS     any         -                                           u32 n, n x hx_segment_status (volume 0: of all);
+ *                        head.g = HX_STATUS_PARTS                    then n x hx_segment_part (older servers: none)
  * SCRUB      writer,adm  -                                           as STATUS; a cycle begins (volume 0: in all)
  * DIGEST     segment     hx_digest_ask                               1 to .heads x hx_read_page: what the pages are
- * MEMBERS    writer      geometry                                    u64 life of the segment; kept iff not lower
- * DELETE     writer      geometry, u64 life                          -     leaves a tombstone; idempotent
+ * MEMBERS    writer      geometry (or slice)                         u64 life of the segment; kept iff not lower
+ * DELETE     writer      geometry (or slice), u64 life               -     leaves a tombstone; idempotent
  */
 enum hx_msg_type {
     HX_MSG_HELLO = 1, HX_MSG_LOOKUP, HX_MSG_FORMAT, HX_MSG_FENCE, HX_MSG_FETCH, HX_MSG_REPAIR, HX_MSG_ADOPT,
@@ -225,8 +225,8 @@ struct hx_segment_status {
     struct hx_scrub_status scrub;
     struct hx_writer_info writer; /* of the volume, as this server knows it */
 };
-/* What a driver of changes has to know of a segment besides.  The life says which of those that were here, one after the
- * other, it is: 1, and one more with each FORMAT over a tombstone (M10 of doc/MEMBERSHIP.md). */
+/* What a driver of changes has to know of a segment besides.  The life says which of those that were here, one after
+ * the other, it is: 1, and one more with each FORMAT over a tombstone (M10 of doc/MEMBERSHIP.md). */
 #define HX_PART_NAMED 1u   /* its geometry names it as a member */
 #define HX_PART_LEARNER 2u /* it is being filled, and counts for nothing */
 #define HX_PART_RETIRED 4u /* a tombstone */
@@ -236,6 +236,7 @@ struct hx_segment_part {
     uint32_t g, m, flags;
 };
 #define HX_SEGMENT_PART 44u
+#define HX_STATUS_PARTS UINT32_MAX
 void hx_segment_part_encode(const struct hx_segment_part *s, struct hx_enc *e);
 void hx_segment_part_decode(struct hx_segment_part *s, struct hx_dec *d);
 void hx_segment_status_encode(const struct hx_segment_status *s, struct hx_enc *e);

@@ -89,6 +89,8 @@ struct hx_segment_look {
     struct hx_lsn doubt;                /* lowest LSN that may be damaged here; LSN_MAX: none */
     uint64_t held, unknowns, damaged;   /* records above the hint; damaged places now, and since the start */
     uint64_t scrubs, scrub_found, scrub_rewritten; /* cycles finished; what they found; slots, sidecars renewed */
+    uint64_t life;                      /* which of the segments that were here it is */
+    bool filling, retired;              /* a learner; a tombstone (.error is NO_SEGMENT) */
     int error;                          /* why it answers nothing; 0 */
     bool nospace;
 };

@@ -153,6 +153,7 @@ static int build(struct hx_move *m, struct hx_ask_task *t, struct hx_msg_head *h
     *head = (struct hx_msg_head){.volume = g->volume, .owner = m->owner, .epoch = hx_writer_epoch(m->writer), .g = g->g,
                                  .m = g->m, .pg = c ? c->pg : 0};
     if (t->msg == HX_MSG_STATUS) {
+        head->g = HX_STATUS_PARTS;
         m->server[t->server]->asked = m->serial;
         return 0;
     }

@@ -548,6 +548,8 @@ static int read_blocks(struct reading *r, uint64_t id)
 /* K3, what can be said before its blocks are read. */
 static bool fits(const struct hx_seg *s, const struct hx_ckpt_head *h)
 {
+    if (h->tail < s->meta.first_file)
+        return false; /* T4 of retire.c */
     if (h->salt != hx_log_salt(&s->at, &s->env->server) || h->pages != hx_geometry_pg_pages(&s->meta.geometry))
         return false;
     bool tail = h->tail_end == 0;

@@ -44,6 +44,10 @@ static int dump_slot(struct hx_offline *o, uint64_t file, bool all)
     }
     if (m.flags & HX_META_FILLING)
         hx_offline_say(o, "  a learner that has not got all its pages");
+    if (m.flags & HX_META_RETIRED)
+        hx_offline_say(o, "  a tombstone: the segment was deleted");
+    if (m.life > 1)
+        hx_offline_say(o, "  life %" PRIu64 ": log files from %016" PRIx64 " on are its own", m.life, m.first_file);
     const struct hx_geometry *g = &m.geometry;
     hx_offline_say(o, "  geometry (%" PRIu64 ", %u, %u): groups of %" PRIu64
                    " bytes, %u groups, %u servers%s", g->epoch.v,

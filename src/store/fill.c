@@ -241,20 +241,6 @@ int hx_fill_clear(struct hx_seg *s)
     return err ? err : s->disk->ops->remove(s->disk, HX_FILL_FILE + 1);
 }
 
-/* All that is not promise, history and members; durable with the next flush, and tried again by the next start. */
-static int remove_all(struct hx_seg *s)
-{
-    struct hx_disk_file d;
-    size_t n = 1;
-    int err = 0;
-    for (uint64_t from = HX_RESERVE_FILE; !err && n; from = d.id + 1) {
-        err = s->disk->ops->list(s->disk, from, &d, 1, &n);
-        if (!err && n)
-            err = s->disk->ops->remove(s->disk, d.id);
-    }
-    return err;
-}
-
 int hx_fill_opened(struct hx_seg *s)
 {
     bool damaged = s->unknown_count > 0;
@@ -263,7 +249,7 @@ int hx_fill_opened(struct hx_seg *s)
         damaged |= s->log.files[i] && (s->log.files[i]->damaged || s->log.files[i]->lost);
     if (!damaged)
         return 0;
-    int err = remove_all(s); /* W2 */
+    int err = hx_retire_remove_all(s); /* W2; durable with the next flush, tried again by the next start */
     uint64_t next = s->log.next_id;
     hx_chain_fini(&s->chain);
     hx_index_fini(&s->index);

@@ -65,7 +65,9 @@ static int list_files(struct hx_seg *s)
         err = s->disk->ops->list(s->disk, from, d, HX_ARRAY_LEN(d), &n);
         for (size_t i = 0; i < n && !err; i++) {
             from = d[i].id + 1;
-            if (d[i].id < HX_LOG_SIDE_BIT) {
+            if ((d[i].id & ~HX_LOG_SIDE_BIT) < s->meta.first_file) { /* T4 of retire.c */
+                err = hx_seg_discard(s, d[i].id);
+            } else if (d[i].id < HX_LOG_SIDE_BIT) {
                 err = add_file(s, &d[i], false);
             } else {
                 struct hx_logfile *f = file_of(s, d[i].id & ~HX_LOG_SIDE_BIT);

@@ -21,7 +21,7 @@ static void look(const struct hx_seg *s, struct hx_segment_look *ret)
         .oldest = HX_LSN(s->oldest), .held = s->chain.held_count, .unknowns = hx_seg_damages(s),
         .damaged = s->damaged, .error = s->error, .nospace = s->nospace,
         .scrubs = s->scrub.cycles, .scrub_found = s->scrub.found, .scrub_rewritten = s->scrub.rewritten,
-        .doubt = HX_LSN_MAX};
+        .doubt = HX_LSN_MAX, .life = m->life, .filling = s->filling, .retired = s->retired};
     for (size_t i = 0; i < s->unknown_count; i++)
         if (!hx_seg_is_mended(s, &s->unknowns[i]))
             ret->doubt = hx_lsn_min(ret->doubt, HX_LSN(s->unknowns[i].from));

@@ -22,8 +22,9 @@
 #include <stdlib.h>
 
 #define META_MAGIC 0x314d5848u /* "HXM1" */
-#define META_VERSION 2 /* what has no flags is written as version 1, which has no place for them */
-#define META_FLAGS HX_META_FILLING /* that there are */
+#define META_VERSION 3 /* what has no flags is written as version 1, which has no place for them; see version_of */
+#define META_FLAGS (HX_META_FILLING | HX_META_RETIRED) /* that there are */
+#define META_LIFE 16u  /* bytes behind the geometry, from version 3 on */
 #define META_HEAD 104u
 #define META_BODY_MAX (64u << 20) /* what a load accepts */
 
@@ -34,12 +35,18 @@ void hx_meta_fini(struct hx_meta *m)
     *m = (struct hx_meta){0};
 }
 
+/* The oldest that has room for what there is to say. */
+static unsigned version_of(const struct hx_meta *m)
+{
+    return m->life > 1 || m->flags & HX_META_RETIRED ? 3 : m->flags ? 2 : 1;
+}
+
 static void head_encode(const struct hx_disk_place *at, const struct hx_uuid *server, const struct hx_meta *m,
                         uint8_t *out, size_t body_len)
 {
     struct hx_enc e = hx_enc_init(out, META_HEAD);
     hx_enc_u32(&e, META_MAGIC);
-    hx_enc_u16(&e, m->flags ? META_VERSION : 1);
+    hx_enc_u16(&e, (uint16_t)version_of(m));
     hx_enc_u16(&e, m->flags);
     hx_enc_u64(&e, m->generation);
     hx_enc_uuid(&e, &at->volume);
@@ -60,6 +67,7 @@ int hx_meta_save_begin(struct hx_meta_save *w, struct hx_disk *d, const struct h
 {
     *w = (struct hx_meta_save){.disk = d};
     size_t body = hx_history_encoded_len(&m->history) + hx_geometry_encoded_len(&m->geometry);
+    body += version_of(m) >= 3 ? META_LIFE : 0;
     hx_assert(body <= META_BODY_MAX); /* each came in a message, or from here */
     /* The first save of a segment writes the reserve, too; later ones what they need, in whole sectors. */
     size_t n = (META_HEAD + body + 511) / 512 * 512;
@@ -71,6 +79,10 @@ int hx_meta_save_begin(struct hx_meta_save *w, struct hx_disk *d, const struct h
     struct hx_enc e = hx_enc_init(p + META_HEAD, n - META_HEAD);
     hx_history_encode(&m->history, &e);
     hx_geometry_encode(&m->geometry, &e);
+    if (version_of(m) >= 3) {
+        hx_enc_u64(&e, m->life);
+        hx_enc_u64(&e, m->first_file);
+    }
     hx_assert(!e.err && e.len == body);
     head_encode(at, server, m, p, e.len);
     w->p = p;
@@ -123,7 +135,8 @@ int hx_meta_save(struct hx_disk *d, const struct hx_disk_place *at, const struct
     return hx_meta_save_end(&w, m);
 }
 
-static int body_decode(const uint8_t *p, size_t len, const struct hx_disk_place *at, struct hx_meta *m)
+static int body_decode(const uint8_t *p, size_t len, const struct hx_disk_place *at, unsigned version,
+                       struct hx_meta *m)
 {
     struct hx_dec d = hx_dec_init(p, len);
     int err = hx_history_decode(&m->history, &d);
@@ -131,6 +144,11 @@ static int body_decode(const uint8_t *p, size_t len, const struct hx_disk_place 
         err = hx_geometry_decode_any(&m->geometry, &d);
     if (!err && !hx_geometry_row(&m->geometry, at->pg))
         err = HX_E_BADMSG; /* not of this segment: it has no members */
+    m->life = 1;
+    if (!err && version >= 3) {
+        m->life = hx_dec_u64(&d);
+        m->first_file = hx_dec_u64(&d);
+    }
     if (!err)
         err = hx_dec_end(&d);
     if (!err) /* older programs kept the whole */
@@ -139,7 +157,7 @@ static int body_decode(const uint8_t *p, size_t len, const struct hx_disk_place 
 }
 
 static int slot_head(const uint8_t *head, const struct hx_disk_place *at, struct hx_meta *m, struct hx_uuid *server,
-                     uint32_t *body_len, uint32_t *body_crc)
+                     unsigned *ret_version, uint32_t *body_len, uint32_t *body_crc)
 {
     struct hx_dec d = hx_dec_init(head, META_HEAD);
     int err = hx_version_check(head, META_HEAD, META_MAGIC, META_VERSION, META_HEAD - 4);
@@ -147,6 +165,7 @@ static int slot_head(const uint8_t *head, const struct hx_disk_place *at, struct
         return err;
     hx_dec_u32(&d);
     unsigned version = hx_dec_u16(&d), flags = hx_dec_u16(&d);
+    *ret_version = version;
     m->flags = (uint16_t)(version == 1 ? 0 : flags);
     err = err ? err : m->flags & ~META_FLAGS ? HX_E_VERSION : 0;
     m->generation = hx_dec_u64(&d);
@@ -177,7 +196,8 @@ int hx_meta_slot(struct hx_disk *d, uint64_t slot, const struct hx_disk_place *a
     struct hx_meta m = {0};
     struct hx_uuid owner_server;
     uint32_t len, crc;
-    err = slot_head(head, at, &m, &owner_server, &len, &crc);
+    unsigned version;
+    err = slot_head(head, at, &m, &owner_server, &version, &len, &crc);
     if (err)
         return err;
     if (!hx_uuid_eq(&owner_server, server))
@@ -189,7 +209,7 @@ int hx_meta_slot(struct hx_disk *d, uint64_t slot, const struct hx_disk_place *a
     if (!err && (got != len || hx_crc32c(0, body, len) != crc))
         err = HX_E_CORRUPT;
     if (!err)
-        err = body_decode(body, len, at, &m);
+        err = body_decode(body, len, at, version, &m);
     free(body);
     if (err) {
         hx_meta_fini(&m);

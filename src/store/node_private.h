@@ -20,6 +20,8 @@ enum item_kind {
     ITEM_READ,      /* made when it is taken, so that memory holds one answer at a time */
     ITEM_FETCH,
     ITEM_DIGEST,
+    ITEM_LIFE,      /* which life the segment is in */
+    ITEM_DELETE,
     ITEM_SEND
 };
 struct hx_item {

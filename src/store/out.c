@@ -92,6 +92,8 @@ static int settle_fence(struct hx_item *i)
 static int settle_one(struct hx_item *i)
 {
     struct hx_seg *s = i->seg;
+    if (i->kind == ITEM_DELETE && s->error == HX_E_NO_SEGMENT)
+        return s->retired ? 0 : HX_E_AGAIN; /* T2 of retire.c */
     if (s->round_error)
         return s->round_error;
     if (i->epoch.v < s->meta.promised.v && !HX_MUTANT(ADOPT_IGNORES_PROMISE))
@@ -106,6 +108,8 @@ static int settle_one(struct hx_item *i)
         if (hx_seg_lost_within(s, scl + 1, hx_history_top_entry(&i->history)->vdl.v) && !HX_MUTANT(REPAIR_DAMAGED))
             i->flags = HX_REPLY_DAMAGED;
         return u64s(i, scl, NULL);
+    case ITEM_LIFE:
+        return u64s(i, s->meta.life, NULL);
     case ITEM_ADOPT:
         return u64s(i, hx_seg_top(s).v, &scl);
     default:

@@ -28,7 +28,7 @@
 
 static bool may_pass(int err)
 {
-    return err && err != HX_E_CORRUPT && err != HX_E_STRANGER && err != HX_E_VERSION;
+    return err && err != HX_E_CORRUPT && err != HX_E_STRANGER && err != HX_E_VERSION && err != HX_E_NO_SEGMENT;
 }
 
 static uint64_t pause_of(unsigned tries)

@@ -60,14 +60,49 @@ bool hx_rules_named(const struct hx_seg *s)
     return member(s, &s->meta.geometry);
 }
 
+static void take_geometry(struct hx_seg *s, struct hx_geometry *g)
+{
+    hx_geometry_fini(&s->meta.geometry);
+    s->meta.geometry = *g;
+    *g = (struct hx_geometry){0};
+    s->meta_dirty = true;
+}
+
+/* A geometry that a message brought about this segment: of its volume and group, and no newer than who says it. */
+static bool fits(const struct hx_seg *s, struct hx_epoch e, const struct hx_geometry *g)
+{
+    return hx_uuid_eq(&g->volume, &s->at.volume) && hx_geometry_row(g, s->at.pg) && (s->at.pg || !g->slice) &&
+           g->epoch.v <= e.v && g->pg_bytes == s->meta.geometry.pg_bytes;
+}
+
+/* A learner over a tombstone (M10, T3 of retire.c). */
+static int format_anew(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geometry *g, struct hx_history *h,
+                       bool learner)
+{
+    if (!learner || !fits(s, m->epoch, g))
+        return learner ? HX_E_INVAL : HX_E_WRONG_MEMBER;
+    if (m->epoch.v < s->meta.promised.v)
+        return HX_E_FENCED;
+    if (hx_geometry_compare(g, &s->meta.geometry) < 0)
+        return HX_E_WRONG_MEMBER; /* said before the DELETE was: a late one */
+    hx_seg_index_init(s, g);
+    s->meta.promised = m->epoch;
+    s->meta.owner = m->owner;
+    take_geometry(s, g);
+    if (hx_history_top(h).v > hx_seg_top(s).v) {
+        hx_history_fini(&s->meta.history);
+        s->meta.history = *h;
+        *h = (struct hx_history){0};
+    }
+    hx_retire_anew(s);
+    return 0;
+}
+
 /* What is there already, of a learner's FORMAT: it follows members and history, and its pages go on to be copied. */
 static int format_again(struct hx_seg *s, struct hx_geometry *g, struct hx_history *h)
 {
     if (hx_geometry_compare(g, &s->meta.geometry) > 0 && g->pg_bytes == s->meta.geometry.pg_bytes) {
-        hx_geometry_fini(&s->meta.geometry);
-        s->meta.geometry = *g;
-        *g = (struct hx_geometry){0};
-        s->meta_dirty = true;
+        take_geometry(s, g);
     }
     return hx_history_top(h).v > hx_seg_top(s).v ? take_history(s, h) : 0;
 }
@@ -83,6 +118,8 @@ int hx_rules_format(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geo
     int err = hx_geometry_slice(g, s->at.pg, g);
     if (err)
         return err;
+    if (s->retired)
+        return format_anew(s, m, g, h, learner);
     bool was_virgin = !s->chain.scl && !s->chain.held_count && !s->chain.span_count && !s->log.slot_count;
     bool newer = fresh || (was_virgin && (learner || m->epoch.v > s->meta.promised.v) &&
                            g->pg_bytes == s->meta.geometry.pg_bytes);
@@ -157,10 +194,46 @@ int hx_rules_geometry(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid 
         return HX_E_INVAL;
     if (err || (newer <= 0 && !HX_MUTANT(GEOMETRY_STEPS_BACK)))
         return err;
-    hx_geometry_fini(&s->meta.geometry);
-    s->meta.geometry = *g;
-    *g = (struct hx_geometry){0};
-    s->meta_dirty = true;
+    take_geometry(s, g);
+    return 0;
+}
+
+int hx_rules_members(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *owner, struct hx_geometry *g)
+{
+    if (!fits(s, e, g))
+        return s->retired ? s->error : HX_E_INVAL;
+    int err = hx_geometry_slice(g, s->at.pg, g);
+    err = err ? err : hx_rules_zero(s, e, owner);
+    int newer = hx_geometry_compare(g, &s->meta.geometry);
+    if (!err && newer == 0 && !hx_geometry_equal(g, &s->meta.geometry))
+        return HX_E_INVAL; /* as in GEOMETRY */
+    if (!err && newer > 0)
+        take_geometry(s, g);
+    return err;
+}
+
+int hx_rules_delete(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geometry *g, uint64_t life)
+{
+    if (!fits(s, m->epoch, g))
+        return HX_E_INVAL;
+    if (s->retired || s->retiring)
+        return m->epoch.v < s->meta.promised.v ? HX_E_FENCED : life == s->meta.life ? 0 : HX_E_MADE_ANEW;
+    int newer = hx_geometry_compare(g, &s->meta.geometry);
+    if (member(s, g))
+        return HX_E_WRONG_MEMBER;
+    int err = hx_geometry_slice(g, s->at.pg, g);
+    err = err ? err : hx_rules_zero(s, m->epoch, &m->owner);
+    if (err)
+        return err;
+    if (life != s->meta.life)
+        return HX_E_MADE_ANEW; /* M10 */
+    if (newer < 0 && member(s, &s->meta.geometry))
+        return HX_E_WRONG_MEMBER; /* M6 */
+    if (newer == 0 && !hx_geometry_equal(g, &s->meta.geometry))
+        return HX_E_INVAL;
+    if (newer > 0)
+        take_geometry(s, g);
+    hx_retire_begin(s);
     return 0;
 }
 

@@ -50,14 +50,20 @@ int hx_seg_new(struct hx_seg_env *env, struct hx_disk *d, struct hx_disk_place a
     s->disk = d;
     s->at = at;
     s->env = env;
-    s->log.tail = HX_NONE;
-    s->log.next_id = HX_LOG_FIRST_ID;
-    s->work.victim = HX_NONE;
+    s->meta.life = 1;
+    hx_seg_blank(s);
     *ret = s;
     return 0;
 }
 
-void hx_seg_free(struct hx_seg *s)
+void hx_seg_blank(struct hx_seg *s)
+{
+    s->log.tail = HX_NONE;
+    s->log.next_id = HX_LOG_FIRST_ID;
+    s->work.victim = HX_NONE;
+}
+
+void hx_seg_drop(struct hx_seg *s)
 {
     hx_bodies_forget(&s->env->bodies, s);
     hx_made_forget(&s->env->made, s);
@@ -65,7 +71,6 @@ void hx_seg_free(struct hx_seg *s)
     hx_chain_fini(&s->chain);
     hx_index_fini(&s->index);
     hx_log_fini(&s->log);
-    hx_meta_fini(&s->meta);
     hx_buf_fini(&s->fetch_side);
     hx_buf_fini(&s->work.side);
     hx_seg_sound_forget(s);
@@ -75,6 +80,12 @@ void hx_seg_free(struct hx_seg *s)
     free(s->wrongs);
     free(s->unknowns);
     free(s->path);
+}
+
+void hx_seg_free(struct hx_seg *s)
+{
+    hx_seg_drop(s);
+    hx_meta_fini(&s->meta);
     free(s);
 }
 
@@ -107,6 +118,9 @@ void hx_seg_poison(struct hx_seg *s, int why)
 
 static int open_all(struct hx_seg *s, bool uneven)
 {
+    if (s->meta.flags & HX_META_RETIRED)
+        return hx_retire_opened(s, uneven);
+    s->log.next_id = s->meta.first_file > HX_LOG_FIRST_ID ? s->meta.first_file : HX_LOG_FIRST_ID;
     hx_seg_index_init(s, &s->meta.geometry);
     int err = uneven ? hx_meta_save(s->disk, &s->at, &s->env->server, &s->meta) : 0;
     if (!err)
@@ -151,17 +165,28 @@ int hx_seg_open(struct hx_seg *s)
 
 static void meta_saved(struct hx_seg *s, int err)
 {
-    if (err && err != HX_E_NOMEM && err != HX_E_NOSPACE)
+    if (err && err != HX_E_NOMEM && err != HX_E_NOSPACE) {
+        s->error = s->retiring ? 0 : s->error;
+        s->retiring = false;
         hx_seg_poison(s, HX_E_POISONED); /* G1 */
+    }
     s->meta_dirty = err != 0;
     s->nospace |= err == HX_E_NOSPACE;
     if (err)
         s->round_error = s->error ? s->error : err;
+    else if (s->retiring)
+        hx_retire_done(s);
+}
+
+/* A segment that is retiring says NO_SEGMENT already. */
+static bool meta_due(const struct hx_seg *s)
+{
+    return (!s->error || s->retiring) && s->meta_dirty;
 }
 
 static void flush_meta(struct hx_seg *s)
 {
-    if (s->error || !s->meta_dirty)
+    if (!meta_due(s))
         return;
     meta_saved(s, hx_meta_save(s->disk, &s->at, &s->env->server, &s->meta)); /* G2 */
 }
@@ -177,7 +202,7 @@ void hx_seg_flush_metas(struct hx_disk_farm *f, struct hx_seg **segs, size_t cou
     for (size_t i = 0; i < count; i++) {
         struct hx_seg *s = segs[i];
         w[i].p = NULL;
-        int err = s->error || !s->meta_dirty ? 0 : hx_meta_save_begin(&w[i], s->disk, &s->at, &s->env->server, &s->meta);
+        int err = meta_due(s) ? hx_meta_save_begin(&w[i], s->disk, &s->at, &s->env->server, &s->meta) : 0;
         if (err)
             meta_saved(s, err);
     }
@@ -199,6 +224,7 @@ void hx_seg_flush_metas(struct hx_disk_farm *f, struct hx_seg **segs, size_t cou
         if (w[i].p)
             meta_saved(segs[i], hx_meta_save_end(&w[i], &segs[i]->meta));
 }
+
 static int flushed(struct hx_seg *s, int err)
 {
     if (err)

@@ -41,6 +41,7 @@ uint32_t hx_store_image_sum(uint32_t crc, uint32_t page);
 #define HX_META_SLOTS 2u
 #define HX_META_RESERVE (16u << 10) /* bytes of a slot from the start, so that a promise needs no free space */
 #define HX_META_FILLING 1u /* a learner that has not got all pages yet: it counts for nothing (fill.c) */
+#define HX_META_RETIRED 2u /* a tombstone: there was a segment, and nothing is left of it (retire.c) */
 struct hx_meta {
     uint64_t generation;
     struct hx_epoch promised;
@@ -50,6 +51,8 @@ struct hx_meta {
     struct hx_history history;
     struct hx_geometry geometry; /* PG 0: the volume's; else as of FORMAT */
     uint16_t flags; /* HX_META_*; with any of them a slot is of version 2 */
+    uint64_t life;       /* which of the segments that were here it is, from 1 on (M10 of doc/MEMBERSHIP.md) */
+    uint64_t first_file; /* log files with a lower number are of a life before; 0: there was none */
     unsigned first; /* slot that the next save begins with: the one that is not whole; 0: either */
     bool unsure;    /* read, and not saved yet: what is in the slots may not be durable (meta.c, M4) */
 };
@@ -535,6 +538,8 @@ struct hx_seg {
     struct hx_chain *proof; /* while loading: what there is of the records at or below the anchor (load.c R5) */
     bool meta_dirty, loading;
     bool filling;     /* a learner that is not through (fill.c); meta.flags says so of the slots */
+    bool retiring;    /* it becomes a tombstone with the next flush; .error says NO_SEGMENT already */
+    bool retired;     /* it is one */
     bool queued;      /* in the node's list of segments to flush */
     int round_error;  /* of the flush in this round */
     struct hx_meta meta;
@@ -569,6 +574,8 @@ int hx_seg_new(struct hx_seg_env *env, struct hx_disk *d, struct hx_disk_place a
 void hx_seg_free(struct hx_seg *s);
 /* Reads what is on the disk.  HX_E_NOENT: never formatted.  Other errors stay in s->error. */
 int hx_seg_open(struct hx_seg *s);
+void hx_seg_blank(struct hx_seg *s); /* what is not zero in one that has nothing */
+void hx_seg_drop(struct hx_seg *s);  /* frees all that hangs on it, but for the meta */
 static inline struct hx_epoch hx_seg_top(const struct hx_seg *s)
 {
     return hx_history_top(&s->meta.history);
@@ -610,6 +617,9 @@ void hx_seg_flush_end(struct hx_seg *s, int err);
 #define HX_RULES_LEARNER 2u
 int hx_rules_format(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geometry *g,
                     struct hx_history *h, unsigned how);
+int hx_rules_members(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *owner, struct hx_geometry *g);
+/* What DELETE says of the segment of that LIFE; then it is retiring, or was retired before (both: 0). */
+int hx_rules_delete(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geometry *g, uint64_t life);
 /* Does the segment's own geometry name this server as a member of it? */
 bool hx_rules_named(const struct hx_seg *s);
 int hx_rules_fence(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *owner);
@@ -721,6 +731,14 @@ void hx_fill_finish(struct hx_seg *s); /* H4: leaves meta_dirty; when that is du
 void hx_fill_through(struct hx_seg *s);
 int hx_fill_clear(struct hx_seg *s);   /* nothing of a former life is left to begin with */
 int hx_fill_opened(struct hx_seg *s);  /* after a restart */
+
+/* ---- retire.c: tombstones ---- */
+int hx_retire_remove_all(struct hx_seg *s); /* but the slots */
+int hx_retire_empty(struct hx_seg *s);      /* the same, durably */
+void hx_retire_begin(struct hx_seg *s);     /* with the next flush it is one */
+void hx_retire_done(struct hx_seg *s);      /* the slots say so */
+int hx_retire_opened(struct hx_seg *s, bool uneven); /* so they said at a restart */
+void hx_retire_anew(struct hx_seg *s);      /* a learner from the next flush on; hx_retire_empty comes before that */
 void hx_fill_forget(struct hx_seg *s); /* frees memory */
 
 /* ---- scrub.c: everything that is stored is read again, now and then ---- */

@@ -75,6 +75,17 @@ static int make_segment(struct hx_node *n, struct hx_req *r, struct hx_geometry 
     return 0;
 }
 
+/* A learner over a tombstone. */
+static int begin_anew(struct hx_req *r, struct hx_geometry *g, struct hx_history *h, unsigned how)
+{
+    int err = hx_rules_format(r->seg, &r->head, g, h, how);
+    if (!err && hx_retire_empty(r->seg)) { /* nothing was written: what the disk has is a tombstone */
+        hx_seg_poison(r->seg, HX_E_POISONED);
+        err = HX_E_POISONED;
+    }
+    return err;
+}
+
 static int verb_format(struct hx_node *n, struct hx_req *r)
 {
     struct hx_geometry g = {0};
@@ -86,10 +97,11 @@ static int verb_format(struct hx_node *n, struct hx_req *r)
     if (!err)
         err = hx_dec_end(&r->body);
     if (!err)
-        err = r->seg ? hx_rules_format(r->seg, &r->head, &g, &h, how) : make_segment(n, r, &g, &h, how);
+        err = !r->seg ? make_segment(n, r, &g, &h, how) : r->seg->retired ? begin_anew(r, &g, &h, how) :
+              hx_rules_format(r->seg, &r->head, &g, &h, how);
     hx_geometry_fini(&g);
     hx_history_fini(&h);
-    return err ? err : wait_for(n, r, ITEM_PLAIN);
+    return err ? err : wait_for(n, r, how ? ITEM_LIFE : ITEM_PLAIN);
 }
 
 static int verb_fence(struct hx_node *n, struct hx_req *r)
@@ -230,6 +242,31 @@ static int verb_geometry(struct hx_node *n, struct hx_req *r)
         err = r->seg ? hx_rules_geometry(r->seg, r->head.epoch, &r->head.owner, &g) : HX_E_NO_SEGMENT;
     hx_geometry_fini(&g);
     return err ? err : wait_for(n, r, ITEM_PLAIN);
+}
+
+static int verb_members(struct hx_node *n, struct hx_req *r)
+{
+    struct hx_geometry g = {0};
+    int err = hx_geometry_decode_any(&g, &r->body);
+    if (!err)
+        err = hx_dec_end(&r->body);
+    if (!err)
+        err = r->seg ? hx_rules_members(r->seg, r->head.epoch, &r->head.owner, &g) : HX_E_NO_SEGMENT;
+    hx_geometry_fini(&g);
+    return err ? err : wait_for(n, r, ITEM_LIFE);
+}
+
+static int verb_delete(struct hx_node *n, struct hx_req *r)
+{
+    struct hx_geometry g = {0};
+    int err = hx_geometry_decode_any(&g, &r->body);
+    uint64_t life = err ? 0 : hx_dec_u64(&r->body);
+    if (!err)
+        err = hx_dec_end(&r->body);
+    if (!err)
+        err = r->seg ? hx_rules_delete(r->seg, &r->head, &g, life) : HX_E_NO_SEGMENT;
+    hx_geometry_fini(&g);
+    return err ? err : wait_for(n, r, ITEM_DELETE);
 }
 
 /* ---- APPEND ---- */
@@ -478,6 +515,7 @@ int hx_verbs_handle(struct hx_node *n, struct hx_req *r)
         [HX_MSG_ADOPT] = verb_adopt, [HX_MSG_GEOMETRY] = verb_geometry, [HX_MSG_APPEND] = verb_append,
         [HX_MSG_READ] = verb_read, [HX_MSG_GOSSIP] = verb_gossip, [HX_MSG_HISTORY] = verb_history,
         [HX_MSG_STATUS] = verb_status, [HX_MSG_SCRUB] = verb_scrub, [HX_MSG_DIGEST] = verb_digest,
+        [HX_MSG_MEMBERS] = verb_members, [HX_MSG_DELETE] = verb_delete,
     };
     int err = verbs[r->head.type](n, r);
     return err == HX_E_EOF ? HX_E_BADMSG : err;

@@ -90,8 +90,9 @@ static struct hx_seg *best_segment(const struct hx_node *n, const struct hx_uuid
     size_t i, end = hx_node_range(n, id, &i);
     struct hx_seg *best = NULL;
     for (; i < end; i++)
-        if (!n->segs[i]->error &&
-            (!best || (best->at.pg && hx_geometry_compare(&n->segs[i]->meta.geometry, &best->meta.geometry) > 0)))
+        if ((!n->segs[i]->error || n->segs[i]->retired) && /* T3 of retire.c */
+            (!best || ((best->at.pg || best->retired) &&
+                       hx_geometry_compare(&n->segs[i]->meta.geometry, &best->meta.geometry) > 0)))
             best = n->segs[i];
     return best;
 }
@@ -168,6 +169,37 @@ static void segment_status(struct hx_node *n, const struct hx_seg *s, bool text,
     writer_info(n, v, text, &st->writer);
 }
 
+static struct hx_segment_part segment_part(const struct hx_seg *s)
+{
+    const struct hx_geometry *g = &s->meta.geometry;
+    struct hx_segment_part p = {.life = s->meta.life, .epoch = g->epoch, .g = g->g, .m = g->m};
+    if (s->retired || s->retiring)
+        p.flags = HX_PART_RETIRED;
+    else
+        p.flags = (hx_rules_named(s) ? HX_PART_NAMED : 0) | (s->filling ? HX_PART_LEARNER : 0);
+    if (s->filling)
+        p.of = hx_geometry_pg_pages(g) << HX_PAGE_SHIFT;
+    if (s->filling && s->fill) {
+        p.filled = ((uint64_t)(s->fill->ranges - s->fill->left) * HX_FILL_RANGE) << HX_PAGE_SHIFT;
+        p.filled = p.filled < p.of ? p.filled : p.of; /* the last range may be short */
+    }
+    return p;
+}
+
+static bool add_parts(const struct hx_node *n, size_t first, uint32_t count, struct hx_buf *b)
+{
+    uint8_t *p = hx_buf_add(b, (size_t)count * HX_SEGMENT_PART);
+    if (!p)
+        return count == 0;
+    struct hx_enc e = hx_enc_init(p, (size_t)count * HX_SEGMENT_PART);
+    for (uint32_t k = 0; k < count; k++) {
+        struct hx_segment_part part = segment_part(n->segs[first + k]);
+        hx_segment_part_encode(&part, &e);
+    }
+    hx_assert(!e.err && e.len == (size_t)count * HX_SEGMENT_PART);
+    return true;
+}
+
 void hx_volume_status(struct hx_node *n, const struct hx_req *r)
 {
     struct hx_segment_status *st = malloc(sizeof *st);
@@ -177,7 +209,8 @@ void hx_volume_status(struct hx_node *n, const struct hx_req *r)
     if (!hx_uuid_is_zero(&r->head.volume))
         end = hx_node_range(n, &r->head.volume, &i);
     bool ok = st && hx_buf_add(&b, 4);
-    for (size_t first = i; ok && i < end && b.len + max <= HX_MSG_BODY_MAX; i++, count++) {
+    const size_t first = i;
+    for (; ok && i < end && b.len + max + (count + 1) * (size_t)HX_SEGMENT_PART <= HX_MSG_BODY_MAX; i++, count++) {
         /* The writer's text once per volume: a thousand segments would repeat it a thousand times. */
         bool text = i == first || !hx_uuid_eq(&n->segs[i]->at.volume, &n->segs[i - 1]->at.volume);
         size_t was = b.len;
@@ -192,6 +225,8 @@ void hx_volume_status(struct hx_node *n, const struct hx_req *r)
         b.len = was + e.len;
     }
     free(st);
+    if (r->head.g == HX_STATUS_PARTS)
+        ok = ok && add_parts(n, first, count, &b);
     if (ok) {
         hx_put_u32(b.p, count);
         hx_out_body(n, r, &b);

@@ -107,7 +107,7 @@ void hx_rig_reply_fini(struct hx_rig_reply *a)
 uint64_t hx_rig_ask(struct hx_rig *r, unsigned i, const struct hx_rig_ask *q)
 {
     struct hx_msg_head h = {.type = (uint16_t)q->type, .req_id = 77, .volume = r->geometry.volume, .pg = q->pg,
-                            .epoch = HX_EPOCH(q->epoch ? q->epoch : 1)};
+                            .epoch = HX_EPOCH(q->epoch ? q->epoch : 1), .g = q->g};
     h.server = hx_uuid_is_zero(&q->server) ? hx_rig_uuid(100 + i) : q->server;
     h.owner = hx_uuid_is_zero(&q->owner) ? r->owner : q->owner;
     uint8_t *p = malloc(HX_MSG_HEAD + q->body.len);
@@ -320,6 +320,54 @@ int hx_rig_status(struct hx_rig *r, unsigned i, uint32_t pg, struct hx_segment_s
     hx_assert(err || !hx_dec_end(&d));
     hx_rig_reply_fini(&a);
     return found ? 0 : HX_E_NO_SEGMENT;
+}
+
+int hx_rig_part(struct hx_rig *r, unsigned i, uint32_t pg, struct hx_segment_part *ret)
+{
+    struct hx_rig_reply a;
+    int err = hx_rig_call(r, i, &(struct hx_rig_ask){.type = HX_MSG_STATUS, .g = HX_STATUS_PARTS}, &a);
+    struct hx_dec d = hx_dec_init(a.body.p, a.body.len);
+    uint32_t n = err ? 0 : hx_dec_u32(&d), at = n;
+    struct hx_segment_part part;
+    struct hx_segment_status s;
+    for (uint32_t k = 0; k < n; k++) {
+        hx_segment_status_decode(&s, &d);
+        at = s.pg == pg ? k : at;
+    }
+    for (uint32_t k = 0; k < n; k++) {
+        hx_segment_part_decode(&part, &d);
+        *ret = k == at ? part : *ret;
+    }
+    hx_assert(err || !hx_dec_end(&d));
+    hx_rig_reply_fini(&a);
+    return err ? err : at < n ? 0 : HX_E_NO_SEGMENT;
+}
+
+int hx_rig_members(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, const struct hx_geometry *g,
+                   uint64_t *ret_life)
+{
+    struct hx_rig_reply a;
+    uint8_t b[16384];
+    struct hx_enc e = hx_enc_init(b, sizeof b);
+    hx_geometry_encode(g, &e);
+    hx_assert(!e.err);
+    int err = hx_rig_call(
+        r, i, &(struct hx_rig_ask){.type = HX_MSG_MEMBERS, .pg = pg, .epoch = epoch, .body = {b, e.len}}, &a);
+    if (!err && ret_life)
+        *ret_life = hx_get_u64(a.body.p);
+    hx_rig_reply_fini(&a);
+    return err;
+}
+
+int hx_rig_delete(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, const struct hx_geometry *g, uint64_t life)
+{
+    uint8_t b[16384];
+    struct hx_enc e = hx_enc_init(b, sizeof b);
+    hx_geometry_encode(g, &e);
+    hx_enc_u64(&e, life);
+    hx_assert(!e.err);
+    return hx_rig_call(r, i, &(struct hx_rig_ask){.type = HX_MSG_DELETE, .pg = pg, .epoch = epoch, .body = {b, e.len}},
+                       NULL);
 }
 
 size_t hx_rig_frame(struct hx_rig *r, uint32_t pg, uint64_t epoch, uint64_t prev,

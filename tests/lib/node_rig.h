@@ -49,7 +49,7 @@ struct hx_disk_place hx_rig_place(const struct hx_rig *r, uint32_t pg);
 
 struct hx_rig_ask {
     unsigned type, role; /* role 0: writer */
-    uint32_t pg;
+    uint32_t pg, g;
     uint64_t epoch;          /* 0: 1 */
     struct hx_uuid owner;    /* zero: the rig's */
     struct hx_uuid server;   /* zero: the one that is asked */
@@ -88,6 +88,12 @@ int hx_rig_append(struct hx_rig *r, unsigned i, uint64_t epoch, uint64_t vdl, ui
 /* One page; data may be NULL. */
 int hx_rig_read(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, uint64_t point, uint32_t page,
                 uint8_t *data, struct hx_read_page *ret);
+/* The same in short; the part that says which life it is. */
+int hx_rig_part(struct hx_rig *r, unsigned i, uint32_t pg, struct hx_segment_part *ret);
+int hx_rig_members(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, const struct hx_geometry *g,
+                   uint64_t *ret_life);
+int hx_rig_delete(struct hx_rig *r, unsigned i, uint32_t pg, uint64_t epoch, const struct hx_geometry *g,
+                  uint64_t life);
 int hx_rig_status(struct hx_rig *r, unsigned i, uint32_t pg, struct hx_segment_status *ret);
 
 /* A record for hx_rig_frame. */

@@ -336,7 +336,7 @@ static uint8_t *file_of(struct hx_rig *r, uint64_t id, size_t *ret_len)
 /* The head of a file says VERSION now, and all its sums fit. */
 static void lift(uint8_t *p, size_t crc_at)
 {
-    hx_put_u16(p + 4, (uint16_t)(hx_get_u16(p + 4) + 2)); /* a slot may be of version 1 or 2 */
+    hx_put_u16(p + 4, (uint16_t)(hx_get_u16(p + 4) + 3)); /* a slot may be of version 1 to 3 */
     hx_put_u32(p + crc_at, hx_crc32c(0, p, crc_at));
 }
 
