@@ -78,11 +78,14 @@ struct hx_session_cfg {
     bool read_only;
     uint64_t cache_bytes, window_bytes; /* 0: default; the cache at least 4 MiB (hexad/pager.h) */
     uint32_t soft_ms;                  /* longest wait of an operation, and of the opening; 0: for ever */
+    uint64_t repair_after_ms;          /* members silent for this long are replaced; 0: default, HX_HEAL_NEVER */
     struct hx_uuid owner;              /* 128 random bits, fresh for each session */
     uint64_t seed;                     /* 64 random bits: all further randomness is drawn from it */
     uint64_t now_ms;
 };
 struct hx_session;
+struct hx_move;
+struct hx_heal;
 /* Starts in LOOKUP; the first drain sends.  HX_E_NOMEM, HX_E_INVAL (no server, or a name too long). */
 int hx_session_new(const struct hx_session_cfg *cfg, struct hx_session **ret);
 /* In any state, NULL too: a crash, for whoever is outside.  Requests under way must be canceled by the caller first
@@ -153,6 +156,9 @@ const struct hx_lookup_sum *hx_session_lookup(const struct hx_session *s);
 struct hx_writer *hx_session_writer(const struct hx_session *s);
 struct hx_cache *hx_session_cache(const struct hx_session *s);
 struct hx_reader *hx_session_reader(const struct hx_session *s);
+/* Changes of members, and who is lost (hexad/move.h, hexad/heal.h); NULL: it is not open, or only reads. */
+const struct hx_move *hx_session_driver(const struct hx_session *s);
+const struct hx_heal *hx_session_heal(const struct hx_session *s);
 const struct hx_recovery *hx_session_recovery(const struct hx_session *s); /* while in RECOVERY */
 struct hx_lsn hx_session_last(const struct hx_session *s); /* last LSN allocated; OPEN and later */
 struct hx_lsn hx_session_vdl(const struct hx_session *s);

@@ -50,6 +50,7 @@ struct hx_vol_cfg {
     bool read_only;
     uint64_t cache_bytes, window_bytes; /* 0: default */
     uint32_t soft_ms;                  /* longest wait of an operation, and of the opening; 0: for ever */
+    uint64_t repair_after_ms;          /* members silent for this long are replaced; 0: default, HX_HEAL_NEVER */
     void (*state)(void *ctx, enum hx_vol_state now); /* the state has changed */
     void (*waiting)(void *ctx, const char *text);    /* what is waited for, when that changes; "": no longer */
     void (*run)(void *ctx, struct hx_parked *op);    /* not parked any more: hx_vol_again */

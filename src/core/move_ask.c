@@ -155,6 +155,7 @@ static int build(struct hx_move *m, struct hx_ask_task *t, struct hx_msg_head *h
     if (t->msg == HX_MSG_STATUS) {
         head->g = HX_STATUS_PARTS;
         m->server[t->server]->asked = m->serial;
+        head->g = HX_STATUS_PARTS;
         return 0;
     }
     return body_of(m, g, t, c, ret, ret_len);

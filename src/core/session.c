@@ -104,6 +104,7 @@ int hx_session_new(const struct hx_session_cfg *cfg, struct hx_session **ret)
     s->cache_bytes = cfg->cache_bytes ? cfg->cache_bytes : HX_SESSION_CACHE_DEFAULT;
     s->window_bytes = cfg->window_bytes ? cfg->window_bytes : HX_SESSION_WINDOW_DEFAULT;
     s->soft_ms = cfg->soft_ms;
+    s->repair_after_ms = cfg->repair_after_ms ? cfg->repair_after_ms : HX_HEAL_AFTER_DEFAULT_MS;
     s->owner = cfg->owner;
     s->rng = cfg->seed;
     s->now_ms = cfg->now_ms;
@@ -129,6 +130,8 @@ static void free_dying(struct hx_session *s)
     s->dying_recovery = NULL;
     hx_growth_free(s->dying_growth);
     s->dying_growth = NULL;
+    hx_heal_free(s->dying_heal);
+    s->dying_heal = NULL;
     hx_move_free(s->dying_driver);
     s->dying_driver = NULL;
 }
@@ -158,6 +161,8 @@ void hx_session_bury_driver(struct hx_session *s)
         return;
     s->cancel_parts |= 1u << HX_PART_MOVE;
     s->dying_driver = s->driver; /* there is one driver in a session */
+    s->dying_heal = s->heal;
+    s->heal = NULL;
     s->driver = NULL;
 }
 
@@ -169,6 +174,7 @@ void hx_session_free(struct hx_session *s)
     hx_session_round_stop(s, &s->hello);
     free_dying(s);
     hx_growth_free(s->growth);
+    hx_heal_free(s->heal);
     hx_move_free(s->driver);
     hx_reader_free(s->reader);
     hx_cache_free(s->cache);
@@ -301,6 +307,8 @@ static void tick_parts(struct hx_session *s)
     }
     if (s->growth)
         sooner(&next, hx_growth_tick(s->growth, s->now_ms));
+    if (s->heal && s->state == HX_SESSION_OPEN)
+        sooner(&next, hx_heal_tick(s->heal, s->now_ms));
     if (s->driver && lives(s))
         sooner(&next, hx_move_tick(s->driver, s->now_ms));
     if (s->parking.buckets && s->soft_ms)
@@ -590,6 +598,16 @@ struct hx_writer *hx_session_writer(const struct hx_session *s)
 struct hx_cache *hx_session_cache(const struct hx_session *s)
 {
     return s->cache;
+}
+
+const struct hx_move *hx_session_driver(const struct hx_session *s)
+{
+    return s->driver;
+}
+
+const struct hx_heal *hx_session_heal(const struct hx_session *s)
+{
+    return s->heal;
 }
 
 struct hx_reader *hx_session_reader(const struct hx_session *s)

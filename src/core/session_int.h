@@ -4,6 +4,7 @@
 #ifndef HX_CORE_SESSION_INT_H
 #define HX_CORE_SESSION_INT_H
 
+#include "hexad/heal.h"
 #include "hexad/move.h"
 #include "hexad/msg.h"
 #include "hexad/session.h"
@@ -75,6 +76,7 @@ struct hx_session {
     struct hx_recovery *dying_recovery;
     struct hx_growth *dying_growth;
     struct hx_move *dying_driver;
+    struct hx_heal *dying_heal;
 
     struct hx_session_round lookup, hello;
     struct hx_lookup_sum sum;
@@ -85,6 +87,8 @@ struct hx_session {
     struct hx_reader *reader;
     struct hx_growth *growth;
     struct hx_move *driver; /* of changes of members; NULL: a mount that only reads */
+    struct hx_heal *heal;   /* NULL with the driver */
+    uint64_t repair_after_ms;
     uint64_t versions;      /* that the driver has brought into use, and we know of */
     struct hx_notepager pager;
     struct hx_parking parking; /* buckets NULL: not open yet */

@@ -200,6 +200,8 @@ static int make_parts(struct hx_session *s, const struct hx_recovery_result *res
         err = hx_parking_init(&s->parking, s->cache_bytes / 4 / HX_PAGE_SIZE);
     if (err == 0 && !s->read_only)
         err = hx_move_new(s->writer, &res->owner, s->now_ms, &s->driver);
+    if (err == 0 && s->driver)
+        err = hx_heal_new(s->writer, s->driver, s->repair_after_ms, s->now_ms, &s->heal);
     if (err)
         return err;
     hx_notepager_init(&s->pager, hx_cache_pager(s->cache));

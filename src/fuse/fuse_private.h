@@ -36,6 +36,7 @@ struct hx_mount_opts {
     uint64_t cache_bytes, window_bytes, ahead_bytes;
     double attr_s, entry_s, negative_s; /* how long the kernel keeps attributes, names, absent names */
     uint32_t soft_ms;
+    uint64_t repair_after_ms;
     bool helper;              /* called as mount.hexad: exit codes of mount(8) */
     bool foreground, debug, read_only, takeover, noatime, strictatime, allow_other, fake;
 };

@@ -308,6 +308,7 @@ static int make(struct hx_mount *m, char why[HX_WHY_MAX])
         .cache_bytes = m->opts->cache_bytes,
         .window_bytes = m->opts->window_bytes,
         .soft_ms = m->opts->soft_ms,
+        .repair_after_ms = m->opts->repair_after_ms,
         .state = state,
         .waiting = waiting,
         .run = hx_req_again,

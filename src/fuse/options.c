@@ -8,6 +8,7 @@
 #include "fuse_private.h"
 
 #include "hexad/args.h"
+#include "hexad/heal.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -19,7 +20,7 @@
 #include <unistd.h>
 
 enum word_kind {
-    DROP, PASS, ROOT_PASS, TAKEOVER, SOFT, CACHE, WINDOW, READAHEAD, ATTR_TIMEOUT, ENTRY_TIMEOUT,
+    DROP, PASS, ROOT_PASS, TAKEOVER, SOFT, REPAIR_AFTER, CACHE, WINDOW, READAHEAD, ATTR_TIMEOUT, ENTRY_TIMEOUT,
     NEGATIVE_TIMEOUT, NOATIME, STRICTATIME, CONFIG, ALLOW_OTHER, RO, RW, DEBUG
 };
 static const struct word {
@@ -28,6 +29,7 @@ static const struct word {
     bool value;
 } words[] = {
     {"ro", RO, false}, {"rw", RW, false}, {"takeover", TAKEOVER, false}, {"soft", SOFT, true}, {"hard", DROP, false},
+    {"repair-after", REPAIR_AFTER, true},
     {"cache", CACHE, true}, {"window", WINDOW, true}, {"readahead", READAHEAD, true},
     {"attr_timeout", ATTR_TIMEOUT, true}, {"entry_timeout", ENTRY_TIMEOUT, true},
     {"negative_timeout", NEGATIVE_TIMEOUT, true}, {"config", CONFIG, true}, {"noatime", NOATIME, false},
@@ -63,7 +65,8 @@ static const struct hx_args_spec verb_spec = {
     .examples = verb_examples,
     .opts = verb_options,
     .notes = "options: ro, takeover, soft=TIME (waits longer than this fail with EIO), cache=SIZE (64MiB),\n"
-             "         window=SIZE (20MiB), readahead=SIZE (8MiB), attr_timeout=TIME, entry_timeout=TIME,\n"
+             "         window=SIZE (20MiB), readahead=SIZE (8MiB), repair-after=TIME (10min; or never),\n"
+             "         attr_timeout=TIME, entry_timeout=TIME,\n"
              "         negative_timeout=TIME (1h each), noatime, strictatime, allow_other, config=FILE,\n"
              "         nosuid, nodev, noexec, sync",
 };
@@ -107,6 +110,19 @@ static int parse_soft(const char *value, uint32_t *ret_ms)
     if (ms == 0 || ms > UINT32_MAX)
         return HX_E_INVAL;
     *ret_ms = (uint32_t)ms;
+    return 0;
+}
+
+static int parse_repair(const char *value, uint64_t *ret_ms)
+{
+    uint32_t ms;
+    if (value && strcmp(value, "never") == 0) {
+        *ret_ms = HX_HEAL_NEVER;
+        return 0;
+    }
+    if (parse_soft(value, &ms))
+        return HX_E_INVAL;
+    *ret_ms = ms;
     return 0;
 }
 
@@ -157,6 +173,8 @@ static int set_word(struct hx_mount_opts *o, const struct word *w, const char *v
         return 0;
     case SOFT:
         return parse_soft(value, &o->soft_ms) ? bad_value("soft", value, "30s") : 0;
+    case REPAIR_AFTER:
+        return parse_repair(value, &o->repair_after_ms) ? bad_value("repair-after", value, "10min, or never") : 0;
     case CACHE:
         return !value || hx_parse_size(value, &o->cache_bytes) || o->cache_bytes < HX_VOL_CACHE_MIN
                    ? bad_value("cache", value, "64MiB (at least 8MiB)")

@@ -7,6 +7,9 @@
  */
 #include "vol_private.h"
 
+#include "hexad/heal.h"
+#include "hexad/move.h"
+
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -185,6 +188,31 @@ static json_t *segments_json(struct hx_vol *v, const struct member_sum *sums)
     return list;
 }
 
+/* Who is being replaced by whom, and how far that is. */
+static json_t *repair_json(struct hx_vol *v)
+{
+    const struct hx_geometry *g = hx_writer_geometry(writer_of(v));
+    const struct hx_move *move = hx_session_driver(v->session);
+    const struct hx_heal *heal = hx_session_heal(v->session);
+    struct hx_heal_view h = {0};
+    struct hx_change_view c;
+    json_t *list = json_array();
+    if (heal)
+        hx_heal_view(heal, &h);
+    for (size_t i = 0; move && hx_move_view(move, i, &c); i++)
+        json_array_append_new(
+            list, json_pack("{s:I, s:s, s:s, s:s, s:I, s:I, s:I, s:s}", "pg", (json_int_t)c.pg, "from",
+                            g->servers[c.from].name, "to", g->servers[c.to].name, "state",
+                            hx_change_state_name(c.state), "bytes_done", (json_int_t)c.bytes, "bytes_total",
+                            (json_int_t)c.of, "since_ms", (json_int_t)c.since_ms, "error",
+                            c.last_error ? hx_err_text(c.last_error) : ""));
+    json_t *j = json_pack("{s:I, s:I, s:I, s:o}", "versions", (json_int_t)(move ? hx_move_versions(move) : 0),
+                          "lost", (json_int_t)h.lost, "no_spare", (json_int_t)h.no_spare, "changes", list);
+    if (heal && h.after_ms != HX_HEAL_NEVER)
+        json_object_set_new(j, "after_ms", json_integer((json_int_t)h.after_ms));
+    return j;
+}
+
 static json_t *counters_json(struct hx_vol *v)
 {
     struct hx_writer_stats w;
@@ -246,6 +274,7 @@ char *hx_vol_status_json(struct hx_vol *v, const struct hx_vol_usage *u)
             snprintf(code, sizeof code, "HX%04d", hx_err_info(verdict.code)->code);
         json_object_set_new(j, "code", json_string(code));
         json_object_set_new(j, "segments", segments_json(v, sums));
+        json_object_set_new(j, "repair", repair_json(v));
         json_object_set_new(j, "counters", counters_json(v));
     }
     char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
@@ -280,6 +309,26 @@ static void say_segments(FILE *f, struct hx_vol *v, const struct member_sum *sum
     }
 }
 
+static void say_repair(FILE *f, struct hx_vol *v)
+{
+    const struct hx_geometry *g = hx_writer_geometry(writer_of(v));
+    const struct hx_move *move = hx_session_driver(v->session);
+    struct hx_heal_view h = {0};
+    struct hx_change_view c;
+    char done[24], all[24];
+    if (!move)
+        return;
+    hx_heal_view(hx_session_heal(v->session), &h);
+    if (h.no_spare)
+        say(f, "repair", "no spare for %llu segments, of %s and others: add a server in zone %s",
+            (unsigned long long)h.no_spare, g->servers[h.no_spare_server].name, g->servers[h.no_spare_server].zone);
+    for (size_t i = 0; hx_move_view(move, i, &c); i++)
+        if (c.state != HX_CHANGE_TELL)
+            say(f, "repair", "PG %u: %s is replaced by %s: %s, %s of %s", c.pg, g->servers[c.from].name,
+                g->servers[c.to].name, hx_change_state_name(c.state), hx_format_size(c.bytes, done, sizeof done),
+                hx_format_size(c.of, all, sizeof all));
+}
+
 char *hx_vol_status_text(struct hx_vol *v, const struct hx_vol_usage *u)
 {
     struct verdict verdict;
@@ -310,6 +359,7 @@ char *hx_vol_status_text(struct hx_vol *v, const struct hx_vol_usage *u)
     say(f, "bytes", "%s written by programs, %s in records, %s on the wire (to six)",
         hx_format_size(cs.user_bytes, a, sizeof a), hx_format_size(w.record_bytes, b, sizeof b),
         hx_format_size(w.wire_bytes, c, sizeof c));
+    say_repair(f, v);
     say_segments(f, v, sums);
     fclose(f);
     free(sums);

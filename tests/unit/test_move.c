@@ -82,9 +82,10 @@ static int make(struct world *w, unsigned server, uint32_t pg, struct hx_bytes b
     return 0;
 }
 
-static int status(struct world *w, unsigned server, struct hx_enc *e)
+static int status(struct world *w, unsigned server, uint32_t asked, struct hx_enc *e)
 {
     uint32_t n = 0;
+    assert_int_equal(asked, HX_STATUS_PARTS);
     w->statuses++;
     for (uint32_t pg = 0; pg <= PGS; pg++)
         n += w->copy[server][pg].there;
@@ -139,7 +140,7 @@ static int hook(void *ctx, struct fake *f, unsigned server, const struct hx_msg_
     case HX_MSG_FORMAT:
         return make(w, server, h->pg, body, e);
     case HX_MSG_STATUS:
-        return status(w, server, e);
+        return status(w, server, h->g, e);
     case HX_MSG_DELETE:
         return delete(w, server, h->pg, body);
     case HX_MSG_MEMBERS:

@@ -1,0 +1,302 @@
+/*
+ * heal.c - see heal.h: who is lost, since when, and which spare takes which of his places.
+ *
+ * Looks once a second; what it decides on is what the writer has heard (hx_writer_member) and the geometry.
+ * Placement: a server of the same zone that takes segments, has none of this group, answers as far as is known; first
+ * one on a machine without another member of the group, then the one with the fewest segments.
+ * Duplicates: a change that is under way is not begun again (hx_move_start refuses).
+ */
+#include "hexad/heal.h"
+
+#include "writer_int.h"
+
+#include "hexad/assert.h"
+#include "hexad/err.h"
+
+#include <stdlib.h>
+
+#define FINE UINT64_MAX
+#define GAP_MS (5 * HX_HEAL_LOOK_MS) /* between looks: this process stood still, and has heard nobody */
+
+struct server {
+    uint64_t bad_since_ms;   /* FINE: it is not */
+    uint64_t avoid_until_ms; /* as a spare */
+    uint32_t segments, fills;
+    bool bad;
+};
+struct started {
+    uint32_t pg, to;
+    unsigned slot;
+};
+struct hx_heal {
+    struct hx_writer *w;
+    struct hx_move *move;
+    uint64_t after_ms, now_ms, look_ms, awake_ms;
+    struct server *server; /* by index in the geometry */
+    uint32_t server_count;
+    struct started *started; /* changes that are ours to take back */
+    size_t started_count, started_cap;
+    unsigned fills;
+    struct hx_heal_view view;
+};
+
+int hx_heal_new(struct hx_writer *w, struct hx_move *m, uint64_t after_ms, uint64_t now_ms, struct hx_heal **ret)
+{
+    struct hx_heal *h = calloc(1, sizeof *h);
+    if (!h)
+        return HX_E_NOMEM;
+    *h = (struct hx_heal){.w = w, .move = m, .after_ms = after_ms, .now_ms = now_ms, .look_ms = now_ms,
+                          .awake_ms = now_ms, .view.after_ms = after_ms};
+    *ret = h;
+    return 0;
+}
+
+void hx_heal_free(struct hx_heal *h)
+{
+    if (!h)
+        return;
+    free(h->server);
+    free(h->started);
+    free(h);
+}
+
+static const struct hx_geometry *geometry(const struct hx_heal *h)
+{
+    return hx_writer_geometry(h->w);
+}
+
+static bool room(struct hx_heal *h)
+{
+    uint32_t n = geometry(h)->server_count;
+    if (n <= h->server_count)
+        return true;
+    struct server *more = realloc(h->server, n * sizeof *more);
+    if (!more)
+        return false;
+    h->server = more;
+    for (; h->server_count < n; h->server_count++)
+        more[h->server_count] = (struct server){.bad_since_ms = FINE};
+    return true;
+}
+
+/* ---- who is bad ---- */
+
+/* A full disk is no loss: what it has is there. */
+static bool bad(const struct hx_member_view *v)
+{
+    return (v->state == HX_MEMBER_DOWN || v->state == HX_MEMBER_REFUSED) && v->last_error != HX_E_NOSPACE;
+}
+
+/* Members that are bad in PG. */
+static hx_members bad_of(const struct hx_heal *h, uint32_t pg)
+{
+    hx_members set = 0;
+    for (unsigned i = 0; i < HX_COPIES; i++) {
+        struct hx_member_view v;
+        hx_writer_member(h->w, pg, i, h->now_ms, &v);
+        if (bad(&v))
+            set = hx_members_add(set, i);
+    }
+    return set;
+}
+
+static void look_at_servers(struct hx_heal *h)
+{
+    const struct hx_geometry *g = geometry(h);
+    for (uint32_t i = 0; i < h->server_count; i++) {
+        h->server[i].bad = false;
+        h->server[i].segments = h->server[i].fills = 0;
+    }
+    for (uint32_t pg = 0; pg < g->pg_count; pg++) {
+        hx_members set = bad_of(h, pg);
+        for (unsigned i = 0; i < HX_COPIES; i++) {
+            struct server *s = &h->server[g->pgs[pg].server[i]];
+            s->segments++;
+            s->bad = s->bad || hx_members_has(set, i);
+        }
+    }
+    h->view.lost = 0;
+    for (uint32_t i = 0; i < h->server_count; i++) {
+        struct server *s = &h->server[i];
+        uint64_t silent = hx_writer_silent_ms(h->w, i), awake = h->now_ms - h->awake_ms;
+        if (!s->bad)
+            s->bad_since_ms = FINE; /* E1 */
+        else if (s->bad_since_ms == FINE)
+            s->bad_since_ms = h->now_ms - (silent < awake ? silent : awake);
+        h->view.lost += s->bad && h->now_ms - s->bad_since_ms >= h->after_ms;
+    }
+}
+
+static bool lost(const struct hx_heal *h, uint32_t server)
+{
+    const struct server *s = &h->server[server];
+    return s->bad && h->now_ms - s->bad_since_ms >= h->after_ms;
+}
+
+/* ---- changes that are under way ---- */
+
+static struct started *ours(struct hx_heal *h, const struct hx_change_view *v)
+{
+    for (size_t i = 0; i < h->started_count; i++)
+        if (h->started[i].pg == v->pg && h->started[i].slot == v->slot && h->started[i].to == v->to)
+            return &h->started[i];
+    return NULL;
+}
+
+/* Why a change of ours is taken back. */
+static bool in_vain(struct hx_heal *h, const struct hx_change_view *v)
+{
+    struct hx_member_view m;
+    hx_writer_member(h->w, v->pg, v->slot, h->now_ms, &m);
+    if (m.state == HX_MEMBER_OK)
+        return true; /* E2 */
+    bool slow = v->state == HX_CHANGE_MAKE && v->since_ms >= HX_HEAL_MAKE_MS;
+    if (!slow && hx_writer_silent_ms(h->w, v->to) < h->after_ms)
+        return false;
+    h->server[v->to].avoid_until_ms = h->now_ms + HX_HEAL_AVOID_MS;
+    return true;
+}
+
+static void look_at_changes(struct hx_heal *h)
+{
+    struct hx_change_view v;
+    h->fills = 0;
+    for (size_t i = 0; hx_move_view(h->move, i, &v);) {
+        bool fills = v.state == HX_CHANGE_MAKE || v.state == HX_CHANGE_FILL || v.state == HX_CHANGE_READY;
+        struct started *s = ours(h, &v);
+        if (fills && s && in_vain(h, &v) && hx_move_undo(h->move, v.pg, v.slot)) {
+            *s = h->started[--h->started_count];
+            continue; /* the list may be shorter now; one that is being undone is no fill */
+        }
+        h->fills += fills;
+        h->server[v.to].fills += fills;
+        if (!fills && s)
+            *s = h->started[--h->started_count];
+        i++;
+    }
+}
+
+/* ---- spares ---- */
+
+static bool in_row(const struct hx_pg_members *row, uint32_t server)
+{
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        if (row->server[i] == server)
+            return true;
+    return false;
+}
+
+static bool shares_machine(const struct hx_geometry *g, uint32_t pg, unsigned slot, uint32_t server)
+{
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        if (i != slot && !strcmp(g->servers[g->pgs[pg].server[i]].host, g->servers[server].host))
+            return true;
+    return false;
+}
+
+/* The best spare for that place after those that were refused (a bit per try would bound them: each is asked once, in
+ * order of the cost); -1: none. */
+static long best_spare(const struct hx_heal *h, uint32_t pg, unsigned slot, uint64_t above)
+{
+    const struct hx_geometry *g = geometry(h);
+    const char *zone = g->servers[g->pgs[pg].server[slot]].zone;
+    uint64_t least = UINT64_MAX;
+    for (uint32_t i = 0; i < h->server_count; i++) {
+        const struct server *s = &h->server[i];
+        if (g->servers[i].state != HX_SERVER_IN || strcmp(g->servers[i].zone, zone) || in_row(&g->pgs[pg], i) ||
+            s->bad || s->avoid_until_ms > h->now_ms || s->fills >= HX_HEAL_FILLS_SERVER)
+            continue;
+        uint64_t load = (uint64_t)s->segments + s->fills;
+        uint64_t cost = (uint64_t)shares_machine(g, pg, slot, i) << 62 | load << 17 | (i + 1);
+        if (cost > above && cost < least)
+            least = cost;
+    }
+    return least == UINT64_MAX ? -1 : (long)least;
+}
+
+static bool note(struct hx_heal *h, uint32_t pg, unsigned slot, uint32_t to)
+{
+    if (h->started_count == h->started_cap) {
+        size_t cap = h->started_cap ? 2 * h->started_cap : 16;
+        struct started *more = realloc(h->started, cap * sizeof *more);
+        if (!more)
+            return false;
+        h->started = more;
+        h->started_cap = cap;
+    }
+    h->started[h->started_count++] = (struct started){pg, to, slot};
+    return true;
+}
+
+static bool under_way(const struct hx_heal *h, uint32_t pg, unsigned slot)
+{
+    struct hx_change_view v;
+    for (size_t i = 0; hx_move_view(h->move, i, &v); i++)
+        if (v.pg == pg && v.slot == slot && v.state <= HX_CHANGE_TURN)
+            return true;
+    return false;
+}
+
+static void replace(struct hx_heal *h, uint32_t pg, unsigned slot)
+{
+    if (under_way(h, pg, slot))
+        return;
+    int rc = HX_E_EXIST; /* another change of the group takes that one, or it has to forget what it had of it first */
+    uint32_t to = 0;
+    for (long cost = 0; rc == HX_E_EXIST && (cost = best_spare(h, pg, slot, (uint64_t)cost)) > 0;) {
+        to = (uint32_t)(cost & 0x1ffff) - 1;
+        rc = hx_move_start(h->move, pg, slot, to);
+    }
+    if (rc == HX_E_EXIST) { /* E5 */
+        h->view.no_spare++;
+        h->view.no_spare_server = geometry(h)->pgs[pg].server[slot];
+    }
+    if (rc)
+        return;
+    h->fills++;
+    h->server[to].fills++;
+    if (!note(h, pg, slot, to))
+        (void)hx_move_undo(h->move, pg, slot);
+}
+
+/* Groups that lack at least this many members. */
+static void replace_all(struct hx_heal *h, unsigned least, unsigned most)
+{
+    const struct hx_geometry *g = geometry(h);
+    for (uint32_t pg = 0; pg < g->pg_count; pg++) {
+        unsigned n = 0;
+        for (unsigned i = 0; i < HX_COPIES; i++)
+            n += lost(h, g->pgs[pg].server[i]);
+        for (unsigned i = 0; n >= least && n <= most && i < HX_COPIES && h->fills < HX_HEAL_FILLS_MAX; i++)
+            if (lost(h, g->pgs[pg].server[i]))
+                replace(h, pg, i);
+    }
+}
+
+uint64_t hx_heal_tick(struct hx_heal *h, uint64_t now_ms)
+{
+    if (now_ms > h->now_ms + GAP_MS)
+        h->look_ms = h->awake_ms = now_ms;
+    bool slept = h->awake_ms == now_ms && now_ms > h->now_ms + GAP_MS;
+    h->now_ms = now_ms > h->now_ms ? now_ms : h->now_ms;
+    if (h->after_ms == HX_HEAL_NEVER || !room(h))
+        return HX_HEAL_LOOK_MS;
+    for (uint32_t i = 0; slept && i < h->server_count; i++)
+        h->server[i].bad_since_ms = FINE; /* E1 */
+    if (h->look_ms > h->now_ms)
+        return h->look_ms - h->now_ms;
+    h->look_ms = h->now_ms + HX_HEAL_LOOK_MS;
+    look_at_servers(h);
+    look_at_changes(h);
+    h->view.no_spare = 0;
+    if (h->view.lost == 0 || !hx_quorum_write((hx_members)(HX_MEMBERS_ALL & ~bad_of(h, 0)))) /* E3 */
+        return HX_HEAL_LOOK_MS;
+    replace_all(h, 2, HX_COPIES);
+    replace_all(h, 1, 1);
+    return HX_HEAL_LOOK_MS;
+}
+
+void hx_heal_view(const struct hx_heal *h, struct hx_heal_view *ret)
+{
+    *ret = h->view;
+}
