@@ -39,6 +39,11 @@ struct hx_disk_ops {
     int (*flush_end)(struct hx_disk *d, uint64_t file);
     /* remove, but durable only at some time: until then a crash may bring the file back as it was. */
     int (*discard)(struct hx_disk *d, uint64_t file);
+    /* FROM is called TO from now on, which is not there.  Durable with a flush of TO that returned 0; until then a
+     * crash may leave it under its old name, with what was written to it since. */
+    int (*rename)(struct hx_disk *d, uint64_t from, uint64_t to);
+    /* A file ends at BYTES, where it was longer; a crash may bring back what was behind. */
+    int (*cut)(struct hx_disk *d, uint64_t file, uint64_t bytes);
     /* LEN bytes at OFF will be read soon; nothing follows from it. */
     void (*expect)(struct hx_disk *d, uint64_t file, uint64_t off, size_t len);
 };

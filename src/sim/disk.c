@@ -349,16 +349,23 @@ int hx_sim_disk_take_failed(struct hx_sim_disk *d, uint32_t *ret_pg)
     return 0;
 }
 
+bool hx_sim_disk_change_fails(struct hx_sim_disk *d, bool *ret_done)
+{
+    d->stats.removes++;
+    d->time_ns += WRITE_NS;
+    bool fails = hx_sim_disk_dies(d) || error(d, &d->r_write, d->eio_write);
+    *ret_done = !(fails && hx_rng_below(&d->r_write, 2));
+    return fails;
+}
+
 int hx_sim_disk_remove(struct hx_sim_place *p, uint64_t file, bool discard)
 {
     struct hx_sim_disk *d = p->farm;
     if (d->off)
         return HX_E_IO;
     struct hx_sim_file *f = hx_sim_disk_find(p, file);
-    d->stats.removes++;
-    d->time_ns += WRITE_NS;
-    bool fails = hx_sim_disk_dies(d) || error(d, &d->r_write, d->eio_write);
-    if (f && !(fails && hx_rng_below(&d->r_write, 2))) {
+    bool done, fails = hx_sim_disk_change_fails(d, &done);
+    if (f && done) {
         size_t i = (size_t)(f - p->files.v), len = f->len;
         f->discarded = discard;
         int err = hx_sim_files_add(&p->gone, f, false);
@@ -400,7 +407,9 @@ static const struct hx_disk_ops beside_ops = {.read = disk_read,
                                               .list = disk_list,
                                               .flush_begin = hx_sim_beside_begin,
                                               .flush_end = hx_sim_beside_end,
-                                              .discard = hx_sim_beside_discard};
+                                              .discard = hx_sim_beside_discard,
+                                              .rename = hx_sim_beside_rename,
+                                              .cut = hx_sim_beside_cut};
 
 /* ---- the farm ---- */
 static struct hx_sim_disk *farm_self(struct hx_disk_farm *f)

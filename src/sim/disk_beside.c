@@ -1,6 +1,6 @@
 /*
  * disk_beside.c - the calls of the simulated disk that a disk need not have: a flush that goes on beside other calls,
- * discard, flushes of many files at the same time.
+ * discard, rename, cut, flushes of many files at the same time.
  *
  * How a flush beside ends (well, with an error, with a lie) is drawn when it begins; it takes effect when its time has
  * come and somebody asks, or a crash or a close comes.  A crash before that finds the sectors as they were written:
@@ -8,6 +8,8 @@
  * nothing.
  * A file that was discarded is among those that are gone, and stays until a flush is drawn that makes it durable, or a
  * file of its name becomes durable, or many were discarded after it.
+ * A file that was renamed has its old name after a crash, or the new one, until a flush of it; its content is what was
+ * written to it under either.  A name that is taken is a misuse.
  */
 #include "disk_private.h"
 
@@ -120,6 +122,50 @@ int hx_sim_beside_end(struct hx_disk *disk, uint64_t file)
 int hx_sim_beside_discard(struct hx_disk *disk, uint64_t file)
 {
     return hx_sim_disk_remove(self(disk), file, true);
+}
+
+int hx_sim_beside_rename(struct hx_disk *disk, uint64_t from, uint64_t to)
+{
+    struct hx_sim_place *p = self(disk);
+    struct hx_sim_disk *d = p->farm;
+    bool done;
+    if (d->off)
+        return HX_E_IO;
+    d->stats.misuses += hx_sim_disk_find(p, to) != NULL;
+    struct hx_sim_file *f = hx_sim_disk_find(p, from), moved;
+    if (!f)
+        return HX_E_NOENT;
+    bool fails = hx_sim_disk_change_fails(d, &done);
+    if (!done)
+        return HX_E_IO;
+    moved = *f;
+    moved.was = f->named && !f->was ? from : f->was;
+    moved.id = to;
+    memmove(f, f + 1, (--p->files.count - (size_t)(f - p->files.v)) * sizeof *f);
+    for (size_t i = 0; i < p->bad_count; i++)
+        p->bad[i].file = p->bad[i].file == from ? to : p->bad[i].file;
+    hx_sim_beside_removed(p, from);
+    int err = hx_sim_files_add(&p->files, &moved, true); /* there is room: one went */
+    return err ? err : fails ? HX_E_IO : 0;
+}
+
+/* What is cut off may be back after a crash as zeros: nobody may look at it. */
+int hx_sim_beside_cut(struct hx_disk *disk, uint64_t file, uint64_t bytes)
+{
+    struct hx_sim_place *p = self(disk);
+    struct hx_sim_disk *d = p->farm;
+    bool done;
+    if (d->off)
+        return HX_E_IO;
+    struct hx_sim_file *f = hx_sim_disk_find(p, file);
+    if (!f)
+        return HX_E_NOENT;
+    bool fails = hx_sim_disk_change_fails(d, &done);
+    if (done && f->len > bytes) {
+        d->used -= f->len - (size_t)bytes;
+        hx_sim_file_cut(f, (size_t)bytes);
+    }
+    return fails ? HX_E_IO : 0;
 }
 
 void hx_sim_beside_forget(struct hx_sim_place *p, const struct hx_sim_file *f)

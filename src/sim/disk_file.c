@@ -252,6 +252,7 @@ int hx_sim_file_write(struct hx_sim_pool *p, struct hx_sim_file *f, struct hx_rn
 void hx_sim_file_flush(struct hx_sim_file *f)
 {
     f->named = true;
+    f->was = 0;
     f->medium_len = f->len;
     if (!f->stuck) {
         clean(f);
@@ -259,6 +260,19 @@ void hx_sim_file_flush(struct hx_sim_file *f)
     }
     for (uint32_t w = f->lo / 64; w <= (f->hi ? f->hi - 1 : 0) / 64; w++)
         f->dirty[w] &= f->stuck[w]; /* F3; their savings stay, and do no harm where a sector is clean */
+}
+
+void hx_sim_file_cut(struct hx_sim_file *f, size_t len)
+{
+    size_t medium = f->medium_len;
+    uint32_t from = (uint32_t)(round_up(len) / HX_SIM_SECTOR);
+    for (uint32_t s = next_dirty(f, from > f->lo ? from : f->lo); s < f->hi; s = next_dirty(f, s + 1))
+        f->dirty[s / 64] &= ~(UINT64_C(1) << s % 64);
+    f->hi = f->hi < from ? f->hi : from;
+    f->lo = f->lo < f->hi ? f->lo : 0;
+    f->hi = f->lo < f->hi ? f->hi : 0;
+    cut_at(f, len);
+    f->medium_len = medium < len ? medium : len;
 }
 
 int hx_sim_file_fail(struct hx_sim_file *f, struct hx_rng *r)
@@ -335,7 +349,8 @@ void hx_sim_file_survive(struct hx_sim_file *f, struct hx_rng *r, bool torn, str
 
 int hx_sim_file_image(struct hx_sim_pool *p, const struct hx_sim_file *f, struct hx_sim_file *ret)
 {
-    struct hx_sim_file copy = {.id = f->id, .len = f->medium_len, .medium_len = f->medium_len, .named = true};
+    struct hx_sim_file copy = {
+        .id = f->was ? f->was : f->id, .len = f->medium_len, .medium_len = f->medium_len, .named = true};
     if (f->cap && !(copy.data = pool_take(p, f->cap)))
         return HX_E_NOMEM;
     copy.cap = f->cap;

@@ -32,6 +32,7 @@ struct hx_sim_file {
     size_t medium_len;
     uint32_t lo, hi; /* no sector outside [lo, hi) is dirty */
     bool named;      /* the medium knows its name */
+    uint64_t was;    /* by which name, where that is not the one that it has now; else 0 */
     bool discarded;  /* removed, and no flush need make that durable */
     uint32_t *saved_at;
     uint8_t *saved;
@@ -45,6 +46,7 @@ void hx_sim_file_read(const struct hx_sim_file *f, size_t off, void *buf, size_t
 int hx_sim_file_write(struct hx_sim_pool *p, struct hx_sim_file *f, struct hx_rng *r, uint64_t off, const void *buf,
                       size_t len);
 void hx_sim_file_flush(struct hx_sim_file *f);
+void hx_sim_file_cut(struct hx_sim_file *f, size_t len); /* what is behind LEN goes, and is not written any more */
 /* A flush that fails: each dirty sector reached the medium or is stuck. */
 int hx_sim_file_fail(struct hx_sim_file *f, struct hx_rng *r);
 void hx_sim_file_reread(struct hx_sim_file *f); /* reads show the medium where sectors are stuck */

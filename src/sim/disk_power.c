@@ -52,6 +52,26 @@ static void survive_file(struct hx_sim_disk *d, struct hx_sim_file *f)
     d->stats.torn_sectors += n.lost ? n.kept : 0;
 }
 
+/* Names that were given to files that had one: the old one, if nothing else has it by now, or the new one. */
+static void survive_renamed(struct hx_sim_disk *d, struct hx_sim_place *p)
+{
+    for (size_t i = p->files.count; i-- > 0;) {
+        struct hx_sim_file f = p->files.v[i];
+        size_t hint = 0;
+        if (!f.was)
+            continue;
+        p->files.v[i].was = 0;
+        if (hx_rng_below(&d->r_power, 2) || hx_sim_files_find(&p->files, &hint, f.was))
+            continue;
+        memmove(&p->files.v[i], &p->files.v[i + 1], (--p->files.count - i) * sizeof f);
+        f.id = f.was;
+        f.was = 0;
+        d->stats.back++;
+        (void)hx_sim_files_add(&p->files, &f, true); /* there is room: one went */
+        i = p->files.count; /* none twice: its WAS is 0 */
+    }
+}
+
 /* D2: a new name that no flush covers is there or not. */
 static void survive_names(struct hx_sim_disk *d, struct hx_sim_place *p)
 {
@@ -75,6 +95,8 @@ static void survive_removed(struct hx_sim_disk *d, struct hx_sim_place *p)
         struct hx_sim_file *f = &p->gone.v[i];
         size_t hint = 0;
         bool back = !hx_rng_below(&d->r_power, f->named ? 2 : 4);
+        f->id = f->was ? f->was : f->id; /* it was removed under a name that is not durable either */
+        f->was = 0;
         if (!back || hx_sim_files_find(&p->files, &hint, f->id)) {
             hx_sim_file_fini(&d->pool, f);
             continue;
@@ -100,6 +122,7 @@ void hx_sim_disk_power_on(struct hx_sim_disk *d)
 {
     for (size_t i = 0; i < d->place_count; i++) {
         hx_sim_beside_settle(d->places[i], false);
+        survive_renamed(d, d->places[i]);
         survive_names(d, d->places[i]);
         survive_removed(d, d->places[i]);
     }
@@ -185,7 +208,7 @@ static int copy_files(struct hx_sim_disk *d, const struct hx_sim_files *from, st
         if (!from->v[k].named)
             continue;
         err = hx_sim_file_image(&d->pool, &from->v[k], &f);
-        if (!err && (err = hx_sim_files_add(to, &f, false)))
+        if (!err && (err = hx_sim_files_add(to, &f, true)))
             hx_sim_file_fini(&d->pool, &f);
     }
     return err;

@@ -76,11 +76,14 @@ struct hx_sim_file *hx_sim_disk_find(struct hx_sim_place *p, uint64_t file);
 enum hx_sim_flush hx_sim_disk_flush_draw(struct hx_sim_disk *d);
 int hx_sim_disk_flush_do(struct hx_sim_place *p, struct hx_sim_file *f, enum hx_sim_flush how);
 int hx_sim_disk_remove(struct hx_sim_place *p, uint64_t file, bool discard);
+bool hx_sim_disk_change_fails(struct hx_sim_disk *d, bool *ret_done); /* of a name or a size, drawn */
 /* disk_beside.c; FILE was written or removed; the flush that goes on ends unheard: it is waited for (WAIT), or goes as
  * far as it has come. */
 int hx_sim_beside_begin(struct hx_disk *disk, uint64_t file);
 int hx_sim_beside_end(struct hx_disk *disk, uint64_t file);
 int hx_sim_beside_discard(struct hx_disk *disk, uint64_t file);
+int hx_sim_beside_rename(struct hx_disk *disk, uint64_t from, uint64_t to);
+int hx_sim_beside_cut(struct hx_disk *disk, uint64_t file, uint64_t bytes);
 void hx_sim_beside_flush_many(struct hx_disk_farm *farm, struct hx_disk_flush *list, size_t count);
 void hx_sim_beside_written(struct hx_sim_place *p, uint64_t file);
 void hx_sim_beside_removed(struct hx_sim_place *p, uint64_t file);

@@ -191,7 +191,11 @@ static void show_log(struct rehearsal *r, const struct hx_disk_file *f)
     hx_offline_say(&r->o, "    %016" PRIx64 "  log file, %" PRIu64 " bytes: %s, %" PRIu64
                    " of them used, %s, %u records needed",
                    f->id, f->bytes, l->sealed ? "closed" : "open", l->end, lsns, l->refs);
-    if (!l->sealed && any_bytes(r, f->id, l->end, f->bytes)) {
+    if (!l->sealed && l->stale) {
+        hx_offline_say(&r->o, "        from %" PRIu64
+                       " on what it held when it was another log file, or what was never finished: nobody needs it",
+                       l->end);
+    } else if (!l->sealed && any_bytes(r, f->id, l->end, f->bytes)) {
         r->notes++;
         hx_offline_say(&r->o, "        from %" PRIu64
                        " on the rest of what was never finished: nobody was told of it", l->end);

@@ -96,8 +96,12 @@ static int first_pass(struct hx_seg *s, struct hx_load_pass *p)
     for (size_t i = 0; i < l->slot_count; i++) {
         struct hx_logfile *f = l->files[i];
         bool last = i + 1 == l->slot_count;
-        uint64_t stable = 0;
+        uint64_t stable = 0, bytes = f->filled;
         int err = f->sided ? hx_side_head(s, f, &stable) : HX_E_NOENT;
+        if (!err && bytes > f->end) { /* closed early, and not cut off yet (reuse.c) */
+            f->filled = bytes;
+            f->stale = true;
+        }
         if (err == HX_E_NOMEM || err == HX_E_VERSION)
             return err;
         if (err) /* also when it cannot be read: it is written anew then */

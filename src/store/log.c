@@ -10,7 +10,7 @@
  *      same place.  Any other failure of write or flush poisons the segment.
  *
  * Small batches go into space that was filled with zeros ahead, so that a flush has no metadata to write;
- * large ones extend the file.
+ * large ones extend the file.  A file that was one before (reuse.c) has space for both.
  */
 #include "store.h"
 
@@ -145,6 +145,7 @@ static int new_tail(struct hx_seg *s)
         return err;
     }
     s->log.next_id++;
+    hx_reuse_give(s, f);
     return 0;
 }
 
@@ -278,7 +279,7 @@ static void place(struct hx_seg *s, struct hx_logfile *f, uint8_t *p, size_t len
     }
 }
 
-static uint64_t close_at(const struct hx_seg *s)
+uint64_t hx_log_close_at(const struct hx_seg *s)
 {
     uint64_t most = hx_seg_file_bytes(s);
     return s->log.close_at && s->log.close_at < most ? s->log.close_at : most;
@@ -304,7 +305,7 @@ static void fill_ahead(struct hx_seg *s, struct hx_logfile *f, size_t batch_len)
     l->fill = l->fill && batch_len < HX_LOG_BULK ? 2 * l->fill : first;
     l->fill = l->fill < HX_LOG_FILL_MAX ? l->fill : HX_LOG_FILL_MAX;
     uint64_t to = (f->end + l->fill / 2) / l->fill * l->fill + l->fill;
-    uint64_t limit = close_at(s);
+    uint64_t limit = hx_log_close_at(s);
     to = to < limit ? to : limit;
     f->filled = f->end;
     while (f->filled < to) {
@@ -345,12 +346,26 @@ static void shift_side(struct hx_buf *side, uint64_t by)
     }
 }
 
+/* Where there are old bytes a block that is written in part has to be read first: so zeros up to its end are written,
+ * too.  How many stand behind the batch. */
+static size_t whole_blocks(struct hx_log *l, const struct hx_logfile *f)
+{
+    uint64_t end = f->end + l->batch.len, left = f->filled > end ? f->filled - end : 0;
+    size_t n = f->stale ? (size_t)(-end % HX_PAGE_SIZE) : 0;
+    n = n < left ? n : (size_t)left;
+    if (!n || hx_buf_reserve(&l->batch, n))
+        return 0;
+    memset(l->batch.p + l->batch.len, 0, n);
+    return n;
+}
+
 static int write_batch(struct hx_seg *s, struct hx_logfile *f)
 {
     struct hx_log *l = &s->log;
     const struct hx_logfile was = *f;
+    size_t zeros = whole_blocks(l, f);
     place(s, f, l->batch.p, l->batch.len, f->end);
-    int err = s->disk->ops->write(s->disk, f->id, f->end, l->batch.p, l->batch.len);
+    int err = s->disk->ops->write(s->disk, f->id, f->end, l->batch.p, l->batch.len + zeros);
     if (HX_MUTANT(NOSPACE_IGNORED) && err == HX_E_NOSPACE)
         err = 0;
     if (err) {
@@ -406,6 +421,14 @@ static int failed(struct hx_seg *s, const struct hx_logfile *f, int err)
     return s->error ? s->error : err;
 }
 
+/* One that is used again is full when what comes next would make it grow. */
+static bool is_full(const struct hx_seg *s, const struct hx_logfile *f)
+{
+    uint64_t most = hx_log_close_at(s), end = f->end + s->log.batch.len + HX_LOG_ENV;
+    bool again = f->stale && f->filled >= most / 2 && f->filled <= most + most / 4;
+    return again ? end + s->log.batch.len >= f->filled && end >= f->filled / 4 * 3 : end >= most;
+}
+
 /* The batch is written, and the file closed with it if SEAL or it is full; nothing of it counts yet (L1). */
 static int begin_batch(struct hx_seg *s, bool seal)
 {
@@ -414,8 +437,7 @@ static int begin_batch(struct hx_seg *s, bool seal)
     if (err)
         return err;
     struct hx_logfile *f = l->files[l->tail];
-    l->sealing = seal || f->end + l->batch.len + HX_LOG_ENV >= close_at(s) ||
-                 f->side.len + l->side.len >= HX_LOG_SIDE_MAX;
+    l->sealing = seal || is_full(s, f) || f->side.len + l->side.len >= HX_LOG_SIDE_MAX;
     if (l->sealing)
         err = put_bare(s, HX_ENV_END); /* L3 */
     if (!err)

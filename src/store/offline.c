@@ -63,6 +63,9 @@ const char *hx_offline_kind(uint64_t file)
         return "filling position";
     case HX_SCRUB_FILE:
         return "scrub position";
+    case HX_SPARE_FILE:
+    case HX_SPARE_FILE + 1:
+        return "spare";
     default:
         return "not ours";
     }

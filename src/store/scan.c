@@ -10,7 +10,8 @@
  *      file is closed there, and nothing that may still be behind it is ever overwritten.  An END behind it that was
  *      written with it proves nothing either way.
  * Entries behind a torn X may be readable; they belong to the same batch or later ones that were not answered
- * either, and are cut off with it.  Stale bytes behind the end do not follow the chain of envelopes.
+ * either, and are cut off with it.  Stale bytes behind the end do not follow the chain of envelopes; what is left there
+ * of a former life of the file (reuse.c) names another file.
  *   S5 An entry, or a frame, of a newer program ends the scan with HX_E_VERSION: nothing of this file is judged.
  * Damage is remembered with the LSNs that it may have held: from the entry's own envelope, else (one entry
  * lost) from the next one's memory of it, else up to the highest LSN that the next one knows to stand before it.
@@ -271,6 +272,7 @@ static int cut(struct scan *c)
     }
     f->durable = f->end;
     f->filled = c->bytes > f->end ? c->bytes : f->end;
+    f->stale = f->filled - f->end > HX_LOG_FILL_MAX; /* more than is filled ahead (reuse.c) */
     f->damaged = c->damages > 0;
     size_t len = f->side.len, more = c->proven.len;
     if (more && !hx_buf_add(&f->side, more))

@@ -61,12 +61,14 @@ void hx_seg_blank(struct hx_seg *s)
     s->log.tail = HX_NONE;
     s->log.next_id = HX_LOG_FIRST_ID;
     s->work.victim = HX_NONE;
+    s->reuse.active = true;
 }
 
 void hx_seg_drop(struct hx_seg *s)
 {
     hx_bodies_forget(&s->env->bodies, s);
     hx_made_forget(&s->env->made, s);
+    hx_reuse_forget(s);
     hx_ckpt_fini(s);
     hx_chain_fini(&s->chain);
     hx_index_fini(&s->index);

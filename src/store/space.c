@@ -77,7 +77,7 @@ void hx_space_long_chain(struct hx_seg *s, uint32_t page, unsigned patches)
 
 uint64_t hx_space_bytes(const struct hx_seg *s)
 {
-    uint64_t n = 2 * HX_META_RESERVE + s->reserve.bytes;
+    uint64_t n = 2 * HX_META_RESERVE + s->reserve.bytes + hx_reuse_bytes(s, false);
     for (size_t i = 0; i < s->log.slot_count; i++)
         if (s->log.files[i])
             n += s->log.files[i]->filled > s->log.files[i]->end ? s->log.files[i]->filled : s->log.files[i]->end;
@@ -273,7 +273,7 @@ static uint64_t size_of(const struct hx_logfile *f)
 }
 
 struct room {
-    uint64_t size, used; /* of all log files */
+    uint64_t size, used; /* of all log files, and spares but for one (reuse.c) */
     uint64_t spare;      /* B4: what there may be besides */
     bool quiet;
 };
@@ -287,7 +287,7 @@ static uint64_t close_at(const struct room *r)
 static struct room measure(const struct hx_seg *s)
 {
     uint64_t file = hx_seg_file_bytes(s);
-    struct room r = {.quiet = s->work.quiet};
+    struct room r = {.size = hx_reuse_bytes(s, true), .quiet = s->work.quiet};
     for (size_t i = 0; i < s->log.slot_count; i++) {
         const struct hx_logfile *f = s->log.files[i];
         r.size += f ? size_of(f) : 0;
@@ -543,11 +543,22 @@ static int save_sides(struct hx_seg *s)
     return next ? hx_side_save_beside(s, next) : HX_E_NOENT;
 }
 
+/* May F, which is dead, become the next one?  The others that are dead go. */
+static bool use_again(struct hx_seg *s, const struct hx_logfile *f)
+{
+    struct room r = measure(s);
+    for (size_t i = 0; i < s->log.slot_count; i++) {
+        const struct hx_logfile *other = s->log.files[i];
+        r.size -= other && other != f && other->dead_id && !other->refs ? size_of(other) : 0;
+    }
+    return !r.quiet && hx_reuse_take(s, f, !too_much(&r));
+}
+
 static void remove_file(struct hx_seg *s, size_t slot)
 {
     struct hx_logfile *f = s->log.files[slot];
     /* The log file first: a sidecar alone is swept away by the next restart, a log file alone would be scanned. */
-    if (hx_seg_discard(s, f->id))
+    if (!use_again(s, f) && hx_seg_discard(s, f->id))
         return;
     hx_seg_discard(s, f->id | HX_LOG_SIDE_BIT);
     if (s->fetch_file == f->id)
@@ -737,6 +748,14 @@ unsigned hx_space_pause(const struct hx_seg *s)
     return busy(s) ? WORK_BUSY_MS : WORK_MS;
 }
 
+static bool reuse(struct hx_seg *s)
+{
+    if (!s->reuse.active)
+        return false;
+    struct room r = measure(s);
+    return hx_reuse_work(s, too_much(&r), r.quiet);
+}
+
 bool hx_space_work(struct hx_seg *s, uint64_t now_ms)
 {
     struct hx_seg_work *w = &s->work;
@@ -744,7 +763,9 @@ bool hx_space_work(struct hx_seg *s, uint64_t now_ms)
         return false;
     notice_quiet(s, now_ms);
     int saved = save_sides(s);
-    bool more = saved == 0;
+    bool more = saved == 0, again = reuse(s);
+    if (s->error)
+        return false;
     if (s->nospace) {
         w->copied = false;
         return work_full(s);
@@ -753,7 +774,7 @@ bool hx_space_work(struct hx_seg *s, uint64_t now_ms)
     bool one = busy(s); /* B6 */
     if (one && more)
         return !s->error;
-    more |= saved > 0;
+    more |= saved > 0 || again;
     if (!one) /* before there is something in the batch, for then no file is closed, and what is dead waits for that */
         more |= delete_dead(s);
     if (!one || !w->copied) {

@@ -218,7 +218,7 @@ static inline bool hx_place_within(uint32_t file, uint32_t pos, uint8_t codec, u
 }
 
 struct hx_logfile {
-    uint64_t id, end, durable, filled; /* bytes in it; bytes flushed; filled with zeros to here */
+    uint64_t id, end, durable, filled; /* bytes in it; bytes flushed; filled ahead to here */
     uint64_t min_lsn, max_lsn; /* of what it holds */
     uint64_t vdl, floor, gc;   /* highest believed */
     uint64_t stable;           /* that its last entry names */
@@ -230,6 +230,7 @@ struct hx_logfile {
     bool sealed, sided, damaged;
     bool vague;  /* damaged at the restart, so what it held is not known, nor lowest and highest LSN */
     bool rotten; /* damaged since: what is left is to be moved elsewhere */
+    bool stale;  /* between END and FILLED are bytes of a former life, not zeros (reuse.c) */
     bool siding;       /* its sidecar is written, and the flush of it goes on */
     bool in_ckpt;      /* load: named by the checkpoint that is being read */
     bool lost;         /* at the restart there was its sidecar, and no log file (load.c R7) */
@@ -269,6 +270,7 @@ void hx_log_note(struct hx_logfile *f, uint64_t first, uint64_t last);
 uint32_t hx_log_salt(const struct hx_disk_place *at, const struct hx_uuid *server);
 int hx_log_mark(struct hx_seg *s); /* says at the tail what is durable; written, not flushed */
 int hx_log_seal(struct hx_seg *s); /* closes the tail: END, flush */
+uint64_t hx_log_close_at(const struct hx_seg *s); /* bytes at which a file is closed */
 int hx_log_start(struct hx_seg *s); /* begins one, when there is none: MARK, flush */
 
 /* ---- scan.c, side.c, load.c: what a restart reads ---- */
@@ -430,6 +432,7 @@ struct hx_seg_env { /* what the segments of a node share */
     void (*told)(void *ctx, uint64_t file, uint64_t off, uint64_t first, uint64_t last);
     void *told_ctx;
     uint32_t log_file_bytes; /* 0: default */
+    unsigned reusing;        /* segments that use log files again */
     struct hx_bodies bodies;
     struct hx_made made;
     struct hx_frame_builder *builder;
@@ -517,6 +520,18 @@ struct hx_seg_reserve { /* reserve.c */
     uint32_t pause;
     bool looked, tight;
 };
+#define HX_SPARE_FILE 9u
+#define HX_SPARES 2u /* 9 and 10 */
+enum hx_spare_state { HX_SPARE_NONE, HX_SPARE_NAMED, HX_SPARE_READY }; /* NAMED: not known to be durable */
+struct hx_seg_reuse { /* reuse.c */
+    struct hx_spare {
+        enum hx_spare_state state;
+        uint64_t bytes; /* that there are */
+    } spare[HX_SPARES];
+    bool looked; /* there are no others on the disk */
+    bool active; /* there is something to do for it */
+    bool counted; /* in env->reusing */
+};
 struct hx_seg_suspect { /* what a failed write or flush has left in doubt, until it was written anew (revive.c) */
     uint64_t file, from; /* log file from that offset on; 0: none */
     uint64_t side;       /* sidecar; 0: none */
@@ -564,6 +579,7 @@ struct hx_seg {
     struct hx_seg_suspect suspect;
     struct hx_seg_revive revive;
     struct hx_seg_reserve reserve;
+    struct hx_seg_reuse reuse;
     struct hx_seg_scrub scrub;
     struct hx_compare *compare; /* while pages are compared */
     struct hx_fill *fill;       /* while it is filled */
@@ -664,6 +680,15 @@ int hx_fetch_serve(struct hx_seg *s, const struct hx_fetch *f, struct hx_buf *ou
 uint64_t hx_reserve_wanted(const struct hx_seg *s);
 bool hx_reserve_work(struct hx_seg *s);    /* makes it, a piece at a time; true when there is more to do */
 bool hx_reserve_release(struct hx_seg *s); /* its room is free now; false: not */
+
+/* ---- reuse.c: log files that become the next ones ---- */
+/* F, which may go, is a spare now; false: it is not.  ROOM: log files take no more than they may. */
+bool hx_reuse_take(struct hx_seg *s, const struct hx_logfile *f, bool room);
+void hx_reuse_give(struct hx_seg *s, struct hx_logfile *f); /* F, which is to be made, is made of a spare, if any */
+/* A bounded piece of work; true when there is more.  FULL: log files take more than they may. */
+bool hx_reuse_work(struct hx_seg *s, bool full, bool quiet);
+uint64_t hx_reuse_bytes(const struct hx_seg *s, bool more); /* of spares; MORE: of all but the first */
+void hx_reuse_forget(struct hx_seg *s);
 
 /* ---- space.c: background work ---- */
 /* A bounded piece of work; true when there is more.  What it puts in the batch is made durable by the next flush. */

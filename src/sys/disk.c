@@ -13,6 +13,7 @@
  *      are read ahead of.
  *   S6 A name is synced with the file that it was made for, so a commit does not wait for names that background work
  *      made or removed.
+ *      A file that was renamed is one that was made (its new name), and has its blocks already (S4).
  *   S7 A flush beside has a descriptor of its own, so that others may be closed and names removed meanwhile.
  * A crash leaves files of any length up to what was written, and names that were never synced may be missing.
  * Threads: one, but for flushes of many (flushpool.c) and beside (beside.c), for the room of removed files (reaper.c),
@@ -293,6 +294,49 @@ static int disk_remove(struct hx_disk *disk, uint64_t file)
     return err;
 }
 
+/* The descriptor stays, and knows that its name is new (S6).  The blocks are there already (S4). */
+static int disk_rename(struct hx_disk *disk, uint64_t from, uint64_t to)
+{
+    struct hx_sys_disk *d = self(disk);
+    char old[FILE_DIGITS + 1], new[FILE_DIGITS + 1];
+    struct hx_fd_entry *e;
+    struct stat st;
+    int err = d->farm->read_only ? HX_E_PERM : get(d, from, false, &e);
+    if (err)
+        return err;
+    bool dirty = e->dirty, exact = e->exact;
+    file_name(from, old);
+    file_name(to, new);
+    if (renameat(d->dir_fd, old, d->dir_fd, new) < 0)
+        return hx_err_from_errno(errno);
+    err = hx_fdcache_insert(d->farm->fds, disk, to, hx_fdcache_take(d->farm->fds, e), &e);
+    if (err) {
+        d->dir_dirty = true;
+        return dirty ? err : 0;
+    }
+    e->made = true;
+    e->dirty = dirty;
+    e->exact = exact;
+    e->room = fstat(e->fd, &st) < 0 ? 0 : (uint64_t)st.st_size;
+    return 0;
+}
+
+static int disk_cut(struct hx_disk *disk, uint64_t file, uint64_t bytes)
+{
+    struct hx_sys_disk *d = self(disk);
+    struct hx_fd_entry *e;
+    struct stat st;
+    int err = d->farm->read_only ? HX_E_PERM : get(d, file, false, &e);
+    if (err)
+        return err;
+    if (fstat(e->fd, &st) < 0)
+        return hx_err_from_errno(errno);
+    if ((uint64_t)st.st_size > bytes && ftruncate(e->fd, (off_t)bytes) < 0)
+        return hx_err_from_errno(errno);
+    e->room = bytes < e->room ? bytes : e->room;
+    return 0;
+}
+
 static bool parse_name(const char *name, uint64_t *ret)
 {
     uint64_t v = 0;
@@ -361,5 +405,7 @@ const struct hx_disk_ops hx_sys_disk_ops = {
     .flush_begin = disk_flush_begin,
     .flush_end = disk_flush_end,
     .discard = disk_discard,
+    .rename = disk_rename,
+    .cut = disk_cut,
     .expect = disk_expect,
 };

@@ -8,9 +8,10 @@
  * (hexad/node.h), one segment, real files, no sockets; the plain side writes to a zero-filled file, or reads the same
  * bytes of the same log files.  Rows:
  *
- *   append 4 KiB, 256 KiB   APPEND until its answer, against pwrite + fdatasync of that many bytes: rates; and the
- *                           latter against a plain file that grows, too: what remains is the store's own, the rest the
- *                           file system's for finding blocks and saying that they are written
+ *   append 4 KiB, 256 KiB   APPEND until its answer, against pwrite + fdatasync of that many bytes: rates; all pages
+ *                           were overwritten some times before, in order, so that log files are used again; ticks come
+ *                           between the turns.  And the latter in a log that only grows, against a plain file that
+ *                           grows: there both pay the file system for finding blocks and saying that they are written
  *   read, chain             pages at the newest read point in random order (hx_page_read), of one image, or of an
  *                           image and 8 patches that came one by one, against pread of the image's 4 KiB: rates; warm;
  *                           cold, with the files dropped from the system's cache and all that the store keeps; and
@@ -122,12 +123,14 @@ static void plain_write(struct plain *f, const uint8_t *p, size_t len)
     f->at += (off_t)len;
 }
 
-/* Nanoseconds that COUNT commits of BYTES took. */
-static double store_appends(struct load *l, unsigned count, unsigned bytes)
+/* Nanoseconds that COUNT commits of BYTES took; *AT: page that is written next; NULL: any. */
+static double store_appends(struct load *l, unsigned count, unsigned bytes, uint64_t *at)
 {
     uint64_t spent = 0;
     for (unsigned i = 0; i < count; i++) {
-        load_images(l, 0, load_dice(l), 1, bytes / HX_PAGE_SIZE, HX_PAGE_SIZE);
+        load_images(l, 0, at ? *at : load_dice(l), 1, bytes / HX_PAGE_SIZE, HX_PAGE_SIZE);
+        if (at)
+            *at += bytes / HX_PAGE_SIZE;
         uint64_t t = now_ns();
         load_send(l);
         load_flush(l);
@@ -166,31 +169,52 @@ static void touch_memory(const char *path, size_t bytes)
     unlink(path);
 }
 
+/* What the node does for itself, as between two requests; the log files that it no longer needs are used again. */
+static void idle_turns(struct load *l)
+{
+    for (unsigned i = 0; i < 4; i++)
+        load_tick(l);
+}
+
+/* Everything was overwritten some times, so that the log has the files that it goes on with. */
+static void turn_over(struct load *l, uint64_t *at)
+{
+    for (unsigned i = 0; i < 4 * l->mib; i++) {
+        store_appends(l, 4, 256u << 10, at);
+        idle_turns(l);
+    }
+}
+
 static void append(struct out *out, const struct row *r, unsigned bytes, bool grows)
 {
+    uint64_t at = 0, *next = grows ? NULL : &at;
     unsigned pairs = out->o->quick ? 24 : 96, each = 8;
     double ratios[96], ours = 0, theirs = 0;
     struct place p = {0};
     char path[600], scratch[600];
     struct plain f = {.grows = grows};
     uint8_t *noise = malloc(bytes);
-    struct load *l = place_open(out->o, &p, "append", 1024);
+    struct load *l = place_open(out->o, &p, "append", grows ? 1024 : 64);
     snprintf(path, sizeof path, "%s/plain", out->o->dir);
     snprintf(scratch, sizeof scratch, "%s/scratch", out->o->dir);
     f.fd = zero_filled(path, FILE_BYTES);
     f.at = grows ? (off_t)FILE_BYTES : 0;
     for (unsigned i = 0; i < bytes; i++)
         noise[i] = (uint8_t)load_dice(l);
-    store_appends(l, 8, bytes);
+    if (!grows)
+        turn_over(l, next);
+    store_appends(l, 8, bytes, next);
     for (unsigned i = 0; i < pairs; i++) {
         double a = 0, b = 0;
         if (!out->o->fresh)
             touch_memory(scratch, (size_t)each * bytes * 2);
+        if (!grows)
+            idle_turns(l);
         if (i % 2)
-            a = store_appends(l, each, bytes);
+            a = store_appends(l, each, bytes, next);
         b = plain_writes(&f, noise, each, bytes);
         if (i % 2 == 0)
-            a = store_appends(l, each, bytes);
+            a = store_appends(l, each, bytes, next);
         ratios[i] = b / a;
         ours += a;
         theirs += b;
@@ -411,7 +435,7 @@ static void commits(struct arrivals *a, unsigned count, bool work)
 
 static uint64_t interval(struct load *l)
 {
-    return (uint64_t)(2 * store_appends(l, 200, HX_PAGE_SIZE) / 200);
+    return (uint64_t)(2 * store_appends(l, 200, HX_PAGE_SIZE, NULL) / 200);
 }
 
 /* Of files that nobody has read; one that is under way goes on, and what it has asked for stays. */

@@ -45,7 +45,7 @@ struct hx_mem_farm {
     int fail_err, fail_read_err, fail_space, fail_list;
     bool fail_always, off, drops;
     unsigned beside; /* calls that a flush beside takes; 0: there is no such flush */
-    bool hints;
+    bool hints, renames;
     struct hint {
         const struct mem_disk *disk;
         uint64_t id, off, end;
@@ -296,11 +296,55 @@ static int mem_discard(struct hx_disk *disk, uint64_t id)
     return err;
 }
 
+/* ---- names and sizes ---- */
+/* The content goes along; a copy of what was durable stays behind, for a crash that undoes it. */
+static int mem_rename(struct hx_disk *disk, uint64_t from, uint64_t to)
+{
+    struct mem_disk *d = HX_CONTAINER_OF(disk, struct mem_disk, disk);
+    int err = planned(d->farm, HX_MEM_REMOVE);
+    struct file *f = find(d, from), *t = find(d, to);
+    if (err)
+        return err;
+    if (!f || !f->exists)
+        return HX_E_NOENT;
+    hx_assert(!t || !t->exists);
+    t = make(d, to);
+    f = find(d, from);
+    if (f->cap) {
+        reserve(t, f->cap);
+        memcpy(t->now, f->now, f->cap);
+        memcpy(t->old, f->old, f->cap);
+        memcpy(t->dirty, f->dirty, f->cap / SECTOR);
+    }
+    t->len = f->len;
+    t->old_len = f->old_len;
+    t->durable = false;
+    f->exists = false;
+    return 0;
+}
+
+static int mem_cut(struct hx_disk *disk, uint64_t id, uint64_t bytes)
+{
+    struct mem_disk *d = HX_CONTAINER_OF(disk, struct mem_disk, disk);
+    int err = planned(d->farm, HX_MEM_REMOVE);
+    struct file *f = find(d, id);
+    if (err)
+        return err;
+    if (!f || !f->exists)
+        return HX_E_NOENT;
+    f->len = bytes < f->len ? (size_t)bytes : f->len;
+    f->old_len = f->len < f->old_len ? f->len : f->old_len;
+    return 0;
+}
+
 static const struct hx_disk_ops disk_ops = {
     .read = mem_read, .write = mem_write, .flush = mem_flush, .remove = mem_remove, .list = mem_list};
 static const struct hx_disk_ops hint_ops = {
     .read = mem_read, .write = mem_write, .flush = mem_flush, .remove = mem_remove, .list = mem_list,
     .expect = mem_expect};
+static const struct hx_disk_ops rename_ops = {
+    .read = mem_read, .write = mem_write, .flush = mem_flush, .remove = mem_remove, .list = mem_list,
+    .rename = mem_rename, .cut = mem_cut};
 static const struct hx_disk_ops beside_ops = {
     .read = mem_read, .write = mem_write, .flush = mem_flush, .remove = mem_remove, .list = mem_list,
     .flush_begin = mem_flush_begin, .flush_end = mem_flush_end, .discard = mem_discard};
@@ -328,7 +372,7 @@ static int farm_open(struct hx_disk_farm *farm, struct hx_disk_place at, bool cr
         f->disks = grow(f->disks, (f->count + 1) * sizeof *f->disks);
         f->disks[f->count++] = d;
     }
-    d->disk.ops = f->beside ? &beside_ops : f->hints ? &hint_ops : &disk_ops;
+    d->disk.ops = f->beside ? &beside_ops : f->renames ? &rename_ops : f->hints ? &hint_ops : &disk_ops;
     d->left = 0;
     *ret = &d->disk;
     return 0;
@@ -428,6 +472,11 @@ void hx_mem_fail(struct hx_mem_farm *f, unsigned ops, uint64_t k, int err, bool 
 void hx_mem_beside(struct hx_mem_farm *f, unsigned calls)
 {
     f->beside = calls;
+}
+
+void hx_mem_renames(struct hx_mem_farm *f)
+{
+    f->renames = true;
 }
 
 void hx_mem_hints(struct hx_mem_farm *f)

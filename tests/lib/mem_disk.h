@@ -31,6 +31,8 @@ void hx_mem_fail_drops(struct hx_mem_farm *f);
 /* Disks that are opened from now on flush beside other calls, each time until flush_end was asked CALLS times (only
  * then is anything durable), and no flush makes a removal durable that was none of remove's. */
 void hx_mem_beside(struct hx_mem_farm *f, unsigned calls);
+/* Disks that are opened from now on have rename and cut (each counts as a remove). */
+void hx_mem_renames(struct hx_mem_farm *f);
 /* Disks that are opened from now on are told what will be read soon (hx_disk_ops.expect). */
 void hx_mem_hints(struct hx_mem_farm *f);
 uint64_t hx_mem_hinted_bytes(const struct hx_mem_farm *f); /* that reads have asked for, and that was told before */

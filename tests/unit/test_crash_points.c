@@ -3,8 +3,8 @@
  *
  * Method: a story of three servers: formats, appends that reach the first one or not, gossip, images, compaction,
  * deletion, rot that is mended, scrubbing, a flush that fails, three later epochs (fenced, repaired, adopted or heard
- * of by gossip), restarts.  Every write, flush and remove of the first server is recorded, with the kind of file
- * operation that it is, and after each step what it says of itself.  Then for each call: a
+ * of by gossip), restarts.  Every write, flush, remove, rename and cut of the first server is recorded, with the kind
+ * of file operation that it is, and after each step what it says of itself.  Then for each call: a
  * simulated disk (src/sim/disk.h) gets all calls before it, and loses power at this one; the server starts again over
  * what survived, in some cases it loses power during that start, too, once or twice; in others only the process dies
  * at the call, and the power goes after it has started again and said something; and then
@@ -40,25 +40,28 @@
 #define SIDE_BIT (UINT64_C(1) << 32)
 #define CKPT_FILE 4u /* and 5 */
 #define SCRUB_FILE 8u
+#define SPARE_FILE 9u /* and 10 */
 #define FIRST_LOG 16u
 #define ENV 96u
 
 /* ---- kinds of file operations ---- */
 enum what {
     W_MAKE, W_CREATE, W_APPEND, W_SEAL, W_MARK, W_FILL, W_IMAGE, W_COPY, W_MEND, W_AGAIN, W_SIDE, W_META, W_SCRUB,
-    W_CKPT, W_FLUSH_LOG, W_FLUSH_SIDE, W_FLUSH_META, W_FLUSH_CKPT, W_DELETE, W_DELETE_SIDE, W_DELETE_CKPT, W_KINDS
+    W_CKPT, W_FLUSH_LOG, W_FLUSH_SIDE, W_FLUSH_META, W_FLUSH_CKPT, W_DELETE, W_DELETE_SIDE, W_DELETE_CKPT,
+    W_SPARE, W_FLUSH_SPARE, W_AGAIN_LOG, W_DELETE_SPARE, W_CUT, W_KINDS
 };
 static const char *const what_names[W_KINDS] = {
     "make a segment's directory", "create a log file", "append records", "seal a log file", "mark an idle tail",
     "fill ahead with zeros", "materialised image", "copy by compaction", "mend a page from a peer",
     "write again after a failed flush", "sidecar", "meta slot (promise, history, base)", "position of the scrub",
     "checkpoint", "flush of a log file", "flush of a sidecar", "flush of a meta slot", "flush of a checkpoint",
-    "delete a log file", "delete a sidecar", "delete a checkpoint",
+    "delete a log file", "delete a sidecar", "delete a checkpoint", "log file to spare", "flush of a spare",
+    "spare to log file", "delete a spare", "cut off what is old behind the end",
 };
 
 /* ---- a farm that records what changes it ---- */
 struct call {
-    enum { CALL_MAKE, CALL_WRITE, CALL_FLUSH, CALL_REMOVE } kind;
+    enum { CALL_MAKE, CALL_WRITE, CALL_FLUSH, CALL_REMOVE, CALL_RENAME, CALL_CUT } kind; /* OFF: new number; size */
     struct hx_disk_place at;
     uint64_t file, off;
     uint8_t *bytes;
@@ -109,13 +112,13 @@ static unsigned log_kinds(struct recorder *r, const struct call *c, const uint8_
         return kinds | 1u << W_FILL;
     if (c->off < t->end)
         return kinds | 1u << W_AGAIN;
-    t->end = c->off + c->len;
-    for (size_t at = 0; at + ENV <= c->len;) {
+    for (size_t at = 0; at < used;) { /* zeros behind it: to the end of a block */
         size_t body = hx_get_u32(p + at + 8);
-        hx_assert(!memcmp(p + at, "HXE1", 4) && at + ENV + body <= c->len);
+        hx_assert(at + ENV <= c->len && !memcmp(p + at, "HXE1", 4) && at + ENV + body <= c->len);
         static const unsigned by_kind[] = {0, 1u << W_APPEND, 0, 1u << W_MARK, 1u << W_SEAL};
         kinds |= p[at + 4] == 2 ? local_kinds(r->story, c->at.pg, p + at + ENV, body) : by_kind[p[at + 4]];
         at += ENV + ((body + 7) & ~(size_t)7);
+        t->end = c->off + at;
     }
     return kinds;
 }
@@ -123,6 +126,11 @@ static unsigned log_kinds(struct recorder *r, const struct call *c, const uint8_
 static unsigned kinds_of(struct recorder *r, const struct call *c, const void *bytes)
 {
     bool side = c->file & SIDE_BIT, meta = c->file < CKPT_FILE, ckpt = !meta && c->file < SCRUB_FILE;
+    bool spare = c->file >= SPARE_FILE && c->file < FIRST_LOG;
+    if (c->kind == CALL_RENAME || c->kind == CALL_CUT)
+        return 1u << (c->kind == CALL_CUT ? W_CUT : spare ? W_AGAIN_LOG : W_SPARE);
+    if (spare)
+        return 1u << (c->kind == CALL_FLUSH ? W_FLUSH_SPARE : W_DELETE_SPARE);
     if (c->kind == CALL_MAKE)
         return 1u << W_MAKE;
     if (c->kind == CALL_REMOVE)
@@ -183,8 +191,25 @@ static int rec_list(struct hx_disk *d, uint64_t from, struct hx_disk_file *ret, 
     return rec_self(d)->under->ops->list(rec_self(d)->under, from, ret, max, ret_count);
 }
 
+static int rec_rename(struct hx_disk *d, uint64_t from, uint64_t to)
+{
+    int err = rec_self(d)->under->ops->rename(rec_self(d)->under, from, to);
+    if (!err)
+        record(rec_self(d), (struct call){.kind = CALL_RENAME, .file = from, .off = to}, NULL);
+    return err;
+}
+
+static int rec_cut(struct hx_disk *d, uint64_t file, uint64_t bytes)
+{
+    int err = rec_self(d)->under->ops->cut(rec_self(d)->under, file, bytes);
+    if (!err)
+        record(rec_self(d), (struct call){.kind = CALL_CUT, .file = file, .off = bytes}, NULL);
+    return err;
+}
+
 static const struct hx_disk_ops rec_ops = {
-    .read = rec_read, .write = rec_write, .flush = rec_flush, .remove = rec_remove, .list = rec_list};
+    .read = rec_read, .write = rec_write, .flush = rec_flush, .remove = rec_remove, .list = rec_list,
+    .rename = rec_rename, .cut = rec_cut};
 
 static int rec_open(struct hx_disk_farm *f, struct hx_disk_place at, bool create, struct hx_disk **ret)
 {
@@ -530,6 +555,7 @@ static void tell_story(struct story *s, uint64_t seed, unsigned steps)
     hx_rig_init(&s->r, 3, 1u << 20, PGS, 0); /* the peers delete nothing: they meet a server from their past */
     hx_rig_stop(&s->r, 0);
     s->r.log_file_bytes = 16u << 10;
+    hx_mem_renames(s->r.farm[0]);
     s->rec.farm.ops = &rec_farm_ops;
     s->rec.story = s;
     s->rec.under = hx_mem_farm(s->r.farm[0]);
@@ -792,6 +818,10 @@ static int replay(struct hx_disk_farm *f, const struct call *c)
         return err;
     if (c->kind == CALL_WRITE)
         return d->ops->write(d, c->file, c->off, c->bytes, c->len);
+    if (c->kind == CALL_RENAME)
+        return d->ops->rename(d, c->file, c->off);
+    if (c->kind == CALL_CUT)
+        return d->ops->cut(d, c->file, c->off);
     return c->kind == CALL_FLUSH ? d->ops->flush(d, c->file) : d->ops->remove(d, c->file);
 }
 
@@ -800,6 +830,7 @@ static struct hx_sim_disk *disk_after(const struct story *s, size_t calls, uint6
     static const uint32_t torn[] = {60, 0, 100, 30};
     struct hx_sim_opts o = {.seed = seed};
     o.v[HX_OPT_torn_pct] = torn[seed / CALLS % HX_ARRAY_LEN(torn)];
+    o.v[HX_OPT_beside_us] = 1; /* the calls that a disk need not have */
     struct hx_sim_disk *d = hx_sim_disk_new(&o, 0);
     assert_non_null(d);
     for (size_t i = 0; i < calls; i++)
@@ -965,7 +996,7 @@ static void cut_everywhere(uint64_t seed, unsigned steps, bool all_ways)
 {
     struct story s;
     tell_story(&s, seed, steps);
-    unsigned kinds[4] = {0};
+    unsigned kinds[6] = {0};
     for (size_t k = 0; k < s.rec.count; k++)
         kinds[s.rec.calls[k].kind]++;
     print_message("# %zu calls: %u writes, %u flushes, %u removes; %zu records, %u openings\n", s.rec.count,

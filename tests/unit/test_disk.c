@@ -326,6 +326,45 @@ static void a_flush_goes_on_beside(void **state)
     farm->ops->close(farm, d);
 }
 
+/* Promise: a file that is renamed keeps what it holds, and its new name is synced with its next flush, also beside, not
+ * with those of others; what is cut off is gone. */
+static void renamed_and_cut(void **state)
+{
+    (void)state;
+    struct hx_disk *d = open_disk();
+    char seg[256], got[8] = "";
+    size_t n;
+    snprintf(seg, sizeof seg, "%s/segments/01020300000000000000000000000000-7", data);
+    assert_int_equal(d->ops->write(d, 16, 0, "abcdef", 6), 0);
+    assert_int_equal(d->ops->flush(d, 16), 0);
+    assert_int_equal(d->ops->rename(d, 99, 9), HX_E_NOENT);
+    assert_int_equal(d->ops->rename(d, 16, 9), 0);
+    assert_int_equal(d->ops->read(d, 16, 0, got, 6, &n), HX_E_NOENT);
+    assert_int_equal(d->ops->read(d, 9, 0, got, sizeof got, &n), 0);
+    assert_true(n == 6 && !memcmp(got, "abcdef", 6));
+    assert_int_equal(d->ops->write(d, 17, 0, "x", 1), 0);
+    assert_int_equal(d->ops->flush(d, 17), 0);
+    synced[0] = '\0';
+    assert_int_equal(d->ops->flush(d, 17), 0);
+    assert_int_equal(synced[0], '\0');
+    assert_int_equal(d->ops->flush_begin(d, 9), 0);
+    assert_int_equal(ended(d, 9), 0);
+    assert_synced(seg);
+    synced[0] = '\0';
+    assert_int_equal(d->ops->flush(d, 9), 0);
+    assert_int_equal(synced[0], '\0');
+    assert_int_equal(d->ops->rename(d, 9, 18), 0);
+    assert_int_equal(d->ops->write(d, 18, 0, "X", 1), 0);
+    assert_int_equal(d->ops->flush(d, 18), 0);
+    assert_synced(seg);
+    assert_int_equal(d->ops->cut(d, 18, 9), 0); /* it does not grow */
+    assert_int_equal(d->ops->cut(d, 18, 3), 0);
+    assert_int_equal(d->ops->read(d, 18, 0, got, sizeof got, &n), 0);
+    assert_true(n == 3 && !memcmp(got, "Xbc", 3));
+    assert_int_equal(d->ops->cut(d, 99, 3), HX_E_NOENT);
+    farm->ops->close(farm, d);
+}
+
 /* Promise (S6): a commit waits for no name but its own file's, and for removals that are to be durable. */
 static void a_flush_syncs_names_of_its_own(void **state)
 {
@@ -821,6 +860,7 @@ int main(void)
         CASE(an_absent_file_is_noent),
         CASE(flush_and_remove_go_together),
         CASE(a_flush_goes_on_beside),
+        CASE(renamed_and_cut),
         CASE(a_flush_syncs_names_of_its_own),
         CASE(the_room_of_removed_files_comes_back),
         CASE(a_full_disk_waits_for_the_room_of_removed_files),
