@@ -260,6 +260,7 @@ void status_fini(struct status *s)
     json_decref(s->writer);
     free(s->servers);
     free(s->segs);
+    free(s->zones);
 }
 
 static int run(const char *volume, const char *config, bool json)
@@ -277,11 +278,14 @@ static int run(const char *volume, const char *config, bool json)
                           err == HX_E_NO_READ_QUORUM ? "start the segment servers named here" : NULL);
     } else {
         status_judge(&s);
-        if (json)
+        err = status_judge_zones(&s);
+        if (err)
+            code = admin_fail(json, err, what, NULL, NULL);
+        else if (json)
             status_show_json(&s);
         else
             status_show_text(&s);
-        code = hx_exit_code(s.err);
+        code = err ? code : hx_exit_code(s.err);
     }
     hx_client_conf_free(&conf);
     status_fini(&s);

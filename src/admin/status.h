@@ -28,6 +28,11 @@ struct server_view {
     enum seg_state worst;
     uint64_t lag;            /* largest */
 };
+struct zone_view {
+    char name[HX_NAME_MAX + 1];
+    bool may_go;             /* all of it may be taken down now: writes go on */
+    char why[160];           /* it may not: who must come first */
+};
 struct status {
     const char *volume;
     struct hx_lookup_sum sum;
@@ -36,6 +41,8 @@ struct status {
     size_t seg_count;
     struct hx_lsn vdl;           /* highest that anyone has heard of */
     uint64_t used_bytes;
+    struct zone_view *zones;     /* in the order of the servers */
+    uint32_t zone_count;
     json_t *writer;              /* what the writer says of itself, or NULL */
     /* the judgement */
     int err;                     /* 0, DEGRADED, NO_WRITE_QUORUM, NO_READ_QUORUM */
@@ -55,6 +62,22 @@ void status_judge(struct status *s);
 const char *status_seg_word(enum seg_state state);
 /* What the scrubs of all segments say together. */
 struct hx_scrub_status status_scrub_sum(const struct status *s);
+/* status_groups.c: after the judgement.  HX_E_NOMEM. */
+int status_judge_zones(struct status *s);
+struct alike { /* groups with the same members in the same states */
+    const uint32_t *groups; /* ascending */
+    uint32_t count;
+    unsigned good;          /* members that answer and take writes */
+};
+struct status_map { /* worst first */
+    uint32_t *order;
+    struct alike *alike;
+    uint32_t count;
+};
+int status_map(const struct status *s, struct status_map *ret); /* HX_E_NOMEM */
+void status_map_fini(struct status_map *m);
+void status_map_groups(const struct alike *a, char *buf, size_t cap);
+void status_map_members(const struct status *s, const struct alike *a, char *buf, size_t cap);
 /* status_show.c */
 json_t *status_scrub_json(const struct hx_scrub_status *c);
 void status_show_text(const struct status *s);

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define MAP_LINES 12u
+
 static const char *writer_text(const struct status *s, const char *key)
 {
     const char *v = json_string_value(json_object_get(s->writer, key));
@@ -119,6 +121,41 @@ static void show_server(const struct status *s, const struct server_view *v, int
     (void)s;
 }
 
+static void show_zones(const struct status *s)
+{
+    char line[HX_NAME_MAX + 256];
+    uint32_t bad = 0;
+    for (uint32_t i = 0; i < s->zone_count; i++) {
+        if (s->zones[i].may_go)
+            continue;
+        bad++;
+        snprintf(line, sizeof line, "%s must not be taken down now: %s", s->zones[i].name, s->zones[i].why);
+        label("zones", clean(line));
+    }
+    if (s->zone_count && !bad)
+        label("zones", "any one of them may be taken down now");
+}
+
+static void show_map(const struct status *s)
+{
+    struct status_map m;
+    uint32_t groups = 0;
+    if (status_map(s, &m))
+        return;
+    printf("  %-24s  %-8s  %s\n", "GROUPS", "MEMBERS", "WHERE");
+    for (uint32_t i = 0; i < m.count && i < MAP_LINES; i++) {
+        char numbers[25], where[HX_COPIES * (HX_NAME_MAX + 16)];
+        status_map_groups(&m.alike[i], numbers, sizeof numbers);
+        status_map_members(s, &m.alike[i], where, sizeof where);
+        printf("  %-24s  %u/%d       %s\n", numbers, m.alike[i].good, HX_COPIES, clean(where));
+    }
+    for (uint32_t i = MAP_LINES; i < m.count; i++)
+        groups += m.alike[i].count;
+    if (groups)
+        printf("  and %u groups more, none worse than these: --json has all\n", groups);
+    status_map_fini(&m);
+}
+
 void status_show_text(const struct status *s)
 {
     const char *no_color = getenv("NO_COLOR");
@@ -136,10 +173,12 @@ void status_show_text(const struct status *s)
     }
     show_traffic(s);
     show_scrub(s);
+    show_zones(s);
     printf("  %-*s  %-*s  %-8s  %8s  %10s  %9s  %5s  %s\n", w, "SEGMENT", z, "AZ", "STATE", "SEGMENTS", "LAG", "ANSWER",
            "DISK", "WHY");
     for (uint32_t i = 0; i < s->sum.geometry.server_count; i++)
         show_server(s, &s->servers[i], w, z, colour);
+    show_map(s);
     for (size_t i = 0; i < s->seg_count; i++)
         damaged += s->segs[i].known ? s->segs[i].st.damaged : 0;
     if (damaged)
@@ -219,6 +258,35 @@ static json_t *segment_json(const struct status *s, const struct seg_view *v)
     return o;
 }
 
+static json_t *zone_json(const struct zone_view *z)
+{
+    json_t *o = json_object();
+    put_text(o, "name", z->name);
+    json_object_set_new(o, "may_go", json_boolean(z->may_go));
+    put_text(o, "why", z->why);
+    return o;
+}
+
+/* Each group's servers, by their places in "servers", and how many of them are well. */
+static json_t *groups_json(const struct status *s)
+{
+    json_t *list = json_array();
+    for (uint32_t pg = 0; pg < s->sum.geometry.pg_count; pg++) {
+        const struct seg_view *v = &s->segs[(size_t)pg * HX_COPIES];
+        json_t *o = json_object(), *servers = json_array();
+        unsigned good = 0;
+        for (unsigned i = 0; i < HX_COPIES; i++) {
+            json_array_append_new(servers, json_integer(v[i].server));
+            good += v[i].state <= SEG_BEHIND;
+        }
+        put(o, "pg", pg);
+        put(o, "good", good);
+        json_object_set_new(o, "servers", servers);
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
 static json_t *writer_json(const struct status *s)
 {
     json_t *o = json_is_object(s->writer) ? json_deep_copy(s->writer) : json_object();
@@ -258,6 +326,11 @@ void status_show_json(const struct status *s)
     for (size_t i = 0; i < s->seg_count; i++)
         json_array_append_new(segments, segment_json(s, &s->segs[i]));
     json_object_set_new(doc, "servers", servers);
+    json_t *zones = json_array();
+    for (uint32_t i = 0; i < s->zone_count; i++)
+        json_array_append_new(zones, zone_json(&s->zones[i]));
+    json_object_set_new(doc, "zones", zones);
+    json_object_set_new(doc, "groups", groups_json(s));
     json_object_set_new(doc, "segments", segments);
     admin_print(doc);
 }

@@ -41,6 +41,7 @@ fleet_kill() {
         kill -KILL "${fleet_pid[$n]}"
         wait "${fleet_pid[$n]}" 2>/dev/null
     done
+    return 0
 }
 
 fleet_config() { # fleet_config FILE NAMES...
@@ -70,7 +71,7 @@ fleet_mount() {
 }
 
 fleet_unmount() { # DIR PID
-    "$HEXAD" umount "$1" || umount -l "$1" || fusermount3 -uz "$1"
+    timeout 20 "$HEXAD" umount "$1" || umount -l "$1" || fusermount3 -uz "$1"
     wait_for ended "$2" || kill -KILL "$2"
     wait "$2"
 }

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -167,6 +168,102 @@ static void refused_is_not_down(void **state)
     assert_non_null(strstr(s.action, "start"));
 }
 
+static void zones_of_pairs(void)
+{
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        snprintf(servers[i].server.zone, sizeof servers[i].server.zone, "az-%c", "abc"[i / 2]);
+}
+
+static void zones_judged(unsigned may_go)
+{
+    status_judge(&s);
+    json_decref(s.writer);
+    s.writer = NULL;
+    assert_int_equal(status_judge_zones(&s), 0);
+    assert_int_equal(s.zone_count, 3);
+    unsigned got = 0;
+    for (unsigned k = 0; k < 3; k++) {
+        got |= (unsigned)s.zones[k].may_go << k;
+        assert_int_equal(s.zones[k].may_go, !s.zones[k].why[0]);
+    }
+    assert_int_equal(got, may_go);
+}
+
+/* Promise: a zone may be taken when each group keeps four members of the others that answer, take writes and have all
+ * but what is on its way; who is missing is named. */
+static void a_zone_may_go_when_the_rest_is_complete(void **state)
+{
+    zones_of_pairs();
+    zones_judged(7);
+    free(s.zones);
+    setup(state);
+    zones_of_pairs();
+    down(2, HX_E_CONNECT); /* b1: only its own zone may go */
+    zones_judged(2);
+    assert_string_equal(s.zones[0].why, "b1 is DOWN, and belongs to group 0");
+    free(s.zones);
+    setup(state);
+    zones_of_pairs();
+    for (unsigned i = 0; i < HX_COPIES; i++) { /* c2 has only just come back, in the second group */
+        segs[HX_COPIES + i].st.scl = HX_LSN(i == 5 ? 1000 : 900000);
+        segs[HX_COPIES + i].st.vdl = HX_LSN(900000);
+    }
+    zones_judged(4);
+    assert_string_equal(s.zones[0].why, "c2 has to catch up, 899000 LSNs in group 1");
+    free(s.zones);
+    setup(state);
+    zones_of_pairs();
+    segs[4].st.scl = HX_LSN(99); /* what is on its way holds nobody up */
+    zones_judged(7);
+    free(s.zones);
+    setup(state);
+    zones_of_pairs();
+    down(0, HX_E_CONNECT);
+    down(4, HX_E_CONNECT);
+    zones_judged(0);
+    free(s.zones);
+}
+
+/* Promise: groups that look the same share a line, the worst come first, and every group is in one of them. */
+static void the_map_sums_groups_up(void **state)
+{
+    (void)state;
+    enum { N = 40 };
+    static struct hx_pg_members rows[N];
+    static struct seg_view many[N * HX_COPIES];
+    struct status_map m;
+    char text[400];
+    for (uint32_t pg = 0; pg < N; pg++)
+        for (uint16_t i = 0; i < HX_COPIES; i++) {
+            many[pg * HX_COPIES + i] = (struct seg_view){.pg = pg, .server = i, .known = true};
+            rows[pg].server[i] = i;
+        }
+    many[7 * HX_COPIES + 3].known = false; /* b2 has lost one */
+    many[20 * HX_COPIES].server = 1;       /* another order is another line */
+    many[20 * HX_COPIES + 1].server = 0;
+    s.segs = many;
+    s.seg_count = N * HX_COPIES;
+    s.sum.geometry.pg_count = N;
+    s.sum.geometry.pgs = rows;
+    status_judge(&s);
+    json_decref(s.writer);
+    assert_int_equal(status_map(&s, &m), 0);
+    assert_int_equal(m.count, 3);
+    status_map_groups(&m.alike[0], text, sizeof text);
+    assert_string_equal(text, "7");
+    assert_int_equal(m.alike[0].good, 5);
+    status_map_members(&s, &m.alike[0], text, sizeof text);
+    assert_string_equal(text, "a1 a2 | b1 b2(MISSING) | c1 c2");
+    status_map_groups(&m.alike[1], text, sizeof text);
+    assert_string_equal(text, "0-6,8-19,21-39");
+    status_map_groups(&m.alike[1], text, 9);
+    assert_string_equal(text, "0-6...");
+    status_map_members(&s, &m.alike[2], text, sizeof text);
+    assert_string_equal(text, "a2 a1 | b1 b2 | c1 c2");
+    assert_int_equal(m.alike[0].count + m.alike[1].count + m.alike[2].count, N);
+    status_map_fini(&m);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup(f, setup)
@@ -178,6 +275,8 @@ int main(void)
         CASE(lag_is_counted_within_the_group_up_to_the_vdl),
         CASE(a_stranger_does_not_set_the_measure),
         CASE(refused_is_not_down),
+        CASE(a_zone_may_go_when_the_rest_is_complete),
+        CASE(the_map_sums_groups_up),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("status", tests, NULL, NULL);
