@@ -53,6 +53,7 @@
  *                                                                   frames NOSPACE of each PG without room
  * READ       wr,rd,seg   u64 read point, u32 n, n x u32 page in PG   n x hx_read_page, then n_raw x 4096 bytes
  * GOSSIP     segment     u32 n, n x { u32 pg, u64 top, u64 scl }     the same list as the receiver has them
+ *                        head.g = HX_PEER_NAMED: and n x u32 m       and the same behind it
  * HISTORY    segment     -                                           history of head.pg
  * STATUS     any         -                                           u32 n, n x hx_segment_status (volume 0: of all);
  *                        head.g = HX_STATUS_PARTS                    then n x hx_segment_part (older servers: none)
@@ -191,6 +192,10 @@ struct hx_gossip_entry {
     struct hx_lsn scl;
 };
 #define HX_GOSSIP_ENTRY 20u
+/* .g of a segment server's request to a peer: .owner is the incarnation of who asks.  (Older ones are known by the name
+ * in their certificate only.)  In GOSSIP the m of each segment's geometry follows the list, HX_GOSSIP_M bytes each. */
+#define HX_PEER_NAMED UINT32_MAX
+#define HX_GOSSIP_M 4u
 void hx_gossip_entry_encode(const struct hx_gossip_entry *g, struct hx_enc *e);
 void hx_gossip_entry_decode(struct hx_gossip_entry *g, struct hx_dec *d);
 

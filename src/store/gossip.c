@@ -29,6 +29,7 @@
 
 #define FETCH_BYTES (1u << 20)
 #define BACKOFF_MAX_MS 4000u
+#define OLD_MS 60000u /* a program of before is asked in its words for so long */
 #define FETCH_VAIN 3u /* answers without any of the records before blind damage is mended page by page */
 #define CALLS_MAX 64u /* of all segments together */
 #define NEWS_ROUNDS (4u * HX_COPIES) /* the members of a group come up in six */
@@ -103,6 +104,12 @@ static void peer_result(struct hx_node *n, const struct hx_uuid *server, bool go
     p->not_before_ms = good ? 0 : n->now_ms + (pause < BACKOFF_MAX_MS ? pause : BACKOFF_MAX_MS);
 }
 
+const struct hx_server *hx_gossip_asker(const struct hx_node *n, const struct hx_seg *s, const struct hx_req *r)
+{
+    const struct hx_server *m = member_by(n, s, r->name, NULL);
+    return m && r->head.g == HX_PEER_NAMED && !hx_uuid_eq(&m->incarnation, &r->head.owner) ? NULL : m;
+}
+
 /* ---- sending ---- */
 int hx_gossip_post(struct hx_node *n, const struct hx_server *m, struct hx_call call, uint32_t pg, struct hx_buf *body)
 {
@@ -110,6 +117,7 @@ int hx_gossip_post(struct hx_node *n, const struct hx_server *m, struct hx_call 
     size_t name = strlen(m->name) + 1, url = strlen(m->url) + 1;
     struct hx_msg_head h = {.type = call.type, .req_id = i.token, .volume = call.volume, .server = m->incarnation,
                             .epoch = call.top, .pg = pg,
+                            .owner = n->server, .g = call.type != HX_MSG_GOSSIP || call.named ? HX_PEER_NAMED : 0,
                             .m = call.learner || (call.seg && !hx_rules_named(call.seg)) ? HX_NODE_LEARNER : 0};
     struct hx_bytes piece = {body->p, body->len};
     int err = hx_buf_grow(&n->calls, &n->call_cap, n->call_count, sizeof *n->calls);
@@ -274,16 +282,22 @@ static void mend(struct hx_node *n, struct hx_seg *s, const struct hx_server *m,
 /*
  * E5: without it only the writer says what all six have, and in its frames: of the last ones it never does.  An SCL is
  * durable where it is told, and means the same under the same history.
+ * E7: it counts while the members are the same, and from who knows them: a server that left and came back as a learner
+ * has a life that begins with nothing, whatever it told in the one before (M9, M10 of doc/MEMBERSHIP.md).  Group 0, told
+ * of other members by a version that nobody has said to be in use, lets no file go for the sake of what it hears.
  */
-static void note_scl(struct hx_node *n, struct hx_seg *s, const struct hx_server *m, const struct hx_gossip_entry *e)
+static void note_scl(struct hx_node *n, struct hx_seg *s, const struct hx_server *m, const struct hx_gossip_entry *e,
+                     uint32_t told_m)
 {
     struct hx_seg_gossip *g = &s->gossip;
     struct hx_epoch top = hx_seg_top(s);
-    if (g->scl_top != top.v) {
+    uint32_t own_m = s->meta.geometry.m;
+    if (g->scl_top != top.v || g->scl_m != own_m) {
         g->scl_top = top.v;
+        g->scl_m = own_m;
         memset(g->scl, 0, sizeof g->scl);
     }
-    if (e->top.v != top.v || s->error)
+    if (e->top.v != top.v || s->error || told_m < own_m || s->meta.flags & HX_META_TURNING)
         return;
     uint64_t all = s->chain.scl < s->floor ? s->chain.scl : s->floor;
     for (unsigned i = 0; i < HX_COPIES; i++) {
@@ -298,11 +312,12 @@ static void note_scl(struct hx_node *n, struct hx_seg *s, const struct hx_server
 }
 
 /* What peer M has, against the own: pulls when it is more. */
-static void compare(struct hx_node *n, struct hx_seg *s, const struct hx_server *m, const struct hx_gossip_entry *e)
+static void compare(struct hx_node *n, struct hx_seg *s, const struct hx_server *m, const struct hx_gossip_entry *e,
+                    uint32_t told_m)
 {
     struct hx_epoch top = hx_seg_top(s);
     struct hx_buf none = {0};
-    note_scl(n, s, m, e);
+    note_scl(n, s, m, e, told_m);
     if (!hx_gossip_may_call(n, s) || (s->filling && e->top.v <= top.v)) /* pages first (hydrate.c) */
         return;
     s->gossip.mending = false;
@@ -317,11 +332,11 @@ static void compare(struct hx_node *n, struct hx_seg *s, const struct hx_server 
     }
 }
 
-void hx_gossip_heard(struct hx_node *n, const struct hx_req *r, const struct hx_gossip_entry *e)
+void hx_gossip_heard(struct hx_node *n, const struct hx_req *r, const struct hx_gossip_entry *e, uint32_t told_m)
 {
-    const struct hx_server *m = member_by(n, r->seg, r->name, NULL);
+    const struct hx_server *m = hx_gossip_asker(n, r->seg, r);
     if (m)
-        compare(n, r->seg, m, e);
+        compare(n, r->seg, m, e, told_m);
 }
 
 /* ---- rounds ---- */
@@ -342,9 +357,10 @@ static int tell(struct hx_node *n, const struct hx_volume *v, const struct hx_se
 {
     size_t i, end = hx_node_range(n, &v->id, &i), all = end - i;
     size_t first = i, window = (size_t)turn * n->gossip_most % all;
-    struct hx_buf b = {0};
+    const struct hx_peer *peer = peer_of(n, &m->incarnation);
+    struct hx_buf b = {0}, ms = {0};
     uint32_t count = 0;
-    bool learner = false;
+    bool learner = false, named = !peer || n->now_ms >= peer->old_until_ms;
     if (!hx_buf_add(&b, 4))
         return HX_E_NOMEM;
     for (; i < end; i++) {
@@ -353,16 +369,26 @@ static int tell(struct hx_node *n, const struct hx_volume *v, const struct hx_se
         if (s->error || (!has_news(v, s) && !in_turn) || !member_by(n, s, NULL, &m->incarnation))
             continue;
         learner = learner || !hx_rules_named(s);
-        uint8_t *p = hx_buf_add(&b, HX_GOSSIP_ENTRY);
+        uint8_t *at_m = hx_buf_add(&ms, HX_GOSSIP_M), *p = at_m ? hx_buf_add(&b, HX_GOSSIP_ENTRY) : NULL;
         if (!p)
             break;
+        hx_put_u32(at_m, s->meta.geometry.m);
         struct hx_enc e = hx_enc_init(p, HX_GOSSIP_ENTRY);
         struct hx_gossip_entry own = {s->at.pg, hx_seg_top(s), HX_LSN(s->chain.scl)};
         hx_gossip_entry_encode(&own, &e);
         count++;
     }
     hx_put_u32(b.p, count);
-    struct hx_call c = {.type = HX_MSG_GOSSIP, .volume = v->id, .learner = learner};
+    size_t more = named ? (size_t)count * HX_GOSSIP_M : 0;
+    uint8_t *tail = more ? hx_buf_add(&b, more) : NULL;
+    if (tail)
+        memcpy(tail, ms.p, more);
+    hx_buf_fini(&ms);
+    if (more && !tail) {
+        hx_buf_fini(&b);
+        return HX_E_NOMEM;
+    }
+    struct hx_call c = {.type = HX_MSG_GOSSIP, .volume = v->id, .learner = learner, .named = named};
     return hx_gossip_post(n, m, c, 0, &b);
 }
 
@@ -406,15 +432,17 @@ uint64_t hx_gossip_tick(struct hx_node *n)
 static void on_gossip(struct hx_node *n, const struct hx_call *c, struct hx_dec *d)
 {
     uint32_t count = hx_dec_u32(d);
-    if (d->err || d->len - d->off != (size_t)count * HX_GOSSIP_ENTRY)
+    size_t left = d->len - d->off, list = (size_t)count * HX_GOSSIP_ENTRY;
+    if (d->err || (left != list && left != list + (size_t)count * HX_GOSSIP_M))
         return;
+    const uint8_t *ms = left > list ? d->p + d->off + list : NULL;
     for (uint32_t k = 0; k < count; k++) {
         struct hx_gossip_entry e;
         hx_gossip_entry_decode(&e, d);
         struct hx_seg *s = hx_node_find(n, &c->volume, e.pg);
         const struct hx_server *m = s ? member_by(n, s, NULL, &c->peer) : NULL;
         if (m)
-            compare(n, s, m, &e);
+            compare(n, s, m, &e, ms ? hx_get_u32(ms + (size_t)k * HX_GOSSIP_M) : 0);
     }
 }
 
@@ -524,6 +552,9 @@ void hx_node_answer(struct hx_node *n, uint64_t now_ms, uint64_t call, int err, 
         return;
     }
     if (err || h.status) {
+        struct hx_peer *p = c.named && !err && h.status == HX_E_BADMSG ? peer_of(n, &c.peer) : NULL;
+        if (p)
+            p->old_until_ms = n->now_ms + OLD_MS;
         struct hx_volume *v = c.seg ? hx_volume_get(n, &c.volume, false) : NULL;
         if (v) {
             c.seg->gossip.not_before_ms = n->now_ms + n->gossip_ms;

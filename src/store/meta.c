@@ -23,7 +23,7 @@
 
 #define META_MAGIC 0x314d5848u /* "HXM1" */
 #define META_VERSION 3 /* what has no flags is written as version 1, which has no place for them; see version_of */
-#define META_FLAGS (HX_META_FILLING | HX_META_RETIRED) /* that there are */
+#define META_FLAGS (HX_META_FILLING | HX_META_RETIRED | HX_META_TURNING) /* that there are */
 #define META_LIFE 16u  /* bytes behind the geometry, from version 3 on */
 #define META_HEAD 104u
 #define META_BODY_MAX (64u << 20) /* what a load accepts */

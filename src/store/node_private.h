@@ -67,6 +67,7 @@ struct hx_volume {
 };
 struct hx_peer {
     struct hx_uuid server;
+    uint64_t old_until_ms; /* it did not understand who asks (HX_PEER_NAMED) */
     unsigned fails;
     uint64_t not_before_ms;
 };
@@ -81,6 +82,7 @@ struct hx_call {
     bool compare; /* it is compare.c's */
     bool fill;    /* hydrate.c's */
     bool learner; /* of a GOSSIP: some segment in it is no member */
+    bool named;   /* it says who asks, and the m of each segment */
 };
 
 struct hx_node {
@@ -166,7 +168,10 @@ int hx_digest_ask(struct hx_node *n, const struct hx_req *r, const struct hx_dig
 int hx_digest_body(struct hx_node *n, const struct hx_item *i);                               /* and makes it */
 /* gossip.c */
 uint64_t hx_gossip_tick(struct hx_node *n);
-void hx_gossip_heard(struct hx_node *n, const struct hx_req *r, const struct hx_gossip_entry *e);
+/* Is who asks R the member of S that it says, or, of an older program, one of that name?  NULL: neither. */
+const struct hx_server *hx_gossip_asker(const struct hx_node *n, const struct hx_seg *s, const struct hx_req *r);
+/* M: of the geometry of who tells. */
+void hx_gossip_heard(struct hx_node *n, const struct hx_req *r, const struct hx_gossip_entry *e, uint32_t m);
 void hx_gossip_flushed(struct hx_node *n, struct hx_seg *s);
 /* Member SLOT of the segment's PG; NULL when that is ourselves. */
 const struct hx_server *hx_gossip_member(const struct hx_node *n, const struct hx_seg *s, unsigned slot);

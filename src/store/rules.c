@@ -68,6 +68,16 @@ static void take_geometry(struct hx_seg *s, struct hx_geometry *g)
     s->meta_dirty = true;
 }
 
+/* Do A and B name the same members of the segment's group? */
+static bool same_members(const struct hx_seg *s, const struct hx_geometry *a, const struct hx_geometry *b)
+{
+    const struct hx_pg_members *x = hx_geometry_row(a, s->at.pg), *y = hx_geometry_row(b, s->at.pg);
+    for (unsigned i = 0; x && y && i < HX_COPIES; i++)
+        if (!hx_uuid_eq(&a->servers[x->server[i]].incarnation, &b->servers[y->server[i]].incarnation))
+            return false;
+    return x && y;
+}
+
 /* A geometry that a message brought about this segment: of its volume and group, and no newer than who says it. */
 static bool fits(const struct hx_seg *s, struct hx_epoch e, const struct hx_geometry *g)
 {
@@ -194,6 +204,8 @@ int hx_rules_geometry(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid 
         return HX_E_INVAL;
     if (err || (newer <= 0 && !HX_MUTANT(GEOMETRY_STEPS_BACK)))
         return err;
+    if (!same_members(s, g, &s->meta.geometry))
+        s->meta.flags |= HX_META_TURNING; /* E7 of gossip.c */
     take_geometry(s, g);
     return 0;
 }
@@ -209,6 +221,10 @@ int hx_rules_members(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *
         return HX_E_INVAL; /* as in GEOMETRY */
     if (!err && newer > 0)
         take_geometry(s, g);
+    if (!err && newer >= 0 && s->meta.flags & HX_META_TURNING) {
+        s->meta.flags &= (uint16_t)~HX_META_TURNING;
+        s->meta_dirty = true;
+    }
     return err;
 }
 

@@ -41,6 +41,7 @@ uint32_t hx_store_image_sum(uint32_t crc, uint32_t page);
 #define HX_META_SLOTS 2u
 #define HX_META_RESERVE (16u << 10) /* bytes of a slot from the start, so that a promise needs no free space */
 #define HX_META_FILLING 1u /* a learner that has not got all pages yet: it counts for nothing (fill.c) */
+#define HX_META_TURNING 4u /* PG 0: a version with other members of it is here, that nobody said to be in use */
 #define HX_META_RETIRED 2u /* a tombstone: there was a segment, and nothing is left of it (retire.c) */
 struct hx_meta {
     uint64_t generation;
@@ -488,6 +489,7 @@ struct hx_seg_gossip { /* gossip.c */
     uint32_t vain;          /* FETCHes for damage in a row that did not */
     uint64_t doubt;         /* how much was UNKNOWN when it was asked */
     uint64_t scl[HX_COPIES], scl_top; /* what the members have, as they told under this history */
+    uint32_t scl_m;                   /* and these members */
     bool aged;              /* a peer has given up what is as old as the damaged page */
     uint64_t told_top, told_scl, news_until; /* as of the last look; round until which every peer is told of it */
 };

@@ -115,15 +115,17 @@ static int verb_fence(struct hx_node *n, struct hx_req *r)
 /* Is who asks, a segment server, a member of the segment's PG, or does it say that it learns (H3)? */
 static bool may_pull(const struct hx_seg *s, const struct hx_req *r)
 {
-    const char *name = r->name;
     if (r->head.m == HX_NODE_LEARNER)
         return true;
+    bool named = r->head.g == HX_PEER_NAMED; /* else of an older program */
     const struct hx_geometry *g = &s->meta.geometry;
     const struct hx_pg_members *row = hx_geometry_row(g, s->at.pg);
     hx_assert(row); /* rules.c, meta.c; who asks has looked at s->error */
-    for (unsigned i = 0; i < HX_COPIES; i++)
-        if (!strcmp(g->servers[row->server[i]].name, name))
+    for (unsigned i = 0; i < HX_COPIES; i++) {
+        const struct hx_server *m = &g->servers[row->server[i]];
+        if (!strcmp(m->name, r->name) && (!named || hx_uuid_eq(&m->incarnation, &r->head.owner)))
             return true;
+    }
     return false;
 }
 
@@ -421,12 +423,17 @@ static int verb_read(struct hx_node *n, struct hx_req *r)
 static int verb_gossip(struct hx_node *n, struct hx_req *r)
 {
     uint32_t count = hx_dec_u32(&r->body), held = 0;
-    struct hx_buf b = {0};
-    if (r->body.err || r->body.len - r->body.off != (size_t)count * HX_GOSSIP_ENTRY)
+    struct hx_buf b = {0}, ms = {0};
+    size_t more = r->head.g == HX_PEER_NAMED ? HX_GOSSIP_M : 0;
+    if (r->body.err || r->body.len - r->body.off != (size_t)count * (HX_GOSSIP_ENTRY + more))
         return HX_E_BADMSG;
-    uint8_t *p = hx_buf_add(&b, 4 + (size_t)count * HX_GOSSIP_ENTRY);
-    if (!p)
+    const uint8_t *their_m = r->body.p + r->body.off + (size_t)count * HX_GOSSIP_ENTRY;
+    uint8_t *p = hx_buf_add(&b, 4 + (size_t)count * (HX_GOSSIP_ENTRY + more));
+    uint8_t *own_m = p && hx_buf_add(&ms, (size_t)count * HX_GOSSIP_M + 1) ? ms.p : NULL;
+    if (!own_m) {
+        hx_buf_fini(&b);
         return HX_E_NOMEM;
+    }
     struct hx_enc e = hx_enc_init(p, b.len);
     hx_enc_u32(&e, 0);
     for (uint32_t k = 0; k < count; k++) {
@@ -437,11 +444,13 @@ static int verb_gossip(struct hx_node *n, struct hx_req *r)
             continue;
         struct hx_gossip_entry own = {theirs.pg, hx_seg_top(s), HX_LSN(s->chain.scl)};
         hx_gossip_entry_encode(&own, &e);
-        held++;
+        hx_put_u32(own_m + HX_GOSSIP_M * (size_t)held++, s->meta.geometry.m);
         r->seg = s;
-        hx_gossip_heard(n, r, &theirs);
+        hx_gossip_heard(n, r, &theirs, more ? hx_get_u32(their_m + (size_t)k * HX_GOSSIP_M) : 0);
     }
     r->seg = NULL;
+    hx_enc_bytes(&e, own_m, more * held);
+    hx_buf_fini(&ms);
     hx_put_u32(p, held);
     b.len = e.len;
     hx_out_body(n, r, &b);
