@@ -81,9 +81,12 @@ static bool room(struct hx_heal *h)
 
 /* ---- who is bad ---- */
 
-/* A full disk is no loss: what it has is there. */
+/* A full disk is no loss: what it has is there.  One that fails is asked again and again, and looks well in between: the
+ * error stays until it has taken something. */
 static bool bad(const struct hx_member_view *v)
 {
+    if (v->last_error == HX_E_POISONED || v->last_error == HX_E_IO)
+        return true;
     return (v->state == HX_MEMBER_DOWN || v->state == HX_MEMBER_REFUSED) && v->last_error != HX_E_NOSPACE;
 }
 
@@ -194,8 +197,7 @@ static bool shares_machine(const struct hx_geometry *g, uint32_t pg, unsigned sl
     return false;
 }
 
-/* The best spare for that place after those that were refused (a bit per try would bound them: each is asked once, in
- * order of the cost); -1: none. */
+/* Cost and number of the best spare for that place, of those that cost more than ABOVE; -1: there is none. */
 static long best_spare(const struct hx_heal *h, uint32_t pg, unsigned slot, uint64_t above)
 {
     const struct hx_geometry *g = geometry(h);

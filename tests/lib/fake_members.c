@@ -292,8 +292,8 @@ static int execute(struct fake *f, unsigned server, const struct hx_msg_head *h,
     struct fake_server *sv = &f->server[server];
     struct fake_segment *s = &sv->seg[h->pg];
     hx_assert(h->pg < FAKE_PGS_MAX);
-    int known = f->hook ? f->hook(f->hook_ctx, f, server, h, body, e) : -1;
-    if (known >= 0)
+    int known = f->hook ? f->hook(f->hook_ctx, f, server, h, body, e) : 1;
+    if (known <= 0)
         return known;
     switch (h->type) {
     case HX_MSG_APPEND:

@@ -56,7 +56,7 @@ struct fake_request {
     int iovcnt;
 };
 struct fake;
-/* Answers what these members do not understand by themselves: a status, or -1: they do as usual. */
+/* Answers what these members do not understand by themselves: a status, or 1: they do as usual. */
 typedef int (*fake_hook)(void *ctx, struct fake *f, unsigned server, const struct hx_msg_head *h, struct hx_bytes body,
                          struct hx_enc *e);
 struct fake {

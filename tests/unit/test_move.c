@@ -68,7 +68,7 @@ static int make(struct world *w, unsigned server, uint32_t pg, struct hx_bytes b
     if (d.off == d.len) { /* a member's, by the writer */
         hx_geometry_fini(&g);
         hx_history_fini(&h);
-        return -1;
+        return 1;
     }
     assert_int_equal(hx_dec_u8(&d), 1);
     assert_false(named(&g, pg, server));
@@ -161,7 +161,7 @@ static int hook(void *ctx, struct fake *f, unsigned server, const struct hx_msg_
         hx_geometry_fini(&g);
         return 0;
     default:
-        return -1;
+        return 1;
     }
 }
 
