@@ -362,10 +362,19 @@ static void tell_start(struct rehearsal *r, struct hx_check_segment *ret)
     ret->unknown = s->unknown_count;
 }
 
+static void tell_tombstone(struct rehearsal *r, struct hx_check_segment *ret)
+{
+    hx_offline_say(&r->o, "    a tombstone: the segment was deleted, and answers nothing; a start would give back what is"
+                   " left of it");
+    if (r->slots)
+        hx_offline_say(&r->o, "    a start would write both meta slots anew");
+    ret->state = r->slots || r->notes ? HX_CHECK_TOUCHED : HX_CHECK_CLEAN;
+}
+
 static int rehearse(struct rehearsal *r, struct hx_check_segment *ret)
 {
     int err = hx_seg_open(r->s);
-    if (!err)
+    if (!err && !r->s->retired)
         err = scrub_all(r->s);
     int listed = err == HX_E_NOMEM ? 0 : show_files(r, ret);
     if (listed < 0)
@@ -382,6 +391,8 @@ static int rehearse(struct rehearsal *r, struct hx_check_segment *ret)
     } else if (err) {
         ret->state = HX_CHECK_UNREAD;
         hx_offline_say(&r->o, "    it cannot be looked at: error %d", -err);
+    } else if (r->s->retired) {
+        tell_tombstone(r, ret);
     } else {
         tell_start(r, ret);
     }

@@ -44,6 +44,8 @@ static int dump_slot(struct hx_offline *o, uint64_t file, bool all)
     }
     if (m.flags & HX_META_FILLING)
         hx_offline_say(o, "  a learner that has not got all its pages");
+    if (m.flags & HX_META_TURNING)
+        hx_offline_say(o, "  the members of group 0 changed, and nobody said yet that the version is in use");
     if (m.flags & HX_META_RETIRED)
         hx_offline_say(o, "  a tombstone: the segment was deleted");
     if (m.life > 1)

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "hexad/check.h"
 #include "learner_kit.h"
 
 #define OLD 5u
@@ -206,6 +207,37 @@ static void lookup_finds_the_way_from_a_tombstone(void **state)
     hx_geometry_fini(&l->geometry);
     hx_rig_reply_fini(&a);
     free(l);
+    finish(&r, &m);
+}
+
+static unsigned said;
+static void line(void *ctx, const char *text)
+{
+    (void)ctx;
+    said += strstr(text, "a tombstone") != NULL;
+}
+
+/* Promise: --check and --dump say what it is, and find nothing wrong. */
+static void the_tools_know_a_tombstone(void **state)
+{
+    struct hx_rig r;
+    struct hx_model m;
+    struct hx_check_sum sum;
+    (void)state;
+    start(&r, &m, 5);
+    assert_int_equal(delete_as(&r, 1, 1, 6, 1), 0);
+    hx_rig_stop(&r, OLD);
+    struct hx_check_cfg cfg = {.server = hx_rig_uuid(100 + OLD), .farm = hx_mem_farm(r.farm[OLD]), .line = line};
+    struct hx_disk_place at = hx_rig_place(&r, PG);
+    said = 0;
+    assert_int_equal(hx_check_all(&cfg, &sum), 0);
+    assert_int_equal(said, 1);
+    assert_int_equal(sum.segments, 1);
+    assert_int_equal(sum.damaged + sum.refused + sum.unread + sum.touched, 0);
+    assert_int_equal(hx_dump_file(&cfg, &at, 1), 0);
+    assert_int_equal(said, 2);
+    assert_int_equal(hx_rig_start(&r, OLD), 0);
+    check_tombstone(&r, 1, r.geometry.m + 1);
     finish(&r, &m);
 }
 
@@ -521,6 +553,7 @@ int main(void)
         cmocka_unit_test(who_may_delete),
         cmocka_unit_test(what_waits_hears_that_it_is_gone),
         cmocka_unit_test(lookup_finds_the_way_from_a_tombstone),
+        cmocka_unit_test(the_tools_know_a_tombstone),
         cmocka_unit_test(a_learner_begins_anew),
         cmocka_unit_test(power_goes_while_it_is_deleted),
         cmocka_unit_test(power_goes_while_it_begins_anew),
