@@ -188,7 +188,7 @@ int admin_cert_main(int argc, char **argv)
     if (opt == HX_ARGS_ERROR)
         return HX_EXIT_USAGE;
     if (count < 1 || count > 2)
-        return hx_args_complain(&spec, HX_E_INVAL, 
+        return hx_args_complain(&spec, HX_E_INVAL,
                                 "create-ca, create-server NAME, create-client NAME, renew FILE or show FILE");
     return run(&l, argv[first], count == 2 ? argv[first + 1] : NULL);
 }
