@@ -2,12 +2,12 @@
  * heal.h - who is lost, and by whom he is replaced: members that have been silent, or whose disk has failed, for longer
  * than repair_after are moved to servers of the same zone (doc/MEMBERSHIP.md, 3; the moves: hexad/move.h).
  *
- *   E1 only a member that was bad without a break for repair_after is replaced: one good answer begins the time anew, so
- *      a server that comes and goes causes nothing.  While this process stands still nobody is silent.
+ *   E1 only a member that was bad without a break for repair_after is replaced: one good answer begins the time anew,
+ *      so a server that comes and goes causes nothing.  While this process stands still nobody is silent.
  *   E2 one that comes back and has everything before it is replaced stays, and the learner is taken back.
  *   E3 nothing is begun while group 0 has no write quorum that answers: no version could be stored.
- *   E4 at most HX_HEAL_FILLS_MAX are being filled at a time, HX_HEAL_FILLS_SERVER of them on one server; groups that lack
- *      more than one member come first.
+ *   E4 at most HX_HEAL_FILLS_MAX are being filled at a time, HX_HEAL_FILLS_SERVER of them on one server; groups that
+ *      lack more than one member come first.
  *   E5 without a spare in the zone a group stays as it is, and hx_heal_view says so; it is looked for again and again.
  *
  * Pure; allocates a little per look.  Without memory it looks again later.

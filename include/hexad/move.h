@@ -10,8 +10,8 @@
  *
  * Does not decide who moves where (heal.c, placement); tells the writer what counts (hexad/writer.h).
  * Pure; allocates in start and for each request.  After FENCED nothing is asked any more, for ever.
- * A crash anywhere leaves learners that nobody names, which the next driver finds by STATUS and deletes, or a version on
- * some of PG 0's members, which the next opening binds or not (M2: both are right).
+ * A crash anywhere leaves learners that nobody names, which the next driver finds by STATUS and deletes, or a version
+ * on some of PG 0's members, which the next opening binds or not (M2: both are right).
  */
 #ifndef HEXAD_MOVE_H
 #define HEXAD_MOVE_H
@@ -26,11 +26,12 @@ int hx_move_new(struct hx_writer *w, const struct hx_uuid *owner, uint64_t now_m
 void hx_move_free(struct hx_move *m);
 
 /*
- * The member in SLOT of PG is to be replaced by SERVER (index in the geometry).  HX_E_EXIST: that slot is being changed,
- * or the server has a place in that group, or is to get one.  HX_E_INVAL: there is no such.  HX_E_NOMEM.
+ * The member in SLOT of PG is to be replaced by SERVER (index in the geometry).  HX_E_EXIST: that slot is being
+ * changed, or the server has a place in that group, or is to get one.  HX_E_INVAL: there is no such.  HX_E_NOMEM.
  */
 int hx_move_start(struct hx_move *m, uint32_t pg, unsigned slot, uint32_t server);
-/* Takes the change back, if the version that names the newcomer is not in the air yet; true: done, or there was none. */
+/* Takes the change back, if the version that names the newcomer is not in the air yet; true: done, or there was
+ * none. */
 bool hx_move_undo(struct hx_move *m, uint32_t pg, unsigned slot);
 /* While HOLD no version is published: something else (growth) is about to publish one (M3). */
 void hx_move_hold(struct hx_move *m, bool hold);

@@ -109,8 +109,8 @@ int hx_lookup_sum_add(struct hx_lookup_sum *s, struct hx_bytes answer); /* a who
 void hx_lookup_sum_fini(struct hx_lookup_sum *s);
 /* Enough answers to go on: a read quorum of PG 0's members, so the newest writer cannot be overlooked. */
 bool hx_lookup_sum_enough(const struct hx_lookup_sum *s);
-/* Who is still to be asked: PG 0's members, as far as known, who were not heard, one after the other; *slot begins at 0.
- * NULL: nobody else is known. */
+/* Who is still to be asked: PG 0's members, as far as known, who were not heard, one after the other; *slot begins at
+ * 0. NULL: nobody else is known. */
 const struct hx_server *hx_lookup_sum_way(const struct hx_lookup_sum *s, unsigned *slot);
 
 #endif

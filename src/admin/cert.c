@@ -31,7 +31,8 @@ static const struct hx_args_spec spec = {
     .usage = "create-ca | create-server NAME | create-client NAME | renew FILE | show FILE  [options]",
     .examples = examples,
     .opts = opts,
-    .notes = "Keep ca.key away from the servers.  No file is ever overwritten, but by renew: FILE gets a new certificate\n"
+    .notes = "Keep ca.key away from the servers.  No file is ever overwritten, but by renew: FILE gets a new "
+             "certificate\n"
              "for the same key, identity and hosts.  Servers and mounts take it within seconds.",
 };
 

@@ -81,8 +81,8 @@ static bool room(struct hx_heal *h)
 
 /* ---- who is bad ---- */
 
-/* A full disk is no loss: what it has is there.  One that fails is asked again and again, and looks well in between: the
- * error stays until it has taken something. */
+/* A full disk is no loss: what it has is there.  One that fails is asked again and again, and looks well in between:
+ * the error stays until it has taken something. */
 static bool bad(const struct hx_member_view *v)
 {
     if (v->last_error == HX_E_POISONED || v->last_error == HX_E_IO)

@@ -5,8 +5,9 @@
  * Requests and answers are in move_ask.c, STATUS in move_status.c.  What counts is the writer's (writer_move.c): it
  * refuses a version that M1, M3 or M4 forbid.
  *
- *   V1 a learner is named only after it answered FORMAT under this driver's epoch (M8), said by STATUS, asked after that
- *      answer, that it has all pages (H4), and by an answer under the epoch that it has everything acknowledged (M1).
+ *   V1 a learner is named only after it answered FORMAT under this driver's epoch (M8), said by STATUS, asked after
+ *      that answer, that it has all pages (H4), and by an answer under the epoch that it has everything acknowledged
+ *      (M1).
  *   V2 a version is made of all changes that are ready, but of PG 0 of one (M4); it is in use when write quorums of PG
  *      0's members of both versions stored it; only then is anybody told, and only the told are deleted (M6).
  *   V3 the floor is held while there is a learner (H6).

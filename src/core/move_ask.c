@@ -1,9 +1,10 @@
 /*
- * move_ask.c - what the driver of changes asks, and what the answers mean (hexad/move.h; the messages: doc/PROTOCOL.md).
+ * move_ask.c - what the driver of changes asks, and what the answers mean (hexad/move.h; the messages:
+ * doc/PROTOCOL.md).
  *
- * Every refusal that speaks of a newer epoch ends the driver; whatever else goes wrong is tried again after a pause, for
- * ever: who drives the moves gives up, not this.  Answers to calls of a change that has gone are nobody's (ask.h A3).
- * Memory: bodies, for as long as their requests are under way.
+ * Every refusal that speaks of a newer epoch ends the driver; whatever else goes wrong is tried again after a pause,
+ * for ever: who drives the moves gives up, not this.  Answers to calls of a change that has gone are nobody's (ask.h
+ * A3). Memory: bodies, for as long as their requests are under way.
  */
 #include "move_int.h"
 
@@ -37,7 +38,8 @@ static uint64_t life_of(struct hx_bytes body)
     return d.err ? 0 : life;
 }
 
-/* Nothing is to be deleted there (any more): it is gone, or is somebody's again, or another disk has taken its place. */
+/* Nothing is to be deleted there (any more): it is gone, or is somebody's again, or another disk has taken its
+ * place. */
 static bool nothing_to_delete(int err)
 {
     return err == 0 || err == HX_E_NO_SEGMENT || err == HX_E_NO_VOLUME || err == HX_E_MADE_ANEW ||

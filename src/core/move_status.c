@@ -4,9 +4,9 @@
  * STATUS promises nothing and has no epoch.  What is believed of it: that a segment which is no learner (any more) has
  * all pages, for that stays true; and which life of it that is.  How far its log is only an answer under our epoch says
  * (M1), and the writer asks for that.
- * Orphans: at the start, and now and then, each server is asked what it has of the volume.  A learner, or a segment that
- * is no member, of a published group is somebody's who has died: it is deleted, in that life (M10).  One of a group that
- * no version has yet is growth's.
+ * Orphans: at the start, and now and then, each server is asked what it has of the volume.  A learner, or a segment
+ * that is no member, of a published group is somebody's who has died: it is deleted, in that life (M10).  One of a
+ * group that no version has yet is growth's.
  * Late answers: one that was asked before the learner was made says nothing about it.  Memory: none.
  */
 #include "move_int.h"

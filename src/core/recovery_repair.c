@@ -101,8 +101,8 @@ static bool says_all(const struct hx_recovery *r, const struct hx_inventory *v)
 static void pg_heard(struct hx_recovery *r, struct rec_pg *p);
 static bool take_scl(struct hx_recovery *r, struct rec_pg *p, struct rec_member *m, struct hx_lsn scl, bool unsure);
 
-/* P5.  False: the recovery has failed.  PG 0's six are asked in any case: whoever was overtaken meanwhile hears it there
- * before it stores anything. */
+/* P5.  False: the recovery has failed.  PG 0's six are asked in any case: whoever was overtaken meanwhile hears it
+ * there before it stores anything. */
 static bool take_inventory_scl(struct hx_recovery *r, struct rec_pg *p, struct rec_member *m)
 {
     bool all = p->index > 0 && m->answered && !m->scl_known && first_lacking(p, m, 0) == p->entry_count;

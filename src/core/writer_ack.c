@@ -4,8 +4,9 @@
  *   A1 an SCL counts when the answer names our request, comes from the incarnation that was asked, and the member
  *      has promised no higher epoch; it is never above the last record of its PG (W2).
  *   A2 one SCL per member: acknowledgements are no counters, the same answer twice is one (I14; pitfall 25).
- *   A3 PGCL = the fourth largest SCL (of each version, while two count: M2), but never falls; the VCL walks on while the PG of the next LSN is
- *      complete through it, whatever other PGs do (pitfall 7); the VDL is the last CPL that it passed (I5).
+ *   A3 PGCL = the fourth largest SCL (of each version, while two count: M2), but never falls; the VCL walks on while
+ *      the PG of the next LSN is complete through it, whatever other PGs do (pitfall 7); the VDL is the last CPL that
+ *      it passed (I5).
  *   A4 an SCL that fell counts as fallen only when its request was given out after the higher one was learnt:
  *      answers overtake each other.
  *

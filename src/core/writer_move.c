@@ -244,7 +244,8 @@ static void calls_move(struct hx_writer_server *s, uint32_t pg, unsigned from, u
             s->call[k].slot = (uint8_t)to;
 }
 
-/* The learner takes the slot, with all that is known of it; who had it goes, with all that is known of that one (M9). */
+/* The learner takes the slot, with all that is known of it; who had it goes, with all that is known of that one
+ * (M9). */
 static void swap_seats(struct hx_writer *w, uint32_t pg, unsigned slot)
 {
     struct hx_writer_pgs *p = &w->pg[pg];

@@ -4,8 +4,8 @@
  * Does not: judge a peer (tls.c), keep a list of what was issued, or revoke: lifetimes are short instead.
  *
  *   1. Keys are ECDSA P-256.  A key file is created 0600 and never exists with more rights.
- *   2. Nothing is overwritten: both files are created exclusively, and a failure removes what it created.  Only a renewed
- *      certificate replaces the old one, in one step.  It is for the same key, so it never misses its key file.
+ *   2. Nothing is overwritten: both files are created exclusively, and a failure removes what it created.  Only a
+ *      renewed certificate replaces the old one, in one step.  It is for the same key, so it never misses its key file.
  *   3. A CA can sign end certificates only (path length 0), and an end certificate names exactly one
  *      identity hexad://ROLE/NAME.  Host names are for other tools (curl): hexad does not look at them.
  *   4. Validity begins an hour early, so that a machine whose clock is behind can join.

@@ -7,8 +7,8 @@
  *     it is empty: answers go out, requests to peers are posted.
  *   B1 No answer leaves before the flush of its batch: only batch() calls hx_node_next, after hx_node_flush.
  *   B2 A token is the hx_request itself: the network layer keeps it until its one answer.
- * SIGHUP has the certificates read again.  SIGTERM ends the loop after a last batch: what has been taken in is durable; an answer that is still in a buffer is
- * lost, as in a crash, and asked for again.  kill -9 is as safe.
+ * SIGHUP has the certificates read again.  SIGTERM ends the loop after a last batch: what has been taken in is durable;
+ * an answer that is still in a buffer is lost, as in a crash, and asked for again.  kill -9 is as safe.
  * Threads: one.  Memory: one struct send per request to a peer that is under way, with a copy of its body.
  */
 #include "segd.h"
@@ -167,7 +167,8 @@ static void certificates(void *ctx, enum hx_renewal_news news, const char *text)
     if (news == HX_RENEWAL_TAKEN)
         hx_log(HX_LOG_NOTE, "new connections use %s as it is now", text);
     else if (news == HX_RENEWAL_REFUSED)
-        hx_log(HX_LOG_ERR, "the certificates were changed, and cannot be used: %s; those of before stay in use: mend the "
+        hx_log(HX_LOG_ERR, "the certificates were changed, and cannot be used: %s; those of before stay in use: "
+               "mend the "
                "files (hexad cert show FILE, hexad-segmentd -c %s --check-config)", text, d->conf->path);
     else
         hx_log(HX_LOG_WARN, "%s: hexad cert renew", text);

@@ -364,8 +364,8 @@ static void tell_start(struct rehearsal *r, struct hx_check_segment *ret)
 
 static void tell_tombstone(struct rehearsal *r, struct hx_check_segment *ret)
 {
-    hx_offline_say(&r->o, "    a tombstone: the segment was deleted, and answers nothing; a start would give back what is"
-                   " left of it");
+    hx_offline_say(&r->o, "    a tombstone: the segment was deleted, and answers nothing; a start would give back "
+                   "what is left of it");
     if (r->slots)
         hx_offline_say(&r->o, "    a start would write both meta slots anew");
     ret->state = r->slots || r->notes ? HX_CHECK_TOUCHED : HX_CHECK_CLEAN;

@@ -283,8 +283,8 @@ static void mend(struct hx_node *n, struct hx_seg *s, const struct hx_server *m,
  * E5: without it only the writer says what all six have, and in its frames: of the last ones it never does.  An SCL is
  * durable where it is told, and means the same under the same history.
  * E7: it counts while the members are the same, and from who knows them: a server that left and came back as a learner
- * has a life that begins with nothing, whatever it told in the one before (M9, M10 of doc/MEMBERSHIP.md).  Group 0, told
- * of other members by a version that nobody has said to be in use, lets no file go for the sake of what it hears.
+ * has a life that begins with nothing, whatever it told in the one before (M9, M10 of doc/MEMBERSHIP.md).  Group 0,
+ * told of other members by a version that nobody has said to be in use, lets no file go for the sake of what it hears.
  */
 static void note_scl(struct hx_node *n, struct hx_seg *s, const struct hx_server *m, const struct hx_gossip_entry *e,
                      uint32_t told_m)

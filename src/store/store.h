@@ -60,8 +60,8 @@ struct hx_meta {
 void hx_meta_fini(struct hx_meta *m);
 /* Writes both slots, one flush each; raises the generation. */
 int hx_meta_save(struct hx_disk *d, const struct hx_disk_place *at, const struct hx_uuid *server, struct hx_meta *m);
-/* The same in steps, so that many segments flush at the same time: begin, then as long as next names a slot, which it has
- * written where there was something to write, a flush of it and flushed, then end. */
+/* The same in steps, so that many segments flush at the same time: begin, then as long as next names a slot, which it
+ * has written where there was something to write, a flush of it and flushed, then end. */
 struct hx_meta_save {
     struct hx_disk *disk;
     uint8_t *p; /* what both slots get */

@@ -31,7 +31,8 @@ static void tell_version(struct hx_vol *v, const char *server, struct hx_bytes a
 {
     char why[HX_MSG_VERSION_WHY];
     uint64_t now = hx_vol_now(v);
-    if ((v->version_told && now < v->version_told + TELL_VERSION_MS) || !hx_msg_version_why(answer, HX_MSG_VERSION, why))
+    if ((v->version_told && now < v->version_told + TELL_VERSION_MS) ||
+        !hx_msg_version_why(answer, HX_MSG_VERSION, why))
         return;
     v->version_told = now;
     hx_log(HX_LOG_WARN, "%s refuses, or cannot be understood: %s", server, why);

@@ -153,7 +153,8 @@ static void certificates(void *ctx, enum hx_renewal_news news, const char *text)
     if (news == HX_RENEWAL_TAKEN)
         hx_log(HX_LOG_NOTE, "new connections use %s as it is now", text);
     else if (news == HX_RENEWAL_REFUSED)
-        hx_log(HX_LOG_ERR, "the certificates were changed, and cannot be used: %s; those of before stay in use: mend the "
+        hx_log(HX_LOG_ERR, "the certificates were changed, and cannot be used: %s; those of before stay in use: "
+               "mend the "
                "files (hexad cert show FILE)", text);
     else
         hx_log(HX_LOG_WARN, "%s: hexad cert renew", text);

@@ -22,7 +22,8 @@ struct hx_disk_farm *hx_mem_farm(struct hx_mem_farm *f);
 /* Calls of the kinds in OPS so far. */
 uint64_t hx_mem_calls(const struct hx_mem_farm *f);
 uint64_t hx_mem_flushes(const struct hx_mem_farm *f); /* those of them that were flushes */
-uint64_t hx_mem_waves(const struct hx_mem_farm *f);   /* flushes of many files at the same time: so often the disk was waited for */
+/* Flushes of many files at the same time: so often the disk was waited for. */
+uint64_t hx_mem_waves(const struct hx_mem_farm *f);
 /* The K-th call from now (1: the next) of one of OPS fails with ERR and has no effect; ALWAYS: and all later ones. */
 void hx_mem_fail(struct hx_mem_farm *f, unsigned ops, uint64_t k, int err, bool always);
 /* From now on a flush that fails gives up what it should have written: readers still see it, the medium never will,

@@ -365,8 +365,8 @@ static void lookup_folds_the_newest_and_counts_each_server_once(void **state)
 
 static void a_slice_leads_to_the_whole_and_never_replaces_it(void **state)
 {
-    /* Promise (L3): with slices alone an opening does not begin, but PG 0's members are known, and each is named until he
-     * was heard; a whole geometry wins against a newer slice. */
+    /* Promise (L3): with slices alone an opening does not begin, but PG 0's members are known, and each is named until
+     * he was heard; a whole geometry wins against a newer slice. */
     (void)state;
     struct fleet *f = fleet_new(12, 3, 100);
     struct hx_lookup_sum s = {0};

@@ -4,7 +4,8 @@
  * Promises: after any mixture of insertions, relocations, removals and prunings the index gives the same versions in
  * the same order as sorted arrays do, also of versions whose numbers fit no slot; every file knows how many versions
  * point into it, and of what weight; a segment of 10 GiB whose pages have one version each stays within 16 bytes a page
- * and the fixed part that index.c names, and one with a few pages takes memory for these only; lists give their memory back.
+ * and the fixed part that index.c names, and one with a few pages takes memory for these only; lists give their memory
+ * back.
  */
 #include <setjmp.h>
 #include <stdarg.h>

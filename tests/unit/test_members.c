@@ -101,8 +101,8 @@ static void what_was_told_in_a_life_before_does_not_count(void **state)
     finish(&r, &m);
 }
 
-/* Promise (E7): while group 0 has a version with other members that nobody said to be in use, a restart included, no file
- * of it goes for the sake of gossip, for the version before may be bound; from MEMBERS on it does. */
+/* Promise (E7): while group 0 has a version with other members that nobody said to be in use, a restart included, no
+ * file of it goes for the sake of gossip, for the version before may be bound; from MEMBERS on it does. */
 static void group_0_waits_until_a_version_is_in_use(void **state)
 {
     struct hx_rig r;

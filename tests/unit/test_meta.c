@@ -65,8 +65,8 @@ static void live(struct hx_mem_farm *f, unsigned saves, uint64_t *io_kept)
 
 static void an_older_slot_with_the_whole_becomes_a_slice(void **state)
 {
-    /* Promise: a slot that an older program wrote for another group than 0, with all groups in it, is read as the slice,
-     * and written as that; it then has the slice's length. */
+    /* Promise: a slot that an older program wrote for another group than 0, with all groups in it, is read as the
+     * slice, and written as that; it then has the slice's length. */
     (void)state;
     struct hx_mem_farm *f = hx_mem_farm_new();
     struct hx_meta m, n = {0};

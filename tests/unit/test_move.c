@@ -266,7 +266,8 @@ static enum hx_change_state state_of(const struct world *w, size_t i)
     return hx_move_view(w->d, i, &v) ? v.state : 0;
 }
 
-/* Promise (hexad/move.h): made, filled, named, stored, told, and the one replaced is deleted, in the life that it said. */
+/* Promise (hexad/move.h): made, filled, named, stored, told, and the one replaced is deleted, in the life that it
+ * said. */
 static void a_member_moves(void **state)
 {
     (void)state;
@@ -307,8 +308,8 @@ static void a_member_moves(void **state)
     world_close(&w);
 }
 
-/* Promise (V2): a version is in use when four of O and four of N of group 0 stored it; nobody is told or deleted before.
- * Meanwhile no other version begins (M3), and the change cannot be taken back. */
+/* Promise (V2): a version is in use when four of O and four of N of group 0 stored it; nobody is told or deleted
+ * before. Meanwhile no other version begins (M3), and the change cannot be taken back. */
 static void a_version_is_stored_by_both(void **state)
 {
     (void)state;

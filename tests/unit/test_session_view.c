@@ -89,8 +89,8 @@ static void long_names_are_cut_not_overrun(void **state)
     hx_session_free(a.s);
 }
 
-/* Promise: one or two of a volume's servers are enough to find it; the others are asked by what those say, and missed by
- * name. */
+/* Promise: one or two of a volume's servers are enough to find it; the others are asked by what those say, and missed
+ * by name. */
 static void any_few_configured_servers_lead_to_the_others(void **state)
 {
     (void)state;

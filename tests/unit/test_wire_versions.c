@@ -240,7 +240,8 @@ static void again_geometry(struct hx_dec *d, struct hx_enc *e)
     struct hx_geometry g = {0};
     assert_int_equal(hx_geometry_decode(&g, d), 0);
     assert_string_equal(g.name, "vol0");
-    assert_true(g.g == 2 && g.server_count == HX_COPIES && !strcmp(g.servers[5].zone, "az-c") && g.pgs[1].server[5] == 5);
+    assert_true(g.g == 2 && g.server_count == HX_COPIES && !strcmp(g.servers[5].zone, "az-c") &&
+                g.pgs[1].server[5] == 5);
     hx_geometry_encode(&g, e);
     hx_geometry_fini(&g);
 }
@@ -434,7 +435,8 @@ static void older_messages_are_understood(void **state)
             struct hx_reply_head a = {0};
             struct hx_bytes body;
             struct hx_enc e = hx_enc_init(out, sizeof out);
-            assert_int_equal(l.reply ? hx_reply_decode(l.p, l.len, &a, &body) : hx_msg_decode(l.p, l.len, &q, &body), 0);
+            assert_int_equal(l.reply ? hx_reply_decode(l.p, l.len, &a, &body) : hx_msg_decode(l.p, l.len, &q, &body),
+                             0);
             unsigned type = l.reply ? a.type : q.type;
             struct hx_dec d = hx_dec_init(body.p, body.len);
             if (!l.reply)
@@ -442,7 +444,8 @@ static void older_messages_are_understood(void **state)
             else if (!a.status)
                 again_reply(type, &d, &e);
             if (!(l.reply && a.status) && (hx_dec_end(&d) || e.err || e.len != body.len || memcmp(out, body.p, e.len)))
-                fail_msg("%s: %s of %s is said differently today", conversations[c], l.reply ? "the answer" : "the request",
+                fail_msg("%s: %s of %s is said differently today", conversations[c],
+                         l.reply ? "the answer" : "the request",
                          hx_msg_type_name(type));
             seen[l.reply][type] |= !(l.reply && a.status);
         }
