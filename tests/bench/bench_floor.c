@@ -9,6 +9,10 @@
  *                                 of which four are waited for: what a commit costs without TLS, HTTP, log and mount.
  *                                 In turns, medians.
  *
+ *   bench_floor flushd DIR        six processes that wait on the sockets DIR/0 .. DIR/5: 2,600 bytes are a request;
+ *                                 all that are there are written, flushed once and answered with a byte each.  Ends
+ *                                 with stdin (pgfloor.py).
+ *
  * Does not: check anything.  Six processes in `flush`, one file of 16 MiB each, removed at the end; they end with
  * this one.
  */
@@ -18,7 +22,9 @@
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -220,12 +226,90 @@ static int measure_flushes(const char *dir, bool json)
     return 0;
 }
 
+/* ---- flushd ---- */
+
+#define PEERS 256
+
+/* What is there of all peers at one flush; P[0] is where they come from. */
+static void serve_peers(struct pollfd *p, nfds_t count, int fd)
+{
+    static char b[PEERS * BYTES];
+    off_t at = 0;
+    for (;;) {
+        int peer[PEERS];
+        size_t n = 0;
+        if (poll(p, count, -1) < 0)
+            _exit(1);
+        for (nfds_t i = 1; i < count; i++) {
+            if (!p[i].revents)
+                continue;
+            if (recv(p[i].fd, b + n * BYTES, BYTES, MSG_WAITALL) == BYTES) {
+                peer[n++] = p[i].fd;
+                continue;
+            }
+            close(p[i].fd);
+            p[i--] = p[--count];
+        }
+        at = at + (off_t)(n * BYTES) > (off_t)FILE_BYTES ? 0 : at;
+        if (n && (pwrite(fd, b, n * BYTES, at) != (ssize_t)(n * BYTES) || fdatasync(fd)))
+            die("write: %s", strerror(errno));
+        at += (off_t)(n * BYTES);
+        for (size_t i = 0; i < n; i++)
+            (void)!send(peer[i], "", 1, MSG_NOSIGNAL);
+        if (p[0].revents && count < PEERS)
+            p[count++] = (struct pollfd){.fd = accept(p[0].fd, NULL, NULL), .events = POLLIN};
+    }
+}
+
+static int listen_in(const char *dir, unsigned i)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (snprintf(a.sun_path, sizeof a.sun_path, "%s/%u", dir, i) >= (int)sizeof a.sun_path)
+        die("%s: too long a name", dir);
+    if (fd < 0 || bind(fd, (const struct sockaddr *)&a, sizeof a) || listen(fd, PEERS))
+        die("%s: %s", a.sun_path, strerror(errno));
+    return fd;
+}
+
+static int flush_daemons(const char *dir)
+{
+    pid_t pid[SERVERS];
+    for (unsigned i = 0; i < SERVERS; i++) {
+        char path[4096];
+        snprintf(path, sizeof path, "%s/log-%u", dir, i);
+        int fd = zero_filled(path, FILE_BYTES), from = listen_in(dir, i);
+        unlink(path);
+        pid[i] = fork();
+        if (pid[i] < 0)
+            die("fork: %s", strerror(errno));
+        if (pid[i] == 0) {
+            static struct pollfd p[PEERS];
+            p[0] = (struct pollfd){.fd = from, .events = POLLIN};
+            serve_peers(p, 1, fd);
+        }
+        close(fd);
+        close(from);
+    }
+    puts("ready");
+    fflush(stdout);
+    while (getchar() != EOF)
+        ;
+    for (unsigned i = 0; i < SERVERS; i++)
+        kill(pid[i], SIGKILL);
+    while (wait(NULL) > 0)
+        ;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 3 && !strcmp(argv[1], "flushd"))
+        return flush_daemons(argv[2]);
     if (argc == 4 && !strcmp(argv[1], "fuse"))
         return serve_memory(argv[2], strtoul(argv[3], NULL, 10));
     if ((argc == 3 || (argc == 4 && !strcmp(argv[3], "--json"))) && !strcmp(argv[1], "flush"))
         return measure_flushes(argv[2], argc == 4);
-    fprintf(stderr, "usage: bench_floor fuse DIR MIB | flush DIR [--json]\n");
+    fprintf(stderr, "usage: bench_floor fuse DIR MIB | flush DIR [--json] | flushd DIR\n");
     return 2;
 }

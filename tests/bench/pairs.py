@@ -119,11 +119,11 @@ class Pgbench:
         self.seconds = max(3, round(a.seconds * 5))
         self.ready = {}
 
-    def pg(self, name, *words):
+    def pg(self, name, *words, **env):
         path = os.path.join(self.bin, name)
         path = path if os.path.exists(path) else shutil.which(name)
         more = dict(user=self.user.pw_uid, group=self.user.pw_gid, extra_groups=[], cwd="/") if self.user else {}
-        return run(path, *words, env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": "/"}, **more)
+        return run(path, *words, env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": "/", **env}, **more)
 
     def make(self, where):
         base = tempfile.mkdtemp(dir=where)
@@ -204,4 +204,5 @@ def main():
     print(json.dumps(out))
 
 
-main()
+if __name__ == "__main__":
+    main()
