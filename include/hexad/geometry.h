@@ -92,9 +92,6 @@ static inline uint32_t hx_geometry_rows(const struct hx_geometry *g)
 {
     return g->slice ? 2 : g->pg_count;
 }
-/* Chooses members for the next PG: two servers of each of three zones, those with the fewest segments
- * first, then lowest index.  HX_E_INVAL: fewer than three zones of two servers. */
-int hx_geometry_place(const struct hx_geometry *g, struct hx_pg_members *ret);
 size_t hx_geometry_encoded_len(const struct hx_geometry *g);
 void hx_geometry_encode(const struct hx_geometry *g, struct hx_enc *e);
 /* Both replace *g on success only.  The first one takes a whole geometry, the second one also a slice. */

@@ -13,6 +13,7 @@
 #include "hexad/effect.h"
 #include "hexad/geometry.h"
 #include "hexad/history.h"
+#include "hexad/place.h"
 #include "hexad/writer.h"
 
 /* ---- opening ---- */
@@ -79,8 +80,9 @@ const struct hx_geometry *hx_create_geometry(const struct hx_create *c);
 
 /* ---- growing by one PG: place, FORMAT on six (at least 4 answered), GEOMETRY on 4 of PG 0 ---- */
 struct hx_growth;
-/* The writer knows who answers: borrowed until free. */
-int hx_growth_new(const struct hx_writer *w, const struct hx_uuid *owner, uint64_t now_ms, struct hx_growth **ret);
+/* The writer knows who answers: borrowed until free.  KNOWN: of the servers' disks, or NULL. */
+int hx_growth_new(const struct hx_writer *w, const struct hx_place_known *known, const struct hx_uuid *owner,
+                  uint64_t now_ms, struct hx_growth **ret);
 void hx_growth_free(struct hx_growth *g);
 void hx_growth_answer(struct hx_growth *g, uint64_t now_ms, uint64_t call, struct hx_bytes body);
 void hx_growth_failed(struct hx_growth *g, uint64_t now_ms, uint64_t call, int err);

@@ -19,6 +19,7 @@
 #include "ask.h"
 
 #include "hexad/assert.h"
+#include "hexad/place.h"
 #include "hexad/quorum.h"
 #include "hexad/recovery.h"
 
@@ -33,6 +34,7 @@
 struct candidate {
     struct hx_ask_task hello, lookup;
     struct hx_server s;
+    struct hx_place_known disk;
     bool hello_ok, lookup_ok, knows;
 };
 struct hx_create {
@@ -98,12 +100,17 @@ static bool knows(const struct candidate *s)
 static int place(struct hx_create *c, struct hx_geometry *g)
 {
     struct hx_pg_members m;
-    int err = hx_geometry_copy(g, &c->geometry);
-    for (uint32_t i = 0; i < c->count && err == 0; i++)
-        if (is_heard(&c->c[i]))
-            err = hx_geometry_add_server(g, &c->c[i].s);
+    struct hx_place_known *known = calloc(c->count + 1u, sizeof *known);
+    int err = known != NULL ? hx_geometry_copy(g, &c->geometry) : HX_E_NOMEM;
+    for (uint32_t i = 0; i < c->count && err == 0; i++) {
+        if (!is_heard(&c->c[i]))
+            continue;
+        known[g->server_count] = c->c[i].disk;
+        err = hx_geometry_add_server(g, &c->c[i].s);
+    }
     if (err == 0)
-        err = hx_geometry_place(g, &m);
+        err = hx_place_group(g, known, &m);
+    free(known);
     return err == 0 ? hx_geometry_add_pg(g, &m) : err;
 }
 
@@ -247,6 +254,7 @@ static void hello_answer(struct hx_create *c, struct candidate *s, const struct 
     memcpy(s->s.name, h.name, sizeof s->s.name);
     memcpy(s->s.zone, h.zone, sizeof s->s.zone);
     s->s.incarnation = reply->head.server;
+    s->disk = (struct hx_place_known){.total = h.disk_total, .free = h.disk_free};
     s->hello_ok = true;
 }
 

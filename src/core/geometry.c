@@ -1,5 +1,5 @@
 /*
- * geometry.c - servers, protection groups, members: checks, placement, bytes (hexad/geometry.h).
+ * geometry.c - servers, protection groups, members: checks, changes, slices, bytes (hexad/geometry.h).
  *
  * Does not decide when to grow or whom to ask: growth.c and create.c do.  Memory: lists are owned; on an
  * error the destination is unchanged.
@@ -298,77 +298,6 @@ int hx_geometry_slice(const struct hx_geometry *g, uint32_t pg, struct hx_geomet
     }
     hx_geometry_fini(ret);
     *ret = n;
-    return 0;
-}
-
-/* Segments that each server holds; caller frees. */
-static uint32_t *loads(const struct hx_geometry *g)
-{
-    uint32_t *load = calloc(g->server_count + 1u, sizeof *load);
-    if (!load)
-        return NULL;
-    for (uint32_t i = 0; i < g->pg_count; i++)
-        for (unsigned k = 0; k < HX_COPIES; k++)
-            load[g->pgs[i].server[k]]++;
-    return load;
-}
-
-/* The least loaded server of ZONE other than NOT; -1 for none. */
-static long best_of_zone(const struct hx_geometry *g, const uint32_t *load, const char *zone, long not)
-{
-    long best = -1;
-    for (uint32_t i = 0; i < g->server_count; i++)
-        if ((long)i != not && !strcmp(g->servers[i].zone, zone) && (best < 0 || load[i] < load[best]))
-            best = (long)i;
-    return best;
-}
-
-/* A zone that counts here: first server of its zone, and not the only one; *ret: its two best. */
-static bool zone_pair(const struct hx_geometry *g, const uint32_t *load, uint32_t first, long ret[2])
-{
-    for (uint32_t i = 0; i < first; i++)
-        if (!strcmp(g->servers[i].zone, g->servers[first].zone))
-            return false;
-    ret[0] = best_of_zone(g, load, g->servers[first].zone, -1);
-    ret[1] = best_of_zone(g, load, g->servers[first].zone, ret[0]);
-    return ret[1] >= 0;
-}
-
-int hx_geometry_place(const struct hx_geometry *g, struct hx_pg_members *ret)
-{
-    uint32_t *load = loads(g);
-    if (!load)
-        return HX_E_NOMEM;
-    /* The three zones whose pair of least loaded servers is least loaded; earlier zones win ties. */
-    long pick[3][2];
-    uint64_t cost[3];
-    unsigned zones = 0;
-    for (uint32_t i = 0; i < g->server_count; i++) {
-        long pair[2];
-        if (!zone_pair(g, load, i, pair))
-            continue;
-        uint64_t c = (uint64_t)load[pair[0]] + load[pair[1]];
-        unsigned at = zones < 3 ? zones : 3;
-        while (at > 0 && cost[at - 1] > c) {
-            if (at < 3) {
-                cost[at] = cost[at - 1];
-                memcpy(pick[at], pick[at - 1], sizeof pick[at]);
-            }
-            at--;
-        }
-        if (at < 3) {
-            cost[at] = c;
-            memcpy(pick[at], pair, sizeof pair);
-            zones += zones < 3;
-        }
-    }
-    free(load);
-    if (zones < 3)
-        return HX_E_INVAL;
-    *ret = (struct hx_pg_members){0};
-    for (unsigned z = 0; z < 3; z++)
-        for (unsigned k = 0; k < 2; k++)
-            ret->server[2 * z + k] = (uint16_t)pick[z][k];
     return 0;
 }
 

@@ -22,6 +22,7 @@
 
 #include "hexad/assert.h"
 #include "hexad/mutant.h"
+#include "hexad/place.h"
 #include "hexad/quorum.h"
 #include "hexad/recovery.h"
 
@@ -55,7 +56,24 @@ static void start_asking(struct hx_growth *g, struct hx_ask_task *tasks, uint32_
         hx_ask_queue(&g->ask, &tasks[i], g->geometry.pgs[pg].server[i], msg);
 }
 
-static int place(struct hx_growth *g, const struct hx_writer *w)
+/* Places the next group, on those who are silent only if there are no others. */
+static int place_on(const struct hx_geometry *g, const struct hx_writer *w, const struct hx_place_known *known,
+                    struct hx_pg_members *ret)
+{
+    struct hx_place_known *all = calloc(g->server_count + 1u, sizeof *all);
+    if (all == NULL)
+        return HX_E_NOMEM;
+    if (known != NULL)
+        memcpy(all, known, g->server_count * sizeof *all);
+    for (uint32_t i = 0; i < g->server_count; i++)
+        if (hx_writer_silent_ms(w, i) >= HX_GROWTH_PATIENCE_MS)
+            all[i].avoid = HX_PLACE_SILENT;
+    int err = hx_place_group(g, all, ret);
+    free(all);
+    return err;
+}
+
+static int place(struct hx_growth *g, const struct hx_writer *w, const struct hx_place_known *known)
 {
     struct hx_pg_members m;
     int err = hx_geometry_copy(&g->geometry, hx_writer_geometry(w));
@@ -63,7 +81,7 @@ static int place(struct hx_growth *g, const struct hx_writer *w)
         err = hx_history_copy(&g->history, hx_writer_history(w));
     if (err != 0)
         return err;
-    err = hx_geometry_place(&g->geometry, &m);
+    err = place_on(&g->geometry, w, known, &m);
     if (err == 0)
         err = hx_geometry_add_pg(&g->geometry, &m);
     if (err != 0)
@@ -72,7 +90,8 @@ static int place(struct hx_growth *g, const struct hx_writer *w)
     return 0;
 }
 
-int hx_growth_new(const struct hx_writer *w, const struct hx_uuid *owner, uint64_t now_ms, struct hx_growth **ret)
+int hx_growth_new(const struct hx_writer *w, const struct hx_place_known *known, const struct hx_uuid *owner,
+                  uint64_t now_ms, struct hx_growth **ret)
 {
     struct hx_growth *g = calloc(1, sizeof *g);
     if (g == NULL)
@@ -84,7 +103,7 @@ int hx_growth_new(const struct hx_writer *w, const struct hx_uuid *owner, uint64
     g->patience_until_ms = now_ms + HX_GROWTH_PATIENCE_MS;
     g->state = hx_writer_state(w);
     if (g->state == 0)
-        g->state = place(g, w);
+        g->state = place(g, w, known);
     if (g->state == HX_E_NOMEM ||
         (g->state == 0 && (hx_ask_servers(&g->ask, g->geometry.servers, g->geometry.server_count) != 0 ||
                            hx_ask_reserve(&g->ask, (size_t)2 * HX_COPIES) != 0))) {

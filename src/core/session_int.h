@@ -21,7 +21,7 @@ struct hx_session_ask {
     uint8_t *last;       /* owned: LOOKUP's last answer, while it opens */
     size_t last_len;
     uint64_t last_ms;
-    uint64_t free_bytes; /* HELLO */
+    uint64_t free_bytes, total_bytes; /* HELLO */
     int err;             /* of the last try */
 };
 struct hx_session_asks {

@@ -10,7 +10,20 @@
 #include "hexad/assert.h"
 #include "hexad/mutant.h"
 
+#include <stdlib.h>
+
 /* ---- growth ---- */
+/* What the servers said last of their disks; NULL: nothing, or no memory, and all count the same. */
+static struct hx_place_known *disks(const struct hx_session *s)
+{
+    const struct hx_geometry *g = hx_writer_geometry(s->writer);
+    const struct hx_session_asks *r = s->hello.asks;
+    struct hx_place_known *known = r ? calloc(g->server_count + 1u, sizeof *known) : NULL;
+    for (uint32_t i = 0; known && i < r->count && i < g->server_count; i++) /* the table only grows */
+        known[i] = (struct hx_place_known){.total = r->ask[i].total_bytes, .free = r->ask[i].free_bytes};
+    return known;
+}
+
 static void start_growth(struct hx_session *s)
 {
     hx_assert(s->state == HX_SESSION_OPEN);
@@ -20,7 +33,9 @@ static void start_growth(struct hx_session *s)
         s->grow_wanted = true;
         return;
     }
-    s->grow_err = hx_growth_new(s->writer, &s->owner, s->now_ms, &s->growth);
+    struct hx_place_known *known = disks(s);
+    s->grow_err = hx_growth_new(s->writer, known, &s->owner, s->now_ms, &s->growth);
+    free(known);
     if (s->grow_err)
         s->grow_again_ms = s->now_ms + HX_SESSION_GROW_PAUSE_MS;
 }

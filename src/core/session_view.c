@@ -112,6 +112,7 @@ void hx_session_room_answer(struct hx_session *s, uint64_t call, int err, struct
     if (hx_hello_decode(&h, &d))
         return;
     a->free_bytes = h.disk_free;
+    a->total_bytes = h.disk_total;
     a->answered = true;
 }
 

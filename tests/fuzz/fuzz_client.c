@@ -14,6 +14,7 @@
 
 #include "hexad/crc.h"
 #include "hexad/pager.h"
+#include "hexad/place.h"
 #include "hexad/reader.h"
 #include "hexad/recovery.h"
 #include "hexad/writer.h"
@@ -144,7 +145,7 @@ static void make_geometry(void)
                                     .created_us = 1, .epoch = {1}};
     for (unsigned i = 0; i < WORLD_SERVERS; i++)
         fuzz_check(hx_geometry_add_server(&geometry, &w.servers[i]) == 0);
-    fuzz_check(hx_geometry_place(&geometry, &m) == 0 && hx_geometry_add_pg(&geometry, &m) == 0);
+    fuzz_check(hx_place_group(&geometry, NULL, &m) == 0 && hx_geometry_add_pg(&geometry, &m) == 0);
 }
 
 /* The segments of PG 0, without the network. */
@@ -290,7 +291,7 @@ static void grow(void)
 {
     struct hx_growth *g;
     struct hx_uuid owner = {{5}};
-    if (hx_growth_new(writer, &owner, w.now_ms, &g))
+    if (hx_growth_new(writer, NULL, &owner, w.now_ms, &g))
         return;
     world_join(&w, world_part_growth(g));
     for (unsigned i = 0; i < STEPS_MAX && hx_growth_state(g) == HX_E_AGAIN; i++)

@@ -8,6 +8,7 @@
 #include "fuzz.h"
 
 #include "hexad/msg.h"
+#include "hexad/place.h"
 #include "hexad/recovery.h"
 
 enum { HISTORY, GEOMETRY, LOOKUP, INVENTORY, KINDS };
@@ -80,7 +81,7 @@ static void geometry(const uint8_t *p, size_t len)
     struct hx_pg_members m;
     if (hx_geometry_copy(&c, &g) == 0) {
         fuzz_check(hx_geometry_equal(&c, &g) && hx_geometry_compare(&c, &g) == 0);
-        if (!g.slice && g.server_count <= 64 && hx_geometry_place(&g, &m) == 0) {
+        if (!g.slice && g.server_count <= 64 && hx_place_group(&g, NULL, &m) == 0) {
             int err = hx_geometry_add_pg(&c, &m);
             fuzz_check((err == 0 || err == HX_E_NOMEM || err == HX_E_INVAL) && hx_geometry_check(&c) == 0);
         }
@@ -163,7 +164,7 @@ static void fill_geometry(struct hx_geometry *g, uint32_t servers, uint32_t pgs)
     }
     for (uint32_t i = 0; i < pgs; i++) {
         struct hx_pg_members m;
-        fuzz_check(hx_geometry_place(g, &m) == 0 && hx_geometry_add_pg(g, &m) == 0);
+        fuzz_check(hx_place_group(g, NULL, &m) == 0 && hx_geometry_add_pg(g, &m) == 0);
     }
 }
 

@@ -2,6 +2,7 @@
 #include "fake_fleet.h"
 
 #include "hexad/crc.h"
+#include "hexad/place.h"
 #include "hexad/quorum.h"
 
 #include <setjmp.h>
@@ -73,7 +74,7 @@ struct fleet *fleet_new(uint32_t servers, uint32_t pgs, uint64_t lal)
         assert_int_equal(hx_geometry_add_server(g, &f->servers[i].s), 0);
     for (uint32_t p = 0; p < pgs; p++) {
         struct hx_pg_members m;
-        assert_int_equal(hx_geometry_place(g, &m), 0);
+        assert_int_equal(hx_place_group(g, NULL, &m), 0);
         assert_int_equal(hx_geometry_add_pg(g, &m), 0);
     }
     for (uint32_t p = 0; p < pgs; p++) {

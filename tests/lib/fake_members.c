@@ -8,6 +8,7 @@
 #include "hexad/assert.h"
 #include "hexad/crc.h"
 #include "hexad/err.h"
+#include "hexad/place.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,7 @@ void fake_geometry(struct hx_geometry *g, uint32_t servers, uint32_t pgs, uint64
     }
     for (uint32_t k = 0; k < pgs; k++) {
         struct hx_pg_members m;
-        hx_assert(hx_geometry_place(g, &m) == 0 && hx_geometry_add_pg(g, &m) == 0);
+        hx_assert(hx_place_group(g, NULL, &m) == 0 && hx_geometry_add_pg(g, &m) == 0);
     }
 }
 

@@ -154,7 +154,7 @@ static void grow(struct story *s)
     struct hx_growth *g;
     struct hx_uuid owner = {{0}};
     hx_put_u64(owner.b, world_random(&s->w));
-    assert_int_equal(hx_growth_new(s->writer, &owner, s->w.now_ms, &g), 0);
+    assert_int_equal(hx_growth_new(s->writer, NULL, &owner, s->w.now_ms, &g), 0);
     world_join(&s->w, world_part_growth(g));
     for (int i = 0; i < STEPS_MAX && hx_growth_state(g) == HX_E_AGAIN; i++)
         step(s, true);

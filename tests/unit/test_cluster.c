@@ -301,7 +301,7 @@ static void write_mtr(struct world *w)
 static void try_growth(struct world *w)
 {
     struct hx_uuid owner = hx_rig_uuid(1);
-    assert_int_equal(hx_growth_new(w->writer, &owner, w->r.now_ms, &w->growth), 0);
+    assert_int_equal(hx_growth_new(w->writer, NULL, &owner, w->r.now_ms, &w->growth), 0);
     for (unsigned i = 0; i < 200 && hx_growth_state(w->growth) == HX_E_AGAIN; i++) {
         write_mtr(w);
         some_time(w);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "hexad/geometry.h"
+#include "hexad/place.h"
 
 #include <stdio.h>
 
@@ -38,7 +39,7 @@ static void placement_is_two_by_three_and_even(void **state)
             unsigned load[25] = {0};
             for (unsigned i = 0; i < 60; i++) {
                 struct hx_pg_members m;
-                assert_int_equal(hx_geometry_place(&g, &m), 0);
+                assert_int_equal(hx_place_group(&g, NULL, &m), 0);
                 for (unsigned z = 0; z < 3; z++) {
                     const char *a = g.servers[m.server[2 * z]].zone;
                     assert_string_equal(a, g.servers[m.server[2 * z + 1]].zone);
@@ -68,10 +69,10 @@ static void too_few_zones_are_refused(void **state)
     struct hx_geometry g;
     struct hx_pg_members m;
     make(&g, 2, 6);
-    assert_int_equal(hx_geometry_place(&g, &m), HX_E_INVAL);
+    assert_int_equal(hx_place_group(&g, NULL, &m), HX_E_INVAL);
     hx_geometry_fini(&g);
     make(&g, 6, 1);
-    assert_int_equal(hx_geometry_place(&g, &m), HX_E_INVAL);
+    assert_int_equal(hx_place_group(&g, NULL, &m), HX_E_INVAL);
     hx_geometry_fini(&g);
 }
 
@@ -84,7 +85,7 @@ static void encoding_round_trip(void **state)
     uint8_t buf[2048];
     make(&g, 3, 2);
     for (unsigned i = 0; i < 3; i++) {
-        assert_int_equal(hx_geometry_place(&g, &m), 0);
+        assert_int_equal(hx_place_group(&g, NULL, &m), 0);
         assert_int_equal(hx_geometry_add_pg(&g, &m), 0);
     }
     struct hx_enc e = hx_enc_init(buf, sizeof buf);
@@ -130,7 +131,7 @@ static void every_field_tells_two_geometries_apart(void **state)
     struct hx_geometry a, b = {0};
     struct hx_pg_members m;
     make(&a, 3, 2);
-    assert_int_equal(hx_geometry_place(&a, &m), 0);
+    assert_int_equal(hx_place_group(&a, NULL, &m), 0);
     assert_int_equal(hx_geometry_add_pg(&a, &m), 0);
 #define DIFFERS(change)                                 \
     do {                                                \
@@ -173,12 +174,12 @@ static void what_does_not_fit_is_refused(void **state)
     struct hx_pg_members m;
     struct hx_server s = {.name = "x", .zone = "z", .url = "u"};
     make(&g, 3, 2);
-    assert_int_equal(hx_geometry_place(&g, &m), 0);
+    assert_int_equal(hx_place_group(&g, NULL, &m), 0);
     m.server[1] = m.server[0];
     assert_int_equal(hx_geometry_add_pg(&g, &m), HX_E_INVAL);
     m.server[1] = 6;
     assert_int_equal(hx_geometry_add_pg(&g, &m), HX_E_INVAL);
-    assert_int_equal(hx_geometry_place(&g, &m), 0);
+    assert_int_equal(hx_place_group(&g, NULL, &m), 0);
     struct hx_geometry full = g;
     full.server_count = HX_SERVERS_MAX;
     assert_int_equal(hx_geometry_add_server(&full, &s), HX_E_TOOBIG);
@@ -300,7 +301,7 @@ static void what_version_1_can_say_is_version_1(void **state)
     struct hx_geometry g, h = {0};
     struct hx_pg_members m;
     make(&g, 3, 2);
-    assert_int_equal(hx_geometry_place(&g, &m), 0);
+    assert_int_equal(hx_place_group(&g, NULL, &m), 0);
     assert_int_equal(hx_geometry_add_pg(&g, &m), 0);
     size_t len = encode(&g, buf, sizeof buf);
     assert_int_equal(hx_get_u16(buf), 1);

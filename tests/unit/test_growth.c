@@ -50,7 +50,7 @@ static void tear_down(struct stage *s)
 static struct hx_growth *start(struct stage *s)
 {
     struct hx_growth *g;
-    assert_int_equal(hx_growth_new(s->w, &s->owner, s->f->now_ms, &g), 0);
+    assert_int_equal(hx_growth_new(s->w, NULL, &s->owner, s->f->now_ms, &g), 0);
     return g;
 }
 

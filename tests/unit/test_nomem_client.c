@@ -331,7 +331,7 @@ static int grow(struct client *c)
     struct hx_growth *g;
     struct hx_uuid owner = {{5}};
     int err;
-    ALLOC_FAULTS(err = hx_growth_new(c->writer, &owner, c->w.now_ms, &g));
+    ALLOC_FAULTS(err = hx_growth_new(c->writer, NULL, &owner, c->w.now_ms, &g));
     if (err)
         return err;
     world_join(&c->w, world_part_growth(g));

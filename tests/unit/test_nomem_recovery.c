@@ -246,7 +246,7 @@ static void growing(uint64_t k)
     assert_int_equal(hx_writer_new(&cfg, &w), 0);
     for (unsigned i = 0; i < HX_COPIES; i++)
         fleet_seg_at(f, 0, i)->owner = owner;
-    ALLOC_FAULTS(err = hx_growth_new(w, &owner, f->now_ms, &g));
+    ALLOC_FAULTS(err = hx_growth_new(w, NULL, &owner, f->now_ms, &g));
     if (err == 0) {
         struct fleet_part p = faulty(fleet_growth(g));
         for (int i = 0; i < STEPS_MAX && hx_growth_state(g) == HX_E_AGAIN; i++)
@@ -258,7 +258,7 @@ static void growing(uint64_t k)
     hx_growth_free(g);
     g = NULL;
     lift();
-    assert_int_equal(hx_growth_new(w, &owner, f->now_ms, &g), 0);
+    assert_int_equal(hx_growth_new(w, NULL, &owner, f->now_ms, &g), 0);
     struct fleet_part p = fleet_growth(g);
     for (int i = 0; i < STEPS_MAX && hx_growth_state(g) == HX_E_AGAIN; i++)
         fleet_step(f, &p, 1);

@@ -15,6 +15,7 @@
 #include "alloc_fault.h"
 #include "reopen_world.h"
 
+#include "hexad/place.h"
 #include "hexad/session.h"
 
 #include <stdlib.h>
@@ -97,7 +98,7 @@ static void make(struct user *u)
                                        .created_us = 1, .epoch = {1}};
     for (unsigned i = 0; i < WORLD_SERVERS; i++)
         assert_int_equal(hx_geometry_add_server(&u->geometry, &u->w.servers[i]), 0);
-    assert_int_equal(hx_geometry_place(&u->geometry, &m), 0);
+    assert_int_equal(hx_place_group(&u->geometry, NULL, &m), 0);
     assert_int_equal(hx_geometry_add_pg(&u->geometry, &m), 0);
     assert_int_equal(hx_history_push(&h, (struct hx_history_entry){{1}, {0}, {0}, 500}), 0);
     struct hx_enc e = hx_enc_init(b, sizeof b);

@@ -345,7 +345,7 @@ static void grow(struct life *l, struct reign *x)
     struct hx_uuid owner = {{1}};
     if (l->geometry.pg_count >= 3)
         return;
-    assert_int_equal(hx_growth_new(x->w, &owner, l->w.now_ms, &g), 0);
+    assert_int_equal(hx_growth_new(x->w, NULL, &owner, l->w.now_ms, &g), 0);
     world_join(&l->w, world_part_growth(g));
     for (unsigned n = world_below(&l->w, 4) == 0 ? 20 : STEPS_MAX; n > 0 && hx_growth_state(g) == HX_E_AGAIN; n--)
         step(l, 300);

@@ -11,6 +11,7 @@
 #include "fake_members.h"
 
 #include "hexad/err.h"
+#include "hexad/place.h"
 #include "hexad/quorum.h"
 
 #include <stdlib.h>
@@ -842,7 +843,7 @@ static void a_volume_grows_while_writes_go_on(void **state)
     commit(&r, 0, 1);
     uint64_t p = page_in(1, 0);
     assert_int_equal(rig_append(&r, &p, 1, 10, &cpl), HX_E_INVAL);
-    assert_int_equal(hx_geometry_place(&r.g, &m), 0);
+    assert_int_equal(hx_place_group(&r.g, NULL, &m), 0);
     assert_int_equal(hx_geometry_add_pg(&r.g, &m), 0);
     assert_int_equal(hx_geometry_add_pg(&r.f.geometry, &m), 0);
     r.f.server[0].seg[1].absent = true;
@@ -866,7 +867,7 @@ static void an_idle_pg_is_made_on_all_six(void **state)
     open_quiet(&r, &(struct rig_opts){0});
     commit(&r, 0, 1);
     rig_wait(&r, 100, 0);
-    assert_int_equal(hx_geometry_place(&r.g, &m), 0);
+    assert_int_equal(hx_place_group(&r.g, NULL, &m), 0);
     assert_int_equal(hx_geometry_add_pg(&r.g, &m), 0);
     assert_int_equal(hx_geometry_add_pg(&r.f.geometry, &m), 0);
     unsigned away = m.server[1];

@@ -15,6 +15,7 @@
 
 #include "../../src/core/writer_int.h"
 #include "hexad/frame.h"
+#include "hexad/place.h"
 
 #include <stdlib.h>
 
@@ -697,7 +698,7 @@ static void growth_leaves_a_format_under_way_alone(void **state)
                 rig_deliver(&r, i), i = 0;
             else
                 i++;
-        assert_int_equal(hx_geometry_place(&r.g, &m), 0);
+        assert_int_equal(hx_place_group(&r.g, NULL, &m), 0);
         assert_int_equal(hx_geometry_add_pg(&r.g, &m), 0);
         assert_int_equal(hx_geometry_add_pg(&r.f.geometry, &m), 0);
         assert_int_equal(hx_writer_add_pg(r.w, &r.g, HX_MEMBERS_ALL), 0);
@@ -706,7 +707,7 @@ static void growth_leaves_a_format_under_way_alone(void **state)
     rig_wait(&r, 5000, 0);
     assert_int_equal(hx_writer_vdl(r.w).v, cpl.v);
     assert_int_equal(r.f.server[2].formats, 1);
-    assert_int_equal(hx_geometry_place(&r.g, &m), 0);
+    assert_int_equal(hx_place_group(&r.g, NULL, &m), 0);
     assert_int_equal(hx_geometry_add_pg(&r.g, &m), 0);
     assert_int_equal(hx_geometry_add_pg(&r.f.geometry, &m), 0);
     assert_int_equal(hx_writer_add_pg(r.w, &r.g, HX_MEMBERS_ALL), 0);
