@@ -11,8 +11,8 @@
  *      long as only groups are added.  Sizes count in eighths of the mean; unknown ones are as large as the mean.  Of
  *      more than three zones those three are taken whose two best have the fewest together.
  *   L5 Fewest groups in common with the members that are chosen already: so the segments of one server are rebuilt
- *      from, and on, as many others as there can be.  Then one by chance, drawn from the group's number (of group 0: the
- *      first).
+ *      from, and on, as many others as there can be.  Then one by chance, drawn from the group's number (of group 0:
+ *      the first).
  * L2 and L3 are wishes, since six servers, or three machines of two, must do where there are no others.
  *
  * Pure; a function of geometry and what is known.  Time: proportional to servers and rows; memory as much, for the

@@ -179,8 +179,8 @@ int hx_geometry_check(const struct hx_geometry *g)
 
 void hx_geometry_host_of(const char *url, char ret[HX_HOST_MAX + 1])
 {
-    const char *p = strstr(url, "://");
-    p = p ? p + 3 : url;
+    const char *p = strchr(url, ':');
+    p = p && !strncmp(p, "://", 3) ? p + 3 : url;
     size_t len = *p == '[' ? strcspn(++p, "]") : strcspn(p, ":/?#");
     len = len > HX_HOST_MAX ? HX_HOST_MAX : len;
     memcpy(ret, p, len);
