@@ -1,8 +1,9 @@
 /*
  * place.c - which servers hold a group (rules L1 to L5: hexad/place.h).
  *
- * Each call makes a view: segments and groups of each server, its weight, its zone as a number.  A choice is one pass
- * over the servers of a zone that compares costs; after each, the groups of who was chosen say what others share with him.
+ * Each call makes a view: segments and groups of each server, its weight, its zone as a number.  A choice is one
+ * pass over the servers of a zone that compares costs; after each, the groups of who was chosen say what others share
+ * with him.
  * Does not decide when to move or grow, nor how many at a time.
  */
 #include "hexad/place.h"

@@ -153,7 +153,7 @@ static void only_servers_in_and_three_zones(void **state)
     hx_geometry_fini(&g);
 }
 
-/* Promise (L2): silent, full and busy ones are taken only where nobody better is; nor is one without room for a group. */
+/* Promise (L2): silent, full and busy ones, and those without room, are taken only where nobody better is. */
 static void those_to_be_avoided_come_last(void **state)
 {
     (void)state;
@@ -215,8 +215,8 @@ static unsigned *partners(const struct hx_geometry *g, uint32_t a)
     return n;
 }
 
-/* Promise (L4, L5): 1,000 servers in three zones, 13,107 groups: 78 or 79 segments each; all of a server's partners but a
- * few are different ones, so that its segments are rebuilt from everywhere; when it is lost, they go to as many others. */
+/* Promise (L4, L5): 1,000 servers in three zones, 13,107 groups: 78 or 79 segments each; all of a server's partners
+ * but a few are different ones, so that its segments are rebuilt from everywhere; lost, they go to as many others. */
 static void a_thousand_servers(void **state)
 {
     (void)state;
@@ -311,8 +311,8 @@ static unsigned relieve(struct hx_geometry *g, const struct hx_place_known *know
     return n;
 }
 
-/* Promise: a server that joins gets its share, with no move more than that takes; a full or busy one is emptied into those
- * that are neither; an even fleet is left alone. */
+/* Promise: a server that joins gets its share, with no move more than that takes; a full or busy one is emptied into
+ * those that are neither; an even fleet is left alone. */
 static void relief_ends_when_it_is_even(void **state)
 {
     (void)state;
