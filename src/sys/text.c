@@ -165,3 +165,22 @@ bool hx_name_ok(const char *name)
             return false;
     return true;
 }
+
+char *hx_format_progress(uint64_t done, uint64_t total, uint64_t ms, char buf[HX_PROGRESS_TEXT])
+{
+    enum { WIDTH = 20 };
+    char a[24], b[24], c[24], bar[WIDTH + 1];
+    double part = total == 0 ? 0 : done >= total ? 1 : (double)done / (double)total;
+    for (int i = 0; i < WIDTH; i++)
+        bar[i] = i < (int)(part * WIDTH) ? '#' : '.';
+    bar[WIDTH] = '\0';
+    int n = snprintf(buf, HX_PROGRESS_TEXT, "[%s] %.0f%%, %s of %s", bar, 100 * part, hx_format_size(done, a, sizeof a),
+                     hx_format_size(total, b, sizeof b));
+    double rate = ms ? (double)done * 1000 / (double)ms : 0;
+    double left = rate >= 1 && done < total ? (double)(total - done) / rate * 1000 : 0;
+    if (left > 0 && left < 1e15)
+        snprintf(buf + n, HX_PROGRESS_TEXT - (size_t)n, ", %s/s, %s left",
+                 hx_format_size((uint64_t)rate, c, sizeof c),
+                 hx_format_time((uint64_t)left, a, sizeof a));
+    return buf;
+}

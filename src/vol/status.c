@@ -315,7 +315,7 @@ static void say_repair(FILE *f, struct hx_vol *v)
     const struct hx_move *move = hx_session_driver(v->session);
     struct hx_heal_view h = {0};
     struct hx_change_view c;
-    char done[24], all[24];
+    char far[HX_PROGRESS_TEXT];
     if (!move)
         return;
     hx_heal_view(hx_session_heal(v->session), &h);
@@ -324,9 +324,9 @@ static void say_repair(FILE *f, struct hx_vol *v)
             (unsigned long long)h.no_spare, g->servers[h.no_spare_server].name, g->servers[h.no_spare_server].zone);
     for (size_t i = 0; hx_move_view(move, i, &c); i++)
         if (c.state != HX_CHANGE_TELL)
-            say(f, "repair", "PG %u: %s is replaced by %s: %s, %s of %s", c.pg, g->servers[c.from].name,
-                g->servers[c.to].name, hx_change_state_name(c.state), hx_format_size(c.bytes, done, sizeof done),
-                hx_format_size(c.of, all, sizeof all));
+            say(f, "repair", "PG %u: %s is replaced by %s: %s %s", c.pg, g->servers[c.from].name,
+                g->servers[c.to].name, hx_change_state_name(c.state),
+                hx_format_progress(c.bytes, c.of, c.since_ms, far));
 }
 
 char *hx_vol_status_text(struct hx_vol *v, const struct hx_vol_usage *u)

@@ -310,6 +310,12 @@ static void sizes_and_times_are_shown(void **state)
     assert_string_equal(hx_format_time(134000, b, sizeof b), "2m14s");
     assert_string_equal(hx_format_time(59999, b, sizeof b), "59s");
     assert_string_equal(hx_format_time(90000000, b, sizeof b), "1d1h");
+    char far[HX_PROGRESS_TEXT];
+    assert_string_equal(hx_format_progress(12 << 20, 20 << 20, 3000, far),
+                        "[############........] 60%, 12.0 MiB of 20.0 MiB, 4.0 MiB/s, 2s left");
+    assert_string_equal(hx_format_progress(0, 20 << 20, 3000, far), "[....................] 0%, 0 B of 20.0 MiB");
+    assert_string_equal(hx_format_progress(0, 0, 0, far), "[....................] 0%, 0 B of 0 B");
+    assert_string_equal(hx_format_progress(9, 8, 1000, far), "[####################] 100%, 9 B of 8 B");
 }
 
 /* Promise: a few slips of the finger find the word; a word of another kind finds none. */
