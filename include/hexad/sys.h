@@ -91,7 +91,7 @@ int hx_parse_u64(const char *text, uint64_t max, uint64_t *ret);
 /* "9.1 GiB", "2m14s" into BUF (at least 24 bytes); returns BUF. */
 char *hx_format_size(uint64_t bytes, char *buf, size_t cap);
 char *hx_format_time(uint64_t ms, char *buf, size_t cap);
-/* DONE bytes of TOTAL in MS: "[######....] 60%, 12 MiB of 20 MiB, 4.0 MiB/s, 2s left"; without rate while it has none. */
+/* DONE bytes of TOTAL in MS: "[######....] 60%, 12 MiB of 20 MiB, 4.0 MiB/s, 2s left"; no rate while there is none. */
 #define HX_PROGRESS_TEXT 128u
 char *hx_format_progress(uint64_t done, uint64_t total, uint64_t ms, char buf[HX_PROGRESS_TEXT]);
 /* Names of volumes, servers, zones: 1..HX_NAME_MAX letters, digits, '.', '_', '-'; not starting with '-' or '.'. */
