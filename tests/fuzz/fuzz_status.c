@@ -64,7 +64,7 @@ static void fill(struct fuzz_in *in, struct status *s)
         fuzz_check(hx_geometry_add_server(g, &s->servers[i].server) == 0);
     }
     for (unsigned i = 0; i < pgs; i++) {
-        struct hx_pg_members m;
+        struct hx_pg_members m = {0};
         for (unsigned k = 0; k < HX_COPIES; k++)
             m.server[k] = (uint16_t)((i + k) % servers);
         fuzz_check(hx_geometry_add_pg(g, &m) == 0);
