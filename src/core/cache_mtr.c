@@ -10,8 +10,8 @@
  *   M3 an edited page is PINNED at commit with the LSN of its record (C2).
  *   M4 the record after PATCHES_MAX patches to a page says all of it.  Each server makes an image of a page with more
  *      (src/store/space.c): it reads, opens and checks all of their frames for that and flushes once more, where the
- *      page lies here, complete.  Pages that every commit changes (an inode's leaf, the superblock) cost the servers a
- *      quarter of all their time that way; so they cost 256 bytes a record, before compression.
+ *      page lies here, complete.  Pages that every commit changes (an inode's leaf, the superblock) cost the servers
+ *      about a seventh of their time that way; so they cost 256 bytes a record, before compression.
  *
  * Memory: before-images and payloads lie in scratch chunks that stay for the next mini-transaction.
  */

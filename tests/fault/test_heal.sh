@@ -3,7 +3,7 @@
 # stays what it is; one is killed for good and replaced by the spare of its zone; then another one, of the first group
 # like all; then two zones have no spare left, and that is said.  At the end the file system is whole, every acknowledged
 # transaction is there, and all copies are what the others have.
-# That it can fail was seen with repair-after=never, and with a learner that was named before it was filled.
+# That it can fail was seen with repair-after=never.
 . "${HEXAD_SOURCE:?}/tests/lib/kit.sh" || exit 99
 . "$LIB/fleet.sh" || exit 99
 needs_fuse
