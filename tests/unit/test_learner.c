@@ -31,7 +31,7 @@ static struct hx_segment_status status_in(const struct hx_rig_reply *a)
     struct hx_dec d = hx_dec_init(a->body.p, a->body.len);
     assert_int_equal(hx_dec_u32(&d), 1);
     hx_segment_status_decode(&st, &d);
-    assert_int_equal(hx_dec_end(&d), 0);
+    assert_int_equal(d.err, 0); /* its life and the rest of it follow */
     return st;
 }
 
@@ -40,8 +40,8 @@ static void say_status(struct hx_rig_reply *a, uint32_t count, const struct hx_s
     struct hx_enc e = hx_enc_init(a->bytes + HX_REPLY_HEAD, a->body.len);
     hx_enc_u32(&e, count);
     hx_segment_status_encode(st, &e);
-    assert_true(!e.err && e.len == a->body.len);
-    say(a, e.len - cut);
+    assert_true(!e.err && e.len <= a->body.len);
+    say(a, cut ? e.len - cut : a->body.len); /* cut in the entry itself: the learner looks no further */
 }
 
 enum { NO_ENTRY, CUT, OTHER_PG, OTHER_VOLUME, FAILED, LEARNS, OTHER_EPOCH, WRONG_STATUS };
