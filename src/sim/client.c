@@ -16,6 +16,7 @@
 
 #include "hexad/assert.h"
 #include "hexad/err.h"
+#include "hexad/heal.h"
 #include "hexad/msg.h"
 #include "hexad/op.h"
 #include "hexad/session.h"
@@ -405,6 +406,7 @@ void hx_sim_client_start(struct hx_sim *s, uint32_t i, bool takeover)
                                  .cache_bytes = HX_OPT(s, cache_kb) << 10,
                                  .window_bytes = HX_OPT(s, window_kb) << 10,
                                  .soft_ms = c->soft_ms,
+                                 .repair_after_ms = HX_OPT(s, repair_ms) ? HX_OPT(s, repair_ms) : HX_HEAL_NEVER,
                                  .seed = hx_rng_u64(&c->rng),
                                  .now_ms = hx_sim_ms(s)};
     for (unsigned k = 0; k < sizeof cfg.owner.b; k += 8) {

@@ -52,6 +52,11 @@ static void fault(struct draw *d, enum hx_sim_opt which, unsigned on_pct, uint64
 static void draw_world(struct hx_sim_opts *o)
 {
     o->v[HX_OPT_servers] = of(o, HX_OPT_servers, 0, 3) ? 6 : of(o, HX_OPT_clients, 7, 9);
+    /* Whole fleets, whose lost members are replaced: drawn among those of more than six only. */
+    if (o->v[HX_OPT_servers] > 6 && of(o, HX_OPT_repair_ms, 0, 1)) {
+        o->v[HX_OPT_servers] = of(o, HX_OPT_scrub_s, 7, 12);
+        o->v[HX_OPT_repair_ms] = UINT64_C(250) << of(o, HX_OPT_lie_decay_ppm, 0, 4);
+    }
     o->v[HX_OPT_clients] = of(o, HX_OPT_clients, 1, 3);
     o->v[HX_OPT_programs] = of(o, HX_OPT_programs, 1, 6);
     o->v[HX_OPT_ops] = UINT64_C(100) << of(o, HX_OPT_ops, 0, 3);
@@ -110,6 +115,10 @@ void hx_sim_opts_draw(struct hx_sim_opts *o, uint64_t seed)
     fault(&d, HX_OPT_lie_stale_ppm, 20, 300, 5000);
     fault(&d, HX_OPT_lie_aim_ppm, 25, 2000, 20000);
     o->v[HX_OPT_victims] = d.quiet ? 0 : of(o, HX_OPT_victims, 0, 3);
+    if (o->v[HX_OPT_repair_ms] && !d.quiet) { /* who is gone for good is what this is about */
+        fault(&d, HX_OPT_wipe_ppm, 75, 10000, 100000);
+        o->v[HX_OPT_victims] = of(o, HX_OPT_victims, 1, 3);
+    }
 }
 
 int hx_sim_opts_set(struct hx_sim_opts *o, const char *name_value)

@@ -89,6 +89,8 @@ void hx_oracle_again(struct hx_oracle *o, uint32_t server, bool after);
 bool hx_oracle_settled(struct hx_oracle *o, uint64_t skip);
 /* Who is not settled, in words. */
 void hx_oracle_unsettled(const struct hx_oracle *o, char *text, size_t cap);
+/* No row names a server that is gone for good and whose zone has another one. */
+bool hx_oracle_mended(const struct hx_oracle *o);
 /* Three members of a group or more are lost for good, or wait to be built anew, or four have no segment, which two
  * forgot: nothing can be written (promise 3). */
 bool hx_oracle_hopeless(const struct hx_oracle *o);

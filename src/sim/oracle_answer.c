@@ -21,17 +21,38 @@ struct ask { /* a request and its good answer */
 };
 
 /* ---- acknowledgements ---- */
-static uint64_t fourth(const uint64_t scl[HX_COPIES])
+/* What four of the servers in ROW have. */
+static uint64_t fourth(const uint64_t scl[OC_SERVERS], uint64_t row)
 {
     uint64_t best = 0;
-    for (unsigned i = 0; i < HX_COPIES; i++) {
+    for (unsigned i = 0; i < OC_SERVERS; i++) {
         unsigned n = 0;
-        for (unsigned k = 0; k < HX_COPIES; k++)
-            n += scl[k] >= scl[i];
-        if (n >= HX_WRITE_QUORUM && scl[i] > best)
+        if (!(row >> i & 1) || scl[i] <= best)
+            continue;
+        for (unsigned k = 0; k < OC_SERVERS; k++)
+            n += row >> k & 1 && scl[k] >= scl[i];
+        if (n >= HX_WRITE_QUORUM)
             best = scl[i];
     }
     return best;
+}
+
+/* By the version in use, and by the one in the air. */
+static uint64_t counted(const struct hx_oracle *o, const struct oc_epoch *e, const struct hx_geometry *next,
+                        uint32_t pg)
+{
+    const uint64_t *scl = e->pgs[pg].scl;
+    uint64_t a = fourth(scl, oc_row(o, &e->g, pg));
+    uint64_t b = next && pg < next->pg_count ? fourth(scl, oc_row(o, next, pg)) : UINT64_MAX;
+    return a < b ? a : b;
+}
+
+static bool in_table(const struct hx_geometry *g, const uint8_t incarnation[16])
+{
+    for (uint32_t i = 0; i < g->server_count; i++)
+        if (!memcmp(g->servers[i].incarnation.b, incarnation, 16))
+            return true;
+    return false;
 }
 
 void oc_committed(struct hx_oracle *o, struct oc_epoch *e)
@@ -54,12 +75,41 @@ void oc_committed(struct hx_oracle *o, struct oc_epoch *e)
         o->committed = e->vdl;
 }
 
+/*
+ * With a version in the air what four of the old row hold, and the writer does not know of, may be lost: it was not
+ * durable.  What the writer took for durable must be (M1).
+ */
+void oc_turned(struct hx_oracle *o, struct oc_epoch *e, bool in_the_air)
+{
+    const struct hx_geometry *next = oc_in_the_air(o, e);
+    bool fell = false;
+    for (uint32_t pg = 0; pg < e->g.pg_count; pg++) {
+        struct oc_pg_acks *a = &e->pgs[pg];
+        uint64_t n = counted(o, e, next, pg);
+        if (in_the_air && oc_row(o, next, pg) == oc_row(o, &e->g, pg))
+            continue;
+        fell = fell || n < a->pgcl;
+        a->pgcl = in_the_air || n > a->pgcl ? n : a->pgcl;
+    }
+    if (fell && in_the_air) {
+        bool newest = o->committed == e->vdl;
+        e->walked = e->end;
+        e->vdl = e->vdl0;
+        o->committed = newest ? e->vdl0 : o->committed;
+    }
+    oc_committed(o, e);
+    if (e->vdl < e->told)
+        hx_sim_broken(o->s, "M1", "epoch %llu sends a version of whose members four hold LSN %llu, but %llu is durable",
+                      (oc_ull)e->epoch, (oc_ull)e->vdl, (oc_ull)e->told);
+}
+
 /* The server keeps promises from now on: its answer came after its flush. */
 static struct oc_seg *answered(struct hx_oracle *o, const struct ask *q, uint32_t pg)
 {
     struct oc_seg *s = oc_seg_get(o, q->server, pg);
     if (!s)
         return NULL;
+    oc_life(o, q->server, pg, s);
     s->exists = true;
     if (q->epoch < s->answered_promise)
         hx_sim_broken(o->s, "I2", "server %u answers a %s of epoch %llu for PG %u after it has promised %llu",
@@ -96,12 +146,11 @@ static void take_scl(struct hx_oracle *o, const struct ask *q, uint32_t pg, uint
         s->acked_epoch = q->epoch;
     }
     struct oc_epoch *e = oc_epoch_find(o, q->epoch);
-    int slot = e ? oc_slot(&e->g, pg, q->incarnation) : -1;
-    if (slot < 0 || scl <= e->pgs[pg].scl[slot])
+    if (!e || pg >= e->g.pg_count || !in_table(&e->g, q->incarnation) || scl <= e->pgs[pg].scl[q->server])
         return;
     struct oc_pg_acks *a = &e->pgs[pg];
-    a->scl[slot] = scl;
-    uint64_t pgcl = fourth(a->scl);
+    a->scl[q->server] = scl;
+    uint64_t pgcl = counted(o, e, oc_in_the_air(o, e), pg);
     if (pgcl > a->pgcl) {
         a->pgcl = pgcl;
         oc_committed(o, e);

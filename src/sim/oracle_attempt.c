@@ -376,16 +376,40 @@ static void publish(struct hx_oracle *o, struct oc_growth *w)
         check_members(o, &w->g, pg);
     if (w->g.pg_count > o->published)
         o->published = w->g.pg_count;
-    if (!e || w->g.pg_count <= e->g.pg_count)
+    if (!e || hx_geometry_compare(&w->g, &e->g) <= 0)
         return;
     struct oc_pg_acks *p = oc_grow(o, e->pgs, &e->pg_cap, w->g.pg_count, sizeof *p);
     if (p)
         e->pgs = p;
     struct hx_geometry copy = {0};
     if (p && !hx_geometry_copy(&copy, &w->g)) {
+        for (uint32_t pg = 0; pg < e->g.pg_count; pg++) {
+            uint64_t was = oc_row(o, &e->g, pg), is = oc_row(o, &copy, pg);
+            if (was != is)
+                hx_sim_note(o->s, HX_NOTE_TURN, ' ', pg, was, is, copy.m);
+        }
         hx_geometry_fini(&e->g);
         e->g = copy;
+        oc_turned(o, e, false);
     }
+}
+
+const struct hx_geometry *oc_in_the_air(const struct hx_oracle *o, const struct oc_epoch *e)
+{
+    for (size_t i = o->growth_count; i-- > 0;) {
+        const struct oc_growth *w = o->growths[i];
+        if (!w->published && w->g.epoch.v == e->epoch && hx_geometry_compare(&w->g, &e->g) > 0)
+            return &w->g;
+    }
+    return NULL;
+}
+
+/* Four of its own group 0 have it, and four of that of the version before (second line of M4). */
+static bool stored(const struct hx_oracle *o, const struct oc_growth *w)
+{
+    const struct oc_epoch *e = oc_epoch_find(o, w->g.epoch.v);
+    return oc_count(w->stored & oc_row(o, &w->g, 0)) >= HX_WRITE_QUORUM &&
+           (!e || oc_count(w->stored & oc_row(o, &e->g, 0)) >= HX_WRITE_QUORUM);
 }
 
 void oc_attempt_stored(struct hx_oracle *o, uint32_t server, const uint8_t *body, size_t len)
@@ -401,7 +425,7 @@ void oc_attempt_stored(struct hx_oracle *o, uint32_t server, const uint8_t *body
     if (!w)
         return;
     w->stored |= UINT64_C(1) << server;
-    if (!w->published && oc_count(w->stored) >= HX_WRITE_QUORUM)
+    if (!w->published && stored(o, w))
         publish(o, w);
 }
 
@@ -420,6 +444,9 @@ static void sent_geometry(struct hx_oracle *o, struct oc_attempt *a, const uint8
     }
     hx_geometry_fini(&a->g);
     a->g = g;
+    struct oc_epoch *e = oc_epoch_find(o, a->epoch);
+    if (e && oc_in_the_air(o, e))
+        oc_turned(o, e, true);
 }
 
 static void sent_repair(struct hx_oracle *o, struct oc_attempt *a, uint32_t client, const uint8_t *body,

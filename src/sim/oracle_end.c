@@ -110,6 +110,13 @@ static bool counts(const struct hx_oracle *o, const struct oc_epoch *e, uint32_t
            !oc_beyond_gossip(o, pg, server);
 }
 
+/* The record that its SCL stands for: one that was a learner is complete to the point as of which it was filled, where
+ * no record of the group need be. */
+static uint64_t reaches(const struct hx_oracle *o, uint32_t server, uint32_t pg, const struct hx_segment_look *l)
+{
+    return l->scl.v == o->servers[server].segs[pg].filled_at ? oc_log_last(o, pg, l->scl.v) : l->scl.v;
+}
+
 /* Complete?  An idle PG may not have heard of the newest epoch: then its members only must be equal (FIRST:
  * the first one that was looked at), and what is void among them is so by the next ADOPT.  Damage above the last record
  * of the PG stays in doubt until the next one: nothing says that nothing was there. */
@@ -117,13 +124,14 @@ static bool complete(const struct hx_oracle *o, const struct oc_epoch *e, uint32
                      struct hx_segment_look *first)
 {
     struct hx_segment_look l;
-    if (!oc_look(o, server, pg, &l) || l.error || l.doubt.v <= l.scl.v ||
-        l.scl.v < oc_log_last(o, pg, UINT64_MAX))
+    uint64_t last = oc_log_last(o, pg, UINT64_MAX);
+    if (!oc_look(o, server, pg, &l) || l.error || l.doubt.v <= l.scl.v || l.scl.v < last)
         return false;
+    l.scl.v = reaches(o, server, pg, &l);
     if (!first->history)
         *first = l;
     return oc_top(l.history) == oc_top(first->history) && l.scl.v == first->scl.v &&
-           (oc_top(l.history) < e->epoch || l.scl.v == oc_log_last(o, pg, UINT64_MAX));
+           (oc_top(l.history) < e->epoch || l.scl.v == last);
 }
 
 bool hx_oracle_settled(struct hx_oracle *o, uint64_t skip)
@@ -197,7 +205,7 @@ static void end_member(struct hx_oracle *o, uint32_t server, const struct oc_epo
         adopt(o, server, e, pg);
     if (!oc_look(o, server, pg, &l))
         hx_sim_broken(o->s, "I15", "server %u has no PG %u at the end", server, pg);
-    else if (l.error || oc_top(l.history) != e->epoch || l.scl.v != scl || l.doubt.v <= scl)
+    else if (l.error || oc_top(l.history) != e->epoch || reaches(o, server, pg, &l) != scl || l.doubt.v <= scl)
         hx_sim_broken(
             o->s, "I15",
             "server %u, PG %u at the end: error %d, history %llu of %llu, SCL %llu of %llu, %llu damaged",
@@ -206,7 +214,7 @@ static void end_member(struct hx_oracle *o, uint32_t server, const struct oc_epo
     else if (!mended)
         read_all(o, server, e, pg, old_point(o, server, pg, l.oldest.v), true, false);
     if (!hx_sim_over(o->s))
-        read_all(o, server, e, pg, scl, false, mended);
+        read_all(o, server, e, pg, l.oldest.v > scl ? l.oldest.v : scl, false, mended);
 }
 
 static void all_members(struct hx_oracle *o, uint64_t skip, bool mended)

@@ -37,7 +37,8 @@ struct oc_frame {               /* as first sent */
     uint64_t first, last, mark; /* mark: crc of head and body */
 };
 struct oc_pg_acks {                      /* of one PG in one epoch */
-    uint64_t scl[HX_COPIES], pgcl, last; /* last: newest record that was sent */
+    uint64_t scl[OC_SERVERS], pgcl; /* by server, whichever version names it */
+    uint64_t last;                  /* newest record that was sent */
 };
 struct oc_epoch { /* an opened one */
     uint64_t epoch, vdl0, end, lal;
@@ -119,6 +120,10 @@ struct oc_pg { /* of the volume */
 struct oc_seg {       /* of one server */
     bool seen, fresh; /* fresh: not looked at since the restart */
     bool exists, failed, lied;
+    bool retired;      /* a tombstone */
+    uint64_t had;       /* what it held in the lives before */
+    uint64_t filled_at; /* as of which its pages were copied when it was a learner: it never had older ones */
+    uint64_t life;     /* which of those that follow each other here */
     uint64_t answered_promise, answered_top, acked; /* what it must keep */
     uint64_t acked_epoch;                           /* under which it did that */
     uint64_t fence_epoch;                           /* of its newest grant, and to whom */
@@ -207,6 +212,8 @@ struct oc_seg *oc_seg_get(struct hx_oracle *o, uint32_t server, uint32_t pg);
 int oc_slot(const struct hx_geometry *g, uint32_t pg, const uint8_t incarnation[16]);
 /* Which server gave an answer, wiped since or not; OC_NONE: nobody knows it. */
 uint32_t oc_whose(const struct hx_oracle *o, const uint8_t incarnation[16]);
+/* Its servers, wiped since or not. */
+uint64_t oc_row(const struct hx_oracle *o, const struct hx_geometry *g, uint32_t pg);
 bool oc_gone(const struct hx_oracle *o, uint32_t server);  /* wiped: nobody hears of it any more */
 unsigned oc_liars(const struct hx_oracle *o, uint32_t pg); /* members that have lied and still answer */
 /* A breach of what two quorums of four share, two members of PG.  True: two have lied, it is excused. */
@@ -244,6 +251,8 @@ bool oc_attempt_heard_of(const struct hx_oracle *o, uint64_t epoch, uint32_t pg,
 void oc_attempt_repaired(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, uint32_t server,
                          uint64_t through);
 void oc_attempt_adopted(struct hx_oracle *o, struct oc_attempt *a, uint32_t server, uint64_t top);
+/* A version that the writer of E has sent, and that is not in use yet: groups count by it, too (M2).  NULL: none. */
+const struct hx_geometry *oc_in_the_air(const struct hx_oracle *o, const struct oc_epoch *e);
 void oc_attempt_stored(struct hx_oracle *o, uint32_t server, const uint8_t *body, size_t len);
 
 /* ---- oracle_page.c ---- */
@@ -255,6 +264,10 @@ void oc_pages_free(struct oc_pg *p);
 
 /* ---- oracle_answer.c, oracle_seg.c ---- */
 void oc_committed(struct hx_oracle *o, struct oc_epoch *e); /* acknowledgements have come: VCL and VDL move */
+/* The version in use, or in the air, has changed: counted anew. */
+void oc_turned(struct hx_oracle *o, struct oc_epoch *e, bool in_the_air);
+/* Is it still the segment that it was?  A retired one is a tombstone, one that is made over that begins anew. */
+void oc_life(struct hx_oracle *o, uint32_t server, uint32_t pg, struct oc_seg *s);
 /* What is left of SCL in PG when records above CUT are void (oracle_seg.c). */
 uint64_t oc_cut_above(const struct hx_history *h, uint64_t epoch); /* lowest VDL of its entries above EPOCH */
 uint64_t oc_after_cut(const struct hx_oracle *o, uint32_t pg, uint64_t scl, uint64_t cut);

@@ -50,6 +50,23 @@ bool hx_oracle_forgotten(const struct hx_oracle *o, uint32_t client)
     return false;
 }
 
+/* May SERVER take a place of PG? */
+static bool spare(const struct hx_oracle *o, const struct oc_epoch *e, uint32_t pg, uint32_t server)
+{
+    return !oc_gone(o, server) && !(oc_row(o, &e->g, pg) >> server & 1);
+}
+
+bool hx_oracle_mended(const struct hx_oracle *o)
+{
+    const struct oc_epoch *e = oc_newest(o);
+    for (uint32_t pg = 0; e && pg < e->g.pg_count; pg++)
+        for (uint32_t k = 0; k < o->server_count; k++)
+            for (uint32_t i = k % 3; oc_gone(o, k) && oc_row(o, &e->g, pg) >> k & 1 && i < o->server_count; i += 3)
+                if (spare(o, e, pg, i))
+                    return false;
+    return true;
+}
+
 bool hx_oracle_hopeless(const struct hx_oracle *o)
 {
     const struct oc_epoch *e = oc_newest(o);
@@ -58,7 +75,7 @@ bool hx_oracle_hopeless(const struct hx_oracle *o)
         for (uint32_t k = 0; k < o->server_count; k++) {
             bool member = oc_slot(&e->g, pg, o->servers[k].incarnation) >= 0;
             bool has = has_segment(o, k, pg);
-            lost += oc_gone(o, k) || (member && oc_beyond_gossip(o, pg, k));
+            lost += (oc_gone(o, k) && oc_row(o, &e->g, pg) >> k & 1) || (member && oc_beyond_gossip(o, pg, k));
             none += member && !has;
             forgetful += member && !has && forgot(o, k, pg);
         }

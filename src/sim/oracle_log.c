@@ -205,7 +205,8 @@ static void check_gc(struct hx_oracle *o, const struct oc_epoch *e, uint32_t pg,
             if (memcmp(o->servers[k].incarnation, id, 16))
                 continue;
             const struct oc_seg *s = pg < o->servers[k].seg_count ? &o->servers[k].segs[pg] : NULL;
-            if (!s || (!s->lied && oc_held(s) < need && !oc_attempt_heard_of(o, e->epoch, pg, k, need)))
+            if (!s || (!s->lied && s->had < need && oc_held(s) < need &&
+                       !oc_attempt_heard_of(o, e->epoch, pg, k, need)))
                 hx_sim_broken(o->s, "I10",
                               "epoch %llu says that all members of PG %u have LSN %llu; server %u has %llu",
                               (oc_ull)e->epoch, pg, (oc_ull)need, k, s ? (oc_ull)oc_held(s) : 0);

@@ -39,6 +39,31 @@ static void seg_restarted(struct oc_seg *s, bool kept_promises)
     s->g_epoch = s->g = s->m = 0;
 }
 
+void oc_life(struct hx_oracle *o, uint32_t server, uint32_t pg, struct oc_seg *s)
+{
+    struct hx_segment_look l;
+    const struct oc_epoch *e = oc_newest(o);
+    if (!oc_look(o, server, pg, &l) || (l.life == s->life && l.retired == s->retired))
+        return;
+    const struct hx_geometry *next = e ? oc_in_the_air(o, e) : NULL;
+    const uint8_t *id = o->servers[server].incarnation;
+    if (l.retired && e && (oc_slot(&e->g, pg, id) >= 0 || (next && oc_slot(next, pg, id) >= 0)))
+        hx_sim_broken(o->s, "M6", "server %u gives up its segment of PG %u, but a version in use names it", server, pg);
+    bool first = s->life == 0;
+    s->life = l.life;
+    s->retired = l.retired;
+    if (first && !l.retired)
+        return;
+    s->fresh = true;
+    s->seen = s->lied = false;
+    s->had = oc_held(s) > s->had ? oc_held(s) : s->had;
+    s->acked = s->repaired = s->repaired_epoch = s->acked_epoch = s->filled_at = 0;
+    s->was = (struct hx_segment_look){0};
+    for (size_t i = 0; i < o->epoch_count; i++)
+        if (pg < o->epochs[i]->g.pg_count)
+            o->epochs[i]->pgs[pg].scl[server] = 0;
+}
+
 void hx_oracle_restarted(struct hx_oracle *o, uint32_t server, bool kept_promises)
 {
     struct oc_server *v = oc_server_get(o, server);
@@ -128,7 +153,7 @@ static void check_scl(struct hx_oracle *o, uint32_t server, uint32_t pg, const s
     if (!s->fresh && scl < s->was.scl.v)
         hx_sim_broken(o->s, "I5", "server %u, PG %u: SCL fell from %llu to %llu", server, pg,
                       (oc_ull)s->was.scl.v, (oc_ull)scl);
-    if (scl == 0 || (same_history && scl == s->was.scl.v))
+    if (scl == 0 || scl == s->filled_at || (same_history && scl == s->was.scl.v))
         return;
     uint64_t epoch = oc_epoch_of(l->history, scl);
     const struct oc_rec *r = epoch ? oc_rec_find(oc_epoch_find(o, epoch), scl) : NULL;
@@ -146,7 +171,7 @@ static bool all_have(const struct hx_oracle *o, uint32_t server, uint32_t pg, co
     unsigned n = 0;
     for (uint32_t i = 0; i < o->server_count; i++) {
         const struct oc_seg *s = pg < o->servers[i].seg_count ? &o->servers[i].segs[pg] : NULL;
-        n += s && ((i == server ? l->scl.v : s->was.scl.v) >= lsn || s->lied);
+        n += s && ((i == server ? l->scl.v : s->was.scl.v) >= lsn || s->had >= lsn || s->lied);
     }
     return n >= HX_COPIES;
 }
@@ -160,7 +185,7 @@ static void check_marks(struct hx_oracle *o, uint32_t server, uint32_t pg, const
     if (l->hint.v && !oc_epoch_of(l->history, l->hint.v) && !o->excused)
         hx_sim_broken(o->s, "I5", "server %u, PG %u: takes LSN %llu for durable, which its history makes void",
                       server, pg, (oc_ull)l->hint.v);
-    if (l->oldest.v > l->floor.v && l->oldest.v > o->floor_told)
+    if (!l->filling && l->oldest.v > s->filled_at && l->oldest.v > l->floor.v && l->oldest.v > o->floor_told)
         hx_sim_broken(o->s, "I10",
                       "server %u, PG %u: versions below %llu are gone, but the read floor is %llu", server,
                       pg, (oc_ull)l->oldest.v, (oc_ull)o->floor_told);
@@ -194,6 +219,8 @@ static void check(struct hx_oracle *o, uint32_t server, const struct hx_segment_
 {
     uint32_t pg = l->at.pg;
     struct oc_seg *s = oc_seg_get(o, server, pg);
+    if (s)
+        oc_life(o, server, pg, s);
     if (!s || l->error)
         return; /* it answers nothing: what it had answered is judged when it runs again */
     uint64_t top = oc_top(l->history);
@@ -211,6 +238,8 @@ static void check(struct hx_oracle *o, uint32_t server, const struct hx_segment_
     if (top > l->promised.v)
         hx_sim_broken(o->s, "I5", "server %u, PG %u: history %llu is above its promise %llu", server, pg,
                       (oc_ull)top, (oc_ull)l->promised.v);
+    if (s->was.filling && !l->filling)
+        s->filled_at = l->base.v;
     check_scl(o, server, pg, s, l, same);
     check_marks(o, server, pg, s, l);
     check_geometry(o, server, pg, s, l);

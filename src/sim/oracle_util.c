@@ -223,6 +223,16 @@ uint32_t oc_whose(const struct hx_oracle *o, const uint8_t incarnation[16])
     return OC_NONE;
 }
 
+uint64_t oc_row(const struct hx_oracle *o, const struct hx_geometry *g, uint32_t pg)
+{
+    uint64_t set = 0;
+    for (unsigned i = 0; pg < g->pg_count && i < HX_COPIES; i++) {
+        uint32_t k = oc_whose(o, g->servers[g->pgs[pg].server[i]].incarnation.b);
+        set |= k == OC_NONE ? 0 : UINT64_C(1) << k;
+    }
+    return set;
+}
+
 bool oc_gone(const struct hx_oracle *o, uint32_t server)
 {
     return o->s->servers && o->s->servers[server].gone;

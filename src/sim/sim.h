@@ -45,6 +45,7 @@ bool hx_rng_ppm(struct hx_rng *r, uint64_t ppm);                 /* true in ppm 
     /* the world */                                                                                                  \
     X(servers, "segment servers, 6 or more, two or more in each of three zones")                                     \
     X(clients, "clients that may mount the volume, one after the other or against each other")                       \
+    X(repair_ms, "members silent for this long are replaced by servers that have a place to spare; 0: never")        \
     X(programs, "programs on a mount, each with one operation under way")                                            \
     X(ops, "operations that programs begin in the safety phase, over all clients")                                   \
     X(pg_pages, "pages in a protection group, a power of two")                                                       \
@@ -148,7 +149,7 @@ void hx_sim_harness(struct hx_sim *s, const char *fmt, ...) __attribute__((forma
 #define HX_SIM_NOTES(X)                                                                                              \
     X(SEND) X(DELIVER) X(LOSE) X(ANSWER) X(FAIL) X(TICK) X(FLUSH) X(CRASH) X(START) X(WIPE) X(ROLLBACK)               \
     X(PARTITION) X(HEAL) X(FREEZE) X(THAW) X(OPENING) X(OPEN) X(FENCED) X(DIE) X(OP) X(DONE) X(BARRIER) X(GROW)       \
-    X(FAULT) X(PHASE) X(CHECK)
+    X(FAULT) X(PHASE) X(CHECK) X(TURN)
 enum hx_sim_note {
 #define X(name) HX_NOTE_##name,
     HX_SIM_NOTES(X)

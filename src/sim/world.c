@@ -6,6 +6,7 @@
  *   safety    faults; somebody always tries to have the volume open; ends after OPTS.ops operations, or SAFETY_US
  *   liveness  faults end; within CALM_US an open mount must have answered every operation and barrier (I15), and its
  *             tree must be what the model says; then that mount dies as if killed, another opens the volume: again (I7)
+ *             who is gone for good has been replaced within MEND_US, in fleets that do that
  *   end       segments have caught up with each other within SETTLE_US, lose power once more, and are equal (I4, I6,
  *             I15), at old read points, too
  * Where three members of a group wait to be built anew nothing can be written: then the run ends early (promise 3).
@@ -33,6 +34,7 @@
 #define BIRTH_US 60000000u
 #define SAFETY_US UINT64_C(300000000)
 #define CALM_US UINT64_C(120000000)
+#define MEND_US UINT64_C(300000000) /* a spare that was slow is not tried again for two minutes */
 #define SETTLE_US UINT64_C(120000000)
 #define SCRUBS 8u /* looks at all pages before the last one, at most */
 #define WATCH_US 20000u
@@ -264,6 +266,21 @@ static void calm(struct hx_sim *s, const char *what, void (*ask)(struct hx_sim *
         hx_sim_stuck(s, "%s: not done %u s after the faults ended", what, (unsigned)(CALM_US / 1000000));
 }
 
+static bool mended(struct hx_sim *s)
+{
+    return hx_oracle_mended(s->oracle);
+}
+
+/* Who is gone for good is replaced where his zone has another server (E1, E5 of heal.h). */
+static void mend(struct hx_sim *s)
+{
+    if (!HX_OPT(s, repair_ms) || hx_sim_over(s) || hx_oracle_hopeless(s->oracle) ||
+        run_until(s, s->now_us + MEND_US, mended) || hx_sim_over(s))
+        return;
+    hx_sim_stuck(s, "members that are gone are not replaced %u s after the faults ended",
+                 (unsigned)(MEND_US / 1000000));
+}
+
 static void liveness(struct hx_sim *s)
 {
     phase(s, HX_PHASE_LIVENESS);
@@ -272,6 +289,7 @@ static void liveness(struct hx_sim *s)
         hx_sim_harness(s, "a client does not thaw");
     calm(s, "operations and barriers", hx_sim_client_drain);
     calm(s, "comparing the tree", hx_sim_client_compare);
+    mend(s);
     for (uint32_t i = 0; i < s->client_count && !hx_sim_over(s); i++)
         hx_sim_client_crash(s, i);
     calm(s, "opening once more", hx_sim_client_compare);

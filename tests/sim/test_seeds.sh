@@ -20,6 +20,11 @@ status=$?
 printf '%s\n' "$out" | tail -n 20 | sed 's/^/# /'
 ok $status "nor while all servers read again what they store and compare it"
 
+out=$("$sim" --seeds 1..60 --jobs 2 --keep-going --set servers=9 --set victims=2 --set wipe_ppm=20000 --set repair_ms=1000)
+status=$?
+printf '%s\n' "$out" | tail -n 20 | sed 's/^/# /'
+ok $status "nor in fleets whose lost members are replaced while all this happens"
+
 while read -r line; do
     args=${line%%#*} what=${line#*#}
     [ -n "${args// /}" ] || continue
