@@ -5,7 +5,7 @@
  * The server has two formatted segments with some records.  An input is a list of steps, { u8 what, u8 how, u16
  * length, bytes }: a whole message as it is, a message of a type with a right head around the bytes, an answer to
  * what it asked a peer, time, a closed connection, a restart.  repair makes checksums fit, of frames inside bodies,
- * too.
+ * too.  Steps of our own have numbers from OWN on, so that a new type of message takes none of theirs.
  *
  * Checked: every request is answered exactly once, at the latest after the next flush (N3), with a whole answer that
  * names this server; a server that is started again over its disk opens.
@@ -20,7 +20,9 @@
 #define STEPS_MAX 48u
 #define LEN_MAX 8192u
 #define PENDING_MAX 16u
-enum { RAW = 0, ANSWER = 14, TICK = 15, CLOSED = 16, RESTART = 17, FLUSH = 18, WHATS = 19 }; /* 1 .. 13: types */
+#define OWN 128u
+enum { RAW = 0, ANSWER = OWN, TICK, CLOSED, RESTART, FLUSH, OWN_END }; /* 1 .. HX_MSG_TYPE_END - 1: types */
+_Static_assert(HX_MSG_TYPE_END <= OWN, "a type of message would be a step of ours");
 
 static struct hx_rig rig;
 static uint64_t calls[PENDING_MAX]; /* asked of peers, not answered yet */
@@ -117,9 +119,14 @@ static void answer(uint8_t how, struct fuzz_in body)
     take_effects();
 }
 
+static uint8_t what_of(uint8_t b)
+{
+    return (uint8_t)(b < OWN ? b % HX_MSG_TYPE_END : OWN + (b - OWN) % (OWN_END - OWN));
+}
+
 static void one_step(struct fuzz_in *in)
 {
-    uint8_t what = fuzz_u8(in) % WHATS, how = fuzz_u8(in);
+    uint8_t what = what_of(fuzz_u8(in)), how = fuzz_u8(in);
     struct hx_bytes b = fuzz_take(in, fuzz_u16(in));
     struct fuzz_in body = {b.p, b.len};
     switch (what) {
@@ -235,7 +242,7 @@ static void repair(uint8_t *p, size_t len)
 {
     for (size_t at = 0; at + 4 <= len;) {
         size_t n = hx_get_u16(p + at + 2);
-        uint8_t what = p[at] % WHATS;
+        uint8_t what = what_of(p[at]);
         at += 4;
         n = n < len - at ? n : len - at;
         repair_frames(p + at, n);
@@ -310,6 +317,46 @@ static void seed_recovery(void)
     hx_history_fini(&h);
 }
 
+/* Newer lists of group 1: with this server (MEMBERS), then without it (DELETE), then a learner over the tombstone. */
+static void seed_members(void)
+{
+    uint8_t b[4000] = {4};
+    struct hx_geometry g = {0}, slice = {0};
+    fuzz_check(!hx_geometry_copy(&g, &rig.geometry));
+    g.epoch = HX_EPOCH(4);
+    g.m++;
+    fuzz_check(!hx_geometry_slice(&g, 1, &slice));
+    struct hx_enc e = hx_enc_init(b + 1, sizeof b - 1);
+    hx_geometry_encode(&slice, &e);
+    hx_geometry_fini(&slice);
+    step(HX_MSG_FENCE, 8, b, 1);
+    step(HX_MSG_MEMBERS, 8, b, 1 + e.len);
+    step(FLUSH, 0, NULL, 0);
+    struct hx_server s = g.servers[0];
+    memcpy(s.name, "a3", 3);
+    s.incarnation = hx_rig_uuid(106);
+    fuzz_check(!hx_geometry_add_server(&g, &s));
+    g.pgs[1].server[0] = (uint16_t)(g.server_count - 1);
+    g.m++;
+    e = hx_enc_init(b + 1, sizeof b - 1);
+    hx_geometry_encode(&g, &e);
+    size_t list = e.len;
+    hx_enc_u64(&e, 1);
+    step(HX_MSG_DELETE, 8, b, 1 + e.len);
+    step(HX_MSG_READ, 8, b, 25);
+    step(FLUSH, 0, NULL, 0);
+    step(HX_MSG_DELETE, 8, b, 1 + e.len);
+    step(RESTART, 1, NULL, 0);
+    e.len = list;
+    hx_history_encode(&rig.history, &e);
+    hx_enc_u8(&e, 1);
+    step(HX_MSG_FORMAT, 8, b, 1 + e.len);
+    step(TICK, 100, NULL, 0);
+    fuzz_check(!e.err);
+    finish("members");
+    hx_geometry_fini(&g);
+}
+
 static void seed_rest(void)
 {
     uint8_t b[64] = {1};
@@ -367,6 +414,7 @@ static void seeds(void)
     begin();
     seed_append();
     seed_recovery();
+    seed_members();
     seed_rest();
 }
 
