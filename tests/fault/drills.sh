@@ -368,12 +368,14 @@ hits[rollback]=1
 promise[rollback]="a server comes back with an older copy of its directory: nothing is lost"
 fault_rollback_on() {
     server_kill "$hit"
-    cp -a "$ram/$hit/data" "$ram/$hit/old"
+    # Not to the server's own disk: a disk with too little room for two of them is another fault.
+    cp -a "$ram/$hit/data" "$ram/$hit.old" || return 1
     server_start "$hit" || return 1
     [ $may_progress = 0 ] || progress "before the older copy comes" || return 1
     server_kill "$hit"
     rm -rf "$ram/$hit/data"
-    mv "$ram/$hit/old" "$ram/$hit/data"
+    cp -a "$ram/$hit.old" "$ram/$hit/data" || return 1
+    rm -rf "$ram/$hit.old"
     sync -f "$ram/$hit"
     server_start "$hit"
 }
@@ -610,7 +612,7 @@ undo() { # D4, after a failure: whatever state things are in
         server_kill "$n"
         disk_replace "$n"
         if [ -d "$ram/$n/kept" ]; then rm -rf "$ram/$n/data" && mv "$ram/$n/kept" "$ram/$n/data"; fi
-        rm -rf "$ram/$n/old"
+        rm -rf "$ram/$n.old"
         server_start "$n"
     done
 }
