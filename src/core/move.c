@@ -19,6 +19,7 @@
 #include "writer_int.h"
 
 #include "hexad/assert.h"
+#include "hexad/mutant.h"
 
 #include <stdlib.h>
 
@@ -353,7 +354,8 @@ void move_stored(struct hx_move *m, size_t which)
         if (m->next.pgs[0].server[i] == server)
             m->stored_new = hx_members_add(m->stored_new, i);
     }
-    if (m->turning && hx_quorum_write(m->stored_old) && hx_quorum_write(m->stored_new))
+    bool stored = hx_quorum_write(m->stored_old) && hx_quorum_write(m->stored_new);
+    if (m->turning && (stored || HX_MUTANT(RETIRED_BEFORE_STORED)))
         in_use(m);
 }
 

@@ -168,6 +168,8 @@ bool hx_writer_learner_ready(const struct hx_writer *w, uint32_t pg, unsigned sl
 {
     const struct hx_writer_pgs *p = &w->pg[pg];
     const struct hx_seat *seat = &p->seat[HX_COPIES + slot];
+    if (HX_MUTANT(MOVE_BEFORE_COPIED))
+        return p->seats == HX_WRITER_SEATS && !seat->gone;
     return p->seats == HX_WRITER_SEATS && !seat->gone && seat->filled && p->scl[HX_COPIES + slot].v >= p->pgcl.v;
 }
 
@@ -205,7 +207,7 @@ static int may_turn(const struct hx_writer *w, const struct hx_geometry *next)
         if (!changed(w, next, pg, &slots) || (pg == 0 && hx_members_count(slots) > 1)) /* M4 */
             return HX_E_INVAL;
         row_next(&w->pg[pg], slots, scl);
-        if (slots && hx_quorum_pgcl(scl).v < w->pg[pg].pgcl.v) /* M1 */
+        if (slots && hx_quorum_pgcl(scl).v < w->pg[pg].pgcl.v && !HX_MUTANT(MOVE_BEFORE_COPIED)) /* M1 */
             return HX_E_LAGGING;
     }
     return 0;
