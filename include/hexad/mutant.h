@@ -109,10 +109,11 @@
     X(DURABLE_AT_ONCE, "durable-at-once", 69, "I1", "a barrier waits for nothing") \
     X(FENCED_BARRIER_OK, "fenced-barrier-ok", 10, "I13", "barriers that wait when the mount is fenced succeed") \
     X(FENCED_READS, "fenced-reads", 10, "I13", "operations of a fenced mount are tried") \
-    /* the filesystem */ \
+    /* moves */ \
     X(MOVE_BEFORE_COPIED, "move-before-copied", 56, "M1", "a learner is named before it is filled") \
     X(RETIRED_BEFORE_STORED, "retired-before-stored", 56, "M6", \
       "one member has stored a version: it is in use, and whom it replaces is deleted") \
+    /* the filesystem */ \
     X(CREATE_IN_TWO, "create-in-two", 64, "I7", "inode and directory entry are two mini-transactions") \
     X(RENAME_IN_TWO, "rename-in-two", 64, "I7", "a rename takes the old name away before it makes the new one") \
     X(SIZE_AFTER_DATA, "size-after-data", 64, "I7", "data and size of a write are two mini-transactions") \

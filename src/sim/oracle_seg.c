@@ -302,6 +302,8 @@ void hx_oracle_again(struct hx_oracle *o, uint32_t server, bool after)
             s->again_top = oc_top(l.history);
             continue;
         }
+        if (l.life != s->again.life) /* M10: a FORMAT that comes late, over a tombstone, begins another life */
+            continue;
         const char *what = oc_top(l.history) != s->again_top ? "history" : difference(&l, &s->again);
         if (s->again.serial && what)
             hx_sim_broken(

@@ -34,6 +34,7 @@ FOCUS = {  # those that the draws of a seed meet rarely
     "growth-at-1": ["pgs_max=4", "pg_pages=256", "client_crash_ppm=20000", "clients=3", "big_pct=20",
                     "ops=800"],
     "identity-unchecked": ["lie_aim_ppm=40000", "lie_aim_how=7", "victims=3", "log_kb=16", "ops=150"],
+    "many-as-one": ["eio_flush_ppm=20000", "pgs_max=4"],
     "move-before-copied": ["servers=9", "repair_ms=500", "wipe_ppm=40000", "victims=2", "part_ppm=20000",
                            "client_crash_ppm=20000", "ops=400"],
     "pgcl-falls": ["rollback_ppm=40000", "part_ppm=20000", "victims=3", "ops=400"],
