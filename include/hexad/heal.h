@@ -8,7 +8,8 @@
  *   E3 nothing is begun while group 0 has no write quorum that answers: no version could be stored.
  *   E4 at most HX_HEAL_FILLS_MAX are being filled at a time, HX_HEAL_FILLS_SERVER of them on one server; groups that
  *      lack more than one member come first.
- *   E5 without a spare in the zone a group stays as it is, and hx_heal_view says so; it is looked for again and again.
+ *   E5 a spare is chosen by hexad/place.h; those that are busy are waited for.  Without one in the zone a group stays
+ *      as it is, and hx_heal_view says so; it is looked for again and again.
  *
  * Pure; allocates a little per look.  Without memory it looks again later.
  */
@@ -29,6 +30,8 @@ struct hx_heal;
 /* Writer and move are borrowed until free. */
 int hx_heal_new(struct hx_writer *w, struct hx_move *m, uint64_t after_ms, uint64_t now_ms, struct hx_heal **ret);
 void hx_heal_free(struct hx_heal *h);
+/* What the server (index in the geometry) said of its disk: placement goes by it (hexad/place.h). */
+void hx_heal_disk(struct hx_heal *h, uint32_t server, uint64_t total, uint64_t free);
 /* Looks, if it is time.  Ms until the next look. */
 uint64_t hx_heal_tick(struct hx_heal *h, uint64_t now_ms);
 

@@ -2,8 +2,8 @@
  * heal.c - see heal.h: who is lost, since when, and which spare takes which of his places.
  *
  * Looks once a second; what it decides on is what the writer has heard (hx_writer_member) and the geometry.
- * Placement: a server of the same zone that takes segments, has none of this group, answers as far as is known; first
- * one on a machine without another member of the group, then the one with the fewest segments.
+ * Placement is hx_place_spare's (hexad/place.h), over the rows as they will be when all that is under way is done.  It
+ * is asked only where the zone has somebody to take the segment, so that a zone that is lost as a whole costs nothing.
  * Duplicates: a change that is under way is not begun again (hx_move_start refuses).
  */
 #include "hexad/heal.h"
@@ -12,6 +12,7 @@
 
 #include "hexad/assert.h"
 #include "hexad/err.h"
+#include "hexad/place.h"
 
 #include <stdlib.h>
 
@@ -21,7 +22,10 @@
 struct server {
     uint64_t bad_since_ms;   /* FINE: it is not */
     uint64_t avoid_until_ms; /* as a spare */
-    uint32_t segments, fills;
+    uint64_t total, free;    /* of its disk; 0: not known */
+    uint32_t fills;
+    uint32_t zone;           /* the first server of the same zone */
+    uint32_t able, ready;    /* of the first one of a zone: how many there may take a segment; can take one now */
     bool bad;
 };
 struct started {
@@ -37,6 +41,8 @@ struct hx_heal {
     struct started *started; /* changes that are ours to take back */
     size_t started_count, started_cap;
     unsigned fills;
+    struct hx_geometry plan; /* while it replaces: the rows, with all that is under way */
+    struct hx_place_known *known;
     struct hx_heal_view view;
 };
 
@@ -74,9 +80,22 @@ static bool room(struct hx_heal *h)
     if (!more)
         return false;
     h->server = more;
-    for (; h->server_count < n; h->server_count++)
-        more[h->server_count] = (struct server){.bad_since_ms = FINE};
+    for (; h->server_count < n; h->server_count++) {
+        const struct hx_server *table = geometry(h)->servers;
+        uint32_t i = h->server_count, zone = 0; /* firsts of zones only: a zone's first server is its own */
+        while (zone < i && (more[zone].zone != zone || strcmp(table[zone].zone, table[i].zone)))
+            zone++;
+        more[i] = (struct server){.bad_since_ms = FINE, .zone = zone};
+    }
     return true;
+}
+
+void hx_heal_disk(struct hx_heal *h, uint32_t server, uint64_t total, uint64_t free)
+{
+    if (!room(h) || server >= h->server_count)
+        return;
+    h->server[server].total = total;
+    h->server[server].free = free;
 }
 
 /* ---- who is bad ---- */
@@ -108,13 +127,12 @@ static void look_at_servers(struct hx_heal *h)
     const struct hx_geometry *g = geometry(h);
     for (uint32_t i = 0; i < h->server_count; i++) {
         h->server[i].bad = false;
-        h->server[i].segments = h->server[i].fills = 0;
+        h->server[i].fills = 0;
     }
     for (uint32_t pg = 0; pg < g->pg_count; pg++) {
         hx_members set = bad_of(h, pg);
         for (unsigned i = 0; i < HX_COPIES; i++) {
             struct server *s = &h->server[g->pgs[pg].server[i]];
-            s->segments++;
             s->bad = s->bad || hx_members_has(set, i);
         }
     }
@@ -181,39 +199,78 @@ static void look_at_changes(struct hx_heal *h)
 
 /* ---- spares ---- */
 
-static bool in_row(const struct hx_pg_members *row, uint32_t server)
+static bool is_able(const struct hx_heal *h, uint32_t i)
 {
-    for (unsigned i = 0; i < HX_COPIES; i++)
-        if (row->server[i] == server)
-            return true;
-    return false;
+    const struct server *s = &h->server[i];
+    return geometry(h)->servers[i].state == HX_SERVER_IN && !s->bad && s->avoid_until_ms <= h->now_ms;
 }
 
-static bool shares_machine(const struct hx_geometry *g, uint32_t pg, unsigned slot, uint32_t server)
+static bool is_ready(const struct hx_heal *h, uint32_t i)
 {
-    for (unsigned i = 0; i < HX_COPIES; i++)
-        if (i != slot && !strcmp(g->servers[g->pgs[pg].server[i]].host, g->servers[server].host))
-            return true;
-    return false;
+    return is_able(h, i) && h->server[i].fills < HX_HEAL_FILLS_SERVER;
 }
 
-/* Cost and number of the best spare for that place, of those that cost more than ABOVE; -1: there is none. */
-static long best_spare(const struct hx_heal *h, uint32_t pg, unsigned slot, uint64_t above)
+static void count_takers(struct hx_heal *h)
 {
-    const struct hx_geometry *g = geometry(h);
-    const char *zone = g->servers[g->pgs[pg].server[slot]].zone;
-    uint64_t least = UINT64_MAX;
+    for (uint32_t i = 0; i < h->server_count; i++)
+        h->server[i].able = h->server[i].ready = 0;
     for (uint32_t i = 0; i < h->server_count; i++) {
-        const struct server *s = &h->server[i];
-        if (g->servers[i].state != HX_SERVER_IN || strcmp(g->servers[i].zone, zone) || in_row(&g->pgs[pg], i) ||
-            s->bad || s->avoid_until_ms > h->now_ms || s->fills >= HX_HEAL_FILLS_SERVER)
-            continue;
-        uint64_t load = (uint64_t)s->segments + s->fills;
-        uint64_t cost = (uint64_t)shares_machine(g, pg, slot, i) << 62 | load << 17 | (i + 1);
-        if (cost > above && cost < least)
-            least = cost;
+        struct server *z = &h->server[h->server[i].zone];
+        z->able += is_able(h, i);
+        z->ready += is_ready(h, i);
     }
-    return least == UINT64_MAX ? -1 : (long)least;
+}
+
+enum takers { NOBODY, LATER, SOMEBODY };
+
+/* Who could take that place: of the zone, those that have no place in the group as it will be. */
+static enum takers takers(const struct hx_heal *h, uint32_t pg, unsigned slot)
+{
+    const struct hx_pg_members *row = &h->plan.pgs[pg];
+    uint32_t zone = h->server[row->server[slot]].zone;
+    uint32_t able = h->server[zone].able, ready = h->server[zone].ready;
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        if (h->server[row->server[i]].zone == zone) {
+            able -= is_able(h, row->server[i]);
+            ready -= is_ready(h, row->server[i]);
+        }
+    return ready ? SOMEBODY : able ? LATER : NOBODY;
+}
+
+static void fill_begins(struct hx_heal *h, uint32_t to)
+{
+    bool was = is_ready(h, to);
+    h->server[to].fills++;
+    h->fills++;
+    h->server[h->server[to].zone].ready -= was && !is_ready(h, to);
+}
+
+static struct hx_place_known known_of(const struct hx_heal *h, uint32_t i)
+{
+    const struct server *s = &h->server[i];
+    uint8_t avoid = !is_able(h, i) ? HX_PLACE_SILENT : is_ready(h, i) ? HX_PLACE_FINE : HX_PLACE_BUSY;
+    return (struct hx_place_known){.total = s->total, .free = s->free, .avoid = avoid};
+}
+
+/* The rows as they will be, and what is known of the servers.  False: no memory. */
+static bool plan_begin(struct hx_heal *h)
+{
+    struct hx_change_view v;
+    h->known = malloc((h->server_count + 1u) * sizeof *h->known);
+    if (!h->known || hx_geometry_copy(&h->plan, geometry(h)))
+        return false;
+    for (size_t i = 0; hx_move_view(h->move, i, &v); i++)
+        if (v.state <= HX_CHANGE_TURN)
+            h->plan.pgs[v.pg].server[v.slot] = (uint16_t)v.to;
+    count_takers(h);
+    return true;
+}
+
+static void plan_end(struct hx_heal *h)
+{
+    hx_geometry_fini(&h->plan);
+    free(h->known);
+    h->known = NULL;
 }
 
 static bool note(struct hx_heal *h, uint32_t pg, unsigned slot, uint32_t to)
@@ -230,35 +287,42 @@ static bool note(struct hx_heal *h, uint32_t pg, unsigned slot, uint32_t to)
     return true;
 }
 
-static bool under_way(const struct hx_heal *h, uint32_t pg, unsigned slot)
+/* Begins the change to the best of those who can.  HX_E_EXIST: the zone's last ones have to forget first what they had
+ * of this group. */
+static int start(struct hx_heal *h, uint32_t pg, unsigned slot, uint16_t *ret)
 {
-    struct hx_change_view v;
-    for (size_t i = 0; hx_move_view(h->move, i, &v); i++)
-        if (v.pg == pg && v.slot == slot && v.state <= HX_CHANGE_TURN)
-            return true;
-    return false;
+    int rc = HX_E_EXIST;
+    for (uint32_t i = 0; i < h->server_count; i++)
+        h->known[i] = known_of(h, i);
+    while (rc == HX_E_EXIST) {
+        rc = hx_place_spare(&h->plan, h->known, pg, slot, ret);
+        if (!rc && (h->known[*ret].avoid == HX_PLACE_SILENT || h->known[*ret].avoid == HX_PLACE_BUSY))
+            return HX_E_EXIST;
+        if (!rc)
+            rc = hx_move_start(h->move, pg, slot, *ret);
+        if (rc == HX_E_EXIST)
+            h->known[*ret].avoid = HX_PLACE_SILENT;
+    }
+    return rc;
 }
 
 static void replace(struct hx_heal *h, uint32_t pg, unsigned slot)
 {
-    if (under_way(h, pg, slot))
-        return;
-    int rc = HX_E_EXIST; /* another change of the group takes that one, or it has to forget what it had of it first */
-    uint32_t to = 0;
-    for (long cost = 0; rc == HX_E_EXIST && (cost = best_spare(h, pg, slot, (uint64_t)cost)) > 0;) {
-        to = (uint32_t)(cost & 0x1ffff) - 1;
-        rc = hx_move_start(h->move, pg, slot, to);
-    }
-    if (rc == HX_E_EXIST) { /* E5 */
+    uint32_t from = geometry(h)->pgs[pg].server[slot];
+    uint16_t to;
+    if (h->plan.pgs[pg].server[slot] != from)
+        return; /* under way */
+    enum takers who = takers(h, pg, slot);
+    if (who == NOBODY) { /* E5 */
         h->view.no_spare++;
-        h->view.no_spare_server = geometry(h)->pgs[pg].server[slot];
+        h->view.no_spare_server = from;
     }
-    if (rc)
+    if (who != SOMEBODY || start(h, pg, slot, &to))
         return;
-    h->fills++;
-    h->server[to].fills++;
-    if (!note(h, pg, slot, to))
-        (void)hx_move_undo(h->move, pg, slot);
+    h->plan.pgs[pg].server[slot] = to;
+    fill_begins(h, to);
+    if (!note(h, pg, slot, to) && hx_move_undo(h->move, pg, slot))
+        h->plan.pgs[pg].server[slot] = (uint16_t)from;
 }
 
 /* Groups that lack at least this many members. */
@@ -293,8 +357,11 @@ uint64_t hx_heal_tick(struct hx_heal *h, uint64_t now_ms)
     h->view.no_spare = 0;
     if (h->view.lost == 0 || !hx_quorum_write((hx_members)(HX_MEMBERS_ALL & ~bad_of(h, 0)))) /* E3 */
         return HX_HEAL_LOOK_MS;
-    replace_all(h, 2, HX_COPIES);
-    replace_all(h, 1, 1);
+    if (plan_begin(h)) {
+        replace_all(h, 2, HX_COPIES);
+        replace_all(h, 1, 1);
+    }
+    plan_end(h);
     return HX_HEAL_LOOK_MS;
 }
 

@@ -12,6 +12,8 @@
  *      0's members of both versions stored it; only then is anybody told, and only the told are deleted (M6).
  *   V3 the floor is held while there is a learner (H6).
  *   V4 FENCED ends it for ever.
+ *   V5 a driver that finds a volume whose members have changed before says MEMBERS to those of PG 0 once: they may wait
+ *      for that word since a driver died (E7 of gossip.c).
  * Memory: a change at a time; freed when nothing is to be said about it any more.
  */
 #include "move_int.h"
@@ -55,7 +57,7 @@ static int more_servers(struct hx_move *m)
 int move_reserve(struct hx_move *m, size_t changes)
 {
     int rc = more_servers(m);
-    return rc ? rc : hx_ask_reserve(&m->ask, changes * (HX_COPIES + 2) + m->server_count + HX_COPIES + 1);
+    return rc ? rc : hx_ask_reserve(&m->ask, changes * (HX_COPIES + 2) + m->server_count + 2 * HX_COPIES + 1);
 }
 
 int hx_move_new(struct hx_writer *w, const struct hx_uuid *owner, uint64_t now_ms, struct hx_move **ret)
@@ -71,6 +73,11 @@ int hx_move_new(struct hx_writer *w, const struct hx_uuid *owner, uint64_t now_m
     if (move_reserve(m, 0)) {
         hx_move_free(m);
         return HX_E_NOMEM;
+    }
+    for (unsigned i = 0; i < HX_COPIES; i++) {
+        m->greet[i].owner_kind = MOVE_TASK_GREET;
+        if (move_geometry(m)->m) /* V5 */
+            hx_ask_queue(&m->ask, &m->greet[i], move_geometry(m)->pgs[0].server[i], HX_MSG_MEMBERS);
     }
     *ret = m;
     return 0;

@@ -100,6 +100,10 @@ void move_judge(struct hx_move *m, const struct hx_ask_reply *reply)
         if (reply->err && !nothing_to_delete(reply->err))
             hx_ask_pause(&m->ask, t, t->server, t->msg);
         break;
+    case MOVE_TASK_GREET:
+        if (reply->err && !nothing_to_delete(reply->err))
+            hx_ask_pause(&m->ask, t, t->server, t->msg);
+        return;
     case MOVE_TASK_RETIRE:
         judge_retire(m, c, reply);
         break;

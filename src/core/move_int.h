@@ -14,7 +14,8 @@
 #define MOVE_LOOK_MS 50u
 #define MOVE_ORPHANS_MS 60000u /* between looks for learners that nobody names */
 
-enum move_task { MOVE_TASK_CHANGE = 1, MOVE_TASK_TELL, MOVE_TASK_RETIRE, MOVE_TASK_STATUS, MOVE_TASK_PUBLISH };
+enum move_task { MOVE_TASK_CHANGE = 1, MOVE_TASK_TELL, MOVE_TASK_RETIRE, MOVE_TASK_STATUS, MOVE_TASK_PUBLISH,
+                 MOVE_TASK_GREET };
 
 /* A task with who it belongs to: .task.owner_kind says what .of is. */
 struct move_change;
@@ -60,6 +61,7 @@ struct hx_move {
     struct hx_ask_task publish[HX_COPIES + 1]; /* PG 0's members, and the one that is to be (M4) */
     uint32_t publish_server[HX_COPIES + 1];
     hx_members stored_old, stored_new;
+    struct hx_ask_task greet[HX_COPIES]; /* MEMBERS to PG 0's, once: whose driver died may never have heard it */
     uint64_t orphans_ms, status_ms;
 };
 

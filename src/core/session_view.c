@@ -114,6 +114,8 @@ void hx_session_room_answer(struct hx_session *s, uint64_t call, int err, struct
     a->free_bytes = h.disk_free;
     a->total_bytes = h.disk_total;
     a->answered = true;
+    if (s->heal && s->hello.asks->servers) /* a copy of the geometry's table, which only grows */
+        hx_heal_disk(s->heal, (uint32_t)(a - s->hello.asks->ask), h.disk_total, h.disk_free);
 }
 
 /* What two different servers of the zone of server I can both take; one that did not answer is taken to be like the

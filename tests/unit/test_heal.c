@@ -217,7 +217,38 @@ static void fills_are_bounded(void **state)
     assert_in_range(changes(&w), HX_HEAL_FILLS_SERVER, HX_HEAL_FILLS_MAX);
     for (unsigned i = 0; i < FAKE_SERVERS_MAX; i++)
         assert_true(of[i] <= HX_HEAL_FILLS_SERVER);
+    assert_int_equal(no_spare(&w), 0); /* the others wait for one that is busy */
     world_close(&w);
+}
+
+/* Promise (E5, L2): who takes a segment is the placer's choice: of two spares the one whose disk has room for it; in a
+ * group that lost both of its zone's members the second one has another spare than the first. */
+static void spares_are_chosen_by_room(void **state)
+{
+    (void)state;
+    for (unsigned k = 0; k < 2; k++) {
+        struct world w;
+        world_open(&w, 12, 1, AFTER);
+        uint32_t lost = member(&w, 0, 0), two[2], n = 0;
+        for (uint32_t i = 0; i < 12; i++)
+            if (!strcmp(zone(&w, i), zone(&w, lost)) && i != member(&w, 0, 0) && i != member(&w, 0, 1))
+                two[n++] = i;
+        assert_int_equal(n, 2);
+        for (uint32_t i = 0; i < 12; i++)
+            hx_heal_disk(w.h, i, UINT64_C(1) << 40, i == two[k] ? 4096 : UINT64_C(1) << 39);
+        pass(&w, 3000);
+        w.down = 1u << lost;
+        pass(&w, AFTER + 5000);
+        assert_int_equal(changes(&w), 1);
+        assert_int_equal(first(&w).to, two[!k]);
+        w.down |= 1u << member(&w, 0, 1);
+        pass(&w, AFTER + 5000);
+        struct hx_change_view v;
+        assert_int_equal(changes(&w), 2);
+        assert_true(hx_move_view(w.d, 1, &v));
+        assert_int_equal(v.to, two[k]);
+        world_close(&w);
+    }
 }
 
 /* Promise (E5): without a spare in the zone nobody is moved, and it is said; others are. */
@@ -315,6 +346,7 @@ int main(void)
         cmocka_unit_test(who_is_back_stays),
         cmocka_unit_test(without_a_quorum_nothing_is_begun),
         cmocka_unit_test(fills_are_bounded),
+        cmocka_unit_test(spares_are_chosen_by_room),
         cmocka_unit_test(without_a_spare_it_is_said),
         cmocka_unit_test(a_spare_that_does_not_make_it_is_avoided),
         cmocka_unit_test(while_we_sleep_nobody_is_silent),

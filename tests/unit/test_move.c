@@ -308,6 +308,33 @@ static void a_member_moves(void **state)
     world_close(&w);
 }
 
+/* Promise (V5): a driver of a volume whose members have changed before says MEMBERS to those of group 0, once, also to
+ * one that was away then; where nothing has ever changed it says nothing. */
+static void who_drives_next_says_the_members(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w);
+    drive(&w);
+    pass(&w, 3000);
+    assert_int_equal(w.members, 0);
+    assert_int_equal(hx_move_start(w.d, 2, 2, spare(&w, 2, 0)), 0);
+    pass(&w, 5000);
+    assert_int_equal(hx_writer_geometry(w.r.w)->m, 1);
+    hx_move_free(w.d);
+    w.members = 0;
+    w.down = 1u << holder(&w, 0, 4);
+    drive(&w);
+    pass(&w, 3000);
+    assert_int_equal(w.members, HX_COPIES - 1);
+    w.down = 0;
+    pass(&w, 30000);
+    assert_int_equal(w.members, HX_COPIES);
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        assert_int_equal(w.copy[holder(&w, 0, i)][0].m, 1);
+    world_close(&w);
+}
+
 /* Promise (V2): a version is in use when four of O and four of N of group 0 stored it; nobody is told or deleted
  * before. Meanwhile no other version begins (M3), and the change cannot be taken back. */
 static void a_version_is_stored_by_both(void **state)
@@ -529,6 +556,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_member_moves),
+        cmocka_unit_test(who_drives_next_says_the_members),
         cmocka_unit_test(a_version_is_stored_by_both),
         cmocka_unit_test(what_is_ready_goes_together),
         cmocka_unit_test(a_change_is_taken_back),
