@@ -33,7 +33,7 @@ declare -A sees=(
     [base]="base" [core]="base core" [store]="base core store" [fs]="base core fs" [sim]="base core store fs"
     [sys]="base core store sys"
     [net]="base sys net" [vol]="base core fs sys net vol" [fuse]="base core fs sys net vol fuse"
-    [segd]="base core store sys net segd" [admin]="base core sys net fuse admin"
+    [segd]="base core store sys net segd" [admin]="base core sys net vol fuse admin"
 )
 found=$(for layer in "${!sees[@]}"; do
     for f in src/"$layer"/*.[ch]; do

@@ -9,6 +9,7 @@
 #include "hexad/msg.h"
 #include "hexad/net.h"
 #include "hexad/recovery.h"
+#include "hexad/vol.h"
 
 #include <jansson.h>
 
@@ -17,6 +18,7 @@ int admin_cert_main(int argc, char **argv);
 int admin_create_main(int argc, char **argv);
 int admin_status_main(int argc, char **argv);
 int admin_scrub_main(int argc, char **argv);
+int admin_repair_main(int argc, char **argv);
 int admin_server_main(int argc, char **argv);
 int admin_demo_main(int argc, char **argv);
 
@@ -44,6 +46,20 @@ struct admin_ask {
 int admin_ask_all(const struct hx_client_conf *conf, struct admin_ask *asks, size_t count, uint32_t timeout_ms,
                   char why[HX_WHY_MAX]);
 void admin_ask_fini(struct admin_ask *asks, size_t count);
+
+/* ---- drive.c: the verb opens the volume itself ---- */
+#define ADMIN_DRIVE_OPEN_MS 30000u /* to open it, and to close it */
+struct admin_drive {
+    const struct hx_client_conf *conf;
+    const char *volume;
+    const char *where;        /* in the place of a mount point, for others to read */
+    bool takeover;
+    uint64_t repair_after_ms; /* HX_HEAL_NEVER: nobody is replaced */
+    /* Called every tenth of a second while it is open; true: it is to be closed. */
+    bool (*look)(void *ctx, struct hx_vol *vol);
+    void *ctx;
+};
+int admin_drive(const struct admin_drive *what, char why[HX_WHY_MAX]);
 
 /* ---- create.c ---- */
 /* PG_BYTES 0: default.  HX_E_EXISTS_VOLUME...; WHY says which server.  *RET_VOLUME: its uuid. */

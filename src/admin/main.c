@@ -21,6 +21,7 @@ static const struct verb {
     {"umount", hx_umount_main, "DIR", "unmount when everything is durable"},
     {"status", admin_status_main, "VOLUME", "how the volume and its servers are"},
     {"scrub", admin_scrub_main, "VOLUME", "read everything stored again, and mend it"},
+    {"repair", admin_repair_main, "VOLUME", "replace servers that are gone while nothing is mounted"},
     {"server", admin_server_main, "list | add", "the servers that there are; one more"},
     {"create", admin_create_main, "VOLUME", "make a volume"},
     {"cert", admin_cert_main, "create-... | show", "make and show certificates"},
