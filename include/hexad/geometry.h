@@ -81,6 +81,9 @@ int hx_geometry_add_pg(struct hx_geometry *g, const struct hx_pg_members *p); /*
  * checks refuse, group 0 released, a burnt server in another state, a server GONE that a row names. */
 int hx_geometry_set_members(struct hx_geometry *g, uint32_t pg, const struct hx_pg_members *row);
 int hx_geometry_set_state(struct hx_geometry *g, uint32_t server, enum hx_server_state state);
+/* How many groups there are without the released ones at the end: those have no members, pages or records.  Groups are
+ * released from the last one down, and used again from the first one up, so all released ones are there. */
+uint32_t hx_geometry_live(const struct hx_geometry *g);
 /* What a segment of PG keeps: of group 0 the whole, of others the slice; of a slice only its own.  HX_E_INVAL: no such
  * group here.  *ret is replaced on success only, and may be G. */
 int hx_geometry_slice(const struct hx_geometry *g, uint32_t pg, struct hx_geometry *ret);

@@ -36,6 +36,14 @@ bool hx_move_undo(struct hx_move *m, uint32_t pg, unsigned slot);
 /* While HOLD no version is published: something else (growth) is about to publish one (M3). */
 void hx_move_hold(struct hx_move *m, bool hold);
 /* A version is in the air. */
+/*
+ * PG, the last one that is not released, holds nothing that anybody wants, and gets no more records: its row becomes
+ * released as soon as it is idle and all of its members answer, and then they are deleted (MEMBERSHIP.md, S1 and S2).
+ * 0: none after all; HX_E_BUSY: too late for that.  HX_E_INVAL: not the last one, or a version is in the air.
+ */
+int hx_move_release(struct hx_move *m, uint32_t pg);
+/* The group that is to be released; 0: none (any more). */
+uint32_t hx_move_releasing(const struct hx_move *m);
 bool hx_move_turning(const struct hx_move *m);
 /* Counts the versions that this driver has brought into use. */
 uint64_t hx_move_versions(const struct hx_move *m);

@@ -127,6 +127,9 @@ void hx_writer_hold_floor(struct hx_writer *w, bool hold);
  * HX_E_NOMEM.
  */
 int hx_writer_turn(struct hx_writer *w, const struct hx_geometry *next);
+/* Nothing of the group is under way, no learner, and no record above the VDL: NEXT may release it (S1).  With other
+ * groups than the last ones released, or a walk_from that is not between their records and the VDL, turn refuses. */
+bool hx_writer_pg_idle(const struct hx_writer *w, uint32_t pg);
 /* It is stored by a write quorum of PG 0's members of both versions: it is in use, and counts alone. */
 void hx_writer_turned(struct hx_writer *w);
 

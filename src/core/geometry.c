@@ -249,6 +249,14 @@ int hx_geometry_set_state(struct hx_geometry *g, uint32_t server, enum hx_server
     return 0;
 }
 
+uint32_t hx_geometry_live(const struct hx_geometry *g)
+{
+    uint32_t n = g->pg_count;
+    while (!g->slice && n > 1 && g->pgs[n - 1].kind == HX_ROW_RELEASED)
+        n--;
+    return n;
+}
+
 const struct hx_pg_members *hx_geometry_row(const struct hx_geometry *g, uint32_t pg)
 {
     if (!g->slice)

@@ -12,6 +12,9 @@
  *      for it, and a zone that is away has had its time.
  *   N2 published: four of PG 0's members stored it; nothing is routed to the PG before.
  *   N3 FENCED ends it for ever.
+ *   N4 Groups that were released come first, from the first one up (S1 of MEMBERSHIP.md).  All six must have made
+ *      theirs then, and before FORMAT each is told by MEMBERS that the group was released, and by DELETE to give up
+ *      what it may still have of it: a member that came with one of the former life would pass for a complete one.
  * A crash between leaves segments that no geometry names; the next growth of the same number makes them its
  * own, for FORMAT is idempotent and no record refers to them.  A stored but unpublished geometry on fewer
  * than four is bound by a recovery or replaced by it.
@@ -34,6 +37,9 @@ struct hx_growth {
     const struct hx_writer *writer; /* borrowed: it knows who answers */
     struct hx_ask ask;
     struct hx_ask_task format[HX_COPIES], publish[HX_COPIES];
+    uint64_t life[HX_COPIES]; /* of what DELETE is to take (N4) */
+    uint32_t pg;
+    bool again; /* it was released */
     hx_members made, stored;
     bool publishing;
     int state;
@@ -81,9 +87,11 @@ static int place(struct hx_growth *g, const struct hx_writer *w, const struct hx
         err = hx_history_copy(&g->history, hx_writer_history(w));
     if (err != 0)
         return err;
+    g->pg = hx_geometry_live(&g->geometry);
+    g->again = g->pg < g->geometry.pg_count;
     err = place_on(&g->geometry, w, known, &m);
     if (err == 0)
-        err = hx_geometry_add_pg(&g->geometry, &m);
+        err = g->again ? hx_geometry_set_members(&g->geometry, g->pg, &m) : hx_geometry_add_pg(&g->geometry, &m);
     if (err != 0)
         return err == HX_E_NOMEM ? err : HX_E_NOSPACE;
     g->geometry.epoch = hx_writer_epoch(w);
@@ -112,7 +120,7 @@ int hx_growth_new(const struct hx_writer *w, const struct hx_place_known *known,
     }
     if (g->state == 0) {
         g->state = HX_E_AGAIN;
-        start_asking(g, g->format, g->geometry.pg_count - 1, HX_MSG_FORMAT);
+        start_asking(g, g->format, g->pg, g->again ? HX_MSG_MEMBERS : HX_MSG_FORMAT);
     }
     *ret = g;
     return 0;
@@ -148,7 +156,7 @@ static bool silent(const struct hx_growth *g, uint32_t server)
 /* Somebody who has not had his time may yet make the segment. */
 static bool worth_waiting(const struct hx_growth *g)
 {
-    const struct hx_pg_members *m = &g->geometry.pgs[g->geometry.pg_count - 1];
+    const struct hx_pg_members *m = &g->geometry.pgs[g->pg];
     for (unsigned i = 0; i < HX_COPIES; i++)
         if (!hx_members_has(g->made, i) && !silent(g, m->server[i]))
             return true;
@@ -160,7 +168,7 @@ static void publish_when_due(struct hx_growth *g)
     if (g->state != HX_E_AGAIN || g->publishing)
         return;
     bool patient = g->ask.now_ms < g->patience_until_ms && worth_waiting(g);
-    bool made = !patient && hx_quorum_write(g->made); /* N1 */
+    bool made = !patient && (g->again ? g->made == HX_MEMBERS_ALL : hx_quorum_write(g->made)); /* N1, N4 */
     if (!made && !HX_MUTANT(GROWTH_UNMADE))
         return;
     g->publishing = true;
@@ -169,11 +177,32 @@ static void publish_when_due(struct hx_growth *g)
         end(g, 0);
 }
 
+/* N4: MEMBERS, DELETE of what there is, FORMAT; from the beginning when something else was there meanwhile. */
+static void clear(struct hx_growth *g, struct hx_ask_task *t, const struct hx_ask_reply *reply)
+{
+    bool none = reply->err == HX_E_NO_SEGMENT || reply->err == HX_E_NO_VOLUME;
+    if (t->msg == HX_MSG_MEMBERS && reply->err == 0) {
+        struct hx_dec d = hx_dec_init(reply->body.p, reply->body.len);
+        g->life[t - g->format] = hx_dec_u64(&d);
+        hx_ask_queue(&g->ask, t, t->server, HX_MSG_DELETE);
+    } else if (t->msg == HX_MSG_FORMAT || reply->err == HX_E_MADE_ANEW) {
+        hx_ask_pause(&g->ask, t, t->server, HX_MSG_MEMBERS);
+    } else if (none || reply->err == 0) {
+        hx_ask_queue(&g->ask, t, t->server, HX_MSG_FORMAT);
+    } else {
+        hx_ask_pause(&g->ask, t, t->server, t->msg);
+    }
+}
+
 static void judge(struct hx_growth *g, const struct hx_ask_reply *reply)
 {
     struct hx_ask_task *t = reply->task;
     if (reply->err == HX_E_FENCED) {
         end(g, HX_E_FENCED); /* N3 */
+        return;
+    }
+    if (t->msg == HX_MSG_MEMBERS || t->msg == HX_MSG_DELETE || (g->again && reply->err == HX_E_WRONG_MEMBER)) {
+        clear(g, t, reply);
         return;
     }
     if (reply->err != 0) {
@@ -217,22 +246,27 @@ uint64_t hx_growth_tick(struct hx_growth *g, uint64_t now_ms)
     return next;
 }
 
-/* FORMAT: the new group's slice and the history; GEOMETRY: the whole. */
-static int build(const struct hx_growth *g, uint16_t msg, uint8_t **ret, size_t *ret_len)
+/* FORMAT: the new group's slice and the history; MEMBERS and DELETE: the slice of the version in use, which says that
+ * the group is released, and the life that is meant; GEOMETRY: the whole. */
+static int build(const struct hx_growth *g, const struct hx_ask_task *t, uint8_t **ret, size_t *ret_len)
 {
     struct hx_geometry slice = {0};
-    bool format = msg == HX_MSG_FORMAT;
-    int err = format ? hx_geometry_slice(&g->geometry, g->geometry.pg_count - 1, &slice) : 0;
+    bool format = t->msg == HX_MSG_FORMAT, whole = t->msg == HX_MSG_GEOMETRY;
+    const struct hx_geometry *of = format ? &g->geometry : hx_writer_geometry(g->writer);
+    int err = whole ? 0 : hx_geometry_slice(of, g->pg, &slice);
     if (err != 0)
         return err;
-    const struct hx_geometry *what = format ? &slice : &g->geometry;
+    const struct hx_geometry *what = whole ? &g->geometry : &slice;
     size_t len = hx_geometry_encoded_len(what) + (format ? hx_history_encoded_len(&g->history) : 0);
+    len += t->msg == HX_MSG_DELETE ? 8 : 0;
     uint8_t *p = malloc(len);
     if (p != NULL) {
         struct hx_enc e = hx_enc_init(p, len);
         hx_geometry_encode(what, &e);
         if (format)
             hx_history_encode(&g->history, &e);
+        if (t->msg == HX_MSG_DELETE)
+            hx_enc_u64(&e, g->life[t - g->format]);
         hx_assert(e.err == 0 && e.len == len);
     }
     hx_geometry_fini(&slice);
@@ -252,8 +286,8 @@ int hx_growth_next(struct hx_growth *g, struct hx_effect *ret)
         return 0;
     struct hx_msg_head head = {.volume = g->geometry.volume, .owner = g->owner,
                                .epoch = hx_history_top(&g->history), .g = g->geometry.g, .m = g->geometry.m};
-    head.pg = t->msg == HX_MSG_FORMAT ? g->geometry.pg_count - 1 : 0;
-    int err = build(g, t->msg, &body, &len);
+    head.pg = t->msg == HX_MSG_GEOMETRY ? 0 : g->pg;
+    int err = build(g, t, &body, &len);
     if (err == 0)
         err = hx_ask_send(&g->ask, t, &head, body, len, ret);
     if (err == 0)

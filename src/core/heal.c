@@ -129,7 +129,7 @@ static void look_at_servers(struct hx_heal *h)
         h->server[i].bad = false;
         h->server[i].fills = 0;
     }
-    for (uint32_t pg = 0; pg < g->pg_count; pg++) {
+    for (uint32_t pg = 0, live = hx_geometry_live(g); pg < live; pg++) {
         hx_members set = bad_of(h, pg);
         for (unsigned i = 0; i < HX_COPIES; i++) {
             struct server *s = &h->server[g->pgs[pg].server[i]];
@@ -329,7 +329,7 @@ static void replace(struct hx_heal *h, uint32_t pg, unsigned slot)
 static void replace_all(struct hx_heal *h, unsigned least, unsigned most)
 {
     const struct hx_geometry *g = geometry(h);
-    for (uint32_t pg = 0; pg < g->pg_count; pg++) {
+    for (uint32_t pg = 0, live = hx_geometry_live(g); pg < live; pg++) {
         unsigned n = 0;
         for (unsigned i = 0; i < HX_COPIES; i++)
             n += lost(h, g->pgs[pg].server[i]);

@@ -11,6 +11,8 @@
  *   V2 a version is made of all changes that are ready, but of PG 0 of one (M4); it is in use when write quorums of PG
  *      0's members of both versions stored it; only then is anybody told, and only the told are deleted (M6).
  *   V3 the floor is held while there is a learner (H6).
+ *   V5 a version releases the last group (S1) when it is asked to, with the walk of openings from the VDL on (S2): the
+ *      writer lets it into the air only when the group is idle.  Its members are told, and deleted, once it is in use.
  *   V4 FENCED ends it for ever.
  *   V5 a driver that finds a volume whose members have changed before says MEMBERS to those of PG 0 once: they may wait
  *      for that word since a driver died (E7 of gossip.c).
@@ -187,8 +189,10 @@ int hx_move_start(struct hx_move *m, uint32_t pg, unsigned slot, uint32_t server
     const struct hx_geometry *g = move_geometry(m);
     if (m->state)
         return m->state;
-    if (pg >= g->pg_count || slot >= HX_COPIES || server >= g->server_count)
+    if (pg >= hx_geometry_live(g) || slot >= HX_COPIES || server >= g->server_count)
         return HX_E_INVAL;
+    if (pg != 0 && pg == m->release)
+        return HX_E_BUSY;
     for (unsigned i = 0; i < HX_COPIES; i++)
         if (g->pgs[pg].server[i] == server)
             return HX_E_EXIST;
@@ -276,7 +280,38 @@ static void check_ready(struct hx_move *m)
     }
 }
 
-/* The next version: all changes that are ready (V2).  False: there is none. */
+/* V5: nobody's place in the group is being changed, and all of its members answer, so that all can be deleted. */
+static bool may_release(const struct hx_move *m, const struct hx_geometry *g)
+{
+    uint32_t pg = m->release;
+    if (pg == 0 || pg + 1 != hx_geometry_live(g) || !hx_writer_pg_idle(m->writer, pg))
+        return false;
+    for (const struct move_change *c = m->changes; c; c = c->next)
+        if (c->pg == pg)
+            return false;
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        if (hx_writer_silent_ms(m->writer, g->pgs[pg].server[i]) > 0)
+            return false;
+    return true;
+}
+
+int hx_move_release(struct hx_move *m, uint32_t pg)
+{
+    if (m->state)
+        return m->state;
+    if (pg != 0 && (pg + 1 != hx_geometry_live(move_geometry(m)) || m->turning))
+        return HX_E_INVAL;
+    if (!m->releasing)
+        m->release = pg;
+    return m->releasing && pg == 0 ? HX_E_BUSY : 0;
+}
+
+uint32_t hx_move_releasing(const struct hx_move *m)
+{
+    return m->release;
+}
+
+/* The next version: all changes that are ready (V2), and the group that is to be released.  False: there is none. */
 static bool make_next(struct hx_move *m, struct hx_geometry *next, int *ret_err)
 {
     bool any = false, first = false;
@@ -289,6 +324,12 @@ static bool make_next(struct hx_move *m, struct hx_geometry *next, int *ret_err)
         row->server[c->slot] = (uint16_t)c->to;
         row->unmade &= (uint8_t)~(1u << c->slot);
         first = first || c->pg == 0;
+        any = true;
+    }
+    if (!*ret_err && may_release(m, next)) {
+        next->pgs[m->release] = (struct hx_pg_members){.kind = HX_ROW_RELEASED};
+        memcpy(next->pgs[m->release].server, move_geometry(m)->pgs[m->release].server, sizeof next->pgs->server);
+        next->walk_from = hx_writer_vdl(m->writer);
         any = true;
     }
     next->epoch = hx_writer_epoch(m->writer);
@@ -328,10 +369,27 @@ static void turn(struct hx_move *m)
     for (struct move_change *c = m->changes; c; c = c->next)
         if (c->state == HX_CHANGE_READY && next.pgs[c->pg].server[c->slot] == c->to)
             move_to(m, c, HX_CHANGE_TURN);
+    m->releasing = hx_geometry_live(&next) < hx_geometry_live(move_geometry(m));
     hx_geometry_fini(&m->next);
     m->next = next;
     m->turning = true;
     publish(m);
+}
+
+/* All that a released group has goes.  Those whom there is no memory to tell now are found later, by STATUS. */
+static void retire_all(struct hx_move *m)
+{
+    uint32_t pg = m->release;
+    m->releasing = false;
+    m->release = 0;
+    for (unsigned i = 0; i < HX_COPIES; i++) {
+        struct move_change *c = add(m, pg, i, move_geometry(m)->pgs[pg].server[i]);
+        if (!c)
+            return;
+        c->orphan = true;
+        c->state = HX_CHANGE_TELL;
+        hx_ask_queue(&m->ask, &c->retire.task, c->from, HX_MSG_MEMBERS);
+    }
 }
 
 /* The version is in use: those whom it concerns are told, and whom it replaced goes (V2, M6). */
@@ -349,6 +407,8 @@ static void in_use(struct hx_move *m)
             hx_ask_queue(&m->ask, &c->tell[i].task, g->pgs[c->pg].server[i], HX_MSG_MEMBERS);
         hx_ask_queue(&m->ask, &c->retire.task, c->from, HX_MSG_MEMBERS);
     }
+    if (m->releasing)
+        retire_all(m);
     hold_floor(m);
 }
 

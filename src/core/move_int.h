@@ -58,6 +58,8 @@ struct hx_move {
     uint32_t server_count;
     struct hx_geometry next;     /* the version in the air: pg_count 0: none */
     bool turning;
+    uint32_t release; /* the group that is to be released; 0: none */
+    bool releasing;   /* the version in the air does it */
     struct hx_ask_task publish[HX_COPIES + 1]; /* PG 0's members, and the one that is to be (M4) */
     uint32_t publish_server[HX_COPIES + 1];
     hx_members stored_old, stored_new;

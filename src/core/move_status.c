@@ -43,6 +43,8 @@ static bool unnamed(const struct hx_move *m, uint32_t pg, uint32_t server)
     const struct hx_geometry *g = move_geometry(m);
     if (pg >= g->pg_count)
         return false;
+    if (g->pgs[pg].kind == HX_ROW_RELEASED) /* what growth makes there knows a newer version, and refuses (M6) */
+        return true;
     for (unsigned i = 0; i < HX_COPIES; i++)
         if (g->pgs[pg].server[i] == server || (m->turning && m->next.pgs[pg].server[i] == server))
             return false;

@@ -258,7 +258,7 @@ static void claimed(struct hx_recovery *r)
     }
     uint32_t known = r->hint.server_count;
     if (hx_ask_servers(&r->ask, r->geometry.servers + known, r->geometry.server_count - known) != 0 ||
-        add_pgs(r, r->geometry.pg_count) != 0) {
+        add_pgs(r, hx_geometry_live(&r->geometry)) != 0) {
         fail_nomem(r);
         return;
     }

@@ -55,10 +55,17 @@ bool rec_denied(const struct rec_pg *p, struct hx_lsn lsn)
     return hx_quorum_denies(rec_evidence(p, nack));
 }
 
-/* The highest durable point named by anyone.  One that H does not contain: H is not the newest history. */
+/* The highest durable point named by anyone, and at least where the geometry says: below that a group that was released
+ * since has taken records with it (S2 of doc/MEMBERSHIP.md).  One that H does not contain: H is not the newest. */
 static int find_start(struct hx_recovery *r)
 {
-    r->start = hx_history_top_entry(&r->parent)->vdl;
+    struct hx_lsn from = r->geometry.walk_from;
+    r->start = hx_lsn_max(hx_history_top_entry(&r->parent)->vdl, from);
+    if (hx_history_point(&r->parent, from).v != from.v) {
+        rec_fail(r, HX_E_DATA_LOSS, "the geometry knows LSN %llu as durable, but no history of PG 0 contains it",
+                 (unsigned long long)from.v);
+        return HX_E_DATA_LOSS;
+    }
     for (uint32_t p = 0; p < r->pg_count; p++) {
         for (unsigned i = 0; i < HX_COPIES; i++) {
             const struct rec_member *m = &r->pgs[p]->m[i];

@@ -43,7 +43,7 @@ static unsigned weakest(const struct hx_session *s, enum part worst, uint32_t *r
 {
     const struct hx_geometry *g = hx_writer_geometry(s->writer);
     unsigned fewest = HX_COPIES + 1;
-    for (uint32_t pg = 0; pg < g->pg_count; pg++) {
+    for (uint32_t pg = 0, live = hx_geometry_live(g); pg < live; pg++) {
         unsigned n = 0;
         for (unsigned slot = 0; slot < HX_COPIES; slot++)
             n += part_of(s, pg, slot) <= worst;

@@ -168,7 +168,7 @@ static int fill(struct hx_writer *w, const struct hx_writer_cfg *cfg)
         rc = make_pgs(w, cfg->geometry->pg_count);
     if (rc)
         return rc;
-    w->pg_count = cfg->geometry->pg_count;
+    w->pg_count = hx_geometry_live(cfg->geometry);
     /* PG 0's members are those whose answers opened the epoch; the others hear of it from us (step 8). */
     for (uint32_t i = 0; i < w->pg_count; i++)
         pg_begin(w, i, &cfg->pgs[i], i == 0 ? HX_MEMBERS_ALL : 0);
@@ -238,7 +238,8 @@ void hx_writer_old_blobs(struct hx_writer *w)
 int hx_writer_add_pg(struct hx_writer *w, const struct hx_geometry *grown, hx_members made)
 {
     struct hx_geometry copy = {0};
-    hx_assert(grown->pg_count >= w->pg_count && grown->server_count >= w->geometry.server_count && !w->next); /* M3 */
+    hx_assert(grown->pg_count >= w->geometry.pg_count && grown->server_count >= w->geometry.server_count);
+    hx_assert(!w->next); /* M3 */
     int rc = hx_geometry_copy(&copy, grown);
     if (!rc)
         rc = hx_writer_make_servers(w, grown); /* some more of them do no harm when the rest fails */
@@ -252,7 +253,7 @@ int hx_writer_add_pg(struct hx_writer *w, const struct hx_geometry *grown, hx_me
     }
     hx_geometry_fini(&w->geometry);
     w->geometry = copy;
-    while (w->pg_count < grown->pg_count) {
+    while (w->pg_count < hx_geometry_live(grown)) {
         uint32_t pg = w->pg_count++;
         pg_begin(w, pg, NULL, made); /* FORMAT carried the history of this epoch */
         for (unsigned i = 0; i < HX_COPIES; i++)
@@ -274,7 +275,8 @@ int hx_writer_append(struct hx_writer *w, uint64_t now_ms, const struct hx_write
         return HX_E_FENCED;
     hx_assert(count > 0);
     for (size_t i = 0; i < count; i++)
-        if (recs[i].page.v >= hx_writer_pages(w) || recs[i].len > HX_PAGE_SIZE)
+        if (recs[i].page.v >= hx_writer_pages(w) || recs[i].len > HX_PAGE_SIZE ||
+            w->pg[hx_geometry_pg_of(&w->geometry, recs[i].page)].closed)
             return HX_E_INVAL;
     int rc = hx_writer_log_room(w, recs, count);
     if (rc) {
@@ -450,7 +452,7 @@ uint64_t hx_writer_now(const struct hx_writer *w)
 
 bool hx_writer_pg_blank(const struct hx_writer *w, uint32_t pg)
 {
-    return w->pg[pg].pgcl.v == 0;
+    return w->pg[pg].closed || w->pg[pg].pgcl.v == 0;
 }
 
 const struct hx_server *hx_writer_server_of(const struct hx_writer *w, uint32_t pg, unsigned slot)

@@ -147,6 +147,8 @@ static int take_acks(struct hx_writer *w, struct hx_writer_server *s, struct hx_
         struct hx_ack a;
         hx_ack_decode(&a, &d);
         int slot = a.pg < w->pg_count ? hx_writer_slot(w, a.pg, s->index) : -1;
+        if (!d.err && a.pg < w->geometry.pg_count && (a.pg >= w->pg_count || w->pg[a.pg].closed))
+            continue; /* of a group that has been released since */
         if (d.err || slot < 0)
             return HX_E_BADMSG;
         if (a.status == HX_E_FENCED) {

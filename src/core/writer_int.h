@@ -67,6 +67,7 @@ struct hx_writer_pgs {
     struct hx_lsn scl[HX_WRITER_SEATS];
     struct hx_seat seat[HX_WRITER_SEATS];
     int open; /* index of its open frame, -1 for none */
+    bool closed;   /* the version in the air releases it: it is idle, and stays so */
     uint8_t seats; /* HX_COPIES, or HX_WRITER_SEATS once it had a learner */
     hx_members turning; /* slots for which the version in the air names the learner: counted by both (M2) */
 };

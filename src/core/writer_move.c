@@ -6,6 +6,8 @@
  *   M1 a version is let into the air only when what is acknowledged is on a write quorum of each row that it changes.
  *   M2 from then on these groups count by both versions, until it is stored; the PGCL cannot fall by that.
  *   M3 there is one version in the air.      M4 of PG 0 it changes one member.
+ *   S1 a version that releases the last groups is let into the air only when nothing of them is under way; from then on
+ *      nothing is sent to their members, and their pages are zeros.
  *   M9 a learner counts nowhere; and what a server has told stays with that server: seats are swapped whole, so that
  *      a newcomer never inherits the SCL of the one that it replaces.
  *
@@ -196,9 +198,55 @@ static bool changed(const struct hx_writer *w, const struct hx_geometry *next, u
     return true;
 }
 
+/* Nothing of the group is under way, and nothing of it is above the VDL. */
+bool hx_writer_pg_idle(const struct hx_writer *w, uint32_t pg)
+{
+    const struct hx_writer_pgs *p = &w->pg[pg];
+    if (p->open >= 0 || p->last.v > w->vdl.v || p->turning)
+        return false;
+    for (unsigned i = 0; i < p->seats; i++) {
+        const struct hx_seat *seat = &p->seat[i];
+        if (seat->state == HX_SEAT_ADOPTING || seat->state == HX_SEAT_FORMATTING || (i >= HX_COPIES && !seat->gone))
+            return false;
+    }
+    for (uint64_t seq = w->head_seq; seq < w->tail_seq; seq++)
+        if (w->frame[seq & (w->frame_size - 1)].pg == pg)
+            return false;
+    return true;
+}
+
+/* Groups that NEXT releases: the last ones, idle, with the walk of openings above all of their records (S1, S2). */
+static int may_release(const struct hx_writer *w, const struct hx_geometry *next)
+{
+    uint32_t live = hx_geometry_live(next);
+    if (live > w->pg_count || (live < w->pg_count && next->walk_from.v > w->vdl.v))
+        return HX_E_INVAL;
+    for (uint32_t pg = live; pg < w->pg_count; pg++)
+        if (!hx_writer_pg_idle(w, pg) || w->pg[pg].last.v > next->walk_from.v)
+            return HX_E_LAGGING;
+    return 0;
+}
+
+/* From the first GEOMETRY on that releases the group nothing is sent to its members any more. */
+static void close_pg(struct hx_writer *w, uint32_t pg)
+{
+    struct hx_writer_pgs *p = &w->pg[pg];
+    p->closed = true;
+    for (unsigned i = 0; i < p->seats; i++) {
+        if (p->seat[i].server == HX_WRITER_NONE)
+            continue;
+        p->seat[i].gone = true;
+        unlist(w, pg, &p->seat[i]);
+        find_home(w, w->server[p->seat[i].server]);
+    }
+}
+
 static int may_turn(const struct hx_writer *w, const struct hx_geometry *next)
 {
-    if (next->pg_count != w->pg_count || next->server_count < w->geometry.server_count ||
+    int rc = may_release(w, next);
+    if (rc)
+        return rc;
+    if (next->pg_count != w->geometry.pg_count || next->server_count < w->geometry.server_count ||
         hx_geometry_compare(next, &w->geometry) <= 0)
         return HX_E_INVAL;
     for (uint32_t pg = 0; pg < w->pg_count; pg++) {
@@ -235,6 +283,8 @@ int hx_writer_turn(struct hx_writer *w, const struct hx_geometry *next)
     w->next = copy;
     for (uint32_t pg = 0; pg < w->pg_count; pg++)
         (void)changed(w, next, pg, &w->pg[pg].turning);
+    for (uint32_t pg = hx_geometry_live(next); pg < w->pg_count; pg++)
+        close_pg(w, pg);
     return 0;
 }
 
@@ -290,6 +340,7 @@ void hx_writer_turned(struct hx_writer *w)
     w->geometry = *w->next;
     free(w->next);
     w->next = NULL;
+    w->pg_count = hx_geometry_live(&w->geometry); /* what was released is idle: no frame and no list names it */
     hx_writer_old_blobs(w);
     hx_writer_ack_advance(w); /* counted by one version now, some records may be complete */
     hx_writer_log_release(w);

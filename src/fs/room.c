@@ -121,7 +121,7 @@ static bool refuses(const struct hx_room *r, const struct hx_geometry *g, bool n
         low += is_short(r, i, new_data);
     if (low <= SPARE_MEMBERS)
         return false;
-    for (uint32_t pg = 0; pg < g->pg_count; pg++) {
+    for (uint32_t pg = 0, live = hx_geometry_live(g); pg < live; pg++) {
         low = 0;
         for (unsigned k = 0; k < HX_COPIES; k++)
             low += is_short(r, g->pgs[pg].server[k], new_data);
@@ -208,7 +208,7 @@ bool hx_room_left(const struct hx_room *r, uint64_t now_ms, const struct hx_geom
         }
     if (zones == UINT64_MAX)
         return false;
-    for (uint32_t pg = 0; pg < g->pg_count; pg++) {
+    for (uint32_t pg = 0, live = hx_geometry_live(g); pg < live; pg++) {
         uint64_t one = group_left(r, &g->pgs[pg]);
         groups = one < groups ? one : groups;
     }

@@ -8,7 +8,9 @@
  *      Should the slots not be written, for want of room or memory, it is tried again; after a failed write or flush
  *      what the disk has is read again, and is one or the other.
  *   T3 A tombstone keeps promise, history and geometry, so that LOOKUP finds the way from it to the members of today.
- *      It is never a member again, only a learner, which has nothing.
+ *      It is never a member again, only a learner, which has nothing; but when its group was released, which it knows
+ *      by MEMBERS or DELETE, and a newer version uses the group again, all six members are new: FORMAT of a member
+ *      makes one with nothing.
  *   T4 Nothing of a former life is taken for the next one's.  What was removed is durably gone before the slots say
  *      that there is a learner.  What was discarded may come back all the same: log files below .first_file are not
  *      looked at, nor is a checkpoint that ends there.
@@ -74,16 +76,16 @@ int hx_retire_opened(struct hx_seg *s, bool uneven)
     return 0;
 }
 
-void hx_retire_anew(struct hx_seg *s)
+void hx_retire_anew(struct hx_seg *s, bool learner)
 {
     s->meta.life++;
-    s->meta.flags = HX_META_FILLING;
+    s->meta.flags = learner ? HX_META_FILLING : 0;
     s->meta.base = s->meta.oldest = HX_LSN(0);
     s->meta_dirty = true;
     s->log.next_id = s->meta.first_file;
     s->reserve.looked = true; /* there is none */
     s->error = 0;
     s->retired = false;
-    s->filling = true;
+    s->filling = learner;
     hx_seg_touch(s);
 }

@@ -34,7 +34,7 @@ int hx_rules_zero(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *own
 static bool member(const struct hx_seg *s, const struct hx_geometry *g)
 {
     const struct hx_pg_members *row = hx_geometry_row(g, s->at.pg);
-    for (unsigned i = 0; row && i < HX_COPIES; i++) {
+    for (unsigned i = 0; row && row->kind != HX_ROW_RELEASED && i < HX_COPIES; i++) {
         const struct hx_server *m = &g->servers[row->server[i]];
         if (!strcmp(m->name, s->env->name) &&
             (hx_uuid_eq(&m->incarnation, &s->env->server) || HX_MUTANT(INCARNATION_IGNORED)))
@@ -85,15 +85,24 @@ static bool fits(const struct hx_seg *s, struct hx_epoch e, const struct hx_geom
            g->epoch.v <= e.v && g->pg_bytes == s->meta.geometry.pg_bytes;
 }
 
-/* A learner over a tombstone (M10, T3 of retire.c). */
+static bool released(const struct hx_seg *s, const struct hx_geometry *g)
+{
+    const struct hx_pg_members *row = hx_geometry_row(g, s->at.pg);
+    return row && row->kind == HX_ROW_RELEASED;
+}
+
+/* A learner over a tombstone (M10, T3 of retire.c); a member only where that knows that the group was released, and the
+ * newer version uses it again (S1): all six begin with nothing then. */
 static int format_anew(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geometry *g, struct hx_history *h,
                        bool learner)
 {
-    if (!learner || !fits(s, m->epoch, g))
-        return learner ? HX_E_INVAL : HX_E_WRONG_MEMBER;
+    if (!fits(s, m->epoch, g))
+        return HX_E_INVAL;
+    if (!learner && !released(s, &s->meta.geometry))
+        return HX_E_WRONG_MEMBER;
     if (m->epoch.v < s->meta.promised.v)
         return HX_E_FENCED;
-    if (hx_geometry_compare(g, &s->meta.geometry) < 0)
+    if (hx_geometry_compare(g, &s->meta.geometry) < !learner)
         return HX_E_WRONG_MEMBER; /* said before the DELETE was: a late one */
     hx_seg_index_init(s, g);
     s->meta.promised = m->epoch;
@@ -104,7 +113,7 @@ static int format_anew(struct hx_seg *s, const struct hx_msg_head *m, struct hx_
         s->meta.history = *h;
         *h = (struct hx_history){0};
     }
-    hx_retire_anew(s);
+    hx_retire_anew(s, learner);
     return 0;
 }
 
@@ -210,11 +219,24 @@ int hx_rules_geometry(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid 
     return 0;
 }
 
+/* A tombstone is told nothing but that its group was released: then it may become a member's again (format_anew).  It
+ * answers what it always does; should the word not reach the disk, FORMAT is refused, and it is told once more. */
+static int tombstone_members(struct hx_seg *s, struct hx_epoch e, struct hx_geometry *g)
+{
+    if (e.v >= s->meta.promised.v && released(s, g) && hx_geometry_compare(g, &s->meta.geometry) > 0) {
+        take_geometry(s, g);
+        hx_seg_touch(s);
+    }
+    return s->error;
+}
+
 int hx_rules_members(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *owner, struct hx_geometry *g)
 {
     if (!fits(s, e, g))
         return s->retired ? s->error : HX_E_INVAL;
     int err = hx_geometry_slice(g, s->at.pg, g);
+    if (!err && s->retired)
+        return tombstone_members(s, e, g);
     err = err ? err : hx_rules_zero(s, e, owner);
     int newer = hx_geometry_compare(g, &s->meta.geometry);
     if (!err && newer == 0 && !hx_geometry_equal(g, &s->meta.geometry))

@@ -765,7 +765,7 @@ int hx_retire_empty(struct hx_seg *s);      /* the same, durably */
 void hx_retire_begin(struct hx_seg *s);     /* with the next flush it is one */
 void hx_retire_done(struct hx_seg *s);      /* the slots say so */
 int hx_retire_opened(struct hx_seg *s, bool uneven); /* so they said at a restart */
-void hx_retire_anew(struct hx_seg *s);      /* a learner from the next flush on; hx_retire_empty comes before that */
+void hx_retire_anew(struct hx_seg *s, bool learner); /* from the next flush on; hx_retire_empty comes before that */
 void hx_fill_forget(struct hx_seg *s); /* frees memory */
 
 /* ---- scrub.c: everything that is stored is read again, now and then ---- */

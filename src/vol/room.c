@@ -81,7 +81,7 @@ static int make_asks(struct hx_vol *v, const struct hx_geometry *g)
 static unsigned most_full(struct hx_vol *v, const struct hx_geometry *g)
 {
     unsigned most = 0;
-    for (uint32_t pg = 0; pg < g->pg_count; pg++) {
+    for (uint32_t pg = 0, live = hx_geometry_live(g); pg < live; pg++) {
         unsigned full = 0;
         for (unsigned slot = 0; slot < HX_COPIES; slot++) {
             struct hx_member_view m;

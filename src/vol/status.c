@@ -64,7 +64,7 @@ static struct member_sum *sum_members(struct hx_vol *v)
     struct member_sum *sums = calloc(g->server_count ? g->server_count : 1, sizeof(*sums));
     if (!sums)
         return NULL;
-    for (uint32_t pg = 0; pg < g->pg_count; pg++)
+    for (uint32_t pg = 0, live = hx_geometry_live(g); pg < live; pg++)
         for (unsigned slot = 0; slot < HX_COPIES; slot++) {
             struct member_sum *s = &sums[g->pgs[pg].server[slot]];
             struct hx_member_view m;

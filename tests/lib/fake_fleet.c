@@ -402,7 +402,7 @@ static void check_written_back(struct fleet *f, const struct hx_geometry *g, con
         opened += hx_history_top(&seg_of(f, g->pgs[0].server[i], 0)->history).v >= hx_history_top(h).v;
     if (opened >= HX_WRITE_QUORUM)
         return; /* a late copy of the message: disks may have been damaged since */
-    for (uint32_t p = 0; p < g->pg_count; p++) {
+    for (uint32_t p = 0; p < hx_geometry_live(g); p++) {
         uint64_t scl[HX_COPIES], last = 0;
         hx_members done = 0;
         for (unsigned i = 0; i < HX_COPIES; i++) {
@@ -527,6 +527,10 @@ static void dispatch(struct fleet *f, uint32_t server, const struct hx_msg_head 
     case HX_MSG_REPAIR: on_repair(f, s, h, &d, a); break;
     case HX_MSG_ADOPT: on_adopt(f, s, h, &d, a); break;
     case HX_MSG_GEOMETRY: on_geometry(s, h, &d, a); break;
+    case HX_MSG_MEMBERS: /* which life it is */
+        reserve(a, 8);
+        hx_enc_u64(&a->e, 1);
+        break;
     default: fail_msg("unexpected message %u", h->type);
     }
 }

@@ -44,7 +44,7 @@ static struct hx_uuid incarnation[SERVERS];
 static bool named(const struct hx_geometry *g, uint32_t pg, unsigned server)
 {
     const struct hx_pg_members *row = hx_geometry_row(g, pg);
-    for (unsigned i = 0; row && i < HX_COPIES; i++)
+    for (unsigned i = 0; row && row->kind != HX_ROW_RELEASED && i < HX_COPIES; i++)
         if (hx_uuid_eq(&g->servers[row->server[i]].incarnation, &incarnation[server])) /* a slice has its own table */
             return true;
     return false;
@@ -552,6 +552,91 @@ static void random_moves_end_well(void **state)
     assert_true(versions > 100);
 }
 
+/* Promise (V5, S1, S2): the last group is released when nothing of it is under way and all six answer; the version says
+ * that openings walk from the VDL on, group 0 stored it before anybody is deleted, and the others go on. */
+static void the_last_group_is_released(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w);
+    drive(&w);
+    pass(&w, 100);
+    assert_int_equal(hx_move_release(w.d, 1), HX_E_INVAL);
+    assert_int_equal(hx_move_release(w.d, PGS), HX_E_INVAL);
+    w.down = 1u << holder(&w, 3, 5);
+    commit(&w, 3);
+    assert_int_equal(hx_move_release(w.d, 3), 0);
+    assert_int_equal(hx_move_start(w.d, 3, 0, spare(&w, 3, 0)), HX_E_BUSY);
+    pass(&w, 5000);
+    assert_int_equal(w.geometries, 0); /* its record is not on all members, and one is silent */
+    assert_int_equal(hx_move_release(w.d, 0), 0); /* after all not */
+    w.down = 0;
+    pass(&w, 5000);
+    assert_int_equal(hx_move_releasing(w.d), 0);
+    assert_int_equal(w.geometries, 0);
+    assert_int_equal(hx_move_release(w.d, 3), 0);
+    for (unsigned i = 0; i < 3; i++)
+        w.down |= 1u << holder(&w, 0, i);
+    unsigned of_3 = 0;
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        of_3 |= 1u << holder(&w, 3, i);
+    if (!(of_3 & w.down)) { /* three of group 0 do not store it: nobody is deleted */
+        pass(&w, 3000);
+        assert_int_equal(w.deletes, 0);
+    }
+    w.down = 0;
+    pass(&w, 5000);
+    const struct hx_geometry *g = hx_writer_geometry(w.r.w);
+    assert_int_equal(g->pgs[3].kind, HX_ROW_RELEASED);
+    assert_int_equal(g->pg_count, PGS);
+    assert_int_equal(hx_geometry_live(g), 3);
+    assert_int_equal(g->walk_from.v, hx_writer_vdl(w.r.w).v);
+    assert_true(g->walk_from.v > 0);
+    assert_int_equal(hx_writer_pages(w.r.w), 3 * PG_PAGES);
+    assert_int_equal(w.deletes, HX_COPIES);
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        assert_true(w.copy[g->pgs[3].server[i]][3].retired);
+    assert_int_equal(hx_move_releasing(w.d), 0);
+    uint64_t p = 3 * PG_PAGES + 1;
+    struct hx_lsn cpl;
+    assert_int_equal(rig_append(&w.r, &p, 1, 100, &cpl), HX_E_INVAL);
+    cpl = commit(&w, 2);
+    pass(&w, 100);
+    assert_int_equal(hx_writer_vdl(w.r.w).v, cpl.v);
+    world_close(&w);
+}
+
+/* Promise (S1): a version that releases a group with something under way, another one than the last, or with the walk
+ * above the VDL or below its records, is not let into the air, whoever drives. */
+static void nothing_that_lives_is_released(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w);
+    drive(&w);
+    commit(&w, 3);
+    commit(&w, 1);
+    struct hx_geometry g = {0};
+    assert_int_equal(hx_geometry_copy(&g, hx_writer_geometry(w.r.w)), 0);
+    g.m++;
+    g.pgs[3].kind = HX_ROW_RELEASED;
+    assert_int_equal(hx_writer_turn(w.r.w, &g), HX_E_LAGGING);
+    pass(&w, 1000);
+    assert_int_equal(hx_writer_turn(w.r.w, &g), HX_E_LAGGING); /* openings would look for its records */
+    g.walk_from = HX_LSN(hx_writer_vdl(w.r.w).v + 1);
+    assert_int_equal(hx_writer_turn(w.r.w, &g), HX_E_INVAL);
+    g.walk_from = hx_writer_vdl(w.r.w);
+    assert_int_equal(hx_writer_turn(w.r.w, &g), 0);
+    uint64_t p = 3 * PG_PAGES + 1;
+    struct hx_lsn cpl;
+    assert_int_equal(rig_append(&w.r, &p, 1, 100, &cpl), HX_E_INVAL); /* from the turn on */
+    assert_true(hx_writer_pg_blank(w.r.w, 3));
+    hx_writer_turned(w.r.w);
+    assert_int_equal(hx_writer_pages(w.r.w), 3 * PG_PAGES);
+    hx_geometry_fini(&g);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -564,6 +649,8 @@ int main(void)
         cmocka_unit_test(another_life_is_another_learner),
         cmocka_unit_test(a_fenced_driver_is_silent),
         cmocka_unit_test(random_moves_end_well),
+        cmocka_unit_test(the_last_group_is_released),
+        cmocka_unit_test(nothing_that_lives_is_released),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("move", tests, NULL, NULL);

@@ -594,6 +594,33 @@ static void four_lost_segments_are_data_loss_and_one_of_group_zero_does_not_coun
     fleet_free(f);
 }
 
+static void a_released_group_is_not_asked_and_the_walk_begins_above_it(void **state)
+{
+    /* Promise (S1, S2): a group that was released has no members to ask, and its records are no hole: the walk begins
+     * where the geometry says.  What is above is found as ever.  Method: record 2 was in group 1, which is gone; nobody
+     * has heard of a VDL. */
+    (void)state;
+    struct fleet *f = fleet_new(12, 2, LAL);
+    put(f, 0, 0x0f, 1, 1, 0, true, 0);
+    put(f, 0, 0x0f, 3, 1, 1, true, 0);
+    for (unsigned i = 0; i < HX_COPIES; i++) {
+        struct hx_geometry *g = &fleet_seg_at(f, 0, i)->geometry;
+        g->pgs[1].kind = HX_ROW_RELEASED;
+        g->walk_from = HX_LSN(2);
+        g->m++;
+        fleet_seg_at(f, 1, i)->there = false;
+    }
+    struct hx_recovery *r = open_volume(f, 1);
+    assert_int_equal(top(r)->vdl.v, 3);
+    assert_int_equal(hx_recovery_result(r)->geometry.pg_count, 2);
+    assert_int_equal(hx_recovery_result(r)->geometry.pgs[1].kind, HX_ROW_RELEASED);
+    assert_int_equal(hx_recovery_result(r)->geometry.walk_from.v, 2);
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        assert_false(fleet_seg_at(f, 1, i)->there);
+    finish(f, r);
+    fleet_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -617,6 +644,7 @@ int main(void)
         cmocka_unit_test(f3_geometry_comes_from_the_fence_not_from_the_hint),
         cmocka_unit_test(the_highest_geometry_among_the_grants_is_taken),
         cmocka_unit_test(servers_that_the_hint_does_not_know_are_taken_from_the_answers),
+        cmocka_unit_test(a_released_group_is_not_asked_and_the_walk_begins_above_it),
         cmocka_unit_test(members_never_made_are_made_and_count_as_empty),
         cmocka_unit_test(a_group_made_on_four_that_one_forgot_loses_nothing),
         cmocka_unit_test(three_that_had_no_segment_deny_nothing_alone),

@@ -301,6 +301,63 @@ static void a_learner_begins_anew(void **state)
     finish(&r, &m);
 }
 
+static struct hx_geometry release_version(const struct hx_rig *r, uint32_t m)
+{
+    struct hx_geometry g = version(r, 1, m, OLD);
+    g.pgs[PG].kind = HX_ROW_RELEASED;
+    return g;
+}
+
+static int member_as(struct hx_rig *r, uint32_t m)
+{
+    struct hx_geometry g = version(r, 1, m, OLD);
+    int err = hx_rig_format_as(r, OLD, PG, &g, &r->history, 1, 0);
+    hx_geometry_fini(&g);
+    return err;
+}
+
+/* Promise (S1): a released row names nobody; a group that is used again has a new member with nothing over the
+ * tombstone, but only by a version that is newer than the one which the tombstone knows, and which said so. */
+static void a_released_group_is_used_again(void **state)
+{
+    for (unsigned told = 0; told < 2; told++) {
+        struct hx_rig r;
+        struct hx_model m;
+        (void)state;
+        start(&r, &m, 4);
+        struct hx_geometry g = release_version(&r, 2);
+        if (told) { /* retired by an older change: it hears of the release later */
+            assert_int_equal(delete_as(&r, 1, 1, 6, 1), 0);
+            assert_int_equal(member_as(&r, 3), HX_E_WRONG_MEMBER);
+            assert_int_equal(hx_rig_members(&r, OLD, PG, 1, &g, NULL), HX_E_NO_SEGMENT);
+        } else {
+            assert_int_equal(hx_rig_delete(&r, OLD, PG, 1, &g, 1), 0);
+        }
+        hx_geometry_fini(&g);
+        assert_int_equal(member_as(&r, 2), HX_E_WRONG_MEMBER); /* no newer */
+        assert_int_equal(member_as(&r, 1), HX_E_WRONG_MEMBER);
+        again(&r);
+        if (told) { /* the word did not reach the disk: it is said again */
+            g = release_version(&r, 2);
+            assert_int_equal(hx_rig_members(&r, OLD, PG, 1, &g, NULL), HX_E_NO_SEGMENT);
+            hx_geometry_fini(&g);
+        }
+        assert_int_equal(member_as(&r, 3), 0);
+        for (unsigned k = 0; k < 2; k++) {
+            struct hx_segment_part p = part(&r);
+            assert_int_equal(p.life, 2);
+            assert_int_equal(p.flags, HX_PART_NAMED);
+            struct hx_segment_look l = look(&r, OLD);
+            assert_true(!l.filling && !l.retired && l.error == 0);
+            assert_int_equal(l.scl.v, 0);
+            assert_int_equal(member_as(&r, 3), 0); /* once more: the same */
+            again(&r);
+        }
+        assert_int_equal(delete_as(&r, 1, 4, 6, 1), HX_E_MADE_ANEW);
+        finish(&r, &m);
+    }
+}
+
 /* ---- power ---- */
 /* Promise (T1): a power loss at any call of a DELETE leaves the whole segment or a tombstone; one that was answered
  * stays, and the files go with the next start at the latest. */
@@ -555,6 +612,7 @@ int main(void)
         cmocka_unit_test(lookup_finds_the_way_from_a_tombstone),
         cmocka_unit_test(the_tools_know_a_tombstone),
         cmocka_unit_test(a_learner_begins_anew),
+        cmocka_unit_test(a_released_group_is_used_again),
         cmocka_unit_test(power_goes_while_it_is_deleted),
         cmocka_unit_test(power_goes_while_it_begins_anew),
         cmocka_unit_test(what_was_discarded_comes_back),
