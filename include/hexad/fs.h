@@ -65,6 +65,18 @@ int hx_fs_probe(struct hx_fs *fs);
 int hx_fs_reap(struct hx_fs *fs);
 bool hx_fs_has_work(const struct hx_fs *fs);
 
+/*
+ * Shrinking: the volume is to end after KEEP pages.  One bounded step of moving what lives beyond: 1: call again; 0:
+ * nothing does, and nothing will as long as the volume has as many pages as now; negative: as operations, of which
+ * HX_E_GROW says that there is no room for it below, and that it was given up.  The pages may go once what was last
+ * committed is durable.
+ */
+int hx_fs_shrink(struct hx_fs *fs, uint64_t keep);
+void hx_fs_shrink_stop(struct hx_fs *fs); /* the pages are like all others again */
+/* Of PAGES pages, LEFT free: is it worth taking the last UNIT away?  Not when that would leave so little that the
+ * volume would grow again soon: a quarter of a unit stays. */
+bool hx_fs_shrink_pays(uint64_t pages, uint64_t left, uint64_t unit);
+
 /* Lookup counts, as FUSE's: lookup, create, mkdir, mknod, symlink and link each take one. */
 int hx_fs_lookup(struct hx_fs *fs, uint64_t dir, const char *name, struct hx_fs_attr *ret);
 int hx_fs_forget(struct hx_fs *fs, uint64_t ino, uint64_t count); /* never fails; may leave work */

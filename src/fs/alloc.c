@@ -14,6 +14,8 @@
  *   A2 the superblock's "used" is the number of bits that are 1.
  *   A3 run_max[g] is never less than the longest free run of group g: what is remembered can cost a
  *      search, but never hide a free page.  An abort returns what was learned within it to "unknown".
+ *   A4 while a number of pages is closed to allocation (shrink.c) the volume ends there for all but reading and frees;
+ *      that ends by itself when the volume becomes longer or shorter.
  * So nothing here is needed to be right after a crash or an abort but the pages themselves.
  *
  * Memory: two bytes a group (2 MiB at 128 TiB), taken when the first page is allocated.
@@ -97,6 +99,23 @@ void hx_alloc_aborted(struct hx_alloc *a)
     a->rover_meta = a->saved_meta;
 }
 
+bool hx_alloc_closed(const struct hx_alloc *a)
+{
+    return a->closed_from != 0 && a->closed_pages == hx_pager_pages(a->p);
+}
+
+void hx_alloc_close(struct hx_alloc *a, uint64_t from)
+{
+    a->closed_from = from;
+    a->closed_pages = hx_pager_pages(a->p);
+}
+
+/* Pages that can be handed out lie below this (A4). */
+static uint64_t pages_of(const struct hx_alloc *a)
+{
+    return hx_alloc_closed(a) ? a->closed_from : hx_pager_pages(a->p);
+}
+
 static void touch(struct hx_alloc *a, uint64_t group)
 {
     for (unsigned i = 0; i < a->touched_count && i < HX_ALLOC_TOUCHED; i++)
@@ -108,10 +127,10 @@ static void touch(struct hx_alloc *a, uint64_t group)
         a->touched_count++;
 }
 
-/* Makes run_max fit the volume, which may have grown. */
+/* Makes run_max fit the volume, which may have grown or shrunk. */
 static int refresh(struct hx_alloc *a)
 {
-    uint64_t pages = hx_pager_pages(a->p), groups = hx_alloc_groups(pages);
+    uint64_t pages = pages_of(a), groups = hx_alloc_groups(pages);
     if (pages == a->pages_seen)
         return 0;
     if (groups > a->groups) {
@@ -124,7 +143,8 @@ static int refresh(struct hx_alloc *a)
             more[a->groups - 1] = UNKNOWN; /* it may have ended early */
         a->groups = groups;
     } else if (a->groups > 0) {
-        a->run_max[a->groups - 1] = UNKNOWN;
+        a->groups = groups;
+        a->run_max[groups - 1] = UNKNOWN;
     }
     a->pages_seen = pages;
     return 0;
@@ -132,7 +152,7 @@ static int refresh(struct hx_alloc *a)
 
 int hx_alloc_left(struct hx_alloc *a, uint64_t *ret_left)
 {
-    uint64_t used, pages = hx_pager_pages(a->p);
+    uint64_t used, pages = pages_of(a);
     int rc = hx_super_get(a->p, HX_SUPER_USED, &used);
     if (rc)
         return rc;
@@ -373,10 +393,30 @@ int hx_alloc_free(struct hx_alloc *a, uint64_t first, uint32_t count)
         rc = hx_pager_free_page(a->p, HX_PAGE(first + i));
     if (rc)
         return rc;
-    a->run_max[group] = UNKNOWN;
+    if (group < a->groups)
+        a->run_max[group] = UNKNOWN;
     /* Space behind the rover would wait until it has been round: use it next, so that a volume stays compact
      * and a journal that comes and goes stays where it was. */
     if (a->rover_data > first && a->rover_data / GROUP == group)
         a->rover_data = first;
     return 0;
+}
+
+int hx_alloc_live(struct hx_alloc *a, uint64_t from, uint64_t *ret)
+{
+    uint64_t pages = hx_pager_pages(a->p), n = 0;
+    int rc = 0;
+    for (uint64_t g = from / GROUP; g < hx_alloc_groups(pages) && (rc == 0 || rc == HX_E_MISS); g++) {
+        const uint8_t *bm;
+        int one = hx_pager_get(a->p, HX_PAGE(hx_alloc_bitmap_page(g)), &bm);
+        uint32_t at = g == from / GROUP ? (uint32_t)(from % GROUP) : 0;
+        rc = one ? one : rc; /* all that are absent are asked for together */
+        for (at = one ? GROUP : next_bit(bm, at, GROUP, true); at < GROUP; at = next_bit(bm, at, GROUP, true)) {
+            uint32_t end = next_bit(bm, at, GROUP, false);
+            n += end - at;
+            at = end;
+        }
+    }
+    *ret = n;
+    return rc;
 }

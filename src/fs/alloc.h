@@ -19,6 +19,8 @@ struct hx_alloc {
     uint16_t *run_max;     /* per group: no free run is longer than this; a hint that may be too high */
     uint64_t groups;       /* entries of run_max */
     uint64_t pages_seen;   /* hx_pager_pages when run_max was last made to fit */
+    uint64_t closed_from, closed_pages; /* nothing is given at or above the first, while the volume has as many pages
+                                         * as the second says; 0: all may be given */
     uint64_t rover_data;   /* where the next search for data starts; 0: not known since the mount */
     uint64_t rover_meta;   /* the page after the last tree node; 0: none yet */
     uint64_t saved_data, saved_meta; /* the rovers at the start of the mini-transaction */
@@ -33,6 +35,11 @@ int hx_alloc_format(struct hx_pager *p);
 void hx_alloc_begin(struct hx_alloc *a, bool may_use_reserve);
 void hx_alloc_aborted(struct hx_alloc *a);
 
+/* From now on no page at or above FROM is given (A4); 0: all may be again. */
+void hx_alloc_close(struct hx_alloc *a, uint64_t from);
+bool hx_alloc_closed(const struct hx_alloc *a);
+/* How many pages at or above FROM are taken. */
+int hx_alloc_live(struct hx_alloc *a, uint64_t from, uint64_t *ret);
 /* Free pages that an ordinary operation may still take (the reserve is not among them). */
 int hx_alloc_left(struct hx_alloc *a, uint64_t *ret_left);
 /* Could this mini-transaction take COUNT pages for data?  0, HX_E_NOSPACE, HX_E_GROW, or the pager's. */

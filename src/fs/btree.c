@@ -530,6 +530,56 @@ int hx_btree_delete(struct hx_btree *t, struct hx_key key)
     return rc ? rc : rebalance(t, &path, path.depth - 1);
 }
 
+/* --- moving nodes ------------------------------------------------------------------------------- */
+
+/* The first node of the path below the root (which stays, T1) at or above page KEEP; 0: none. */
+static unsigned high_node(const struct path *path, uint64_t keep)
+{
+    for (unsigned d = 1; d < path->depth; d++)
+        if (path->page[d] >= keep)
+            return d;
+    return 0;
+}
+
+int hx_btree_look(struct hx_btree *t, struct hx_key key, uint64_t keep, bool *ret_high, struct hx_key *ret_next,
+                  bool *ret_endless)
+{
+    struct path path;
+    int rc = descend(t, key, &path);
+    if (rc)
+        return rc;
+    *ret_high = high_node(&path, keep) > 0;
+    *ret_next = path.leaf.high;
+    *ret_endless = path.leaf.endless;
+    return hx_key_cmp(path.leaf.high, key) > 0 || path.leaf.endless ? 0 : HX_E_CORRUPT; /* else round for ever */
+}
+
+int hx_btree_lower(struct hx_btree *t, struct hx_key key, uint64_t keep)
+{
+    struct path path;
+    struct hx_item it;
+    const uint8_t *old;
+    uint8_t *up, *new;
+    uint64_t page;
+    int rc = descend(t, key, &path);
+    unsigned d = rc ? 0 : high_node(&path, keep);
+    if (d == 0)
+        return rc;
+    reshape(t);
+    rc = edit_node(t, path.page[d - 1], &up);
+    if (rc == 0)
+        rc = get_node(t, path.page[d], &old);
+    if (rc == 0 && (!hx_tnode_ok(old, path.page[d]) || !hx_tnode_at(up, path.pos[d - 1], &it) || it.len != 8))
+        rc = HX_E_CORRUPT;
+    if (rc == 0)
+        rc = new_node(t, &path, &page, &new);
+    if (rc)
+        return rc;
+    hx_tnode_copy(new, old, page);
+    hx_put_u64(hx_tnode_value(up, path.pos[d - 1]), page);
+    return hx_alloc_free(t->alloc, path.page[d], 1);
+}
+
 /* --- walking, for verify ------------------------------------------------------------------------ */
 
 struct walk {

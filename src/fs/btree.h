@@ -44,6 +44,13 @@ int hx_btree_edit(struct hx_btree *t, struct hx_key key, uint8_t **ret_val, size
 int hx_btree_insert(struct hx_btree *t, struct hx_key key, const void *val, size_t len); /* HX_E_EXIST */
 int hx_btree_delete(struct hx_btree *t, struct hx_key key);                             /* HX_E_NOENT */
 
+/* Of the leaf for KEY: is it, or a node on the way to it, at or above page KEEP; where the keys of the next leaf begin,
+ * unless ENDLESS. */
+int hx_btree_look(struct hx_btree *t, struct hx_key key, uint64_t keep, bool *ret_high, struct hx_key *ret_next,
+                  bool *ret_endless);
+/* Inside a mini-transaction: moves the first such node to another page. */
+int hx_btree_lower(struct hx_btree *t, struct hx_key key, uint64_t keep);
+
 /* Every node and item in order, for verify: NODE gets each page number once (false stops: HX_E_CORRUPT). */
 struct hx_btree_visitor {
     void *arg;

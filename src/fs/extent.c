@@ -175,6 +175,34 @@ int hx_extent_clear(struct hx_fs *fs, uint64_t ino, uint64_t lo, uint64_t hi, ui
     return 0;
 }
 
+int hx_extent_before(struct hx_fs *fs, uint64_t ino, uint64_t lp, uint64_t *ret_pp)
+{
+    struct hx_extent e;
+    int rc = lp > 0 ? floor_extent(fs, ino, lp - 1, &e) : HX_E_NOENT;
+    *ret_pp = rc == 0 && e.lp + e.count == lp ? e.pp + e.count : 0;
+    return rc == HX_E_NOENT ? 0 : rc;
+}
+
+int hx_extent_replace(struct hx_fs *fs, uint64_t ino, const struct hx_extent *new)
+{
+    struct hx_extent e, prev = {0, 0, 0};
+    int rc = floor_extent(fs, ino, new->lp, &e);
+    if (rc == 0 && e.lp + e.count < new->lp + new->count)
+        rc = HX_E_CORRUPT;
+    if (rc == 0)
+        rc = cut_out(fs, ino, &e, new->lp, new->lp + new->count);
+    if (rc)
+        return rc;
+    if (new->lp > 0) {
+        rc = floor_extent(fs, ino, new->lp - 1, &prev);
+        if (rc && rc != HX_E_NOENT)
+            return rc;
+        if (rc)
+            prev = (struct hx_extent){0, 0, 0};
+    }
+    return append(fs, ino, &prev, new);
+}
+
 int hx_extent_wipe(struct hx_fs *fs, uint64_t ino, uint64_t from, uint64_t to)
 {
     struct hx_extent e;

@@ -28,6 +28,13 @@ enum hx_type {
 #define HX_STEP_EXTENTS 64u  /* most extents that one frees, moves or makes; likewise */
 #define HX_WRITE_MAX (1u << 20)
 
+/* shrink.c: how far the pages from .keep on are empty; keep 0: they are not to be. */
+struct hx_shrink {
+    uint64_t keep;
+    struct hx_key at; /* the search goes on here */
+    bool searching;
+};
+
 struct hx_fs {
     struct hx_pager *p;
     struct hx_btree tree;
@@ -36,6 +43,7 @@ struct hx_fs {
     uint32_t step_pages, step_extents; /* the bounds of a step on this volume */
     uint64_t seed;  /* of the name hash; valid when ready */
     enum hx_room_level room; /* on the servers' disks */
+    struct hx_shrink shrink;
     bool ready;     /* the superblock has been read and is ours */
     bool may_work;  /* the orphan list may hold something that can be freed */
     uint64_t reap_from; /* no orphan below this can be freed */
@@ -124,6 +132,10 @@ int hx_extent_clear(struct hx_fs *fs, uint64_t ino, uint64_t lo, uint64_t hi, ui
 int hx_extent_wipe(struct hx_fs *fs, uint64_t ino, uint64_t from, uint64_t to);
 /* Hands extents from page FROM on to inode number TO: at most step_extents of them. */
 int hx_extent_move(struct hx_fs *fs, uint64_t ino, uint64_t from, uint64_t to);
+/* The page of the volume that goes on what is mapped just before LP; 0: nothing is. */
+int hx_extent_before(struct hx_fs *fs, uint64_t ino, uint64_t lp, uint64_t *ret_pp);
+/* The file's pages from NEW->lp on, all of one extent, are those of NEW; whose they were is the caller's. */
+int hx_extent_replace(struct hx_fs *fs, uint64_t ino, const struct hx_extent *new);
 /* How many extents (at most step_extents + 1) and pages lie at or after page FROM. */
 int hx_extent_count(struct hx_fs *fs, uint64_t ino, uint64_t from, unsigned *ret_extents, uint64_t *ret_pages);
 
