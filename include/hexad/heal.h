@@ -10,6 +10,8 @@
  *      lack more than one member come first.
  *   E5 a spare is chosen by hexad/place.h; those that are busy are waited for.  Without one in the zone a group stays
  *      as it is, and hx_heal_view says so; it is looked for again and again.
+ *   E6 a member on a server that is DRAINED is moved like one that is lost, after those, also where repair_after is
+ *      HX_HEAL_NEVER; when the server is IN again, what has not been named yet is taken back.
  *
  * Pure; allocates a little per look.  Without memory it looks again later.
  */
@@ -38,7 +40,8 @@ uint64_t hx_heal_tick(struct hx_heal *h, uint64_t now_ms);
 struct hx_heal_view {
     uint64_t after_ms;
     uint32_t lost;       /* servers that are being replaced, or would be */
-    uint64_t no_spare;   /* members that nobody can replace */
+    uint64_t draining;   /* members on servers that are to be emptied */
+    uint64_t no_spare;   /* members that nobody can replace, or take over */
     uint32_t no_spare_server; /* the server of one of them */
 };
 void hx_heal_view(const struct hx_heal *h, struct hx_heal_view *ret);

@@ -18,6 +18,7 @@
 
 #include "hexad/effect.h"
 #include "hexad/geometry.h"
+#include "hexad/wish.h"
 #include "hexad/writer.h"
 
 struct hx_move;
@@ -33,6 +34,9 @@ int hx_move_start(struct hx_move *m, uint32_t pg, unsigned slot, uint32_t server
 /* Takes the change back, if the version that names the newcomer is not in the air yet; true: done, or there was
  * none. */
 bool hx_move_undo(struct hx_move *m, uint32_t pg, unsigned slot);
+/* Is granted with the next version (hexad/wish.h), as those are that the servers keep.  HX_E_AGAIN: it is of yore (R1);
+ * what hx_wish_grant says. */
+int hx_move_wish(struct hx_move *m, const struct hx_wish *w);
 /* While HOLD no version is published: something else (growth) is about to publish one (M3). */
 void hx_move_hold(struct hx_move *m, bool hold);
 /* A version is in the air. */

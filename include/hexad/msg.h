@@ -61,11 +61,12 @@
  * DIGEST     segment     hx_digest_ask                               1 to .heads x hx_read_page: what the pages are
  * MEMBERS    writer      geometry (or slice)                         u64 life of the segment; kept iff not lower
  * DELETE     writer      geometry (or slice), u64 life               -     leaves a tombstone; idempotent
+ * WISH       writer,adm  hx_wish, to be kept for a while; or nothing   u32 n, n x hx_wish: those that wait
  */
 enum hx_msg_type {
     HX_MSG_HELLO = 1, HX_MSG_LOOKUP, HX_MSG_FORMAT, HX_MSG_FENCE, HX_MSG_FETCH, HX_MSG_REPAIR, HX_MSG_ADOPT,
     HX_MSG_GEOMETRY, HX_MSG_APPEND, HX_MSG_READ, HX_MSG_GOSSIP, HX_MSG_HISTORY, HX_MSG_STATUS,
-    HX_MSG_SCRUB, HX_MSG_DIGEST, HX_MSG_MEMBERS, HX_MSG_DELETE, HX_MSG_TYPE_END
+    HX_MSG_SCRUB, HX_MSG_DIGEST, HX_MSG_MEMBERS, HX_MSG_DELETE, HX_MSG_WISH, HX_MSG_TYPE_END
 };
 const char *hx_msg_type_name(unsigned type);
 
@@ -79,6 +80,7 @@ struct hx_msg_head {
 };
 #define HX_REPLY_MORE 1u    /* flag: FETCH has more */
 #define HX_REPLY_DAMAGED 2u /* flag: REPAIR: there may have been more, up to the cut of H', that is damaged */
+#define HX_REPLY_WISHES 4u  /* flag: APPEND without frames: wishes wait for the volume's writer (hexad/wish.h) */
 struct hx_reply_head {
     uint16_t type;
     uint64_t req_id;

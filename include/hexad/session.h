@@ -109,6 +109,10 @@ void hx_session_set_time(struct hx_session *s, uint64_t time_us);
 /* JSON text about this writer that goes along with heartbeats; OPEN and later (hx_writer_set_info). */
 void hx_session_set_info(struct hx_session *s, const char *text);
 
+/* As one that the servers keep for it (hexad/wish.h).  HX_E_AGAIN also: not OPEN, or it only reads. */
+struct hx_wish;
+int hx_session_wish(struct hx_session *s, const struct hx_wish *w);
+
 /* ---- effects ---- */
 enum hx_session_effect_kind {
     HX_SESSION_SEND = 1,    /* net: a request; its completion comes back through answer or failed */

@@ -133,6 +133,9 @@ bool hx_writer_pg_idle(const struct hx_writer *w, uint32_t pg);
 /* It is stored by a write quorum of PG 0's members of both versions: it is in use, and counts alone. */
 void hx_writer_turned(struct hx_writer *w);
 
+/* A server that has said, since this was last asked, that wishes wait there (hexad/wish.h); -1: nobody has. */
+long hx_writer_wishes(struct hx_writer *w);
+
 /* What is known of a member, for reads and for status; a learner has slot HX_COPIES + i. */
 enum hx_member_state { HX_MEMBER_UNKNOWN = 0, HX_MEMBER_OK, HX_MEMBER_BEHIND, HX_MEMBER_DOWN, HX_MEMBER_REFUSED };
 struct hx_member_view {

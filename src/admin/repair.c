@@ -60,7 +60,7 @@ static struct members count(struct hx_session *s)
     const struct hx_writer *w = hx_session_writer(s);
     const struct hx_geometry *g = hx_writer_geometry(w);
     struct members n = {0};
-    for (uint32_t pg = 0; pg < g->pg_count; pg++)
+    for (uint32_t pg = 0, live = hx_geometry_live(g); pg < live; pg++)
         for (unsigned i = 0; i < HX_COPIES; i++) {
             struct hx_member_view v;
             hx_writer_member(w, pg, i, hx_session_now(s), &v);

@@ -129,10 +129,12 @@ static void look_at_servers(struct hx_heal *h)
         h->server[i].bad = false;
         h->server[i].fills = 0;
     }
+    h->view.draining = 0;
     for (uint32_t pg = 0, live = hx_geometry_live(g); pg < live; pg++) {
         hx_members set = bad_of(h, pg);
         for (unsigned i = 0; i < HX_COPIES; i++) {
             struct server *s = &h->server[g->pgs[pg].server[i]];
+            h->view.draining += g->servers[g->pgs[pg].server[i]].state == HX_SERVER_DRAINED;
             s->bad = s->bad || hx_members_has(set, i);
         }
     }
@@ -154,6 +156,12 @@ static bool lost(const struct hx_heal *h, uint32_t server)
     return s->bad && h->now_ms - s->bad_since_ms >= h->after_ms;
 }
 
+/* To be emptied (E6). */
+static bool is_drained(const struct hx_heal *h, uint32_t server)
+{
+    return geometry(h)->servers[server].state == HX_SERVER_DRAINED;
+}
+
 /* ---- changes that are under way ---- */
 
 static struct started *ours(struct hx_heal *h, const struct hx_change_view *v)
@@ -169,10 +177,13 @@ static bool in_vain(struct hx_heal *h, const struct hx_change_view *v)
 {
     struct hx_member_view m;
     hx_writer_member(h->w, v->pg, v->slot, h->now_ms, &m);
-    if (m.state == HX_MEMBER_OK)
-        return true; /* E2 */
+    if (m.state == HX_MEMBER_OK && !is_drained(h, v->from))
+        return true; /* E2; and who is to stay again (E6) */
+    if (is_drained(h, v->to))
+        return true;
     bool slow = v->state == HX_CHANGE_MAKE && v->since_ms >= HX_HEAL_MAKE_MS;
-    if (!slow && hx_writer_silent_ms(h->w, v->to) < h->after_ms)
+    uint64_t after = h->after_ms == HX_HEAL_NEVER ? HX_HEAL_AFTER_DEFAULT_MS : h->after_ms;
+    if (!slow && hx_writer_silent_ms(h->w, v->to) < after)
         return false;
     h->server[v->to].avoid_until_ms = h->now_ms + HX_HEAL_AVOID_MS;
     return true;
@@ -339,13 +350,23 @@ static void replace_all(struct hx_heal *h, unsigned least, unsigned most)
     }
 }
 
+/* E6: after those that are lost. */
+static void drain_all(struct hx_heal *h)
+{
+    const struct hx_geometry *g = geometry(h);
+    for (uint32_t pg = 0, live = hx_geometry_live(g); h->view.draining && pg < live; pg++)
+        for (unsigned i = 0; i < HX_COPIES && h->fills < HX_HEAL_FILLS_MAX; i++)
+            if (is_drained(h, g->pgs[pg].server[i]))
+                replace(h, pg, i);
+}
+
 uint64_t hx_heal_tick(struct hx_heal *h, uint64_t now_ms)
 {
     if (now_ms > h->now_ms + GAP_MS)
         h->look_ms = h->awake_ms = now_ms;
     bool slept = h->awake_ms == now_ms && now_ms > h->now_ms + GAP_MS;
     h->now_ms = now_ms > h->now_ms ? now_ms : h->now_ms;
-    if (h->after_ms == HX_HEAL_NEVER || !room(h))
+    if (!room(h))
         return HX_HEAL_LOOK_MS;
     for (uint32_t i = 0; slept && i < h->server_count; i++)
         h->server[i].bad_since_ms = FINE; /* E1 */
@@ -355,11 +376,13 @@ uint64_t hx_heal_tick(struct hx_heal *h, uint64_t now_ms)
     look_at_servers(h);
     look_at_changes(h);
     h->view.no_spare = 0;
-    if (h->view.lost == 0 || !hx_quorum_write((hx_members)(HX_MEMBERS_ALL & ~bad_of(h, 0)))) /* E3 */
+    bool any = h->view.lost || h->view.draining;
+    if (!any || !hx_quorum_write((hx_members)(HX_MEMBERS_ALL & ~bad_of(h, 0)))) /* E3 */
         return HX_HEAL_LOOK_MS;
     if (plan_begin(h)) {
         replace_all(h, 2, HX_COPIES);
         replace_all(h, 1, 1);
+        drain_all(h);
     }
     plan_end(h);
     return HX_HEAL_LOOK_MS;

@@ -14,7 +14,7 @@
  *   V5 a version releases the last group (S1) when it is asked to, with the walk of openings from the VDL on (S2): the
  *      writer lets it into the air only when the group is idle.  Its members are told, and deleted, once it is in use.
  *   V4 FENCED ends it for ever.
- *   V5 a driver that finds a volume whose members have changed before says MEMBERS to those of PG 0 once: they may wait
+ *   V6 a driver that finds a volume whose members have changed before says MEMBERS to those of PG 0 once: they may wait
  *      for that word since a driver died (E7 of gossip.c).
  * Memory: a change at a time; freed when nothing is to be said about it any more.
  */
@@ -59,7 +59,7 @@ static int more_servers(struct hx_move *m)
 int move_reserve(struct hx_move *m, size_t changes)
 {
     int rc = more_servers(m);
-    return rc ? rc : hx_ask_reserve(&m->ask, changes * (HX_COPIES + 2) + m->server_count + 2 * HX_COPIES + 1);
+    return rc ? rc : hx_ask_reserve(&m->ask, changes * (HX_COPIES + 2) + m->server_count + 2 * HX_COPIES + 2);
 }
 
 int hx_move_new(struct hx_writer *w, const struct hx_uuid *owner, uint64_t now_ms, struct hx_move **ret)
@@ -76,9 +76,10 @@ int hx_move_new(struct hx_writer *w, const struct hx_uuid *owner, uint64_t now_m
         hx_move_free(m);
         return HX_E_NOMEM;
     }
+    move_wish_init(m);
     for (unsigned i = 0; i < HX_COPIES; i++) {
         m->greet[i].owner_kind = MOVE_TASK_GREET;
-        if (move_geometry(m)->m) /* V5 */
+        if (move_geometry(m)->m) /* V6 */
             hx_ask_queue(&m->ask, &m->greet[i], move_geometry(m)->pgs[0].server[i], HX_MSG_MEMBERS);
     }
     *ret = m;
@@ -98,6 +99,7 @@ void hx_move_free(struct hx_move *m)
     for (uint32_t i = 0; i < m->server_count; i++)
         free(m->server[i]);
     free(m->server);
+    free(m->wish.list);
     hx_geometry_fini(&m->next);
     free(m);
 }
@@ -311,8 +313,9 @@ uint32_t hx_move_releasing(const struct hx_move *m)
     return m->release;
 }
 
-/* The next version: all changes that are ready (V2), and the group that is to be released.  False: there is none. */
-static bool make_next(struct hx_move *m, struct hx_geometry *next, int *ret_err)
+/* The next version: all changes that are ready (V2), the group that is to be released, and what is wished for.  False:
+ * there is none. */
+static bool make_next(struct hx_move *m, struct hx_geometry *next, bool *ret_granted, int *ret_err)
 {
     bool any = false, first = false;
     *ret_err = hx_geometry_copy(next, move_geometry(m));
@@ -332,6 +335,8 @@ static bool make_next(struct hx_move *m, struct hx_geometry *next, int *ret_err)
         next->walk_from = hx_writer_vdl(m->writer);
         any = true;
     }
+    *ret_granted = !*ret_err && move_wish_apply(m, next, ret_err);
+    any = any || *ret_granted;
     next->epoch = hx_writer_epoch(m->writer);
     next->m++;
     return any;
@@ -359,7 +364,9 @@ static void turn(struct hx_move *m)
 {
     struct hx_geometry next = {0};
     int err;
-    bool any = make_next(m, &next, &err);
+    bool granted, any = make_next(m, &next, &granted, &err);
+    if (!any && !err)
+        move_wish_turned(m, false);
     if (any && !err)
         err = hx_writer_turn(m->writer, &next);
     if (!any || err) {
@@ -373,6 +380,7 @@ static void turn(struct hx_move *m)
     hx_geometry_fini(&m->next);
     m->next = next;
     m->turning = true;
+    move_wish_turned(m, granted);
     publish(m);
 }
 
@@ -446,6 +454,7 @@ static void step(struct hx_move *m)
         }
     }
     check_ready(m);
+    move_wish_due(m);
     if (!m->turning && !m->hold)
         turn(m);
     move_status_due(m);

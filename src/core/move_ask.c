@@ -100,6 +100,10 @@ void move_judge(struct hx_move *m, const struct hx_ask_reply *reply)
         if (reply->err && !nothing_to_delete(reply->err))
             hx_ask_pause(&m->ask, t, t->server, t->msg);
         break;
+    case MOVE_TASK_WISH:
+        if (reply->err == 0)
+            move_wish_answer(m, reply->body);
+        return;
     case MOVE_TASK_GREET:
         if (reply->err && !nothing_to_delete(reply->err))
             hx_ask_pause(&m->ask, t, t->server, t->msg);
@@ -161,9 +165,10 @@ static int build(struct hx_move *m, struct hx_ask_task *t, struct hx_msg_head *h
     if (t->msg == HX_MSG_STATUS) {
         head->g = HX_STATUS_PARTS;
         m->server[t->server]->asked = m->serial;
-        head->g = HX_STATUS_PARTS;
         return 0;
     }
+    if (t->msg == HX_MSG_WISH)
+        return 0;
     return body_of(m, g, t, c, ret, ret_len);
 }
 

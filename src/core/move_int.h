@@ -9,13 +9,14 @@
 #include "hexad/move.h"
 #include "hexad/msg.h"
 #include "hexad/quorum.h"
+#include "hexad/wish.h"
 
 #define MOVE_STATUS_MS 1000u /* between questions to a server that is filling somebody */
 #define MOVE_LOOK_MS 50u
 #define MOVE_ORPHANS_MS 60000u /* between looks for learners that nobody names */
 
 enum move_task { MOVE_TASK_CHANGE = 1, MOVE_TASK_TELL, MOVE_TASK_RETIRE, MOVE_TASK_STATUS, MOVE_TASK_PUBLISH,
-                 MOVE_TASK_GREET };
+                 MOVE_TASK_GREET, MOVE_TASK_WISH };
 
 /* A task with who it belongs to: .task.owner_kind says what .of is. */
 struct move_change;
@@ -63,6 +64,12 @@ struct hx_move {
     struct hx_ask_task publish[HX_COPIES + 1]; /* PG 0's members, and the one that is to be (M4) */
     uint32_t publish_server[HX_COPIES + 1];
     hx_members stored_old, stored_new;
+    struct move_wishes {
+        struct hx_ask_task task;
+        struct hx_wish *list;     /* that wait for the next version, one for each name */
+        size_t count;
+        struct hx_geometry floor; /* R1: .epoch, .g and .m only */
+    } wish;
     struct hx_ask_task greet[HX_COPIES]; /* MEMBERS to PG 0's, once: whose driver died may never have heard it */
     uint64_t orphans_ms, status_ms;
 };
@@ -86,6 +93,15 @@ void move_orphan(struct hx_move *m, uint32_t pg, uint32_t server, uint64_t life)
 void move_status_answer(struct hx_move *m, uint32_t server, struct hx_bytes body);
 void move_status_due(struct hx_move *m);
 uint64_t move_status_wait(const struct hx_move *m);
+
+/* move_wish.c */
+void move_wish_init(struct hx_move *m);
+void move_wish_due(struct hx_move *m);
+void move_wish_answer(struct hx_move *m, struct hx_bytes body);
+/* NEXT as it is wished for; true: that changes it. */
+bool move_wish_apply(const struct hx_move *m, struct hx_geometry *next, int *ret_err);
+/* They are in the version that is in the air now (GRANTED), or came to nothing. */
+void move_wish_turned(struct hx_move *m, bool granted);
 
 /* move_ask.c */
 void move_judge(struct hx_move *m, const struct hx_ask_reply *reply);

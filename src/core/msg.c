@@ -20,6 +20,7 @@ const char *hx_msg_type_name(unsigned type)
         [HX_MSG_READ] = "READ",       [HX_MSG_GOSSIP] = "GOSSIP",   [HX_MSG_HISTORY] = "HISTORY",
         [HX_MSG_STATUS] = "STATUS",   [HX_MSG_SCRUB] = "SCRUB",   [HX_MSG_DIGEST] = "DIGEST",
         [HX_MSG_MEMBERS] = "MEMBERS", [HX_MSG_DELETE] = "DELETE",
+        [HX_MSG_WISH] = "WISH",
     };
     return type < HX_MSG_TYPE_END && name[type] ? name[type] : "?";
 }

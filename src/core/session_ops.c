@@ -90,6 +90,11 @@ bool hx_session_driver_step(struct hx_session *s)
     return moved;
 }
 
+int hx_session_wish(struct hx_session *s, const struct hx_wish *w)
+{
+    return s->state == HX_SESSION_OPEN && s->driver ? hx_move_wish(s->driver, w) : HX_E_AGAIN;
+}
+
 void hx_session_note_free(struct hx_session *s, uint64_t now_ms, uint64_t free_pages)
 {
     hx_session_set_now(s, now_ms);

@@ -300,6 +300,8 @@ void hx_writer_answer(struct hx_writer *w, uint64_t now_ms, uint64_t call, struc
         rc = take_format(w, c, h.status);
     else if (!rc)
         rc = take_append(w, s, c, h.status, inner);
+    if (!rc && c->kind == HX_WCALL_ANNOUNCE && h.flags & HX_REPLY_WISHES)
+        w->wishes_at = s->index + 1;
     if (w->fenced) {
         hx_writer_send_end(w, s, c);
         return;

@@ -160,6 +160,7 @@ struct hx_writer {
     size_t history_len;
     struct hx_writer_blob *blob;
     struct hx_geometry *next; /* owned: the version in the air; NULL: none is (M3) */
+    uint32_t wishes_at;       /* a server that said that wishes wait: index + 1; 0: nobody did */
     bool floor_held;          /* somebody is being filled: the floor stays (H6) */
     char info[HX_WRITER_INFO_MAX];
     struct hx_writer_stats stats;

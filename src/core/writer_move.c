@@ -180,6 +180,13 @@ void hx_writer_hold_floor(struct hx_writer *w, bool hold)
     w->floor_held = hold;
 }
 
+long hx_writer_wishes(struct hx_writer *w)
+{
+    long at = (long)w->wishes_at - 1;
+    w->wishes_at = 0;
+    return at;
+}
+
 /* ---- versions ---- */
 
 /* Slots of the PG that NEXT changes; false: it names somebody who is not the learner for that slot. */

@@ -206,8 +206,10 @@ void hx_node_free(struct hx_node *n)
         return;
     for (size_t i = 0; i < n->seg_count; i++)
         free_segment(n, n->segs[i]);
-    for (size_t i = 0; i < n->volume_count; i++)
+    for (size_t i = 0; i < n->volume_count; i++) {
+        free(n->volumes[i]->wishes);
         free(n->volumes[i]);
+    }
     items_fini(&n->wait);
     items_fini(&n->ready);
     hx_out_item_fini(&n->taken);
@@ -234,6 +236,7 @@ static unsigned roles_for(unsigned type)
         return all;
     case HX_MSG_FORMAT:
     case HX_MSG_SCRUB:
+    case HX_MSG_WISH:
         return HX_NODE_ROLE_WRITER | HX_NODE_ROLE_ADMIN;
     case HX_MSG_FETCH:
         return HX_NODE_ROLE_WRITER | HX_NODE_ROLE_SEGMENT;

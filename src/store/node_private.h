@@ -7,6 +7,7 @@
 #define HX_NODE_PRIVATE_H
 
 #include "hexad/node.h"
+#include "hexad/wish.h"
 #include "store.h"
 
 /* Something that goes out by hx_node_next, now or after the next flush. */
@@ -52,6 +53,10 @@ struct hx_node_ack {
 
 /* What is known of a volume beyond its segments. */
 #define HX_NODE_CONNS_MAX 64u
+struct hx_kept_wish {
+    struct hx_wish wish;
+    uint64_t ms; /* when it was last said */
+};
 struct hx_volume {
     struct hx_uuid id;
     struct hx_epoch epoch; /* newest that an accepted APPEND had */
@@ -64,6 +69,9 @@ struct hx_volume {
     uint64_t gossip_ms;    /* next round */
     uint64_t rounds;       /* that there were */
     uint32_t turn;
+    struct hx_kept_wish *wishes; /* oldest first; NULL: none */
+    uint32_t wish_count;
+    size_t wish_cap;
 };
 struct hx_peer {
     struct hx_uuid server;
@@ -155,6 +163,9 @@ int hx_verbs_handle(struct hx_node *n, struct hx_req *r);
 struct hx_volume *hx_volume_get(struct hx_node *n, const struct hx_uuid *id, bool make);
 void hx_volume_heard(struct hx_node *n, const struct hx_req *r, const struct hx_append_head *a);
 void hx_volume_closed(struct hx_node *n, uint64_t conn);
+/* wish.c */
+bool hx_wish_waits(struct hx_volume *v, uint64_t now_ms);
+int hx_wish_verb(struct hx_node *n, struct hx_req *r);
 int hx_volume_lookup(struct hx_node *n, const struct hx_req *r, const char *name);
 void hx_volume_status(struct hx_node *n, const struct hx_req *r);
 /* pace.c */

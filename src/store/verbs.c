@@ -372,9 +372,12 @@ static int verb_append(struct hx_node *n, struct hx_req *r)
     i.seg = NULL;
     n->stats.appends++;
     err = announce(n, r, &a, &i.seg);
-    if (!err && count == 0)
+    if (!err && count == 0) {
+        struct hx_volume *v = hx_volume_get(n, &r->head.volume, false);
+        i.flags = v && hx_wish_waits(v, r->now_ms) ? HX_REPLY_WISHES : 0;
         err = say_full(n, &i, &r->head.volume);
-    else if (!err)
+    }
+    if (!err && count)
         err = append_frames(n, r, &a, &i, &heard);
     if (err && err != HX_E_FENCED)
         return err;
@@ -525,6 +528,7 @@ int hx_verbs_handle(struct hx_node *n, struct hx_req *r)
         [HX_MSG_READ] = verb_read, [HX_MSG_GOSSIP] = verb_gossip, [HX_MSG_HISTORY] = verb_history,
         [HX_MSG_STATUS] = verb_status, [HX_MSG_SCRUB] = verb_scrub, [HX_MSG_DIGEST] = verb_digest,
         [HX_MSG_MEMBERS] = verb_members, [HX_MSG_DELETE] = verb_delete,
+        [HX_MSG_WISH] = hx_wish_verb,
     };
     int err = verbs[r->head.type](n, r);
     return err == HX_E_EOF ? HX_E_BADMSG : err;

@@ -206,8 +206,9 @@ static json_t *repair_json(struct hx_vol *v)
                             hx_change_state_name(c.state), "bytes_done", (json_int_t)c.bytes, "bytes_total",
                             (json_int_t)c.of, "since_ms", (json_int_t)c.since_ms, "error",
                             c.last_error ? hx_err_text(c.last_error) : ""));
-    json_t *j = json_pack("{s:I, s:I, s:I, s:o}", "versions", (json_int_t)(move ? hx_move_versions(move) : 0),
-                          "lost", (json_int_t)h.lost, "no_spare", (json_int_t)h.no_spare, "changes", list);
+    json_t *j = json_pack("{s:I, s:I, s:I, s:I, s:o}", "versions", (json_int_t)(move ? hx_move_versions(move) : 0),
+                          "lost", (json_int_t)h.lost, "draining", (json_int_t)h.draining,
+                          "no_spare", (json_int_t)h.no_spare, "changes", list);
     if (heal && h.after_ms != HX_HEAL_NEVER)
         json_object_set_new(j, "after_ms", json_integer((json_int_t)h.after_ms));
     return j;
@@ -322,6 +323,8 @@ static void say_repair(FILE *f, struct hx_vol *v)
     if (h.no_spare)
         say(f, "repair", "no spare for %llu segments, of %s and others: add a server in zone %s",
             (unsigned long long)h.no_spare, g->servers[h.no_spare_server].name, g->servers[h.no_spare_server].zone);
+    if (h.draining)
+        say(f, "drain", "%llu segments are still on servers that are to be emptied", (unsigned long long)h.draining);
     for (size_t i = 0; hx_move_view(move, i, &c); i++)
         if (c.state != HX_CHANGE_TELL)
             say(f, "repair", "PG %u: %s is replaced by %s: %s %s", c.pg, g->servers[c.from].name,

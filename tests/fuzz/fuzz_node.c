@@ -13,6 +13,7 @@
 #include "fuzz.h"
 
 #include "hexad/crc.h"
+#include "hexad/wish.h"
 #include "node_rig.h"
 
 #include <stdlib.h>
@@ -374,6 +375,13 @@ static void seed_rest(void)
     step(HX_MSG_SCRUB, 0, b, 1);
     step(TICK, 100, NULL, 0);
     finish("questions");
+    struct hx_enc e = hx_enc_init(b + 1, sizeof b - 1);
+    struct hx_wish wish = {.kind = HX_WISH_DRAIN, .epoch = {1}, .g = 2, .server.name = "a2"};
+    hx_wish_encode(&wish, &e);
+    step(HX_MSG_WISH, 0, b, 1 + e.len);
+    step(HX_MSG_WISH, 0, b, 1);
+    step(TICK, 100, NULL, 0);
+    finish("wish");
     hx_put_u64(b + 1, 16);
     hx_put_u32(b + 9, 2);
     hx_put_u32(b + 13, 8);

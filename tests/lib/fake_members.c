@@ -344,6 +344,7 @@ struct hx_bytes fake_answer(struct fake *f, size_t i)
     if (status)
         e.len = 0;
     struct hx_reply_head r = {.type = h.type, .req_id = h.req_id, .status = status, .server = sv->incarnation,
+                              .flags = h.type == HX_MSG_APPEND ? f->append_flags : 0,
                               .promised = fenced ? sv->promised : f->epoch, .promised_owner = f->owner};
     struct hx_bytes piece = {out + HX_REPLY_HEAD, e.len};
     hx_reply_head_encode(&r, &piece, 1, out);

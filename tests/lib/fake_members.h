@@ -70,6 +70,7 @@ struct fake {
     size_t count, cap;
     uint64_t serial;
     unsigned cancels;
+    uint32_t append_flags; /* of answers to APPEND */
 };
 
 /* A geometry of SERVERS in three zones with PGS protection groups of 1 MiB. */

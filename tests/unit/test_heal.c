@@ -36,7 +36,7 @@ static int hook(void *ctx, struct fake *f, unsigned server, const struct hx_msg_
         return HX_E_NO_VOLUME;
     if (h->type == HX_MSG_FORMAT && w->mute >> server & 1u)
         return HX_E_IO;
-    return h->type == HX_MSG_DELETE || h->type == HX_MSG_MEMBERS ? 0 : 1;
+    return h->type == HX_MSG_DELETE || h->type == HX_MSG_MEMBERS || h->type == HX_MSG_GEOMETRY ? 0 : 1;
 }
 
 static void world_open(struct world *w, uint32_t servers, uint32_t pgs, uint64_t after)
@@ -268,6 +268,76 @@ static void without_a_spare_it_is_said(void **state)
     world_close(&w);
 }
 
+static void want(struct world *w, unsigned kind, uint32_t server)
+{
+    const struct hx_geometry *g = hx_writer_geometry(w->r.w);
+    struct hx_wish x = {.kind = (uint8_t)kind, .epoch = g->epoch, .g = g->g, .m = g->m};
+    memcpy(x.server.name, g->servers[server].name, sizeof x.server.name);
+    assert_int_equal(hx_move_wish(w->d, &x), 0);
+    pass(w, 500);
+}
+
+/* Promise (E6): a server that is to be emptied gives its segments to others of its zone, though it is well, and though
+ * repair-after is never; nobody gives it one; when it is to stay, what is under way is taken back; it has no spare: it
+ * is said. */
+static void a_drained_server_is_emptied(void **state)
+{
+    (void)state;
+    for (unsigned k = 0; k < 2; k++) {
+        struct world w;
+        struct hx_heal_view h;
+        world_open(&w, k ? 6 : 12, 3, HX_HEAL_NEVER);
+        pass(&w, 3000);
+        uint32_t who = member(&w, 0, 0);
+        unsigned had = 0;
+        for (uint32_t pg = 0; pg < 3; pg++)
+            for (unsigned i = 0; i < HX_COPIES; i++)
+                had += member(&w, pg, i) == who;
+        want(&w, HX_WISH_DRAIN, who);
+        pass(&w, 5000);
+        hx_heal_view(w.h, &h);
+        assert_int_equal(h.draining, had);
+        assert_int_equal(h.lost, 0);
+        assert_int_equal(h.no_spare, k ? had : 0);
+        assert_int_equal(changes(&w), k ? 0 : had);
+        struct hx_change_view v;
+        for (size_t i = 0; hx_move_view(w.d, i, &v); i++) {
+            assert_int_equal(v.from, who);
+            assert_string_equal(zone(&w, v.to), zone(&w, who));
+        }
+        want(&w, HX_WISH_UNDO, who);
+        pass(&w, 5000);
+        hx_heal_view(w.h, &h);
+        assert_int_equal(changes(&w) + h.draining + h.no_spare, 0);
+        world_close(&w);
+    }
+}
+
+/* Promise (E6): a spare that is to be emptied takes nothing, and what it was about to take goes elsewhere. */
+static void a_drained_spare_takes_nothing(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w, 12, 1, AFTER);
+    pass(&w, 3000);
+    w.down = 1u << member(&w, 0, 0);
+    pass(&w, AFTER + 5000);
+    assert_int_equal(changes(&w), 1);
+    uint32_t one = first(&w).to;
+    want(&w, HX_WISH_DRAIN, one);
+    pass(&w, 5000);
+    assert_int_equal(changes(&w), 1);
+    for (size_t i = 0;; i++) {
+        struct hx_change_view v;
+        assert_true(hx_move_view(w.d, i, &v));
+        if (v.state > HX_CHANGE_TURN)
+            continue;
+        assert_int_not_equal(v.to, one);
+        break;
+    }
+    world_close(&w);
+}
+
 /* Promise: a spare that makes no learner is left for a while, and another one is taken. */
 static void a_spare_that_does_not_make_it_is_avoided(void **state)
 {
@@ -346,6 +416,8 @@ int main(void)
         cmocka_unit_test(who_is_back_stays),
         cmocka_unit_test(without_a_quorum_nothing_is_begun),
         cmocka_unit_test(fills_are_bounded),
+        cmocka_unit_test(a_drained_server_is_emptied),
+        cmocka_unit_test(a_drained_spare_takes_nothing),
         cmocka_unit_test(spares_are_chosen_by_room),
         cmocka_unit_test(without_a_spare_it_is_said),
         cmocka_unit_test(a_spare_that_does_not_make_it_is_avoided),

@@ -15,6 +15,7 @@
 #include "hexad/err.h"
 #include "hexad/move.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define SERVERS 9u
@@ -30,16 +31,18 @@ struct copy {
 struct world {
     struct rig r;
     struct hx_move *d;
-    struct copy copy[SERVERS][PGS + 1];
+    struct copy copy[SERVERS + 1][PGS + 1]; /* one more that may be added */
     uint32_t stored[SERVERS]; /* m of the geometry that it keeps for PG 0 */
     bool fill;                /* learners have all pages as soon as they are asked */
     unsigned formats, geometries, members, deletes, statuses;
     uint32_t published; /* highest m in a GEOMETRY */
+    struct hx_wish wish; /* what each server keeps, if .kind */
+    unsigned wishes;     /* that were asked for */
     unsigned down;      /* bit per server: takes nothing */
     uint64_t rng;
 };
 
-static struct hx_uuid incarnation[SERVERS];
+static struct hx_uuid incarnation[SERVERS + 1];
 
 static bool named(const struct hx_geometry *g, uint32_t pg, unsigned server)
 {
@@ -159,6 +162,12 @@ static int hook(void *ctx, struct fake *f, unsigned server, const struct hx_msg_
         w->published = g.m > w->published ? g.m : w->published;
         w->stored[server] = g.m > w->stored[server] ? g.m : w->stored[server];
         hx_geometry_fini(&g);
+        return 0;
+    case HX_MSG_WISH:
+        w->wishes++;
+        hx_enc_u32(e, w->wish.kind ? 1 : 0);
+        if (w->wish.kind)
+            hx_wish_encode(&w->wish, e);
         return 0;
     default:
         return 1;
@@ -308,7 +317,7 @@ static void a_member_moves(void **state)
     world_close(&w);
 }
 
-/* Promise (V5): a driver of a volume whose members have changed before says MEMBERS to those of group 0, once, also to
+/* Promise (V6): a driver of a volume whose members have changed before says MEMBERS to those of group 0, once, also to
  * one that was away then; where nothing has ever changed it says nothing. */
 static void who_drives_next_says_the_members(void **state)
 {
@@ -332,6 +341,81 @@ static void who_drives_next_says_the_members(void **state)
     assert_int_equal(w.members, HX_COPIES);
     for (unsigned i = 0; i < HX_COPIES; i++)
         assert_int_equal(w.copy[holder(&w, 0, i)][0].m, 1);
+    world_close(&w);
+}
+
+static struct hx_wish wish(const struct world *w, unsigned kind, const char *name)
+{
+    const struct hx_geometry *g = hx_writer_geometry(w->r.w);
+    struct hx_wish x = {.kind = (uint8_t)kind, .epoch = g->epoch, .g = g->g, .m = g->m};
+    snprintf(x.server.name, sizeof x.server.name, "%s", name);
+    return x;
+}
+
+/* Promise (hexad/wish.h): the driver asks for wishes when it hears that some wait, and not otherwise; it grants them in
+ * a version of its own, or together with a change; one of yore does nothing (R1), nor does one that is granted (R2). */
+static void wishes_are_granted(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w);
+    drive(&w);
+    pass(&w, 3000);
+    assert_int_equal(w.wishes, 0);
+    const struct hx_geometry *g = hx_writer_geometry(w.r.w);
+    uint32_t who = holder(&w, 1, 2), n = g->server_count;
+    struct hx_wish drain = wish(&w, HX_WISH_DRAIN, g->servers[who].name), undo = drain;
+    w.wish = drain;
+    w.r.f.append_flags = HX_REPLY_WISHES;
+    pass(&w, 3000);
+    assert_true(w.wishes > 0);
+    g = hx_writer_geometry(w.r.w);
+    assert_int_equal(g->m, 1);
+    assert_int_equal(g->servers[who].state, HX_SERVER_DRAINED);
+    assert_int_equal(w.members + w.deletes, 0);
+    pass(&w, 3000);
+    assert_int_equal(hx_writer_geometry(w.r.w)->m, 1);
+    undo.kind = HX_WISH_UNDO; /* it saw version 0 */
+    assert_int_equal(hx_move_wish(w.d, &undo), HX_E_AGAIN);
+    undo = wish(&w, HX_WISH_UNDO, drain.server.name);
+    assert_int_equal(hx_move_wish(w.d, &undo), 0);
+    pass(&w, 3000); /* the servers still keep the drain */
+    g = hx_writer_geometry(w.r.w);
+    assert_int_equal(g->m, 2);
+    assert_int_equal(g->servers[who].state, HX_SERVER_IN);
+    assert_int_equal(hx_move_wish(w.d, &drain), HX_E_AGAIN);
+    w.r.f.append_flags = 0;
+
+    struct hx_wish leave = wish(&w, HX_WISH_REMOVE, drain.server.name), more = wish(&w, HX_WISH_ADD, "new");
+    assert_int_equal(hx_move_wish(w.d, &leave), HX_E_IN_USE);
+    more.server.incarnation = (struct hx_uuid){{9, 9, 9}};
+    snprintf(more.server.zone, sizeof more.server.zone, "%s", g->servers[0].zone);
+    snprintf(more.server.url, sizeof more.server.url, "https://new:1");
+    assert_int_equal(hx_move_start(w.d, 1, 2, spare(&w, 1, 0)), 0);
+    hx_move_hold(w.d, true);
+    pass(&w, 3000);
+    assert_int_equal(state_of(&w, 0), HX_CHANGE_READY);
+    assert_int_equal(hx_move_wish(w.d, &more), 0);
+    assert_int_equal(hx_move_wish(w.d, &more), 0);
+    assert_int_equal(n, SERVERS);
+    assert_int_equal(hx_geometry_add_server(&w.r.f.geometry, &more.server), 0);
+    w.r.f.server[n].incarnation = incarnation[n] = more.server.incarnation;
+    hx_move_hold(w.d, false);
+    pass(&w, 3000);
+    g = hx_writer_geometry(w.r.w);
+    assert_int_equal(g->m, 3);
+    assert_int_equal(g->server_count, n + 1);
+    assert_string_equal(g->servers[n].name, "new");
+    assert_int_equal(hx_writer_slot(w.r.w, 1, who) < HX_COPIES && hx_writer_slot(w.r.w, 1, who) >= 0, false);
+    assert_int_equal(hx_move_start(w.d, 3, 0, n), 0); /* it can be given something at once */
+    assert_true(hx_move_undo(w.d, 3, 0));
+    struct hx_lsn cpl = commit(&w, 1);
+    pass(&w, 100);
+    assert_int_equal(hx_writer_vdl(w.r.w).v, cpl.v);
+    /* The next driver: what was wished of the one before is of yore. */
+    hx_move_free(w.d);
+    drive(&w);
+    assert_int_equal(hx_move_wish(w.d, &leave), HX_E_AGAIN);
     world_close(&w);
 }
 
@@ -641,6 +725,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_member_moves),
+        cmocka_unit_test(wishes_are_granted),
         cmocka_unit_test(who_drives_next_says_the_members),
         cmocka_unit_test(a_version_is_stored_by_both),
         cmocka_unit_test(what_is_ready_goes_together),

@@ -421,7 +421,7 @@ static void roles_and_identity_are_checked(void **state)
         {HX_MSG_HELLO, 15}, {HX_MSG_LOOKUP, 15}, {HX_MSG_FORMAT, 2 | 4}, {HX_MSG_FENCE, 2}, {HX_MSG_FETCH, 1 | 2},
         {HX_MSG_REPAIR, 2}, {HX_MSG_ADOPT, 2}, {HX_MSG_GEOMETRY, 2}, {HX_MSG_APPEND, 2}, {HX_MSG_READ, 1 | 2 | 8},
         {HX_MSG_GOSSIP, 1}, {HX_MSG_HISTORY, 1}, {HX_MSG_STATUS, 15}, {HX_MSG_SCRUB, 6}, {HX_MSG_DIGEST, 1},
-        {HX_MSG_MEMBERS, 2}, {HX_MSG_DELETE, 2},
+        {HX_MSG_MEMBERS, 2}, {HX_MSG_DELETE, 2}, {HX_MSG_WISH, 6},
     };
     assert_int_equal(HX_ARRAY_LEN(table), HX_MSG_TYPE_END - 1);
     for (size_t i = 0; i < HX_ARRAY_LEN(table); i++) {
