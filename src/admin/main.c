@@ -1,5 +1,6 @@
 /*
- * main.c - the hexad command: finds the verb.  mount.hexad and hexadfs are this program under another name.
+ * main.c - the hexad command: finds the verb.  It is mount.hexad, mount.fuse.hexad (the type in the mount table, for
+ * mount(8)) and hexadfs, too, by its name.
  */
 #include "admin.h"
 #include "hexad/mount.h"
@@ -97,8 +98,10 @@ int main(int argc, char **argv)
     base = base ? base + 1 : argc > 0 ? argv[0] : "hexad";
     hx_log_init("hexad", HX_LOG_STDERR, HX_LOG_INFO);
     signal(SIGPIPE, SIG_IGN);
-    if (strcmp(base, "mount.hexad") == 0 || strcmp(base, "hexadfs") == 0 || strcmp(base, "mount.fuse.hexadfs") == 0)
-        return hx_mount_main(argc, argv);
+    static const char *const helpers[] = {"mount.hexad", "mount.fuse.hexad", "hexadfs", "mount.fuse.hexadfs"};
+    for (size_t i = 0; i < HX_ARRAY_LEN(helpers); i++)
+        if (strcmp(base, helpers[i]) == 0)
+            return hx_mount_main(argc, argv);
     if (argc < 2) {
         usage(stderr);
         return HX_EXIT_USAGE;

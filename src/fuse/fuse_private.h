@@ -38,13 +38,17 @@ struct hx_mount_opts {
     uint32_t soft_ms;
     uint64_t repair_after_ms;
     bool helper;              /* called as mount.hexad: exit codes of mount(8) */
-    bool foreground, debug, read_only, takeover, noatime, strictatime, allow_other, fake;
+    bool foreground, debug, read_only, takeover, noatime, strictatime, allow_other, fake, remount;
+    const char *kernels_word; /* a word that only a remount may bring, or NULL */
 };
 /* 0, or an exit code (complained), or -1 for --help. */
 int hx_mount_parse(int argc, char **argv, struct hx_mount_opts *ret);
 void hx_mount_opts_fini(struct hx_mount_opts *o);
 /* The helper's exit codes are mount(8)'s: 1 usage, 2 system, 32 failed. */
 int hx_mount_exit(const struct hx_mount_opts *o, int err);
+
+/* ---- remount.c: `mount -o remount,...` of what is mounted ---- */
+int hx_remount(const struct hx_mount_opts *o); /* exit code; complained */
 
 /* ---- place.c: the mount table, and who holds a mount ---- */
 struct hx_place {
@@ -66,6 +70,7 @@ struct hx_runfile {
     char path[PATH_MAX];
     char whose[HX_NAME_MAX + 16]; /* volume and a sum of its servers: other fleets have volumes of this name, too */
     bool closing;             /* unmounted: the process only waits until everything is durable */
+    bool read_only;           /* the volume was opened so: no remount can change that */
 };
 int hx_runfile_hold(struct hx_runfile *f, const struct hx_place *place);
 void hx_runfile_say(struct hx_runfile *f, const char *text); /* one line about how far the end is */
@@ -73,6 +78,7 @@ void hx_runfile_close(struct hx_runfile *f); /* unmounted: gives up the device n
 void hx_runfile_drop(struct hx_runfile *f);
 /* Of somebody else's mount: a descriptor to lock and read, or HX_E_NOENT. */
 int hx_runfile_open(const struct hx_place *place, int *ret_fd);
+bool hx_runfile_read_only(const struct hx_place *place); /* its process opened the volume read-only */
 /* Waits for an earlier mount of WHOSE by this user that has been unmounted, while its process still makes everything
  * durable; no longer than MOST_MS (0: as long as it takes). */
 void hx_runfile_wait_closing(const char *whose, uint32_t most_ms);

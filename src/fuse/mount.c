@@ -331,6 +331,7 @@ static int run(struct hx_mount_opts *opts, struct hx_client_conf *conf)
 {
     struct hx_mount m = {.opts = opts, .conf = *conf, .run = {.fd = -1}};
     whose_of(opts, conf, m.run.whose, sizeof m.run.whose);
+    m.run.read_only = opts->read_only;
     char why[HX_WHY_MAX] = "";
     uint64_t cache = opts->cache_bytes ? opts->cache_bytes : HX_VOL_CACHE_DEFAULT;
     hx_ahead_init(&m.ahead, opts->ahead_bytes, cache / HX_FUSE_AHEAD_SHARE);
@@ -469,7 +470,7 @@ int hx_mount_main(int argc, char **argv)
     int code = hx_mount_parse(argc, argv, &o);
     hx_log_init("hexad", HX_LOG_STDERR, o.debug ? HX_LOG_DEBUG : o.foreground ? HX_LOG_INFO : HX_LOG_WARN);
     if (code == 0)
-        code = start(&o);
+        code = o.remount ? hx_remount(&o) : start(&o);
     hx_mount_opts_fini(&o);
     return code < 0 ? 0 : code;
 }

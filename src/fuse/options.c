@@ -21,7 +21,7 @@
 
 enum word_kind {
     DROP, PASS, ROOT_PASS, TAKEOVER, SOFT, REPAIR_AFTER, CACHE, WINDOW, READAHEAD, ATTR_TIMEOUT, ENTRY_TIMEOUT,
-    NEGATIVE_TIMEOUT, NOATIME, STRICTATIME, CONFIG, ALLOW_OTHER, RO, RW, DEBUG
+    NEGATIVE_TIMEOUT, NOATIME, RELATIME, STRICTATIME, CONFIG, ALLOW_OTHER, RO, RW, DEBUG, REMOUNT, KERNELS
 };
 static const struct word {
     const char *name;
@@ -37,13 +37,14 @@ static const struct word {
     {"allow_other", ALLOW_OTHER, false}, {"debug", DEBUG, false},
     {"noexec", PASS, false}, {"exec", PASS, false}, {"sync", PASS, false}, {"dirsync", PASS, false},
     {"nosuid", PASS, false}, {"nodev", PASS, false}, {"suid", ROOT_PASS, false}, {"dev", ROOT_PASS, false},
-    {"default_permissions", DROP, false}, {"defaults", DROP, false}, {"async", DROP, false}, {"atime", DROP, false},
-    {"relatime", DROP, false}, {"norelatime", DROP, false}, {"nostrictatime", DROP, false},
+    {"default_permissions", DROP, false}, {"defaults", DROP, false}, {"async", DROP, false}, {"atime", RELATIME, false},
+    {"relatime", RELATIME, false}, {"norelatime", DROP, false}, {"nostrictatime", RELATIME, false},
     {"lazytime", DROP, false}, {"nolazytime", DROP, false}, {"silent", DROP, false}, {"loud", DROP, false},
     {"diratime", DROP, false}, {"nodiratime", DROP, false}, {"_netdev", DROP, false},
     {"nofail", DROP, false}, {"noauto", DROP, false}, {"auto", DROP, false}, {"user", DROP, false},
     {"users", DROP, false}, {"nouser", DROP, false}, {"owner", DROP, false}, {"group", DROP, false},
-    {"comment", DROP, true},
+    {"comment", DROP, true}, {"remount", REMOUNT, false}, {"user_id", KERNELS, true}, {"group_id", KERNELS, true},
+    {"max_read", KERNELS, true}, {"blksize", KERNELS, true},
 };
 
 static const struct hx_opt verb_options[] = {
@@ -193,11 +194,10 @@ static int set_word(struct hx_mount_opts *o, const struct word *w, const char *v
     case NEGATIVE_TIMEOUT:
         return set_timeout(w, value, &o->negative_s);
     case NOATIME:
-        o->noatime = true;
-        o->strictatime = false;
-        return pass(o, "noatime") ? 0 : HX_E_TOOBIG;
-    case STRICTATIME:
-        o->strictatime = true;
+    case RELATIME:
+    case STRICTATIME: /* the last one counts */
+        o->noatime = w->kind == NOATIME;
+        o->strictatime = w->kind == STRICTATIME;
         return 0;
     case CONFIG:
         return set_config(o, value);
@@ -212,6 +212,12 @@ static int set_word(struct hx_mount_opts *o, const struct word *w, const char *v
         return 0;
     case DEBUG:
         o->foreground = o->debug = true;
+        return 0;
+    case REMOUNT:
+        o->remount = true;
+        return 0;
+    case KERNELS: /* mount(8) takes them from the mount table when it mounts again: they stay as they are */
+        o->kernels_word = w->name;
         return 0;
     }
     return 0;
@@ -251,7 +257,6 @@ struct line {
 static int parse_helper(int argc, char **argv, struct hx_mount_opts *o, struct line *l)
 {
     int c, err = 0;
-    const char *opts = NULL;
     bool fuse = !o->helper;
     optind = 1;
     while ((c = getopt(argc, argv, "sfnvdo:t:N:")) != -1) {
@@ -263,13 +268,15 @@ static int parse_helper(int argc, char **argv, struct hx_mount_opts *o, struct l
             o->fake = true;
         else if (c == 'd')
             o->foreground = o->debug = true;
-        else if (c == 'o')
-            opts = optarg;
         else if (c == '?')
             return HX_E_OPTION;
     }
-    if (opts)
-        err = parse_words(o, opts, l->sloppy);
+    optind = 1; /* each -o counts, as with mount(8); -s, which may come last, is for all of them */
+    while (err == 0 && (c = getopt(argc, argv, "sfnvdo:t:N:")) != -1)
+        if (c == 'o')
+            err = parse_words(o, optarg, l->sloppy);
+    if (err)
+        return err;
     if (argc - optind != 2) {
         hx_complain(HX_E_INVAL, "cannot mount", "VOLUME and DIR are needed", "mount.hexad VOLUME DIR -o OPTIONS");
         return HX_E_INVAL;
@@ -369,6 +376,8 @@ static bool has_word(const char *words_so_far, const char *word)
 static int complete(struct hx_mount_opts *o)
 {
     char always[256];
+    if (o->noatime && !pass(o, "noatime"))
+        return HX_E_TOOBIG;
     if (geteuid() == 0 && ((!has_word(o->fuse_opts, "nosuid") && !pass(o, "suid")) ||
                            (!has_word(o->fuse_opts, "nodev") && !pass(o, "dev"))))
         return HX_E_TOOBIG;
@@ -414,6 +423,8 @@ int hx_mount_parse(int argc, char **argv, struct hx_mount_opts *o)
         return -1;
     if (err == 0)
         err = set_names(o, &l);
+    if (err == 0 && o->kernels_word && !o->remount)
+        err = unknown_word(o->kernels_word);
     if (err == 0)
         err = check_allow_other(o);
     if (err == 0)

@@ -95,7 +95,8 @@ void hx_runfile_say(struct hx_runfile *f, const char *text)
     char line[TEXT_BYTES + 1];
     if (f->fd < 0)
         return;
-    int n = snprintf(line, sizeof line, "%.*s\n%s\n%s\n", SAY_MAX, text, f->whose, f->closing ? "closing" : "in use");
+    const char *state = f->closing ? "closing" : f->read_only ? "read-only" : "in use";
+    int n = snprintf(line, sizeof line, "%.*s\n%s\n%s\n", SAY_MAX, text, f->whose, state);
     memset(line + n, '\n', TEXT_BYTES - (size_t)n);
     if (pwrite(f->fd, line, TEXT_BYTES, 0) < 0)
         hx_log(HX_LOG_DEBUG, "run file: cannot be written");
@@ -162,6 +163,18 @@ static bool read_about(int fd, const char *whose, char *text, size_t cap, bool *
     snprintf(text, cap, "%s", what);
     *ret_closing = strcmp(state, "closing") == 0;
     return true;
+}
+
+bool hx_runfile_read_only(const struct hx_place *place)
+{
+    char all[TEXT_BYTES + 1];
+    int fd;
+    if (hx_runfile_open(place, &fd))
+        return false;
+    ssize_t n = pread(fd, all, sizeof all - 1, 0);
+    close(fd);
+    all[n > 0 ? n : 0] = '\0';
+    return strstr(all, "\nread-only\n") != NULL;
 }
 
 static bool held(int fd)
