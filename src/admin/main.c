@@ -23,7 +23,7 @@ static const struct verb {
     {"status", admin_status_main, "VOLUME", "how the volume and its servers are"},
     {"scrub", admin_scrub_main, "VOLUME", "read everything stored again, and mend it"},
     {"repair", admin_repair_main, "VOLUME", "replace servers that are gone while nothing is mounted"},
-    {"server", admin_server_main, "list | add", "the servers that there are; one more"},
+    {"server", admin_server_main, "list | add | drain | remove", "the servers that there are; one more, or less"},
     {"create", admin_create_main, "VOLUME", "make a volume"},
     {"cert", admin_cert_main, "create-... | show", "make and show certificates"},
     {"version", version_main, "", "print the version"},

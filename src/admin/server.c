@@ -1,13 +1,14 @@
 /*
- * server.c - `hexad server list|add`: the servers that the configuration names, and how they are.
+ * server.c - `hexad server`: the servers that the configuration names, and how they are; one more; and the line of
+ * those verbs that speak of a volume's servers (roster.c).
  *
  * list asks each of them, at the same time, who it is and what it holds (HELLO, and STATUS of all volumes); needs no
  * volume and no mount, and changes nothing.
  * add writes one more server into the configuration, after it has answered there under that name and in that zone.  The
  * file is replaced as a whole, so that a crash leaves the old one or the new one.
- * Does not place or move anything: volumes that are made afterwards may use it.
+ * Does not place or move anything: volumes that are made afterwards may use it, and the one that --volume names.
  */
-#include "admin.h"
+#include "status.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,20 +19,27 @@
 
 #define LIMIT_MS 3000u
 
-enum { OPT_CONFIG, OPT_JSON };
+enum { OPT_CHECK, OPT_CONFIG, OPT_JSON, OPT_NO_WAIT, OPT_UNDO, OPT_VOLUME };
 static const struct hx_opt opts[] = {
+    [OPT_CHECK] = {"check", 0, NULL, "drain: may the server be taken down now? change nothing"},
     [OPT_CONFIG] = {"config", 'c', "FILE", "configuration (see hexad(1), FILES)"},
     [OPT_JSON] = {"json", 0, NULL, "print one JSON document"},
+    [OPT_NO_WAIT] = {"no-wait", 0, NULL, "drain: end when it has begun; a mount, or the same again, goes on"},
+    [OPT_UNDO] = {"undo", 0, NULL, "drain: the server is to stay, and takes segments again"},
+    [OPT_VOLUME] = {"volume", 0, "VOLUME", "the volume whose servers are meant"},
     {NULL, 0, NULL, NULL},
 };
 static const char *const examples[] = {"hexad server list", "hexad server add d1 az-a https://d1.example.org:9621",
-                                       NULL};
+                                       "hexad server add d1 az-a https://d1.example.org:9621 --volume vol0",
+                                       "hexad server drain a1 --volume vol0",
+                                       "hexad server remove a1 --volume vol0", NULL};
 static const struct hx_args_spec spec = {
     .command = "hexad server",
-    .usage = "list | add NAME ZONE URL [options]",
+    .usage = "list | add NAME ZONE URL | drain NAME | remove NAME [options]",
     .examples = examples,
     .opts = opts,
-    .notes = "exit codes of list: 0 all answer, 3 some do not, 5 none does",
+    .notes = "exit codes of list: 0 all answer, 3 some do not, 5 none does;\n"
+             "of drain: 0 it is empty (--check: it may go), 3 its zone has no spare (--check: it may not)",
 };
 
 struct view {
@@ -282,22 +290,54 @@ static int is_new(const struct hx_client_conf *conf, const struct hx_server *s, 
     return 0;
 }
 
-static int add(const struct hx_client_conf *conf, bool json, const struct hx_server *s)
+struct line {
+    const char *config, *volume;
+    bool json, check, undo, no_wait;
+};
+
+static int wish(const struct hx_client_conf *conf, const struct line *l, enum hx_wish_kind kind,
+                const struct hx_server *s)
 {
+    struct admin_wish w = {.conf = conf, .volume = l->volume, .json = l->json, .no_wait = l->no_wait,
+                           .wish = {.kind = (uint8_t)kind, .server = *s}};
+    if (l->check)
+        return admin_may_go(conf, l->json, l->volume, s->name);
+    return admin_wish(&w);
+}
+
+/* The configuration names this very one. */
+static bool is_there(const struct hx_client_conf *conf, const struct hx_server *s)
+{
+    for (uint32_t i = 0; i < conf->server_count; i++)
+        if (!strcmp(conf->servers[i].name, s->name) && !strcmp(conf->servers[i].zone, s->zone) &&
+            !strcmp(conf->servers[i].url, s->url))
+            return true;
+    return false;
+}
+
+static int add(const struct hx_client_conf *conf, const struct line *l, const struct hx_server *s)
+{
+    bool json = l->json, known = l->volume && is_there(conf, s);
+    struct hx_server whole = *s;
     char why[HX_WHY_MAX] = "", what[HX_NAME_MAX + 32];
     struct view v = {0};
     snprintf(what, sizeof what, "cannot add %s", s->name);
-    int err = is_new(conf, s, why);
+    int err = known ? 0 : is_new(conf, s, why);
     if (!err)
         err = ask(conf, s, 1, &v, why);
     if (!err && v.err) {
         err = v.err;
         snprintf(why, sizeof why, "%.90s: %.150s", s->url, v.why);
     }
-    if (!err)
+    if (!err && !known)
         err = write_conf(conf->path, s, why);
     if (err)
         return admin_fail(json, err, what, why, NULL);
+    if (l->volume) {
+        whole.incarnation = v.incarnation;
+        hx_geometry_host_of(whole.url, whole.host);
+        return wish(conf, l, HX_WISH_ADD, &whole);
+    }
     if (json)
         admin_print(json_pack("{s:i, s:s, s:s, s:s}", "format", 1, "name", s->name, "zone", s->zone, "url", s->url));
     else
@@ -325,34 +365,70 @@ static int new_server(char **words, struct hx_server *s)
     return 0;
 }
 
+enum verb { LIST, ADD, DRAIN, REMOVE, VERBS };
+
+/* The verb that the words say, with what it needs; VERBS: none. */
+static enum verb verb_of(char **words, int count, const struct line *l)
+{
+    static const struct {
+        const char *name;
+        int words;
+        bool volume;
+    } verbs[] = {[LIST] = {"list", 1, false}, [ADD] = {"add", 4, false}, [DRAIN] = {"drain", 2, true},
+                 [REMOVE] = {"remove", 2, true}};
+    enum verb v = LIST;
+    while (v < VERBS && (!count || strcmp(words[0], verbs[v].name)))
+        v++;
+    bool good = v < VERBS && verbs[v].words == count && (l->volume || !verbs[v].volume);
+    return good && (v == DRAIN || !(l->check || l->undo || l->no_wait)) ? v : VERBS;
+}
+
+static int run(const struct line *l, enum verb verb, char **words)
+{
+    struct hx_server s = {0};
+    struct hx_client_conf conf;
+    int code = verb == ADD ? new_server(words + 1, &s) : 0;
+    if (verb == DRAIN || verb == REMOVE) {
+        if (!hx_name_ok(words[1]))
+            return complain("that is no name of a server");
+        snprintf(s.name, sizeof s.name, "%s", words[1]);
+    }
+    if (!code)
+        code = admin_load(l->json, l->config, &conf);
+    if (code)
+        return code;
+    if (verb == LIST)
+        code = l->volume ? admin_list_volume(&conf, l->json, l->volume) : list(&conf, l->json);
+    else if (verb == ADD)
+        code = add(&conf, l, &s);
+    else
+        code = wish(&conf, l, verb == REMOVE ? HX_WISH_REMOVE : l->undo ? HX_WISH_UNDO : HX_WISH_DRAIN, &s);
+    hx_client_conf_free(&conf);
+    return code;
+}
+
 int admin_server_main(int argc, char **argv)
 {
     struct hx_args a;
-    struct hx_server s;
-    struct hx_client_conf conf;
-    const char *value, *config = NULL;
-    bool json = false;
+    const char *value;
+    struct line l = {0};
     int opt;
     hx_args_init(&a, &spec, argc, argv);
     while ((opt = hx_args_next(&a, &value)) >= 0) {
         if (opt == OPT_CONFIG)
-            config = value;
-        else
-            json = true;
+            l.config = value;
+        else if (opt == OPT_VOLUME)
+            l.volume = value;
+        l.json |= opt == OPT_JSON;
+        l.check |= opt == OPT_CHECK;
+        l.undo |= opt == OPT_UNDO;
+        l.no_wait |= opt == OPT_NO_WAIT;
     }
     if (opt != HX_ARGS_END)
         return opt == HX_ARGS_HELP ? HX_EXIT_OK : HX_EXIT_USAGE;
-    int first = hx_args_operands(&a), words = argc - first;
-    bool listing = words == 1 && strcmp(argv[first], "list") == 0;
-    bool adding = words == 4 && strcmp(argv[first], "add") == 0;
-    if (!listing && !adding)
-        return complain("say list, or add NAME ZONE URL");
-    int code = adding ? new_server(argv + first + 1, &s) : 0;
-    if (!code)
-        code = admin_load(json, config, &conf);
-    if (code)
-        return code;
-    code = listing ? list(&conf, json) : add(&conf, json, &s);
-    hx_client_conf_free(&conf);
-    return code;
+    int first = hx_args_operands(&a);
+    enum verb verb = verb_of(argv + first, argc - first, &l);
+    if (verb == VERBS || (l.volume && !hx_name_ok(l.volume)) || (l.check && l.undo))
+        return complain("say list, add NAME ZONE URL, drain NAME --volume VOLUME, or remove NAME --volume VOLUME");
+    return run(&l, verb, argv + first);
 }

@@ -211,7 +211,7 @@ static int prepare(struct status *s, const struct hx_client_conf *conf, const st
         v->server = g->servers[i];
         v->err = HX_E_AGAIN; /* not asked yet */
         for (uint32_t k = 0; k < conf->server_count; k++) {
-            if (strcmp(conf->servers[k].name, v->server.name) != 0)
+            if (strcmp(conf->servers[k].name, v->server.name) != 0 || v->server.state == HX_SERVER_GONE)
                 continue;
             memcpy(v->server.url, conf->servers[k].url, sizeof v->server.url);
             take_hello(v, &asks[2 * k + 1]);

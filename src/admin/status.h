@@ -6,6 +6,9 @@
 
 #include "admin.h"
 
+#include "hexad/place.h"
+#include "hexad/wish.h"
+
 enum seg_state { SEG_OK = 0, SEG_BEHIND, SEG_FULL, SEG_DAMAGED, SEG_POISONED, SEG_MISSING, SEG_STRANGER, SEG_REFUSED,
                  SEG_DOWN };
 struct seg_view {
@@ -64,6 +67,8 @@ const char *status_seg_word(enum seg_state state);
 struct hx_scrub_status status_scrub_sum(const struct status *s);
 /* status_groups.c: after the judgement.  HX_E_NOMEM. */
 int status_judge_zones(struct status *s);
+/* May that server be taken down now?  No: WHY. */
+bool status_server_may_go(const struct status *s, uint32_t server, char why[160]);
 struct alike { /* groups with the same members in the same states */
     const uint32_t *groups; /* ascending */
     uint32_t count;
@@ -78,6 +83,22 @@ int status_map(const struct status *s, struct status_map *ret); /* HX_E_NOMEM */
 void status_map_fini(struct status_map *m);
 void status_map_groups(const struct alike *a, char *buf, size_t cap);
 void status_map_members(const struct status *s, const struct alike *a, char *buf, size_t cap);
+
+/* roster.c */
+struct admin_wish {
+    const struct hx_client_conf *conf;
+    const char *volume;
+    bool json, no_wait;
+    struct hx_wish wish;      /* without the version */
+    /* what has come of it */
+    uint64_t began, left;     /* segments, at most and now */
+    bool stuck;               /* somebody in the zone is missing: */
+    struct hx_place_move no_spare;
+};
+int admin_wish(struct admin_wish *w); /* says it until it is so; the exit code */
+int admin_may_go(const struct hx_client_conf *conf, bool json, const char *volume, const char *name);
+int admin_list_volume(const struct hx_client_conf *conf, bool json, const char *volume);
+
 /* status_show.c */
 json_t *status_scrub_json(const struct hx_scrub_status *c);
 void status_show_text(const struct status *s);

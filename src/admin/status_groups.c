@@ -38,13 +38,13 @@ static void not_now(struct zone_view *z, const struct status *s, const struct se
         snprintf(z->why, sizeof z->why, "%s is %s, and belongs to group %u", name, status_seg_word(v->state), v->pg);
 }
 
-/* Z1 for one group: who is missing to a write quorum without Z, or NULL. */
-static const struct seg_view *lacks(const struct status *s, const struct zone_view *z, uint32_t pg)
+/* Z1 for one group: who is missing to a write quorum without Z, or (Z NULL) without that server; or NULL. */
+static const struct seg_view *lacks(const struct status *s, const struct zone_view *z, uint32_t server, uint32_t pg)
 {
     const struct seg_view *v = row(s, pg), *bad = NULL;
     unsigned there = 0;
     for (unsigned i = 0; i < HX_COPIES; i++) {
-        if (!strcmp(s->servers[v[i].server].server.zone, z->name))
+        if (z ? !strcmp(s->servers[v[i].server].server.zone, z->name) : v[i].server == server)
             continue;
         if (v[i].state <= SEG_BEHIND && v[i].lag <= ZONE_LAG)
             there++;
@@ -79,11 +79,27 @@ int status_judge_zones(struct status *s)
             return HX_E_NOMEM;
     for (uint32_t k = 0; k < s->zone_count; k++)
         for (uint32_t pg = 0; pg < g->pg_count && s->zones[k].may_go; pg++) {
-            const struct seg_view *bad = is_empty(s, pg) ? NULL : lacks(s, &s->zones[k], pg);
+            const struct seg_view *bad = is_empty(s, pg) ? NULL : lacks(s, &s->zones[k], 0, pg);
             if (bad)
                 not_now(&s->zones[k], s, bad);
         }
     return 0;
+}
+
+/* Only groups that it is a member of can miss it. */
+bool status_server_may_go(const struct status *s, uint32_t server, char why[160])
+{
+    struct zone_view z = {.may_go = true};
+    for (uint32_t pg = 0; pg < s->sum.geometry.pg_count && z.may_go; pg++) {
+        const struct seg_view *bad = NULL;
+        for (unsigned i = 0; i < HX_COPIES && !is_empty(s, pg); i++)
+            if (row(s, pg)[i].server == server)
+                bad = lacks(s, NULL, server, pg);
+        if (bad)
+            not_now(&z, s, bad);
+    }
+    memcpy(why, z.why, sizeof z.why);
+    return z.may_go;
 }
 
 /* ---- the map (Z2) ---- */

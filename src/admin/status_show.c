@@ -102,6 +102,13 @@ static int width(const struct status *s, bool zone)
     return (int)w;
 }
 
+static const char *idle_word(const struct server_view *v)
+{
+    static const char *const words[] = {[HX_SERVER_IN] = "SPARE", [HX_SERVER_DRAINED] = "DRAINED",
+                                        [HX_SERVER_BURNT] = "BURNT", [HX_SERVER_GONE] = "GONE"};
+    return words[v->server.state];
+}
+
 static void show_server(const struct status *s, const struct server_view *v, int w, int z, bool colour)
 {
     char lag[24] = "-", answer[24] = "-", disk[24] = "-";
@@ -116,7 +123,7 @@ static void show_server(const struct status *s, const struct server_view *v, int
     char why[HX_WHY_MAX];
     snprintf(why, sizeof why, "%s", v->err ? v->why : v->stranger ? "another data directory" : "");
     printf("  %-*s  %-*s  %s%-8s%s  %8u  %10s  %9s  %5s  %s\n", w, v->server.name, z, v->server.zone,
-           colour ? (good ? "\033[32m" : "\033[31m") : "", v->segments ? status_seg_word(v->worst) : "SPARE",
+           colour ? (good ? "\033[32m" : "\033[31m") : "", v->segments ? status_seg_word(v->worst) : idle_word(v),
            colour ? "\033[0m" : "", v->segments, lag, answer, disk, clean(why));
     (void)s;
 }
@@ -177,7 +184,8 @@ void status_show_text(const struct status *s)
     printf("  %-*s  %-*s  %-8s  %8s  %10s  %9s  %5s  %s\n", w, "SEGMENT", z, "AZ", "STATE", "SEGMENTS", "LAG", "ANSWER",
            "DISK", "WHY");
     for (uint32_t i = 0; i < s->sum.geometry.server_count; i++)
-        show_server(s, &s->servers[i], w, z, colour);
+        if (s->servers[i].server.state != HX_SERVER_GONE)
+            show_server(s, &s->servers[i], w, z, colour);
     show_map(s);
     for (size_t i = 0; i < s->seg_count; i++)
         damaged += s->segs[i].known ? s->segs[i].st.damaged : 0;
