@@ -153,6 +153,10 @@ int hx_fs_fallocate(struct hx_fs *fs, const struct hx_fs_who *who, uint64_t ino,
 int hx_fs_seek(struct hx_fs *fs, uint64_t ino, uint64_t off, bool data, uint64_t *ret_off);
 /* Has a read since INO was looked up met a hole?  If not, nobody can have changed one in a shared mapping. */
 bool hx_fs_hole_seen(const struct hx_fs *fs, uint64_t ino);
+/* The kernel was given bytes of INO that it keeps.  hx_fs_uncache: was it, since the last hx_fs_uncache or since INO
+ * was looked up? */
+void hx_fs_cached(struct hx_fs *fs, uint64_t ino);
+bool hx_fs_uncache(struct hx_fs *fs, uint64_t ino);
 
 struct hx_fs_dirent {
     uint64_t ino;

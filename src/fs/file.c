@@ -107,6 +107,22 @@ int hx_fs_read(struct hx_fs *fs, uint64_t ino, uint64_t off, size_t len, struct 
     return 0;
 }
 
+void hx_fs_cached(struct hx_fs *fs, uint64_t ino)
+{
+    struct hx_ref *r = hx_refs_find(&fs->refs, ino);
+    if (r)
+        r->cached = true;
+}
+
+bool hx_fs_uncache(struct hx_fs *fs, uint64_t ino)
+{
+    struct hx_ref *r = hx_refs_find(&fs->refs, ino);
+    bool was = r && r->cached;
+    if (was)
+        r->cached = false;
+    return was;
+}
+
 int hx_fs_prefetch(struct hx_fs *fs, uint64_t ino, uint64_t off, uint64_t len, uint64_t *ret_size, bool *ret_all)
 {
     struct hx_inode in;

@@ -13,6 +13,7 @@ struct hx_ref {
     uint64_t lookups;
     uint32_t opens;
     bool hole_seen; /* zeros of a hole were read: somebody may have these pages in memory, and change them there */
+    bool cached;    /* the kernel was given bytes to keep since hx_fs_uncache */
     bool unlinked; /* on the orphan list: to be freed when the counts are zero */
 };
 struct hx_refs {

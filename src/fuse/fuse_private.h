@@ -223,8 +223,9 @@ int hx_note_new(struct hx_loop *l, struct fuse_session *se, struct hx_note **ret
 bool hx_note_ending(struct hx_note *n); /* no more is told to the kernel; is it still being told something? */
 void hx_note_free(struct hx_note *n);
 void hx_note_inode(struct hx_note *n, uint64_t ino, uint64_t off, uint64_t len); /* len 0: all */
-/* What mappings have changed in INO comes as writes, and TOLD is called after them (also when it failed). */
-int hx_note_flush(struct hx_note *n, uint64_t ino, void (*told)(void *ctx), void *ctx);
+/* The same (len 0: to the end), and TOLD is called when it is done (also when it failed).  What mappings have changed
+ * there comes as writes before. */
+int hx_note_drop(struct hx_note *n, uint64_t ino, uint64_t off, uint64_t len, void (*told)(void *ctx), void *ctx);
 
 /* ---- spill.c: bytes of writes that wait, in a file ---- */
 void hx_spill_init(struct hx_spill *s, const char *mounted_on);

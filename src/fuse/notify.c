@@ -5,8 +5,8 @@
  * is being read or written back).  So the calls come from a small thread of their own, which touches nothing
  * but this queue, the device and the eventfd by which the loop hears of what has been done.  For the same reason the
  * device must be served until the thread is idle (hx_note_busy) before it can be joined.
- * Made with the session; idle but after failed write-backs, after a fence, and when a program looks for holes in a
- * file that may be mapped (ops_inode.c).
+ * Made with the session; idle but after failed write-backs, after a fence, when a program looks for holes in a
+ * file that may be mapped (ops_inode.c), and when it writes past the cache what the cache may have (ops_data.c).
  *
  * The lock protects queue, done, busy and end.  What cannot be queued for lack of memory is logged and dropped: the
  * bytes were reported as failed to fsync anyway.  Whoever wants to be told is told once, by the loop's thread, also
@@ -157,7 +157,7 @@ void hx_note_inode(struct hx_note *n, uint64_t ino, uint64_t off, uint64_t len)
                      (unsigned long long)ino);
 }
 
-int hx_note_flush(struct hx_note *n, uint64_t ino, void (*told)(void *ctx), void *ctx)
+int hx_note_drop(struct hx_note *n, uint64_t ino, uint64_t off, uint64_t len, void (*told)(void *ctx), void *ctx)
 {
-    return queue(n, (struct item){.ino = ino, .told = told, .ctx = ctx});
+    return queue(n, (struct item){.ino = ino, .off = off, .len = len, .told = told, .ctx = ctx});
 }

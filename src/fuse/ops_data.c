@@ -8,6 +8,11 @@
  * A write that fails leaves no trace in the volume (one mini-transaction), nor in the kernel's cache: of a write
  * through the cache the kernel drops the pages itself; of a page that it wrote back (mmap) we tell it to (notify.c).
  *
+ * A write with O_DIRECT goes past the kernel's cache. The kernel drops the pages before it, and after it only when the
+ * writer waits; with asynchronous calls a page that somebody read meanwhile would stay as it was. So its answer waits
+ * until they are dropped, where there may be any: where bytes of the file were read or written through the cache since
+ * the last such write.  (Reads of a mapping of a file that is open with O_DIRECT cannot be told from direct ones.)
+ *
  * A reader that goes through a file in order is kept ahead of (hexad/ahead.h): the kernel's own read-ahead then
  * finds the pages in our cache.
  *
@@ -47,6 +52,8 @@ static int run_read(struct hx_req *r)
     int err = hx_fs_read(r->m->fs, r->ino, r->off, (size_t)r->len, iov, HX_ARRAY_LEN(iov), &count, &len);
     if (err)
         return err;
+    if (!(r->flags & O_DIRECT))
+        hx_fs_cached(r->m->fs, r->ino);
     fuse_reply_iov(r->fr, iov, (int)count);
     if (!(r->flags & O_NOATIME))
         hx_touch_atime(r);
@@ -111,6 +118,43 @@ static void reply_written(struct hx_req *r)
     fuse_reply_write(r->fr, (size_t)r->len);
 }
 
+static int answer_write(struct hx_req *r)
+{
+    if (r->flags & (O_SYNC | O_DSYNC)) {
+        r->data_len = 0; /* only the answer waits: the bytes need not be kept */
+        return hx_req_when_durable(r, reply_written);
+    }
+    reply_written(r);
+    return 0;
+}
+
+static void dropped(void *ctx)
+{
+    hx_req_resume(ctx);
+}
+
+/* R was written with O_DIRECT: true when its answer waits until the kernel has dropped what it kept of these bytes.
+ * What waits is another request, with an answer to give and nothing to change: R itself has run, and goes. */
+static bool drop_first(const struct hx_req *r)
+{
+    if (!hx_fs_uncache(r->m->fs, r->ino))
+        return false;
+    struct hx_req a = {.op = {.calls = &hx_req_calls},
+                       .m = r->m,
+                       .fr = r->fr,
+                       .run = answer_write,
+                       .ino = r->ino,
+                       .off = r->off,
+                       .len = r->len,
+                       .flags = r->flags};
+    struct hx_req *k = hx_req_hold(&a);
+    if (!k)
+        return false;
+    if (hx_note_drop(r->m->note, r->ino, r->off, r->len, dropped, k))
+        hx_req_resume(k);
+    return true;
+}
+
 static int run_write(struct hx_req *r)
 {
     uint64_t at;
@@ -118,13 +162,11 @@ static int run_write(struct hx_req *r)
     int err = hx_fs_write(r->m->fs, &r->who, r->ino, r->off, r->data, r->data_len, false, r->kills, &at);
     if (err == 0)
         hx_vol_wrote(r->m->vol, r->len);
-    if (err == 0 && r->flags & (O_SYNC | O_DSYNC)) {
-        r->data_len = 0; /* only the answer waits: the bytes need not be kept */
-        return hx_req_when_durable(r, reply_written);
-    }
-    if (err == 0)
-        reply_written(r);
-    return err;
+    if (err == 0 && !(r->flags & O_DIRECT))
+        hx_fs_cached(r->m->fs, r->ino);
+    else if (err == 0 && drop_first(r))
+        return 0;
+    return err ? err : answer_write(r);
 }
 
 static void op_write(fuse_req_t fr, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)

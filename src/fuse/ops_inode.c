@@ -381,7 +381,7 @@ static void op_lseek(fuse_req_t fr, fuse_ino_t ino, off_t off, int whence, struc
     r.flags = whence;
     bool mapped = may_be_mapped(r.m, ino);
     struct hx_req *k = mapped && r.m->flushes ? hx_req_hold(&r) : NULL;
-    if (k && hx_note_flush(r.m->note, ino, flushed, k) == 0)
+    if (k && hx_note_drop(r.m->note, ino, 0, 0, flushed, k) == 0)
         return;
     r.mask = mapped ? SEEK_ALL_DATA : 0;
     if (k) {

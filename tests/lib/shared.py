@@ -11,6 +11,7 @@ import errno
 import fcntl
 import mmap
 import os
+import platform
 import random
 import signal
 import struct
@@ -484,6 +485,55 @@ def appends_of_many_processes_do_not_overlap():
     for me in range(4):
         mine = [l for l in lines if l.startswith(b"%d." % me)]
         assert mine == [b"%d.%d %s" % (me, i, b"x" * (i * 61 % 5000)) for i in range(100)]
+
+
+IO_SETUP, IO_GETEVENTS, IO_SUBMIT = {"x86_64": (206, 208, 209)}.get(platform.machine(), (0, 4, 2))
+
+
+def direct_write(ctx, fd, address, length):
+    """One asynchronous write at offset 0, waited for with io_getevents: struct iocb, little-endian."""
+    words = struct.pack("<QIIHhIQQq", 0, 0, 0, 1, 0, fd, address, length, 0)
+    iocb = ctypes.create_string_buffer(words.ljust(64, b"\0"), 64)
+    one = (ctypes.c_void_p * 1)(ctypes.addressof(iocb))
+    event = (ctypes.c_int64 * 4)()
+    assert libc.syscall(IO_SUBMIT, ctx, ctypes.c_long(1), one) == 1, os.strerror(ctypes.get_errno())
+    assert libc.syscall(IO_GETEVENTS, ctx, ctypes.c_long(1), ctypes.c_long(1), event, None) == 1
+    assert event[2] == length, event[2]
+
+
+@case
+def a_direct_asynchronous_write_is_what_a_read_shows_when_it_has_ended():
+    size = 160 * PAGE
+    f = os.open("a", os.O_RDWR | os.O_CREAT, 0o644)
+    os.write(f, bytes(size))
+
+    def reader(down, up):
+        ready(down, up)
+        g = os.open("a", os.O_RDONLY)
+        while os.pread(g, 1, size) == b"":
+            os.pread(g, size, 0)
+
+    readers = [child(reader) for _ in range(3)]
+    for _, _, up in readers:
+        hear(up)
+    for _, down, _ in readers:
+        tell(down)
+    d = os.open("a", os.O_RDWR | os.O_DIRECT)
+    buf = mmap.mmap(-1, size)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(buf))
+    ctx = ctypes.c_ulong(0)
+    assert libc.syscall(IO_SETUP, ctypes.c_long(1), ctypes.byref(ctx)) == 0, os.strerror(ctypes.get_errno())
+    stale = []
+    for i in range(400):
+        buf[:] = bytes([i % 255 + 1]) * size
+        direct_write(ctx, d, address, size)
+        got = os.pread(f, size, 0)
+        if got.count(i % 255 + 1) != size:
+            stale.append(i)
+    os.pwrite(f, b"x", size)  # the readers' end
+    for pid, _, _ in readers:
+        ended(pid)
+    assert not stale, "bytes of before: rounds %s" % stale[:9]
 
 
 def main():
