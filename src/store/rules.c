@@ -140,8 +140,9 @@ int hx_rules_format(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geo
     if (s->retired)
         return format_anew(s, m, g, h, learner);
     bool was_virgin = !s->chain.scl && !s->chain.held_count && !s->chain.span_count && !s->log.slot_count;
-    bool newer = fresh || (was_virgin && (learner || m->epoch.v > s->meta.promised.v) &&
-                           g->pg_bytes == s->meta.geometry.pg_bytes);
+    /* A learner of an empty group has nothing when it is filled, either: its own FORMAT may come again, or late. */
+    bool later = learner ? hx_geometry_compare(g, &s->meta.geometry) > 0 : m->epoch.v > s->meta.promised.v;
+    bool newer = fresh || (was_virgin && later && g->pg_bytes == s->meta.geometry.pg_bytes);
     if (s->filling || (learner && !newer)) { /* one that has records, and is not named: it catches up like any other */
         int zero = hx_rules_zero(s, m->epoch, &m->owner);
         return zero || !s->filling ? zero : format_again(s, g, h);

@@ -196,7 +196,8 @@ static void what_is_newer_is_asked_for_again(void **state)
 
 /* ---- much of nothing, and much ---- */
 /* Promise (P4): nothing costs next to nothing: a group of 1 GiB without a page takes no more questions than READ has
- * to have, and a restart in the middle begins nothing anew; then the learner takes part in what comes. */
+ * to have, and a restart in the middle begins nothing anew; then the learner takes part in what comes.  (M10): nor does
+ * its own FORMAT make a learner of it when it comes again. */
 static void an_empty_group_is_learned_with_few_questions(void **state)
 {
     struct hx_rig r;
@@ -225,6 +226,8 @@ static void an_empty_group_is_learned_with_few_questions(void **state)
     assert_true(seen.reads >= least);
     assert_true(seen.reads <= least + 60); /* both lives began with small ones */
     assert_int_equal(look(&r, LEARNER).scl.v, 0);
+    assert_int_equal(learn(&r), 0); /* the same FORMAT, late: nothing is there, and it learns nothing again */
+    assert_false(filling(&r));
     work(&r, &m, 20, true);
     until_equal(&r, &m);
     check_all(&r, &m);
