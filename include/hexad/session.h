@@ -160,8 +160,9 @@ const struct hx_lookup_sum *hx_session_lookup(const struct hx_session *s);
 struct hx_writer *hx_session_writer(const struct hx_session *s);
 struct hx_cache *hx_session_cache(const struct hx_session *s);
 struct hx_reader *hx_session_reader(const struct hx_session *s);
-/* Changes of members, and who is lost (hexad/move.h, hexad/heal.h); NULL: it is not open, or only reads. */
-const struct hx_move *hx_session_driver(const struct hx_session *s);
+/* Changes of members, and who is lost (hexad/move.h, hexad/heal.h); NULL: it is not open, or only reads.  After a call
+ * that changes the driver, the session is drained. */
+struct hx_move *hx_session_driver(const struct hx_session *s);
 const struct hx_heal *hx_session_heal(const struct hx_session *s);
 const struct hx_recovery *hx_session_recovery(const struct hx_session *s); /* while in RECOVERY */
 struct hx_lsn hx_session_last(const struct hx_session *s); /* last LSN allocated; OPEN and later */

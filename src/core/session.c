@@ -600,7 +600,7 @@ struct hx_cache *hx_session_cache(const struct hx_session *s)
     return s->cache;
 }
 
-const struct hx_move *hx_session_driver(const struct hx_session *s)
+struct hx_move *hx_session_driver(const struct hx_session *s)
 {
     return s->driver;
 }

@@ -484,6 +484,55 @@ void hx_sim_client_compare(struct hx_sim *s, uint32_t i)
     pump(at(s, i));
 }
 
+/* ---- changes of members that nobody needs ---- */
+
+static struct hx_move *driver(struct hx_sim *s, uint32_t i)
+{
+    struct hx_session *session = at(s, i)->session;
+    bool open = session && hx_session_state(session) == HX_SESSION_OPEN && at(s, i)->frozen_until <= s->now_us;
+    return open ? hx_session_driver(session) : NULL;
+}
+
+static bool in_row(const struct hx_pg_members *row, uint32_t server)
+{
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        if (row->server[i] == server)
+            return true;
+    return false;
+}
+
+void hx_sim_client_move(struct hx_sim *s, uint32_t i, struct hx_rng *r)
+{
+    struct hx_move *m = driver(s, i);
+    struct hx_change_view v;
+    if (!m)
+        return;
+    const struct hx_geometry *g = hx_writer_geometry(hx_session_writer(at(s, i)->session));
+    if (hx_rng_below(r, 4) == 0 && hx_move_view(m, hx_rng_below(r, 3), &v)) {
+        (void)hx_move_undo(m, v.pg, v.slot);
+    } else {
+        uint32_t pg = hx_rng_below(r, 3) ? (uint32_t)hx_rng_below(r, g->pg_count) : 0;
+        unsigned slot = (unsigned)hx_rng_below(r, HX_COPIES);
+        uint32_t to = (uint32_t)hx_rng_below(r, g->server_count), was = g->pgs[pg].server[slot];
+        for (uint32_t k = 0; hx_rng_below(r, 8) && k < g->server_count; k++, to = (to + 1) % g->server_count)
+            if (!strcmp(g->servers[to].zone, g->servers[was].zone) && !in_row(&g->pgs[pg], to))
+                break;
+        (void)hx_move_start(m, pg, slot, to); /* EXIST: as an operator is told */
+    }
+    pump(at(s, i));
+}
+
+void hx_sim_client_unmove(struct hx_sim *s, uint32_t i)
+{
+    struct hx_move *m = driver(s, i);
+    struct hx_change_view v;
+    for (size_t k = 0; m && hx_move_view(m, k, &v); k++)
+        if (v.state <= HX_CHANGE_READY && (hx_sim_faults_gone(s) >> v.to & 1) && hx_move_undo(m, v.pg, v.slot))
+            k = SIZE_MAX; /* the list is another one: from its beginning */
+    if (m)
+        pump(at(s, i));
+}
+
 bool hx_sim_client_idle(const struct hx_sim *s, uint32_t i)
 {
     const struct hx_sim_client *c = at(s, i);

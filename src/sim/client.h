@@ -30,6 +30,12 @@ bool hx_sim_client_alive(const struct hx_sim *s, uint32_t i);
 bool hx_sim_client_is_open(const struct hx_sim *s, uint32_t i);          /* OPEN, its filesystem found, not fenced */
 struct hx_session *hx_sim_client_session(const struct hx_sim *s, uint32_t i); /* NULL: not alive */
 
+/* What an operator may ask for while it is open: a member of some group gives its place to another server, mostly of
+ * its zone, whatever state both are in; or that is taken back.  All chance from R. */
+void hx_sim_client_move(struct hx_sim *s, uint32_t i, struct hx_rng *r);
+/* Takes back whatever goes to a server that is gone for good: nobody else would. */
+void hx_sim_client_unmove(struct hx_sim *s, uint32_t i);
+
 /* Completion of a request (net.c): err 0 and a whole answer, or an error. */
 void hx_sim_client_answer(struct hx_sim *s, uint32_t i, uint64_t call, int err, struct hx_bytes body);
 

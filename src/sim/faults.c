@@ -37,6 +37,7 @@ enum kind {
     ROT,
     WHEN, /* no fault: the stream that says when those of an operation come */
     AIM,
+    MOVE,
     KINDS
 };
 struct hx_sim_faults {
@@ -348,6 +349,10 @@ static void happen(struct hx_sim *s, struct hx_sim_faults *f, enum kind kind)
     case AIM:
         aim(s, r);
         break;
+    case MOVE:
+        for (uint32_t i = 0; i < s->client_count; i++)
+            hx_sim_client_move(s, i, r);
+        break;
     case WHEN:
     case KINDS:
         break;
@@ -378,7 +383,8 @@ static void draw_all(struct hx_sim *s, struct hx_sim_faults *f)
                                                 [FULL] = HX_OPT_full_ppm,
                                                 [SAVE] = HX_OPT_rollback_ppm,
                                                 [ROT] = HX_OPT_lie_decay_ppm,
-                                                [AIM] = HX_OPT_lie_aim_ppm};
+                                                [AIM] = HX_OPT_lie_aim_ppm,
+                                                [MOVE] = HX_OPT_move_ppm};
     for (unsigned k = 0; f->on && k < KINDS; k++)
         if (k != WHEN && hx_rng_ppm(&f->rng[k], s->opts.v[rate[k]]))
             happen(s, f, (enum kind)k);
@@ -436,4 +442,6 @@ void hx_sim_faults_heal(struct hx_sim *s)
         v->slow = 1;
         hx_sim_server_start(s, i); /* a segment whose disk has failed comes back by itself (revive.c) */
     }
+    for (uint32_t i = 0; i < s->client_count; i++)
+        hx_sim_client_unmove(s, i);
 }

@@ -115,6 +115,8 @@ void hx_sim_opts_draw(struct hx_sim_opts *o, uint64_t seed)
     fault(&d, HX_OPT_lie_stale_ppm, 20, 300, 5000);
     fault(&d, HX_OPT_lie_aim_ppm, 25, 2000, 20000);
     o->v[HX_OPT_victims] = d.quiet ? 0 : of(o, HX_OPT_victims, 0, 3);
+    if (o->v[HX_OPT_servers] > 6)
+        fault(&d, HX_OPT_move_ppm, 60, 5000, 100000);
     if (o->v[HX_OPT_repair_ms] && !d.quiet) { /* who is gone for good is what this is about */
         fault(&d, HX_OPT_wipe_ppm, 75, 10000, 100000);
         o->v[HX_OPT_victims] = of(o, HX_OPT_victims, 1, 3);

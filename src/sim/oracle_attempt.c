@@ -445,7 +445,7 @@ static void sent_geometry(struct hx_oracle *o, struct oc_attempt *a, const uint8
     hx_geometry_fini(&a->g);
     a->g = g;
     struct oc_epoch *e = oc_epoch_find(o, a->epoch);
-    if (e && oc_in_the_air(o, e))
+    if (e && e == oc_newest(o) && oc_in_the_air(o, e)) /* of a writer that another one has followed nobody takes it */
         oc_turned(o, e, true);
 }
 

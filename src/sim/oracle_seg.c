@@ -50,14 +50,17 @@ void oc_life(struct hx_oracle *o, uint32_t server, uint32_t pg, struct oc_seg *s
     if (l.retired && e && (oc_slot(&e->g, pg, id) >= 0 || (next && oc_slot(next, pg, id) >= 0)))
         hx_sim_broken(o->s, "M6", "server %u gives up its segment of PG %u, but a version in use names it", server, pg);
     bool first = s->life == 0;
+    uint64_t was = s->life;
     s->life = l.life;
     s->retired = l.retired;
     if (first && !l.retired)
         return;
     s->fresh = true;
-    s->seen = s->lied = false;
+    s->seen = false;
+    s->lied = s->lied && l.life <= was; /* an older image of the disk has an older life */
     s->had = oc_held(s) > s->had ? oc_held(s) : s->had;
-    s->acked = s->repaired = s->repaired_epoch = s->acked_epoch = s->filled_at = 0;
+    s->acked = s->repaired = s->repaired_epoch = s->acked_epoch = 0;
+    s->filled_at = s->lied ? l.base.v : 0;
     s->was = (struct hx_segment_look){0};
     for (size_t i = 0; i < o->epoch_count; i++)
         if (pg < o->epochs[i]->g.pg_count)
