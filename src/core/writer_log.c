@@ -183,7 +183,8 @@ static bool releasable(struct hx_writer *w, const struct hx_writer_frame *f, boo
         struct hx_writer_server *s = w->server[p->seat[i].server];
         /* A learner keeps no frame: what it missed comes from its peers. */
         bool lacks = i < HX_COPIES && p->scl[i].v < f->last.v && s->dropped <= w->head_seq;
-        if (lacks && drop) {
+        /* Nor is it given again what a request to it keeps: two learners would take turns for ever. */
+        if (drop && (lacks || (i >= HX_COPIES && f->call[i]))) {
             s->dropped = w->settled_seq;
             if (s->cursor < s->dropped)
                 s->cursor = s->dropped;

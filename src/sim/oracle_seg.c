@@ -47,22 +47,22 @@ void oc_life(struct hx_oracle *o, uint32_t server, uint32_t pg, struct oc_seg *s
         return;
     const struct hx_geometry *next = e ? oc_in_the_air(o, e) : NULL;
     const uint8_t *id = o->servers[server].incarnation;
-    if (l.retired && e && (oc_slot(&e->g, pg, id) >= 0 || (next && oc_slot(next, pg, id) >= 0)))
+    bool older = s->lied && l.life <= s->life; /* an older image of the disk has come back */
+    if (l.retired && !older && e && (oc_slot(&e->g, pg, id) >= 0 || (next && oc_slot(next, pg, id) >= 0)))
         hx_sim_broken(o->s, "M6", "server %u gives up its segment of PG %u, but a version in use names it", server, pg);
     bool first = s->life == 0;
-    uint64_t was = s->life;
     s->life = l.life;
     s->retired = l.retired;
     if (first && !l.retired)
         return;
     s->fresh = true;
     s->seen = false;
-    s->lied = s->lied && l.life <= was; /* an older image of the disk has an older life */
+    s->lied = older;
     s->had = oc_held(s) > s->had ? oc_held(s) : s->had;
     s->acked = s->repaired = s->repaired_epoch = s->acked_epoch = 0;
     s->filled_at = s->lied ? l.base.v : 0;
     s->was = (struct hx_segment_look){0};
-    for (size_t i = 0; i < o->epoch_count; i++)
+    for (size_t i = 0; i < o->epoch_count && !older; i++) /* a writer has counted what it acknowledged */
         if (pg < o->epochs[i]->g.pg_count)
             o->epochs[i]->pgs[pg].scl[server] = 0;
 }

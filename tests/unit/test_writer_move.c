@@ -258,6 +258,34 @@ static void a_replaced_member_gives_back_what_it_borrows(void **state)
     rig_close(&r);
 }
 
+/* Promise: learners that do not answer pin no frame: when the window is half full of what they were sent their requests
+ * are cancelled, once, and not sent again. */
+static void silent_learners_pin_no_window(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct hx_lsn cpl;
+    uint64_t pages[PG_PAGES - 16];
+    unsigned down = 0;
+    rig_open(&r, &(struct rig_opts){.pgs = 1, .servers = 9, .window_bytes = 6 * HX_FRAME_MAX});
+    rig_run(&r, 0);
+    for (unsigned k = 0; k < 3; k++) {
+        uint32_t s = spare(&r, 0, k);
+        assert_int_equal(hx_writer_learner_add(r.w, 0, k, s), 0);
+        down |= 1u << s;
+    }
+    rig_run(&r, 0);
+    for (uint64_t i = 0; i < HX_ARRAY_LEN(pages); i++)
+        pages[i] = i;
+    for (unsigned k = 0; k < 6; k++) {
+        assert_int_equal(rig_append(&r, pages, HX_ARRAY_LEN(pages), HX_PAGE_SIZE, &cpl), 0);
+        hx_writer_want(r.w, r.now, cpl);
+        rig_run(&r, down);
+        assert_int_equal(vdl(&r), cpl.v);
+    }
+    rig_close(&r);
+}
+
 /* Promise: six members move one after the other, and back, while records come; none of them is lost by the count. */
 static void all_move_and_come_back(void **state)
 {
@@ -320,6 +348,7 @@ int main(void)
         cmocka_unit_test(group_0_changes_one_member_a_version),
         cmocka_unit_test(a_newcomer_inherits_no_scl),
         cmocka_unit_test(a_replaced_member_gives_back_what_it_borrows),
+        cmocka_unit_test(silent_learners_pin_no_window),
         cmocka_unit_test(all_move_and_come_back),
         cmocka_unit_test(the_floor_stays_while_somebody_is_filled),
     };
