@@ -241,19 +241,32 @@ static void fence_check(struct hx_recovery *r, struct rec_pg *p)
     }
 }
 
+/* PG 0 lives elsewhere than we believed: claim it there (M7 of doc/MEMBERSHIP.md).  Takes *FOUND. */
+static void claim_there(struct hx_recovery *r, struct hx_geometry *found)
+{
+    struct hx_geometry g = *found;
+    *found = (struct hx_geometry){0};
+    attempt_free(r);
+    hx_geometry_fini(&r->hint);
+    r->hint = g;
+    r->epoch_seen = r->epoch_seen.v > r->epoch.v ? r->epoch_seen : r->epoch;
+    claim(r);
+}
+
+/* A list that is newer than the one that we ask is as good a hint as a LOOKUP's, and three of the old one's six may be
+ * no members any more: a fourth grant would never come. */
+static void leads_on(struct hx_recovery *r, struct rec_member *m)
+{
+    if (hx_geometry_compare(&m->inv.geometry, &r->hint) > 0 && !extends(&m->inv.geometry, &r->hint))
+        claim_there(r, &m->inv.geometry);
+}
+
 static void claimed(struct hx_recovery *r)
 {
     if (bind(r) != 0)
         return;
     if (!extends(&r->geometry, &r->hint)) {
-        /* PG 0 lives elsewhere than we believed: claim it there. */
-        struct hx_geometry found = r->geometry;
-        r->geometry = (struct hx_geometry){0};
-        attempt_free(r);
-        hx_geometry_fini(&r->hint);
-        r->hint = found;
-        r->epoch_seen = r->epoch;
-        claim(r);
+        claim_there(r, &r->geometry);
         return;
     }
     uint32_t known = r->hint.server_count;
@@ -362,6 +375,8 @@ static void fence_answer(struct hx_recovery *r, struct rec_member *m, const stru
                 grants = hx_members_add(grants, i);
         if (hx_quorum_write(grants) || (HX_MUTANT(CLAIM_AT_3) && hx_members_count(grants) == 3))
             claimed(r);
+        else
+            leads_on(r, m);
         return;
     }
     case HX_RECOVERY_FENCE:
