@@ -28,6 +28,7 @@ struct hx_sim_packet {
     uint64_t call;
     struct hx_sim_host from;
     uint32_t to, refs, from_life, served_life; /* served: life of the server that has carried out a copy of it */
+    uint64_t served_us;
     bool open;
     size_t len;
     uint8_t bytes[];
@@ -384,9 +385,15 @@ bool hx_sim_packet_again(const struct hx_sim_packet *p, uint32_t life)
     return p->served_life == life;
 }
 
-void hx_sim_packet_served(struct hx_sim_packet *p, uint32_t life)
+uint64_t hx_sim_packet_served_us(const struct hx_sim_packet *p)
+{
+    return p->served_us;
+}
+
+void hx_sim_packet_served(struct hx_sim_packet *p, uint32_t life, uint64_t now_us)
 {
     p->served_life = life;
+    p->served_us = now_us;
 }
 
 uint64_t hx_sim_net_conn(struct hx_sim_host from, uint32_t life)

@@ -48,7 +48,8 @@ struct hx_sim_host hx_sim_packet_from(const struct hx_sim_packet *p);
 /* Has this life of the server carried it out before?  (One that was refused may well be taken later, when what it
  * lacked has come.)  Served: it just has, in full. */
 bool hx_sim_packet_again(const struct hx_sim_packet *p, uint32_t life);
-void hx_sim_packet_served(struct hx_sim_packet *p, uint32_t life);
+uint64_t hx_sim_packet_served_us(const struct hx_sim_packet *p); /* when */
+void hx_sim_packet_served(struct hx_sim_packet *p, uint32_t life, uint64_t now_us);
 uint64_t hx_sim_net_conn(struct hx_sim_host from, uint32_t life); /* a connection a host's life and server */
 uint64_t hx_sim_packet_conn(const struct hx_sim_packet *p); /* number of the connection that it came by */
 

@@ -79,9 +79,9 @@ void hx_oracle_disk_failed(struct hx_oracle *o, uint32_t server, uint32_t pg);
 void hx_oracle_unread(struct hx_oracle *o, uint32_t server);
 /* It has closed and opened the disk of PG, by itself: that is like a restart of this one segment. */
 void hx_oracle_reopened(struct hx_oracle *o, uint32_t server, uint32_t pg, bool kept_promises);
-/* Around the processing (request and flush) of a request that SERVER has processed before, with nothing else
- * in the same batch: AFTER false, then true.  Nothing may have changed (I14). */
-void hx_oracle_again(struct hx_oracle *o, uint32_t server, bool after);
+/* Around the processing (request and flush) of a request that SERVER has processed before, at SINCE, with nothing else
+ * in the same batch: AFTER false, then true.  Nothing may have changed (I14), but in segments made since then. */
+void hx_oracle_again(struct hx_oracle *o, uint32_t server, uint64_t since_us, bool after);
 
 /* ---- the end ---- */
 /* Nothing that a live member of a PG lacks is missing any more: all are complete through the last record of

@@ -124,6 +124,7 @@ struct oc_seg {       /* of one server */
     uint64_t had;       /* what it held in the lives before */
     uint64_t filled_at; /* as of which its pages were copied when it was a learner: it never had older ones */
     uint64_t life;     /* which of those that follow each other here */
+    uint64_t began_us; /* when it was first seen */
     uint64_t answered_promise, answered_top, acked; /* what it must keep */
     uint64_t acked_epoch;                           /* under which it did that */
     uint64_t fence_epoch;                           /* of its newest grant, and to whom */

@@ -53,6 +53,7 @@ void oc_life(struct hx_oracle *o, uint32_t server, uint32_t pg, struct oc_seg *s
     bool first = s->life == 0;
     s->life = l.life;
     s->retired = l.retired;
+    s->began_us = o->s->now_us;
     if (first && !l.retired)
         return;
     s->fresh = true;
@@ -289,7 +290,7 @@ static const char *difference(const struct hx_segment_look *a, const struct hx_s
     return a->doubt.v < b->doubt.v ? "damage" : a->error != b->error ? "error" : NULL;
 }
 
-void hx_oracle_again(struct hx_oracle *o, uint32_t server, bool after)
+void hx_oracle_again(struct hx_oracle *o, uint32_t server, uint64_t since_us, bool after)
 {
     struct oc_server *v = oc_server_get(o, server);
     if (!v || !v->node || o->blind || hx_sim_over(o->s))
@@ -305,7 +306,8 @@ void hx_oracle_again(struct hx_oracle *o, uint32_t server, bool after)
             s->again_top = oc_top(l.history);
             continue;
         }
-        if (l.life != s->again.life) /* M10: a FORMAT that comes late, over a tombstone, begins another life */
+        /* M10: a FORMAT that comes late, over a tombstone, begins another life; so may one since the first time. */
+        if (l.life != s->again.life || s->began_us >= since_us)
             continue;
         const char *what = oc_top(l.history) != s->again_top ? "history" : difference(&l, &s->again);
         if (s->again.serial && what)

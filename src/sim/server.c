@@ -181,7 +181,7 @@ static void carry_out(struct hx_sim_server *v, uint64_t done_us)
         }
         struct hx_bytes q = hx_sim_packet_bytes(p);
         if (hx_oracle_answered(s->oracle, v->i, q.p, q.len, e.body.p, e.body.len))
-            hx_sim_packet_served(p, v->life);
+            hx_sim_packet_served(p, v->life, v->s->now_us);
         hx_sim_net_reply(s, v->i, p, done_us, e.body);
     }
 }
@@ -228,16 +228,17 @@ static void pass(struct hx_sim *s, void *ctx, uint64_t serial)
     v->pass_at_us = UINT64_MAX;
     size_t work = v->queue_count;
     bool again = repeats(v);
+    uint64_t since_us = again ? hx_sim_packet_served_us(v->queue[0].p) : 0; /* it may be gone after the flush */
     uint64_t errors = disk_errors(v);
     if (again)
-        hx_oracle_again(s->oracle, v->i, false);
+        hx_oracle_again(s->oracle, v->i, since_us, false);
     feed(v);
     hx_node_flush(v->node);
     tell_failed(v);
     /* The flush also takes along what background work has left for the next one; where that fails, the disk has changed
      * the segment, not the request. */
     if (again && !hx_sim_disk_is_off(v->disk) && disk_errors(v) == errors)
-        hx_oracle_again(s->oracle, v->i, true);
+        hx_oracle_again(s->oracle, v->i, since_us, true);
     if (s->now_us >= v->tick_at_us) {
         uint64_t ms = hx_node_tick(v->node, hx_sim_ms(s));
         v->tick_at_us = ms > 3600000 ? s->now_us + UINT64_C(3600000000) : s->now_us + (ms ? ms * 1000 : 1000);

@@ -340,14 +340,14 @@ static void I14_a_duplicate_changes_something(void **state)
     bed_real_server(b, 5);
     size_t n = hx_rig_run(&b->r, 0, 2, 0, x, 2, 0);
     bed_real_append(b, 5, n, 0);
-    hx_oracle_again(b->o, 5, false);
+    hx_oracle_again(b->o, 5, UINT64_MAX, false);
     bed_real_append(b, 5, n, 0);
-    hx_oracle_again(b->o, 5, true);
+    hx_oracle_again(b->o, 5, UINT64_MAX, true);
     assert_int_equal(b->s.verdict.exit, HX_SIM_OK);
     n = hx_rig_run(&b->r, 0, 2, x + 1, x + 2, 1, 0);
-    hx_oracle_again(b->o, 5, false);
+    hx_oracle_again(b->o, 5, UINT64_MAX, false);
     bed_real_append(b, 5, n, 0);
-    hx_oracle_again(b->o, 5, true);
+    hx_oracle_again(b->o, 5, UINT64_MAX, true);
     bed_judge(b, "I14", "came again");
 }
 
@@ -365,13 +365,13 @@ static void I14_damage_by_a_duplicate(void **state)
         s->chain.hint = s->chain.scl;
         if (!news)
             assert_int_equal(hx_seg_unknown(s, 1, UINT64_MAX, HX_NONE, true), 0);
-        hx_oracle_again(b->o, 5, false);
+        hx_oracle_again(b->o, 5, UINT64_MAX, false);
         if (news)
             assert_int_equal(hx_seg_unknown(s, 1, 1, HX_NONE, true), 0);
         else
             hx_seg_unknown_split(s, 0);
         assert_int_equal(s->unknown_count, news ? 1 : 2);
-        hx_oracle_again(b->o, 5, true);
+        hx_oracle_again(b->o, 5, UINT64_MAX, true);
         bed_judge(b, news ? "I14" : "", news ? "damage" : "");
     }
 }

@@ -474,6 +474,36 @@ static void servers_that_the_hint_does_not_know_are_taken_from_the_answers(void 
     fleet_free(f);
 }
 
+static void a_list_of_which_three_are_left_leads_to_the_newer_one(void **state)
+{
+    /* Promise (M7): with three of the members that the hint names the opening goes on where these say that PG 0 is.
+     * Method: the hint is of an older version, in which three others were members; they have no segment (any more). */
+    (void)state;
+    struct fleet *f = fleet_new(12, 2, LAL);
+    struct hx_geometry hint = {0};
+    struct hx_recovery *r = NULL;
+    unsigned n = 0;
+    assert_int_equal(hx_geometry_copy(&hint, &f->geometry), 0);
+    hint.g = hint.pg_count = 1;
+    for (uint32_t k = 0; k < 12 && n < 3; k++) {
+        bool in = false;
+        for (unsigned i = 0; i < HX_COPIES; i++)
+            in = in || f->geometry.pgs[0].server[i] == k;
+        if (!in)
+            hint.pgs[0].server[n++] = (uint16_t)k;
+    }
+    assert_int_equal(n, 3);
+    struct hx_recovery_cfg cfg = {.hint = &hint, .epoch_seen = HX_EPOCH(1), .seed = 1, .now_ms = f->now_ms};
+    assert_int_equal(hx_recovery_new(&cfg, &r), 0);
+    hx_geometry_fini(&hint);
+    assert_true(run_for(f, r, 60000));
+    assert_int_equal(hx_recovery_state(r), HX_RECOVERY_OPEN);
+    assert_memory_equal(hx_recovery_result(r)->geometry.pgs[0].server, f->geometry.pgs[0].server,
+                        sizeof f->geometry.pgs[0].server);
+    finish(f, r);
+    fleet_free(f);
+}
+
 static void members_never_made_are_made_and_count_as_empty(void **state)
 {
     /* Promise: growth may leave two of six unmade; opening makes them.  Method: PG 1 is missing on two. */
@@ -645,6 +675,7 @@ int main(void)
         cmocka_unit_test(the_highest_geometry_among_the_grants_is_taken),
         cmocka_unit_test(servers_that_the_hint_does_not_know_are_taken_from_the_answers),
         cmocka_unit_test(a_released_group_is_not_asked_and_the_walk_begins_above_it),
+        cmocka_unit_test(a_list_of_which_three_are_left_leads_to_the_newer_one),
         cmocka_unit_test(members_never_made_are_made_and_count_as_empty),
         cmocka_unit_test(a_group_made_on_four_that_one_forgot_loses_nothing),
         cmocka_unit_test(three_that_had_no_segment_deny_nothing_alone),
