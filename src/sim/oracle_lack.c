@@ -15,7 +15,7 @@ bool oc_beyond_gossip(const struct hx_oracle *o, uint32_t pg, uint32_t server)
     if (pg >= v->seg_count || !v->segs[pg].lied || !oc_look(o, server, pg, &mine))
         return false;
     if (mine.error == HX_E_CORRUPT || mine.retired)
-        return true; /* both meta slots are gone, so it cannot even say what it has promised; or an old tombstone is back */
+        return true; /* no meta slot is left: it cannot even say what it has promised; or an old tombstone is back */
     for (uint32_t k = 0; k < o->server_count; k++)
         if (k != server && oc_look(o, k, pg, &l) && (l.gc.v > mine.scl.v || l.base.v > mine.scl.v))
             return true;

@@ -130,8 +130,8 @@ int hx_apply_side(struct hx_seg *s, uint32_t slot, const uint8_t *side, size_t l
             if (last == UINT64_MAX && later)
                 last = later > f.first ? later : f.first;
             s->log.files[slot]->damaged = s->log.files[slot]->vague = true;
-            /* At or below the base no link of a record says what was there: of a member that was a learner it may be the
-             * only images that it has. */
+            /* At or below the base no link of a record says what was there: of a member that was a learner it may be
+             * the only images that it has. */
             bool blind = f.flags & HX_ENV_BLIND || f.first <= s->meta.base.v;
             err = f.first ? hx_seg_unknown(s, f.first, last, HX_NONE, blind) : 0;
         }
