@@ -183,6 +183,25 @@ static void what_waits_hears_that_it_is_gone(void **state)
     finish(&r, &m);
 }
 
+/* Promise (I5): a learner's FORMAT that comes late, when its server has become a member by a newer version, changes
+ * nothing, though the segment has no records yet. */
+static void a_late_learner_is_no_learner(void **state)
+{
+    (void)state;
+    static struct hx_rig r;
+    hx_rig_init(&r, 6, 1u << 20, 2, 1u << 20);
+    struct hx_geometry g = version(&r, 1, 3, OLD);
+    assert_int_equal(hx_rig_format(&r, OLD, PG), 0);
+    assert_int_equal(hx_rig_members(&r, OLD, PG, 1, &g, NULL), 0);
+    hx_geometry_fini(&g);
+    assert_int_equal(learn_as(&r, 1, 2, 6), 0);
+    assert_int_equal(part(&r).m, r.geometry.m + 3);
+    assert_int_equal(part(&r).flags, HX_PART_NAMED);
+    assert_int_equal(learn_as(&r, 1, 4, 6), 0); /* a newer one is meant for it */
+    assert_int_equal(part(&r).flags & HX_PART_LEARNER, HX_PART_LEARNER);
+    hx_rig_fini(&r);
+}
+
 /* Promise (T3): from a tombstone there is a way to the members of today. */
 static void lookup_finds_the_way_from_a_tombstone(void **state)
 {
@@ -609,6 +628,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_may_delete),
         cmocka_unit_test(what_waits_hears_that_it_is_gone),
+        cmocka_unit_test(a_late_learner_is_no_learner),
         cmocka_unit_test(lookup_finds_the_way_from_a_tombstone),
         cmocka_unit_test(the_tools_know_a_tombstone),
         cmocka_unit_test(a_learner_begins_anew),
