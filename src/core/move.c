@@ -212,7 +212,7 @@ int hx_move_start(struct hx_move *m, uint32_t pg, unsigned slot, uint32_t server
     return 0;
 }
 
-static void undo(struct hx_move *m, struct move_change *c)
+void move_undo(struct hx_move *m, struct move_change *c)
 {
     if (c->added)
         hx_writer_learner_drop(m->writer, c->pg, c->slot);
@@ -231,7 +231,7 @@ bool hx_move_undo(struct hx_move *m, uint32_t pg, unsigned slot)
     if (c && c->state == HX_CHANGE_TURN)
         return false;
     if (c && !m->state)
-        undo(m, c);
+        move_undo(m, c);
     return true;
 }
 

@@ -13,6 +13,7 @@
 
 #define MOVE_STATUS_MS 1000u /* between questions to a server that is filling somebody */
 #define MOVE_LOOK_MS 50u
+#define MOVE_LEFT_MS 10000u /* a segment that was there already, and is no learner, has caught up by then, or never */
 #define MOVE_ORPHANS_MS 60000u /* between looks for learners that nobody names */
 
 enum move_task { MOVE_TASK_CHANGE = 1, MOVE_TASK_TELL, MOVE_TASK_RETIRE, MOVE_TASK_STATUS, MOVE_TASK_PUBLISH,
@@ -32,6 +33,7 @@ struct move_change {
     uint64_t since_ms, bytes, total;
     uint64_t asked;     /* STATUS asked later than this speaks of the learner as it was made */
     uint64_t life, old_life; /* of the learner, and of the member that it replaces; 0: not known yet */
+    bool seen;          /* as a learner */
     bool made, filled, added; /* FORMAT answered; all pages there; the writer knows it */
     bool orphan;        /* nobody's change: a learner that somebody left, to be deleted */
     int last_error;
@@ -82,6 +84,7 @@ static inline const struct hx_geometry *move_geometry(const struct hx_move *m)
 /* move.c */
 void move_end(struct hx_move *m, int err);
 void move_to(struct hx_move *m, struct move_change *c, enum hx_change_state to);
+void move_undo(struct hx_move *m, struct move_change *c);
 void move_drop(struct hx_move *m, struct move_change *c);
 /* Some server may have one more segment than the geometry says: room for the tasks of N changes. */
 int move_reserve(struct hx_move *m, size_t changes);

@@ -22,19 +22,25 @@ static void learner_says(struct hx_move *m, struct move_change *c, const struct 
         if (c->state != HX_CHANGE_FILL)
             return;
         hx_writer_learner_drop(m->writer, c->pg, c->slot);
-        c->made = c->added = c->filled = false;
+        c->made = c->added = c->filled = c->seen = false;
         move_to(m, c, HX_CHANGE_MAKE);
         hx_ask_queue(&m->ask, &c->task, c->to, HX_MSG_FORMAT);
         return;
     }
     c->bytes = p->filled;
     c->total = p->of;
+    c->seen = c->seen || p->flags & HX_PART_LEARNER;
     if (p->flags & HX_PART_LEARNER)
         return;
     c->filled = true;
     if (c->total)
         c->bytes = c->total;
     hx_writer_learner_filled(m->writer, c->pg, c->slot);
+    /* FORMAT found a member of before, whom nobody had told that it is none any more, and its peers give it nothing: it
+     * goes, and whoever wants the change begins it over the tombstone. */
+    bool left = !c->seen && c->state == HX_CHANGE_FILL && m->ask.now_ms - c->since_ms >= MOVE_LEFT_MS;
+    if (left && !hx_writer_learner_ready(m->writer, c->pg, c->slot))
+        move_undo(m, c);
 }
 
 /* Not a member by the version in use, nor by the one in the air. */

@@ -419,6 +419,36 @@ static void wishes_are_granted(void **state)
     world_close(&w);
 }
 
+/* Promise: a segment that a member of before left, and that cannot catch up, does not hold a change up for ever: it is
+ * deleted in its life, and the change that is begun then ends. */
+static void what_was_left_is_no_learner(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w);
+    drive(&w);
+    pass(&w, 2000);
+    commit(&w, 1);
+    pass(&w, 100);
+    uint32_t to = spare(&w, 1, 0), from = holder(&w, 1, 2);
+    w.copy[to][1] = (struct copy){.there = true, .life = 3};
+    w.r.f.server[to].seg[1].start = HX_LSN(0);
+    assert_int_equal(hx_move_start(w.d, 1, 2, to), 0);
+    pass(&w, 8000);
+    assert_int_equal(w.deletes, 0);
+    assert_int_equal(state_of(&w, 0), HX_CHANGE_FILL);
+    pass(&w, 8000);
+    assert_int_equal(w.deletes, 1);
+    assert_true(w.copy[to][1].retired);
+    assert_int_equal(state_of(&w, 0), 0);
+    assert_int_equal(holder(&w, 1, 2), from);
+    assert_int_equal(hx_move_start(w.d, 1, 2, to), 0);
+    pass(&w, 5000);
+    assert_int_equal(holder(&w, 1, 2), to);
+    assert_int_equal(w.copy[to][1].life, 4);
+    world_close(&w);
+}
+
 /* Promise (V2): a version is in use when four of O and four of N of group 0 stored it; nobody is told or deleted
  * before. Meanwhile no other version begins (M3), and the change cannot be taken back. */
 static void a_version_is_stored_by_both(void **state)
@@ -726,6 +756,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_member_moves),
         cmocka_unit_test(wishes_are_granted),
+        cmocka_unit_test(what_was_left_is_no_learner),
         cmocka_unit_test(who_drives_next_says_the_members),
         cmocka_unit_test(a_version_is_stored_by_both),
         cmocka_unit_test(what_is_ready_goes_together),
