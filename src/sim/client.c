@@ -17,6 +17,7 @@
 #include "hexad/assert.h"
 #include "hexad/err.h"
 #include "hexad/heal.h"
+#include "hexad/wish.h"
 #include "hexad/msg.h"
 #include "hexad/op.h"
 #include "hexad/session.h"
@@ -434,6 +435,28 @@ void hx_sim_client_crash(struct hx_sim *s, uint32_t i)
     c->timer_serial++;
     for (uint32_t k = 0; k < s->server_count; k++)
         hx_sim_server_closed(s, k, hx_sim_net_conn(me, c->life));
+}
+
+static unsigned others_in(const struct hx_geometry *g, uint32_t server)
+{
+    unsigned n = 0;
+    for (uint32_t i = 0; i < g->server_count; i++)
+        n += i != server && g->servers[i].state == HX_SERVER_IN && !strcmp(g->servers[i].zone, g->servers[server].zone);
+    return n;
+}
+
+void hx_sim_client_wish(struct hx_sim *s, uint32_t i, struct hx_rng *r)
+{
+    struct hx_sim_client *c = at(s, i);
+    const struct hx_geometry *g = hx_writer_geometry(hx_session_writer(c->session));
+    uint32_t server = (uint32_t)hx_rng_below(r, g->server_count);
+    bool drained = g->servers[server].state == HX_SERVER_DRAINED;
+    struct hx_wish w = {.kind = drained ? HX_WISH_UNDO : HX_WISH_DRAIN, .epoch = g->epoch, .g = g->g, .m = g->m,
+                        .server = g->servers[server]};
+    if (!drained && others_in(g, server) < 2)
+        return; /* growth needs two of each zone */
+    (void)hx_session_wish(c->session, &w);
+    pump(c);
 }
 
 void hx_sim_client_freeze(struct hx_sim *s, uint32_t i, uint64_t until_us)

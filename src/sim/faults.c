@@ -38,6 +38,7 @@ enum kind {
     WHEN, /* no fault: the stream that says when those of an operation come */
     AIM,
     MOVE,
+    DRAIN,
     KINDS
 };
 struct hx_sim_faults {
@@ -353,6 +354,13 @@ static void happen(struct hx_sim *s, struct hx_sim_faults *f, enum kind kind)
         for (uint32_t i = 0; i < s->client_count; i++)
             hx_sim_client_move(s, i, r);
         break;
+    case DRAIN:
+        for (uint32_t i = 0; i < s->client_count; i++)
+            if (hx_sim_client_is_open(s, i) && hx_sim_client_frozen_until(s, i) <= s->now_us) {
+                hx_sim_note(s, HX_NOTE_FAULT, 'c', i, DRAIN, 0, 0);
+                hx_sim_client_wish(s, i, r);
+            }
+        break;
     case WHEN:
     case KINDS:
         break;
@@ -384,7 +392,8 @@ static void draw_all(struct hx_sim *s, struct hx_sim_faults *f)
                                                 [SAVE] = HX_OPT_rollback_ppm,
                                                 [ROT] = HX_OPT_lie_decay_ppm,
                                                 [AIM] = HX_OPT_lie_aim_ppm,
-                                                [MOVE] = HX_OPT_move_ppm};
+                                                [MOVE] = HX_OPT_move_ppm,
+                                                [DRAIN] = HX_OPT_drain_ppm};
     for (unsigned k = 0; f->on && k < KINDS; k++)
         if (k != WHEN && hx_rng_ppm(&f->rng[k], s->opts.v[rate[k]]))
             happen(s, f, (enum kind)k);

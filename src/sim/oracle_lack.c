@@ -50,20 +50,31 @@ bool hx_oracle_forgotten(const struct hx_oracle *o, uint32_t client)
     return false;
 }
 
+/* To be emptied, by the list of this epoch. */
+static bool drained(const struct hx_oracle *o, const struct oc_epoch *e, uint32_t server)
+{
+    for (uint32_t i = 0; i < e->g.server_count; i++)
+        if (oc_whose(o, e->g.servers[i].incarnation.b) == server)
+            return e->g.servers[i].state == HX_SERVER_DRAINED;
+    return false;
+}
+
 /* May SERVER take a place of PG? */
 static bool spare(const struct hx_oracle *o, const struct oc_epoch *e, uint32_t pg, uint32_t server)
 {
-    return !oc_gone(o, server) && !(oc_row(o, &e->g, pg) >> server & 1);
+    return !oc_gone(o, server) && !drained(o, e, server) && !(oc_row(o, &e->g, pg) >> server & 1);
 }
 
 bool hx_oracle_mended(const struct hx_oracle *o)
 {
     const struct oc_epoch *e = oc_newest(o);
     for (uint32_t pg = 0; e && pg < e->g.pg_count; pg++)
-        for (uint32_t k = 0; k < o->server_count; k++)
-            for (uint32_t i = k % 3; oc_gone(o, k) && oc_row(o, &e->g, pg) >> k & 1 && i < o->server_count; i += 3)
+        for (uint32_t k = 0; k < o->server_count; k++) {
+            bool leaves = (oc_gone(o, k) || drained(o, e, k)) && oc_row(o, &e->g, pg) >> k & 1;
+            for (uint32_t i = k % 3; leaves && i < o->server_count; i += 3)
                 if (spare(o, e, pg, i))
                     return false;
+        }
     return true;
 }
 
