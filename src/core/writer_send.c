@@ -197,6 +197,8 @@ static int next_append(struct hx_writer *w, struct hx_writer_server *s, struct h
 {
     bool small;
     unsigned n = appends_under_way(s, &small), k = 0;
+    if (s->cursor < w->head_seq) /* of one that was silent while the others got everything, or that only learns */
+        s->cursor = w->head_seq;
     if (s->cursor >= w->tail_seq || n >= HX_WRITER_CALLS_MAX)
         return 0;
     /* An upper bound, before frames are looked at one by one. */

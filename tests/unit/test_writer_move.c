@@ -286,6 +286,37 @@ static void silent_learners_pin_no_window(void **state)
     rig_close(&r);
 }
 
+/* Promise: a learner that was silent while frames came and went is sent what is still there, and nothing else. */
+static void a_learner_that_was_silent_is_sent_what_is_left(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct hx_lsn cpl = HX_LSN(0);
+    uint64_t pages[PG_PAGES - 16];
+    rig_open(&r, &(struct rig_opts){.pgs = 1, .servers = 9, .window_bytes = 6 * HX_FRAME_MAX});
+    rig_run(&r, 0);
+    uint32_t s = spare(&r, 0, 0);
+    assert_int_equal(hx_writer_learner_add(r.w, 0, 2, s), 0);
+    rig_run(&r, 0);
+    for (uint64_t i = 0; i < HX_ARRAY_LEN(pages); i++)
+        pages[i] = i;
+    for (unsigned k = 0; k < 8; k++) {
+        assert_int_equal(rig_append(&r, pages, HX_ARRAY_LEN(pages) - 7 * k, HX_PAGE_SIZE, &cpl), 0);
+        hx_writer_want(r.w, r.now, cpl);
+        rig_wait(&r, 5000, 1u << s); /* what was sent to it fails, so its next question is a probe */
+        assert_int_equal(vdl(&r), cpl.v);
+    }
+    struct hx_writer_server *at = r.w->server[s];
+    assert_true(at->fails > 0 && at->cursor < r.w->head_seq);
+    rig_wait(&r, 30000, 0);
+    cpl = commit(&r, 0);
+    rig_wait(&r, 1000, 0);
+    assert_int_equal(at->fails, 0);
+    assert_true(at->cursor >= r.w->head_seq);
+    assert_int_equal(vdl(&r), cpl.v);
+    rig_close(&r);
+}
+
 /* Promise: six members move one after the other, and back, while records come; none of them is lost by the count. */
 static void all_move_and_come_back(void **state)
 {
@@ -349,6 +380,7 @@ int main(void)
         cmocka_unit_test(a_newcomer_inherits_no_scl),
         cmocka_unit_test(a_replaced_member_gives_back_what_it_borrows),
         cmocka_unit_test(silent_learners_pin_no_window),
+        cmocka_unit_test(a_learner_that_was_silent_is_sent_what_is_left),
         cmocka_unit_test(all_move_and_come_back),
         cmocka_unit_test(the_floor_stays_while_somebody_is_filled),
     };
