@@ -141,7 +141,9 @@ int hx_rules_format(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geo
         return format_anew(s, m, g, h, learner);
     bool was_virgin = !s->chain.scl && !s->chain.held_count && !s->chain.span_count && !s->log.slot_count;
     /* A learner of an empty group has nothing when it is filled, either: its own FORMAT may come again, or late. */
-    bool later = learner ? hx_geometry_compare(g, &s->meta.geometry) > 0 : m->epoch.v > s->meta.promised.v;
+    int step = hx_geometry_compare(g, &s->meta.geometry);
+    bool unused = step == 0 && member(s, &s->meta.geometry); /* it was named by a version that was never published */
+    bool later = learner ? step > 0 || unused : m->epoch.v > s->meta.promised.v;
     bool newer = fresh || (was_virgin && later && g->pg_bytes == s->meta.geometry.pg_bytes);
     if (s->filling || (learner && !newer)) { /* one that has records, and is not named: it catches up like any other */
         int zero = hx_rules_zero(s, m->epoch, &m->owner);
