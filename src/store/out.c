@@ -92,7 +92,7 @@ static int settle_fence(struct hx_item *i)
 static int settle_one(struct hx_item *i)
 {
     struct hx_seg *s = i->seg;
-    if (i->kind == ITEM_DELETE && s->error == HX_E_NO_SEGMENT)
+    if (i->kind == ITEM_DELETE && (s->error == HX_E_NO_SEGMENT || s->retired))
         return s->retired ? 0 : HX_E_AGAIN; /* T2 of retire.c */
     if (s->round_error)
         return s->round_error;

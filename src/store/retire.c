@@ -6,7 +6,9 @@
  *      or a tombstone, and a restart gives back what a tombstone still has.
  *   T2 From the moment that it was decided the segment answers NO_SEGMENT; what waited for the same flush does, too.
  *      Should the slots not be written, for want of room or memory, it is tried again; after a failed write or flush
- *      what the disk has is read again, and is one or the other.
+ *      what the disk has is read again, and is one or the other.  So it is when the files cannot be removed durably: a
+ *      flush that follows a failed one proves nothing (T4), so the tombstone is read again (revive.c) before a learner
+ *      begins over it.
  *   T3 A tombstone keeps promise, history and geometry, so that LOOKUP finds the way from it to the members of today.
  *      It is never a member again, only a learner, which has nothing; but when its group was released, which it knows
  *      by MEMBERS or DELETE, and a newer version uses the group again, all six members are new: FORMAT of a member
@@ -40,6 +42,15 @@ int hx_retire_empty(struct hx_seg *s)
     return err ? err : s->disk->ops->flush(s->disk, 1);
 }
 
+/* T2 */
+static void empty_or_again(struct hx_seg *s)
+{
+    if (!hx_retire_empty(s))
+        return;
+    s->error = 0;
+    hx_seg_poison(s, HX_E_POISONED);
+}
+
 void hx_retire_begin(struct hx_seg *s)
 {
     s->meta.flags = HX_META_RETIRED;
@@ -59,7 +70,7 @@ void hx_retire_done(struct hx_seg *s)
                          .round_error = was.round_error, .meta = was.meta, .error = HX_E_NO_SEGMENT, .retired = true};
     hx_seg_blank(s);
     hx_seg_touch(s);
-    (void)hx_retire_empty(s); /* T1; what stays goes with the next start, or with the FORMAT of a learner */
+    empty_or_again(s); /* T1 */
 }
 
 int hx_retire_opened(struct hx_seg *s, bool uneven)
@@ -72,7 +83,7 @@ int hx_retire_opened(struct hx_seg *s, bool uneven)
     struct hx_disk_file d;
     size_t n = 0;
     if (!s->disk->ops->list(s->disk, HX_RESERVE_FILE, &d, 1, &n) && n)
-        (void)hx_retire_empty(s);
+        empty_or_again(s);
     return 0;
 }
 

@@ -137,8 +137,8 @@ int hx_rules_format(struct hx_seg *s, const struct hx_msg_head *m, struct hx_geo
     int err = hx_geometry_slice(g, s->at.pg, g);
     if (err)
         return err;
-    if (s->retired)
-        return format_anew(s, m, g, h, learner);
+    if (s->retired) /* POISONED: T2 of retire.c */
+        return s->error == HX_E_NO_SEGMENT ? format_anew(s, m, g, h, learner) : s->error;
     bool was_virgin = !s->chain.scl && !s->chain.held_count && !s->chain.span_count && !s->log.slot_count;
     /* A learner of an empty group has nothing when it is filled, either: its own FORMAT may come again, or late. */
     int step = hx_geometry_compare(g, &s->meta.geometry);

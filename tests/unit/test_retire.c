@@ -623,6 +623,54 @@ static void a_call_fails_while_it_begins_anew(void **state)
     }
 }
 
+/* Promise (T2, T4; hexad/disk.h D3): a flush of the tombstone's directory failed, so one that follows proves nothing:
+ * no learner begins before the disk was read again, whether the first one failed at the DELETE or at a restart. */
+static void a_flush_after_a_failed_one_is_no_word(void **state)
+{
+    (void)state;
+    for (unsigned restart = 0; restart < 2; restart++) {
+        struct hx_rig r;
+        struct hx_model m;
+        start(&r, &m, 80 + restart);
+        struct hx_disk_place at = hx_rig_place(&r, PG);
+        if (restart) {
+            struct kept was[256];
+            hx_rig_stop(&r, OLD);
+            size_t n = keep(&r, was, 256);
+            assert_int_equal(hx_rig_start(&r, OLD), 0);
+            assert_int_equal(delete_as(&r, 1, 1, 6, 1), 0);
+            hx_rig_stop(&r, OLD);
+            struct hx_disk_farm *f = hx_mem_farm(r.farm[OLD]);
+            struct hx_disk *d;
+            assert_int_equal(f->ops->open(f, at, false, &d), 0);
+            for (size_t i = 0; i < n; i++) {
+                if (i + 1 == n) {
+                    assert_int_equal(d->ops->write(d, was[i].id, 0, was[i].p, was[i].len), 0);
+                    assert_int_equal(d->ops->flush(d, was[i].id), 0);
+                }
+                free(was[i].p);
+            }
+            f->ops->close(f, d);
+            hx_mem_fail(r.farm[OLD], HX_MEM_FLUSH, 1, HX_E_IO, false);
+            assert_int_equal(hx_rig_start(&r, OLD), 0);
+        } else {
+            hx_mem_fail(r.farm[OLD], HX_MEM_FLUSH, 3, HX_E_IO, false);
+            assert_int_equal(delete_as(&r, 1, 1, 6, 1), 0); /* the slots say so */
+        }
+        hx_mem_fail(r.farm[OLD], 0, 0, 0, false);
+        assert_true(look(&r, OLD).retired);
+        assert_int_equal(look(&r, OLD).error, HX_E_POISONED);
+        assert_int_equal(learn_as(&r, 1, 1, 6), HX_E_POISONED);
+        assert_int_equal(delete_as(&r, 1, 1, 6, 1), 0);
+        assert_true(settled(&r));
+        check_tombstone(&r, 1, r.geometry.m + 1);
+        assert_int_equal(learn_as(&r, 1, 1, 6), 0);
+        assert_true(filled(&r));
+        check_pages(&r, &m);
+        finish(&r, &m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -639,6 +687,7 @@ int main(void)
         cmocka_unit_test(a_call_fails_while_it_is_deleted),
         cmocka_unit_test(it_is_tried_again_when_there_is_no_room),
         cmocka_unit_test(a_call_fails_while_it_begins_anew),
+        cmocka_unit_test(a_flush_after_a_failed_one_is_no_word),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("retire", tests, NULL, NULL);
