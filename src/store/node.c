@@ -47,8 +47,13 @@ size_t hx_node_range(const struct hx_node *n, const struct hx_uuid *volume, size
             hi = mid;
     }
     *ret_from = lo;
-    while (lo < n->seg_count && hx_uuid_eq(&n->segs[lo]->at.volume, volume))
-        lo++;
+    for (hi = n->seg_count; lo < hi;) { /* the first one that is of a later volume */
+        size_t mid = lo + (hi - lo) / 2;
+        if (memcmp(n->segs[mid]->at.volume.b, volume->b, sizeof volume->b) <= 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
     return lo;
 }
 
@@ -421,6 +426,6 @@ void hx_node_stats(const struct hx_node *n, struct hx_node_stats *ret)
     *ret = n->stats;
     ret->segments = n->seg_count;
     ret->failures = n->env.failures;
-    for (size_t i = 0; i < n->seg_count; i++)
+    for (size_t i = 0; n->env.failures && i < n->seg_count; i++)
         ret->read_only += n->segs[i]->revive.read_only;
 }

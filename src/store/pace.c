@@ -40,7 +40,8 @@ static struct hx_seg *choose(const struct hx_node *n)
         struct hx_seg *s = n->segs[i];
         if (s->error || s->filling || (!n->pace.cycle_ms && !urgent(s)))
             continue;
-        hx_scrub_load(s);
+        if (!s->scrub.loaded)
+            hx_scrub_load(s);
         if (s->error || (s->scrub.comparing && !hx_compare_ready(n, s)))
             continue;
         if (!best || (urgent(s) && !urgent(best)) ||
@@ -113,9 +114,11 @@ uint64_t hx_pace_tick(struct hx_node *n)
     uint64_t r = rate(n, urgent(s), busy);
     p->credit += (int64_t)((gone < 1000 ? gone : 1000) * r);
     p->credit = p->credit < (int64_t)PIECE * 1000 ? p->credit : (int64_t)PIECE * 1000;
+    bool spends = p->credit >= (int64_t)PIECE_MIN * 1000;
     spend(n, s);
     int64_t lack = (int64_t)PIECE_MIN * 1000 - p->credit;
     uint64_t pause = lack > 0 ? (uint64_t)lack / r + 1 : 1;
-    pause = comparing(n) && pause < ANSWER_MS ? ANSWER_MS : pause;
+    answers = spends ? comparing(n) : answers; /* nobody else changes what is compared */
+    pause = answers && pause < ANSWER_MS ? ANSWER_MS : pause;
     return pause < PAUSE_MAX ? pause : PAUSE_MAX;
 }

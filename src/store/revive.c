@@ -155,7 +155,7 @@ static void revive(struct hx_node *n, struct hx_seg *s)
 bool hx_revive_tick(struct hx_node *n)
 {
     bool more = false, done = false;
-    for (size_t i = 0; i < n->seg_count; i++) {
+    for (size_t i = 0; n->env.failures && i < n->seg_count; i++) { /* each was counted (seg.c) */
         struct hx_seg *s = n->segs[i];
         struct hx_seg_revive *r = &s->revive;
         if (!may_pass(s->error))

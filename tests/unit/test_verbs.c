@@ -546,6 +546,12 @@ static void status_tells_each_volumes_writer_once(void **state)
     }
     assert_int_equal(hx_dec_end(&d), 0);
     assert_true(segments[0] == 2 && segments[1] == 2 && texts == 1);
+    h.volume = hx_rig_uuid(600); /* the one of the two that comes first ends where the other begins */
+    hx_msg_head_encode(&h, &(struct hx_bytes){NULL, 0}, 1, m);
+    hx_node_request(r.node[0], r.now_ms, 1, 4712, 1, HX_NODE_ROLE_ADMIN, "adm", (struct hx_bytes){m, sizeof m});
+    while (hx_node_next(r.node[0], &e) && e.token != 4712)
+        ;
+    assert_int_equal(hx_get_u32(e.body.p + HX_REPLY_HEAD), 2);
     hx_rig_fini(&r);
 }
 
