@@ -41,7 +41,8 @@ struct hx_pager_ops {
      * error everything is as before begin, and the mini-transaction is over (as after abort). */
     int (*commit)(struct hx_pager *p, struct hx_lsn *ret_lsn);
     void (*abort)(struct hx_pager *p);
-    uint64_t (*pages)(const struct hx_pager *p); /* pages 0 .. pages - 1 exist; grows */
+    uint64_t (*pages)(const struct hx_pager *p); /* pages 0 .. pages - 1 exist; grows, and falls when
+                                                  * the last ones are taken away (hx_session_release) */
     /* Most pages that one mini-transaction may change; more is HX_E_TOOBIG, for ever.  Never changes. */
     uint64_t (*mtr_max)(const struct hx_pager *p);
 };

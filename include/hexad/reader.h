@@ -22,6 +22,8 @@ struct hx_reader;
 /* The writer tells SCLs, PGCL, VDL, and takes the floor.  Borrowed.  SEED: for the choice among equals. */
 int hx_reader_new(struct hx_writer *w, uint64_t seed, struct hx_reader **ret);
 void hx_reader_free(struct hx_reader *r);
+/* Is a page of the group being fetched? */
+bool hx_reader_busy(const struct hx_reader *r, uint32_t pg);
 /* Pages to fetch (from hx_cache_take_wants), at most HX_READER_FETCH_MAX; drain hx_reader_take between calls. */
 #define HX_READER_FETCH_MAX 4096u
 void hx_reader_fetch(struct hx_reader *r, uint64_t now_ms, const struct hx_cache_want *wants, size_t count);

@@ -185,6 +185,17 @@ int hx_session_park_durable(struct hx_session *s, uint64_t now_ms, struct hx_par
 void hx_session_cancel(struct hx_session *s, struct hx_parked *op, int err); /* comes back through RUN with ERR */
 /* How many pages are free: the volume grows ahead of need. */
 void hx_session_note_free(struct hx_session *s, uint64_t now_ms, uint64_t free_pages);
+/*
+ * The volume is to end after KEEP pages, one group earlier than now: nothing lives beyond, nothing will be written there,
+ * and what emptied it is durable.  The group's row is released when it is idle, and hx_session_pages falls.  0;
+ * HX_E_BUSY: the volume grows, or a version is in the air: later.  HX_E_INVAL: that is not where the last group begins.
+ * Taken back by pages that are wanted after all (growth), and by hx_session_unrelease, which is HX_E_BUSY when it is too
+ * late: then those who want pages wait, and get the group again.
+ */
+int hx_session_release(struct hx_session *s, uint64_t now_ms, uint64_t keep);
+int hx_session_unrelease(struct hx_session *s);
+bool hx_session_releasing(const struct hx_session *s);
+uint64_t hx_session_unit(const struct hx_session *s); /* pages of a group */
 /* Bytes that the volume could still take, from what servers said last of their disks; asks them again when that is
  * old.  0 and *ret, or HX_E_AGAIN: not known (yet). */
 int hx_session_room(struct hx_session *s, uint64_t now_ms, uint64_t *ret_bytes);

@@ -89,6 +89,11 @@ void hx_vol_kick(struct hx_vol *v);
 void hx_vol_wrote(struct hx_vol *v, uint64_t bytes); /* counts what programs write, for status */
 /* How many pages are free: the volume grows ahead of need. */
 void hx_vol_note_free(struct hx_vol *v, uint64_t free_pages);
+/* The volume is to end earlier: hx_session_release and its like. */
+int hx_vol_release(struct hx_vol *v, uint64_t keep);
+int hx_vol_unrelease(struct hx_vol *v);
+bool hx_vol_releasing(const struct hx_vol *v);
+uint64_t hx_vol_unit(const struct hx_vol *v);
 
 /* ---- ending ---- */
 void hx_vol_close(struct hx_vol *v);   /* makes everything durable, says goodbye; CLOSED comes through state */

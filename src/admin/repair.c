@@ -90,7 +90,7 @@ static uint64_t under_way(struct hx_session *s, uint64_t *ret_bytes, uint64_t *r
 static uint64_t moved(const struct repair *r, const struct hx_geometry *g)
 {
     uint64_t n = 0;
-    for (uint32_t pg = 0; pg < r->before.pg_count; pg++)
+    for (uint32_t pg = 0; pg < hx_geometry_live(&r->before); pg++)
         for (unsigned i = 0; i < HX_COPIES; i++)
             n += r->before.pgs[pg].server[i] != g->pgs[pg].server[i];
     return n;

@@ -200,7 +200,8 @@ int status_ask(const struct hx_client_conf *conf, struct status *s, enum hx_msg_
 
 static int prepare(struct status *s, const struct hx_client_conf *conf, const struct admin_ask *asks)
 {
-    const struct hx_geometry *g = &s->sum.geometry;
+    struct hx_geometry *g = &s->sum.geometry;
+    g->pg_count = hx_geometry_live(g); /* released groups are the last ones, and have no segments to look for */
     s->servers = calloc(g->server_count + 1, sizeof *s->servers);
     s->seg_count = (size_t)g->pg_count * HX_COPIES;
     s->segs = calloc(s->seg_count + 1, sizeof *s->segs);

@@ -322,6 +322,7 @@ void status_show_json(const struct status *s)
     put(doc, "epoch", s->sum.epoch.v);
     put(doc, "vdl", s->vdl.v);
     put(doc, "protection_groups", g->pg_count);
+    put(doc, "released_groups", g->g - g->pg_count);
     put(doc, "pg_bytes", g->pg_bytes);
     put(doc, "bytes", g->pg_bytes * g->pg_count);
     put(doc, "bytes_used", s->used_bytes);

@@ -197,6 +197,14 @@ void hx_reader_fetch(struct hx_reader *r, uint64_t now_ms, const struct hx_cache
     }
 }
 
+bool hx_reader_busy(const struct hx_reader *r, uint32_t pg)
+{
+    for (uint32_t i = 0; i < r->batch_count; i++)
+        if (r->batch[i]->state != HX_BATCH_FREE && r->batch[i]->pg == pg)
+            return true;
+    return false;
+}
+
 /* ---- which member ---- */
 
 static uint64_t draw(struct hx_reader *r)

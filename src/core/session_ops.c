@@ -33,6 +33,7 @@ static void start_growth(struct hx_session *s)
         s->grow_wanted = true;
         return;
     }
+    (void)hx_session_unrelease(s); /* no version is in the air: it is not too late */
     struct hx_place_known *known = disks(s);
     s->grow_err = hx_growth_new(s->writer, known, &s->owner, s->now_ms, &s->growth);
     free(known);
@@ -75,7 +76,9 @@ bool hx_session_driver_step(struct hx_session *s)
 {
     if (!s->driver)
         return false;
-    hx_move_hold(s->driver, s->growth || s->state != HX_SESSION_OPEN); /* M3 */
+    uint32_t going = hx_move_releasing(s->driver); /* its pages are wanted by nobody: who asked before gets them */
+    bool read = going && hx_reader_busy(s->reader, going);
+    hx_move_hold(s->driver, s->growth || s->state != HX_SESSION_OPEN || read); /* M3 */
     uint64_t versions = hx_move_versions(s->driver);
     bool moved = versions != s->versions;
     s->versions = versions;
@@ -104,6 +107,35 @@ void hx_session_note_free(struct hx_session *s, uint64_t now_ms, uint64_t free_p
     uint64_t cap = (UINT64_C(64) << 20) / HX_PAGE_SIZE;
     if (free_pages < (low < cap ? low : cap))
         start_growth(s);
+}
+
+/* ---- shrinking ---- */
+int hx_session_release(struct hx_session *s, uint64_t now_ms, uint64_t keep)
+{
+    hx_session_set_now(s, now_ms);
+    if (s->state != HX_SESSION_OPEN || !s->driver)
+        return HX_E_READ_ONLY;
+    uint64_t unit = hx_session_unit(s), pages = hx_writer_pages(s->writer);
+    if (keep == 0 || keep % unit || keep + unit != pages)
+        return HX_E_INVAL;
+    if (s->growth || s->grow_wanted || hx_move_turning(s->driver) || hx_session_unsafe(s))
+        return HX_E_BUSY;
+    return hx_move_release(s->driver, (uint32_t)(keep / unit));
+}
+
+int hx_session_unrelease(struct hx_session *s)
+{
+    return s->driver && hx_move_releasing(s->driver) ? hx_move_release(s->driver, 0) : 0;
+}
+
+bool hx_session_releasing(const struct hx_session *s)
+{
+    return s->driver && hx_move_releasing(s->driver);
+}
+
+uint64_t hx_session_unit(const struct hx_session *s)
+{
+    return s->writer ? hx_geometry_pg_pages(hx_writer_geometry(s->writer)) : 0;
 }
 
 /* ---- pages ---- */

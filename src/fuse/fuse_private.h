@@ -36,7 +36,7 @@ struct hx_mount_opts {
     uint64_t cache_bytes, window_bytes, ahead_bytes;
     double attr_s, entry_s, negative_s; /* how long the kernel keeps attributes, names, absent names */
     uint32_t soft_ms;
-    uint64_t repair_after_ms;
+    uint64_t repair_after_ms, shrink_after_ms; /* 0: default; or HX_HEAL_NEVER */
     bool helper;              /* called as mount.hexad: exit codes of mount(8) */
     bool foreground, debug, read_only, takeover, noatime, strictatime, allow_other, fake, remount;
     const char *kernels_word; /* a word that only a remount may bring, or NULL */
@@ -108,6 +108,11 @@ struct hx_wire {              /* wire.c: of the request that is being handled */
     bool kills;               /* its caller may not keep set-id bits */
     bool tmpfile;             /* it is no create, but O_TMPFILE */
 };
+struct hx_end {               /* end.c: the volume ends earlier */
+    uint64_t keep;            /* pages that are to stay; 0: all */
+    uint64_t pays_since_ms;   /* it would pay since then, without a break; 0: it does not */
+    bool running, empty;      /* a step is under way; nothing lives beyond, and that is durable */
+};
 struct hx_mount {
     struct hx_mount_opts *opts;
     struct hx_client_conf conf;
@@ -133,6 +138,7 @@ struct hx_mount {
     pid_t unmounter;          /* child that unmounts, or 0 */
     struct hx_timer *unmount_timer;
     bool mounted, answered, reap_all, reaping, gone;
+    struct hx_end end;        /* end.c */
     bool flushes;             /* the kernel waits for pages that it writes back before it drops them */
 };
 
@@ -237,5 +243,11 @@ void hx_spill_fini(struct hx_spill *s);
 /* ---- mount.c ---- */
 void hx_mount_answered(struct hx_mount *m);
 void hx_mount_stop(struct hx_mount *m, int err);
+
+/* ---- end.c: the volume ends earlier when files have gone ---- */
+void hx_end_look(struct hx_mount *m, const struct hx_fs_statfs *s); /* how much is free now */
+void hx_end_idle(struct hx_mount *m);
+/* Somebody wants pages: true when those that were closed can be had again. */
+bool hx_end_reopen(struct hx_mount *m);
 
 #endif

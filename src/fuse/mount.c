@@ -8,7 +8,7 @@
  * Signals: the first SIGTERM or SIGINT unmounts, as `hexad umount` does (busy: says who holds it, and goes on);
  * the second detaches the mount from the tree and closes; the third gives up what is not durable.  SIGKILL is as
  * safe as any of these.
- * Idle moments: freeing what deleted files leave, growing ahead of need.
+ * Idle moments: freeing what deleted files leave, growing ahead of need, ending earlier (end.c).
  */
 #include "fuse_private.h"
 #include "hexad/crc.h"
@@ -144,10 +144,14 @@ static void idle(void *ctx)
     uint64_t last = hx_vol_last(m->vol).v;
     if (last - m->noted_lsn >= GROW_LOOK_LSNS) {
         hx_vol_begin(m->vol);
-        if (hx_fs_statfs(m->fs, &s) == 0 && hx_vol_level(m->vol) == HX_ROOM_PLENTY)
-            hx_vol_note_free(m->vol, s.pages_free);
+        if (hx_fs_statfs(m->fs, &s) == 0) {
+            if (hx_vol_level(m->vol) == HX_ROOM_PLENTY)
+                hx_vol_note_free(m->vol, s.pages_free);
+            hx_end_look(m, &s);
+        }
         m->noted_lsn = last;
     }
+    hx_end_idle(m);
     if (!m->reaping && (m->reap_all || hx_fs_has_work(m->fs))) {
         struct hx_req r = {
             .op = {.calls = &hx_req_calls, .changes = true}, .m = m, .run = run_reap, .failed = reap_failed};

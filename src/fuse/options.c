@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 enum word_kind {
-    DROP, PASS, ROOT_PASS, TAKEOVER, SOFT, REPAIR_AFTER, CACHE, WINDOW, READAHEAD, ATTR_TIMEOUT, ENTRY_TIMEOUT,
-    NEGATIVE_TIMEOUT, NOATIME, RELATIME, STRICTATIME, CONFIG, ALLOW_OTHER, RO, RW, DEBUG, REMOUNT, KERNELS
+    DROP, PASS, ROOT_PASS, TAKEOVER, SOFT, REPAIR_AFTER, SHRINK_AFTER, CACHE, WINDOW, READAHEAD, ATTR_TIMEOUT,
+    ENTRY_TIMEOUT, NEGATIVE_TIMEOUT, NOATIME, RELATIME, STRICTATIME, CONFIG, ALLOW_OTHER, RO, RW, DEBUG, REMOUNT, KERNELS
 };
 static const struct word {
     const char *name;
@@ -29,7 +29,7 @@ static const struct word {
     bool value;
 } words[] = {
     {"ro", RO, false}, {"rw", RW, false}, {"takeover", TAKEOVER, false}, {"soft", SOFT, true}, {"hard", DROP, false},
-    {"repair-after", REPAIR_AFTER, true},
+    {"repair-after", REPAIR_AFTER, true}, {"shrink-after", SHRINK_AFTER, true},
     {"cache", CACHE, true}, {"window", WINDOW, true}, {"readahead", READAHEAD, true},
     {"attr_timeout", ATTR_TIMEOUT, true}, {"entry_timeout", ENTRY_TIMEOUT, true},
     {"negative_timeout", NEGATIVE_TIMEOUT, true}, {"config", CONFIG, true}, {"noatime", NOATIME, false},
@@ -67,7 +67,7 @@ static const struct hx_args_spec verb_spec = {
     .opts = verb_options,
     .notes = "options: ro, takeover, soft=TIME (waits longer than this fail with EIO), cache=SIZE (64MiB),\n"
              "         window=SIZE (20MiB), readahead=SIZE (8MiB), repair-after=TIME (10min; or never),\n"
-             "         attr_timeout=TIME, entry_timeout=TIME,\n"
+             "         shrink-after=TIME (never), attr_timeout=TIME, entry_timeout=TIME,\n"
              "         negative_timeout=TIME (1h each), noatime, strictatime, allow_other, config=FILE,\n"
              "         nosuid, nodev, noexec, sync",
 };
@@ -176,6 +176,8 @@ static int set_word(struct hx_mount_opts *o, const struct word *w, const char *v
         return parse_soft(value, &o->soft_ms) ? bad_value("soft", value, "30s") : 0;
     case REPAIR_AFTER:
         return parse_repair(value, &o->repair_after_ms) ? bad_value("repair-after", value, "10min, or never") : 0;
+    case SHRINK_AFTER:
+        return parse_repair(value, &o->shrink_after_ms) ? bad_value("shrink-after", value, "10min, or never") : 0;
     case CACHE:
         return !value || hx_parse_size(value, &o->cache_bytes) || o->cache_bytes < HX_VOL_CACHE_MIN
                    ? bad_value("cache", value, "64MiB (at least 8MiB)")

@@ -287,8 +287,10 @@ static void answer_durable(struct hx_op *op)
 /* Space of deleted files comes before growth, and before ENOSPC (hexad/fs.h). */
 static int reclaim(struct hx_op *op)
 {
-    struct hx_fs *fs = req_of(op)->m->fs;
-    return fs && hx_fs_has_work(fs) ? hx_fs_reap(fs) : 0;
+    struct hx_mount *m = req_of(op)->m;
+    if (m->fs && hx_fs_has_work(m->fs))
+        return hx_fs_reap(m->fs);
+    return m->fs && hx_end_reopen(m);
 }
 
 const struct hx_op_calls hx_req_calls = {run, answer_durable, answer_error, keep, let_go, reclaim};

@@ -265,7 +265,7 @@ char *hx_vol_status_json(struct hx_vol *v, const struct hx_vol_usage *u)
         "format", 1, "volume", v->name, "state", verdict.state, "message", verdict.message, "code", "", "epoch",
         (json_int_t)hx_writer_epoch(w).v, "writer", "host", v->host, "pid", (json_int_t)getpid(), "mount",
         v->where, "lsn", "last", (json_int_t)hx_writer_last(w).v, "vcl", (json_int_t)hx_writer_vcl(w).v,
-        "vdl", (json_int_t)hx_writer_vdl(w).v, "protection_groups", (json_int_t)g->pg_count, "pg_bytes",
+        "vdl", (json_int_t)hx_writer_vdl(w).v, "protection_groups", (json_int_t)hx_geometry_live(g), "pg_bytes",
         (json_int_t)g->pg_bytes, "bytes", (json_int_t)(u->pages * HX_PAGE_SIZE), "bytes_used",
         (json_int_t)((u->pages - u->pages_free) * HX_PAGE_SIZE), "inodes", (json_int_t)u->inodes, "parked",
         (json_int_t)hx_vol_parked(v), "fuse_requests", (json_int_t)u->requests);
@@ -274,6 +274,7 @@ char *hx_vol_status_json(struct hx_vol *v, const struct hx_vol_usage *u)
         if (verdict.code)
             snprintf(code, sizeof code, "HX%04d", hx_err_info(verdict.code)->code);
         json_object_set_new(j, "code", json_string(code));
+        json_object_set_new(j, "released_groups", json_integer((json_int_t)(g->pg_count - hx_geometry_live(g))));
         json_object_set_new(j, "segments", segments_json(v, sums));
         json_object_set_new(j, "repair", repair_json(v));
         json_object_set_new(j, "counters", counters_json(v));

@@ -335,6 +335,28 @@ void hx_vol_note_free(struct hx_vol *v, uint64_t free_pages)
     hx_vol_kick(v);
 }
 
+int hx_vol_release(struct hx_vol *v, uint64_t keep)
+{
+    int err = hx_session_release(v->session, hx_vol_now(v), keep);
+    hx_vol_kick(v);
+    return err;
+}
+
+int hx_vol_unrelease(struct hx_vol *v)
+{
+    return hx_session_unrelease(v->session);
+}
+
+bool hx_vol_releasing(const struct hx_vol *v)
+{
+    return hx_session_releasing(v->session);
+}
+
+uint64_t hx_vol_unit(const struct hx_vol *v)
+{
+    return hx_session_unit(v->session);
+}
+
 uint64_t hx_vol_unsafe(const struct hx_vol *v)
 {
     return hx_session_unsafe(v->session);
