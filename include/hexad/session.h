@@ -186,11 +186,11 @@ void hx_session_cancel(struct hx_session *s, struct hx_parked *op, int err); /* 
 /* How many pages are free: the volume grows ahead of need. */
 void hx_session_note_free(struct hx_session *s, uint64_t now_ms, uint64_t free_pages);
 /*
- * The volume is to end after KEEP pages, one group earlier than now: nothing lives beyond, nothing will be written there,
- * and what emptied it is durable.  The group's row is released when it is idle, and hx_session_pages falls.  0;
+ * The volume is to end after KEEP pages, one group earlier than now: nothing lives beyond, nothing will be written
+ * there, and what emptied it is durable.  The group's row is released when it is idle, and hx_session_pages falls.  0;
  * HX_E_BUSY: the volume grows, or a version is in the air: later.  HX_E_INVAL: that is not where the last group begins.
- * Taken back by pages that are wanted after all (growth), and by hx_session_unrelease, which is HX_E_BUSY when it is too
- * late: then those who want pages wait, and get the group again.
+ * Taken back by pages that are wanted after all (growth), and by hx_session_unrelease, which is HX_E_BUSY when it is
+ * too late: then those who want pages wait, and get the group again.
  */
 int hx_session_release(struct hx_session *s, uint64_t now_ms, uint64_t keep);
 int hx_session_unrelease(struct hx_session *s);

@@ -4,8 +4,8 @@
  *
  * It begins when it would have paid for shrink-after without a break, so that what is deleted to be written again costs
  * nothing; it goes on, group by group, as long as it pays.  Steps are ordinary requests, one at a time, in idle
- * moments.  Whoever finds no free page ends it (hx_end_reopen), before the volume grows; but for the moment in which the
- * version that takes the pages away is on its way: then growth follows it.
+ * moments.  Whoever finds no free page ends it (hx_end_reopen), before the volume grows; but for the moment in which
+ * the version that takes the pages away is on its way: then growth follows it.
  * Only when it is asked for: a released group is used again only while all six servers that are to have it answer
  * (growth.c, N4), so a volume that has become smaller waits with its growth for one that is silent.
  * Memory: none.
