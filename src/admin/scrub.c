@@ -39,9 +39,10 @@ struct line {
     bool json, no_wait;
 };
 
+/* Or it has moved, or its group was released, meanwhile: then nobody has a use for the rest of it. */
 static bool through(const struct seg_view *v, const struct hx_scrub_status *began)
 {
-    return v->st.scrub.cycles >= began->asked;
+    return v->gone || v->st.scrub.cycles >= began->asked;
 }
 
 /* Segments whose cycle is not over, on servers that answer. */
@@ -75,7 +76,7 @@ static uint64_t damaged(const struct status *s)
 {
     uint64_t n = 0;
     for (size_t i = 0; i < s->seg_count; i++)
-        n += s->segs[i].known ? s->segs[i].st.damaged : 0;
+        n += s->segs[i].known && !s->segs[i].gone ? s->segs[i].st.damaged : 0;
     return n;
 }
 
@@ -160,6 +161,19 @@ static void show(const struct line *l, const struct status *s, const struct hx_s
         printf("  action: %s\n     see: HX%04d, hexad-errors(7)\n", s->action, hx_err_info(s->err)->code);
 }
 
+/* The state afterwards is that of the volume as it is then. */
+static int look_again(const struct line *l, const struct hx_client_conf *conf, struct status *s, char why[HX_WHY_MAX])
+{
+    bool gone = false;
+    for (size_t i = 0; i < s->seg_count; i++)
+        gone |= s->segs[i].gone;
+    if (!gone)
+        return 0;
+    status_fini(s);
+    *s = (struct status){.volume = l->volume};
+    return status_collect(conf, s, why);
+}
+
 static int scrub(const struct line *l, const struct hx_client_conf *conf, struct status *s, char why[HX_WHY_MAX])
 {
     int err = status_collect(conf, s, why);
@@ -173,9 +187,11 @@ static int scrub(const struct line *l, const struct hx_client_conf *conf, struct
             began[i] = s->segs[i].st.scrub;
     if (!l->no_wait)
         err = watch(conf, s, began, why);
+    const struct hx_scrub_status c = since(s, began);
+    if (!err)
+        err = look_again(l, conf, s, why);
     if (!err) {
         status_judge(s);
-        const struct hx_scrub_status c = since(s, began);
         show(l, s, &c);
     }
     free(began);

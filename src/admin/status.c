@@ -137,6 +137,8 @@ static int take_status(struct status *s, uint32_t server, const struct admin_ask
     if (!st)
         return HX_E_NOMEM;
     uint32_t n = hx_dec_u32(&dec);
+    for (size_t i = 0; i < s->seg_count; i++)
+        s->segs[i].gone |= s->segs[i].server == server;
     for (uint32_t i = 0; i < n && !dec.err; i++) {
         hx_segment_status_decode(st, &dec);
         if (dec.err || st->pg >= s->sum.geometry.pg_count || !hx_uuid_eq(&st->volume, &s->sum.geometry.volume))
@@ -146,6 +148,7 @@ static int take_status(struct status *s, uint32_t server, const struct admin_ask
             if (v->server != server)
                 continue;
             v->known = true;
+            v->gone = st->state == HX_E_NO_SEGMENT;
             v->st = *st;
         }
     }

@@ -15,6 +15,7 @@ struct seg_view {
     uint32_t pg, server; /* indices into the geometry */
     enum seg_state state;
     bool known;          /* ST is valid */
+    bool gone;           /* the last answer of its server names it no more, or as a tombstone */
     struct hx_segment_status st;
     uint64_t lag;        /* LSNs behind the best of its PG */
 };
