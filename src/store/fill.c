@@ -5,7 +5,8 @@
  *
  *   H1 Every page is taken as of one point R.  When R has to move up, what was copied is stale: right as of the point
  *      before, and copied again where something newer is in it.  Pages that were already taken as of a later R than a
- *      restart remembers do no harm: an image holds everything at or below its own LSN, which is durable.
+ *      restart remembers, or than the R that there is in the end (hydrate.c P6), do no harm: an image holds everything
+ *      at or below its own LSN, which is durable.
  *   H4 A range is done when its pages are durable.  When all are, base := R, oldest := R and "no longer filling" are
  *      one save of the meta slots; before that nothing here counts: no SCL, no answer but refusals, not hydrated in
  *      FENCE.
@@ -191,6 +192,14 @@ void hx_fill_aim(struct hx_fill *f, uint64_t point)
     f->aged = false;
     f->left = f->ranges;
     f->next = 0;
+}
+
+/* H1: what was taken as of the later one stays. */
+void hx_fill_lower(struct hx_fill *f, uint64_t point)
+{
+    hx_assert(f->pointed && point < f->point);
+    f->since = f->since < point ? f->since : point;
+    f->point = point;
 }
 
 void hx_fill_done(struct hx_fill *f, uint32_t first, uint32_t count)

@@ -11,6 +11,8 @@
  *   P4 At most repair-rate bytes a second come in, over all learners of the node.  Where nothing is, more ranges are
  *      asked for at once: an empty group of 10 GiB takes 2,560 questions.
  *   P5 What came goes into the batch; it is done after the flush, and else asked for again.
+ *   P6 R may lie between the last record that stayed and ones that an opening annulled since: then nobody is complete
+ *      to R, until the group is written again.  When all refuse for long, one is asked how far he is, and R moves down.
  * A late or double answer belongs to no job, and is nobody's.  A learner whose disk is full waits.  A crash: fill.c.
  * Memory: an answer at a time (4 MiB at most), and what waits for the flush.
  */
@@ -26,6 +28,7 @@
 #define CHARGE 4096u   /* what an answer costs at least */
 #define SAVE_RANGES 256u /* 64 MiB of pages that a restart may copy again; of a small group, a sixteenth */
 #define AGAIN_MS 20u
+#define LAGGING_MAX (4u * HX_COPIES) /* P6 */
 #define PAUSE_MAX 60000u
 
 void hx_hydrate_init(struct hx_node *n, const struct hx_node_cfg *cfg)
@@ -171,7 +174,7 @@ static bool step(struct hx_node *n, struct hx_seg *s)
 {
     struct hx_fill *f = s->fill;
     struct hx_fill_job *j = free_job(f);
-    bool aim = !f->pointed || f->aged;
+    bool aim = !f->pointed || f->aged || f->behind;
     unsigned slot;
     if (!j || f->finishing || n->repair.credit < 0 || (aim && any_job(f)) || calls_under_way(n) >= CALLS_MAX)
         return false;
@@ -262,6 +265,7 @@ static int on_pages(struct hx_node *n, struct hx_seg *s, struct hx_fill_job *j, 
     hx_node_dirty(n, s);
     if (err)
         return err;
+    s->fill->lagging = 0;
     s->fill->run = count ? 1 : s->fill->run < RUN_MAX ? 2 * s->fill->run : RUN_MAX; /* P4 */
     j->state = HX_FILL_PUT;
     return 0;
@@ -300,6 +304,12 @@ static int on_status(struct hx_seg *s, struct hx_fill_job *j, struct hx_dec *d)
             st.top.v != hx_seg_top(s).v)
             continue;
         uint64_t point = st.vdl.v < st.scl.v ? st.vdl.v : st.scl.v;
+        if (f->behind && !f->aged) {
+            f->behind = false;
+            if (point < f->point)
+                hx_fill_lower(f, point);
+            return 0;
+        }
         if (f->pointed && point <= f->point)
             return HX_E_AGAIN;
         hx_fill_aim(f, point);
@@ -328,6 +338,11 @@ void hx_hydrate_answer(struct hx_node *n, const struct hx_call *call, int err, s
         if (j->state != HX_FILL_FREE)
             let_go(f, j);
         f->aged |= err == HX_E_TOO_OLD;
+        f->lagging += err == HX_E_LAGGING;
+        if (f->lagging >= LAGGING_MAX) { /* P6 */
+            f->behind = f->pointed;
+            f->lagging = 0;
+        }
         f->not_before_ms[slot] = n->now_ms + n->gossip_ms;
     }
     hx_seg_touch(s);

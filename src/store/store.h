@@ -740,6 +740,8 @@ struct hx_fill {
     uint64_t since;           /* what is stale was copied as of this point, or a later one */
     bool pointed;             /* there is a point */
     bool aged;                /* a source has given up what is as old as it */
+    bool behind;              /* nobody is complete to it: one is asked how far he is */
+    uint32_t lagging;         /* refusals for that, since the last pages */
     bool finishing;           /* all is there, and the slots say so after the next flush (H4) */
     uint32_t ranges, left;    /* left: not done */
     uint32_t next, run;       /* range to go on with; ranges to ask for at once */
@@ -751,6 +753,7 @@ struct hx_fill {
 int hx_fill_load(struct hx_seg *s);   /* makes s->fill, as far as a process before it came; HX_E_NOMEM */
 void hx_fill_save(struct hx_seg *s);  /* an error costs what was done since, nothing else */
 void hx_fill_aim(struct hx_fill *f, uint64_t point); /* a first, or a later, R */
+void hx_fill_lower(struct hx_fill *f, uint64_t point); /* an earlier one */
 void hx_fill_done(struct hx_fill *f, uint32_t first, uint32_t count);
 bool hx_fill_is(const uint8_t *bits, uint32_t range);
 void hx_fill_set(uint8_t *bits, uint32_t range, bool to);

@@ -228,6 +228,47 @@ static void a_source_refuses_what_it_does_not_know(void **state)
     finish(&r, &m);
 }
 
+/* Until it has asked for pages: as of members that have more than any will have, once an opening has annulled what is
+ * not durable. */
+static int ahead(struct hx_rig *r, unsigned to, unsigned type, struct hx_rig_reply *a)
+{
+    static struct hx_segment_status st;
+    (void)r;
+    (void)to;
+    if (a->head.status || type != HX_MSG_STATUS || seen.lagging)
+        return 0;
+    struct hx_dec d = hx_dec_init(a->bytes + HX_REPLY_HEAD + 4, a->body.len - 4);
+    hx_segment_status_decode(&st, &d);
+    assert_int_equal(d.err, 0);
+    assert_int_equal(st.pg, PG);
+    st.scl.v += 7;
+    st.vdl.v += 7;
+    struct hx_enc e = hx_enc_init(a->bytes + HX_REPLY_HEAD + 4, a->body.len - 4);
+    hx_segment_status_encode(&st, &e);
+    assert_int_equal(e.err, 0);
+    struct hx_bytes body = {a->bytes + HX_REPLY_HEAD, a->body.len};
+    hx_reply_head_encode(&a->head, &body, 1, a->bytes);
+    return 0;
+}
+
+/* Promise (P6): a point that no member is complete to, nor will be while nobody writes, moves down. */
+static void a_point_that_nobody_reaches_moves_down(void **state)
+{
+    struct hx_rig r;
+    struct hx_model m;
+    (void)state;
+    start(&r, &m, 7);
+    seen.change = ahead;
+    assert_int_equal(learn(&r), 0);
+    assert_true(until_filled(&r, 3000));
+    assert_true(seen.lagging > 0 && seen.points > 1);
+    check_all(&r, &m);
+    work(&r, &m, 20, false);
+    until_equal(&r, &m);
+    check_all(&r, &m);
+    finish(&r, &m);
+}
+
 /* ---- answers that are wrong ---- */
 static unsigned wrongs, wrong_kind;
 static int spoil(struct hx_rig *r, unsigned to, unsigned type, struct hx_rig_reply *a)
@@ -607,6 +648,7 @@ int main(void)
         cmocka_unit_test(a_restart_goes_on),
         cmocka_unit_test(it_keeps_to_its_rate),
         cmocka_unit_test(a_source_refuses_what_it_does_not_know),
+        cmocka_unit_test(a_point_that_nobody_reaches_moves_down),
         cmocka_unit_test(wrong_answers_are_not_taken),
         cmocka_unit_test(two_members_are_enough),
         cmocka_unit_test(the_format_of_a_learner),
