@@ -172,12 +172,12 @@ static struct started *ours(struct hx_heal *h, const struct hx_change_view *v)
     return NULL;
 }
 
-/* Why a change of ours is taken back. */
-static bool in_vain(struct hx_heal *h, const struct hx_change_view *v)
+/* Why a change is taken back: one of ours also because its member is well again. */
+static bool in_vain(struct hx_heal *h, const struct hx_change_view *v, bool own)
 {
     struct hx_member_view m;
     hx_writer_member(h->w, v->pg, v->slot, h->now_ms, &m);
-    if (m.state == HX_MEMBER_OK && !is_drained(h, v->from))
+    if (own && m.state == HX_MEMBER_OK && !is_drained(h, v->from))
         return true; /* E2; and who is to stay again (E6) */
     if (is_drained(h, v->to))
         return true;
@@ -196,8 +196,9 @@ static void look_at_changes(struct hx_heal *h)
     for (size_t i = 0; hx_move_view(h->move, i, &v);) {
         bool fills = v.state == HX_CHANGE_MAKE || v.state == HX_CHANGE_FILL || v.state == HX_CHANGE_READY;
         struct started *s = ours(h, &v);
-        if (fills && s && in_vain(h, &v) && hx_move_undo(h->move, v.pg, v.slot)) {
-            *s = h->started[--h->started_count];
+        if (fills && in_vain(h, &v, s != NULL) && hx_move_undo(h->move, v.pg, v.slot)) {
+            if (s)
+                *s = h->started[--h->started_count];
             continue; /* the list may be shorter now; one that is being undone is no fill */
         }
         h->fills += fills;
