@@ -359,6 +359,32 @@ static void a_spare_that_does_not_make_it_is_avoided(void **state)
     world_close(&w);
 }
 
+static bool is_member(const struct world *w, uint32_t server)
+{
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        if (member(w, 0, i) == server)
+            return true;
+    return false;
+}
+
+/* Promise: a change that somebody else began, to a server that makes no learner, does not keep its place for ever. */
+static void a_change_of_anybody_that_leads_nowhere_is_taken_back(void **state)
+{
+    struct world w;
+    (void)state;
+    world_open(&w, 9, 1, AFTER);
+    uint32_t to = 0, from = member(&w, 0, 0);
+    while (is_member(&w, to) || strcmp(zone(&w, to), zone(&w, from)) != 0)
+        to++;
+    w.mute = 1u << to;
+    assert_int_equal(hx_move_start(w.d, 0, 0, to), 0);
+    pass(&w, 2000);
+    assert_int_equal(changes(&w), 1); /* nobody is lost: that is no reason */
+    pass(&w, HX_HEAL_MAKE_MS + 3000);
+    assert_int_equal(changes(&w), 0);
+    world_close(&w);
+}
+
 /* Promise (E1): a process that stood still has heard nobody, and replaces nobody for that. */
 static void while_we_sleep_nobody_is_silent(void **state)
 {
@@ -421,6 +447,7 @@ int main(void)
         cmocka_unit_test(spares_are_chosen_by_room),
         cmocka_unit_test(without_a_spare_it_is_said),
         cmocka_unit_test(a_spare_that_does_not_make_it_is_avoided),
+        cmocka_unit_test(a_change_of_anybody_that_leads_nowhere_is_taken_back),
         cmocka_unit_test(while_we_sleep_nobody_is_silent),
         cmocka_unit_test(never_is_never),
         cmocka_unit_test(a_failed_disk_is_replaced_and_a_full_one_is_not),
