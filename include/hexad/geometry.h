@@ -12,7 +12,7 @@
  * group, and the servers that these two name, in a table of their own (places in a slice are not those of the whole).
  * It says how many groups there are, but has two rows: ask hx_geometry_row, which answers for both kinds.
  *
- * Bytes: version 2 (doc/PROTOCOL.md); what version 1 can say is still written as version 1, so that programs that
+ * Bytes: version 3 (doc/PROTOCOL.md); what an older one can say is still written as that one, so that programs that
  * know only that one read it as long as nothing of the new is used.
  * Pure.  A zeroed geometry is a valid empty one; a row with nothing but servers is plain, with six members made.
  */
@@ -31,6 +31,7 @@ enum hx_server_state {
     HX_SERVER_DRAINED, /* is to be emptied, or is empty: takes none */
     HX_SERVER_BURNT,   /* its operator's word said that it is gone: never in a list again (MEMBERSHIP.md 3, B1) */
     HX_SERVER_GONE,    /* left the volume; only its place in the table is there still.  No row names it */
+    HX_SERVER_AWAY,    /* of a zone that an operator has given up for a time: its groups are degraded (D1) */
     HX_SERVER_STATES
 };
 struct hx_server {
@@ -41,7 +42,7 @@ struct hx_server {
 };
 enum hx_row_kind {
     HX_ROW_PLAIN,
-    HX_ROW_DEGRADED, /* its members are the four slots of .survivors; W = 3, R = 2 */
+    HX_ROW_DEGRADED, /* its members are the four slots of .survivors; W = 3, R = 2 (hexad/quorum.h: hx_row_*) */
     HX_ROW_DECLARED, /* by an operator's word; .survivors are all that were left of the list before */
     HX_ROW_RELEASED, /* it holds nothing: its pages read as zeros, and .server means nothing */
     HX_ROW_KINDS

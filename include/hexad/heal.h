@@ -13,6 +13,9 @@
  *   E6 a member on a server that is DRAINED is moved like one that is lost, after those, also where repair_after is
  *      HX_HEAL_NEVER; when the server is IN again, what has not been named yet is taken back.
  *
+ *   E7 members on servers that are AWAY, of a zone that was given up, are not replaced: their groups are degraded
+ *      (move.h).  Once the zone is no more given up, the empty places of degraded groups are filled like drained ones.
+ *
  * Pure; allocates a little per look.  Without memory it looks again later.
  */
 #ifndef HEXAD_HEAL_H
@@ -41,6 +44,8 @@ struct hx_heal_view {
     uint64_t after_ms;
     uint32_t lost;       /* servers that are being replaced, or would be */
     uint64_t draining;   /* members on servers that are to be emptied */
+    uint64_t empty;      /* places of degraded groups that are to be filled again (E7) */
+    uint64_t degraded;   /* groups */
     uint64_t no_spare;   /* members that nobody can replace, or take over */
     uint32_t no_spare_server; /* the server of one of them */
 };

@@ -8,6 +8,8 @@
  *     v                                                                          |   TURN --stored--> TELL --> gone
  *   UNDO --the learner is deleted--> gone  <-------------------------------------+
  *
+ * Groups with two members on servers that are AWAY are degraded, D1, by itself: as soon as nothing else is being changed
+ * there, and the other four have everything acknowledged.  The two places are taken again together, by two changes.
  * Does not decide who moves where (heal.c, placement); tells the writer what counts (hexad/writer.h).
  * Pure; allocates in start and for each request.  After FENCED nothing is asked any more, for ever.
  * A crash anywhere leaves learners that nobody names, which the next driver finds by STATUS and deletes, or a version
@@ -63,6 +65,7 @@ struct hx_change_view {
     uint64_t bytes, of;    /* pages copied */
     uint64_t since_ms;     /* in this state */
     int last_error;        /* of the newcomer; 0: none */
+    bool gives_up;         /* nobody comes: the place is given up with its zone (D1); .to is .from */
 };
 /* The I-th change; false: there are not so many. */
 bool hx_move_view(const struct hx_move *m, size_t i, struct hx_change_view *ret);

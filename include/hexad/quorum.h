@@ -4,6 +4,7 @@
 #ifndef HEXAD_QUORUM_H
 #define HEXAD_QUORUM_H
 
+#include "hexad/geometry.h"
 #include "hexad/types.h"
 
 typedef uint8_t hx_members; /* bit i: slot i */
@@ -22,6 +23,16 @@ bool hx_quorum_write(hx_members set); /* at least 4 of 6 */
 bool hx_quorum_read(hx_members set);  /* at least 3 of 6 */
 /* No member of any write quorum can be outside: enough to say that a record was never acknowledged. */
 bool hx_quorum_denies(hx_members nack);
+/*
+ * The same by kind of row (doc/MEMBERSHIP.md, D1): a degraded one has four members, its .survivors, and W = 3, R = 2;
+ * bits of other slots count for nothing.  Of a released row all six, which mean nothing.
+ */
+hx_members hx_row_slots(const struct hx_pg_members *row);
+unsigned hx_row_write_quorum(const struct hx_pg_members *row);
+unsigned hx_row_read_quorum(const struct hx_pg_members *row);
+bool hx_row_write(const struct hx_pg_members *row, hx_members set);
+bool hx_row_read(const struct hx_pg_members *row, hx_members set);
+bool hx_row_denies(const struct hx_pg_members *row, hx_members nack);
 /* The K-th largest of the six SCLs (k = 4: PGCL; k = 6: everybody has it). */
 struct hx_lsn hx_quorum_kth(const struct hx_lsn scl[HX_COPIES], unsigned k);
 /* Highest LSN that a write quorum is complete through: the PGCL. */

@@ -9,6 +9,7 @@
  *      than what the driver found when it began, is of yore: it does nothing.  So none is granted twice, and a drain
  *      that was undone does not come back.
  *   R2 One that asks for what is, does nothing, and is no error.
+ *   R3 The servers of one zone at most are given up at a time (DEGRADE, said of each of them; UNDO takes it back).
  * Pure.
  */
 #ifndef HEXAD_WISH_H
@@ -19,7 +20,7 @@
 #define HX_WISH_MS 10000u
 #define HX_WISHES_MAX 64u /* that a server keeps of one volume: the oldest goes, and is said again */
 
-enum hx_wish_kind { HX_WISH_ADD = 1, HX_WISH_DRAIN, HX_WISH_UNDO, HX_WISH_REMOVE, HX_WISH_KINDS };
+enum hx_wish_kind { HX_WISH_ADD = 1, HX_WISH_DRAIN, HX_WISH_UNDO, HX_WISH_REMOVE, HX_WISH_DEGRADE, HX_WISH_KINDS };
 struct hx_wish {
     uint8_t kind;
     struct hx_epoch epoch; /* R1: (epoch, g, m) */
@@ -37,7 +38,8 @@ long hx_wish_find(const struct hx_geometry *g, const char *name);
 /* Is it so already? */
 bool hx_wish_granted(const struct hx_wish *w, const struct hx_geometry *g);
 /* G as it is wished for; .m stays.  HX_E_NOENT: there is no such server; HX_E_EXIST: another one has that name or
- * address; HX_E_IN_USE: it has segments, and cannot leave; HX_E_INVAL: it was burnt, or is no server; HX_E_NOMEM. */
+ * address; HX_E_IN_USE: it has segments, and cannot leave, or
+ * another zone is given up (R3); HX_E_INVAL: it was burnt, or is no server; HX_E_NOMEM. */
 int hx_wish_grant(const struct hx_wish *w, struct hx_geometry *g);
 
 #endif

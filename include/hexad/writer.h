@@ -145,6 +145,8 @@ struct hx_member_view {
     uint64_t silent_ms;     /* since the last good answer */
     uint32_t rtt_us;        /* smoothed round trip of appends */
 };
+/* Have the members in SLOTS all that was acknowledged of the group? */
+bool hx_writer_complete(const struct hx_writer *w, uint32_t pg, hx_members slots);
 void hx_writer_member(const struct hx_writer *w, uint32_t pg, unsigned slot, uint64_t now_ms,
                       struct hx_member_view *ret);
 struct hx_lsn hx_writer_pgcl(const struct hx_writer *w, uint32_t pg);

@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-#define GEOMETRY_VERSION 2u
+#define GEOMETRY_VERSION 3u
 #define ROW_BYTES_1 (2u * HX_COPIES)
 #define ROW_BYTES_2 (ROW_BYTES_1 + 3u)
 #define SLOTS_ALL ((1u << HX_COPIES) - 1u)
@@ -314,6 +314,9 @@ int hx_geometry_slice(const struct hx_geometry *g, uint32_t pg, struct hx_geomet
 /* The oldest version that says it all. */
 static unsigned version_of(const struct hx_geometry *g)
 {
+    for (uint32_t i = 0; i < g->server_count; i++)
+        if (g->servers[i].state == HX_SERVER_AWAY)
+            return 3;
     if (g->slice || g->walk_from.v)
         return 2;
     for (uint32_t i = 0; i < g->server_count; i++) {
@@ -469,8 +472,8 @@ int hx_geometry_decode_any(struct hx_geometry *g, struct hx_dec *d)
         err = HX_E_BADMSG;
     if (!err)
         err = decode_lists(&n, d, servers, version > 1);
-    if (!err && hx_geometry_check(&n))
-        err = HX_E_BADMSG;
+    if (!err && (hx_geometry_check(&n) || (version > 2 && version_of(&n) < version)))
+        err = HX_E_BADMSG; /* the newest one is written only for what no older one can say */
     if (err) {
         hx_geometry_fini(&n);
         return d->err = err;

@@ -59,7 +59,8 @@ static void end(struct hx_growth *g, int state)
 static void start_asking(struct hx_growth *g, struct hx_ask_task *tasks, uint32_t pg, uint16_t msg)
 {
     for (unsigned i = 0; i < HX_COPIES; i++)
-        hx_ask_queue(&g->ask, &tasks[i], g->geometry.pgs[pg].server[i], msg);
+        if (hx_members_has(hx_row_slots(&g->geometry.pgs[pg]), i))
+            hx_ask_queue(&g->ask, &tasks[i], g->geometry.pgs[pg].server[i], msg);
 }
 
 /* Places the next group, on those who are silent only if there are no others. */
@@ -158,7 +159,7 @@ static bool worth_waiting(const struct hx_growth *g)
 {
     const struct hx_pg_members *m = &g->geometry.pgs[g->pg];
     for (unsigned i = 0; i < HX_COPIES; i++)
-        if (!hx_members_has(g->made, i) && !silent(g, m->server[i]))
+        if (hx_members_has(hx_row_slots(m) & (hx_members)~g->made, i) && !silent(g, m->server[i]))
             return true;
     return false;
 }
@@ -168,7 +169,9 @@ static void publish_when_due(struct hx_growth *g)
     if (g->state != HX_E_AGAIN || g->publishing)
         return;
     bool patient = g->ask.now_ms < g->patience_until_ms && worth_waiting(g);
-    bool made = !patient && (g->again ? g->made == HX_MEMBERS_ALL : hx_quorum_write(g->made)); /* N1, N4 */
+    const struct hx_pg_members *row = &g->geometry.pgs[g->pg];
+    bool all = g->again || row->kind == HX_ROW_DEGRADED; /* N4; and of four no opening takes one for empty (D1) */
+    bool made = !patient && (all ? g->made == hx_row_slots(row) : hx_quorum_write(g->made)); /* N1 */
     if (!made && !HX_MUTANT(GROWTH_UNMADE))
         return;
     g->publishing = true;
@@ -215,7 +218,7 @@ static void judge(struct hx_growth *g, const struct hx_ask_reply *reply)
         return;
     }
     g->stored = hx_members_add(g->stored, (unsigned)(t - g->publish));
-    if (hx_quorum_write(g->stored) || HX_MUTANT(GROWTH_AT_1))
+    if (hx_row_write(&g->geometry.pgs[0], g->stored) || HX_MUTANT(GROWTH_AT_1))
         end(g, 0); /* N2 */
 }
 

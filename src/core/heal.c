@@ -13,6 +13,7 @@
 #include "hexad/assert.h"
 #include "hexad/err.h"
 #include "hexad/place.h"
+#include "hexad/quorum.h"
 
 #include <stdlib.h>
 
@@ -116,10 +117,22 @@ static hx_members bad_of(const struct hx_heal *h, uint32_t pg)
     for (unsigned i = 0; i < HX_COPIES; i++) {
         struct hx_member_view v;
         hx_writer_member(h->w, pg, i, h->now_ms, &v);
-        if (bad(&v))
+        if (bad(&v) && hx_members_has(hx_row_slots(&geometry(h)->pgs[pg]), i))
             set = hx_members_add(set, i);
     }
     return set;
+}
+
+/* Nobody's place (D1). */
+static bool is_empty(const struct hx_pg_members *row, unsigned slot)
+{
+    return !hx_members_has(hx_row_slots(row), slot);
+}
+
+/* Of a zone that was given up (E7). */
+static bool is_away(const struct hx_heal *h, uint32_t server)
+{
+    return geometry(h)->servers[server].state == HX_SERVER_AWAY;
 }
 
 static void look_at_servers(struct hx_heal *h)
@@ -129,11 +142,16 @@ static void look_at_servers(struct hx_heal *h)
         h->server[i].bad = false;
         h->server[i].fills = 0;
     }
-    h->view.draining = 0;
+    h->view.draining = h->view.empty = h->view.degraded = 0;
     for (uint32_t pg = 0, live = hx_geometry_live(g); pg < live; pg++) {
         hx_members set = bad_of(h, pg);
+        h->view.degraded += g->pgs[pg].kind == HX_ROW_DEGRADED;
         for (unsigned i = 0; i < HX_COPIES; i++) {
             struct server *s = &h->server[g->pgs[pg].server[i]];
+            if (is_empty(&g->pgs[pg], i)) {
+                h->view.empty += !is_away(h, g->pgs[pg].server[i]);
+                continue;
+            }
             h->view.draining += g->servers[g->pgs[pg].server[i]].state == HX_SERVER_DRAINED;
             s->bad = s->bad || hx_members_has(set, i);
         }
@@ -146,14 +164,14 @@ static void look_at_servers(struct hx_heal *h)
             s->bad_since_ms = FINE; /* E1 */
         else if (s->bad_since_ms == FINE)
             s->bad_since_ms = h->now_ms - (silent < awake ? silent : awake);
-        h->view.lost += s->bad && h->now_ms - s->bad_since_ms >= h->after_ms;
+        h->view.lost += s->bad && !is_away(h, i) && h->now_ms - s->bad_since_ms >= h->after_ms;
     }
 }
 
 static bool lost(const struct hx_heal *h, uint32_t server)
 {
     const struct server *s = &h->server[server];
-    return s->bad && h->now_ms - s->bad_since_ms >= h->after_ms;
+    return s->bad && !is_away(h, server) && h->now_ms - s->bad_since_ms >= h->after_ms;
 }
 
 /* To be emptied (E6). */
@@ -179,7 +197,7 @@ static bool in_vain(struct hx_heal *h, const struct hx_change_view *v, bool own)
     hx_writer_member(h->w, v->pg, v->slot, h->now_ms, &m);
     if (own && m.state == HX_MEMBER_OK && !is_drained(h, v->from))
         return true; /* E2; and who is to stay again (E6) */
-    if (is_drained(h, v->to))
+    if (is_drained(h, v->to) || is_away(h, v->to))
         return true;
     bool slow = v->state == HX_CHANGE_MAKE && v->since_ms >= HX_HEAL_MAKE_MS;
     uint64_t after = h->after_ms == HX_HEAL_NEVER ? HX_HEAL_AFTER_DEFAULT_MS : h->after_ms;
@@ -242,7 +260,7 @@ static enum takers takers(const struct hx_heal *h, uint32_t pg, unsigned slot)
     uint32_t zone = h->server[row->server[slot]].zone;
     uint32_t able = h->server[zone].able, ready = h->server[zone].ready;
     for (unsigned i = 0; i < HX_COPIES; i++)
-        if (h->server[row->server[i]].zone == zone) {
+        if (h->server[row->server[i]].zone == zone && !is_empty(row, i)) {
             able -= is_able(h, row->server[i]);
             ready -= is_ready(h, row->server[i]);
         }
@@ -264,6 +282,14 @@ static struct hx_place_known known_of(const struct hx_heal *h, uint32_t i)
     return (struct hx_place_known){.total = s->total, .free = s->free, .avoid = avoid};
 }
 
+/* An empty place of a degraded row is one of its members from then on: the plan counts no quorums. */
+static void take(struct hx_pg_members *row, unsigned slot, uint32_t to)
+{
+    row->server[slot] = (uint16_t)to;
+    if (row->kind == HX_ROW_DEGRADED)
+        row->survivors = hx_members_add(row->survivors, slot);
+}
+
 /* The rows as they will be, and what is known of the servers.  False: no memory. */
 static bool plan_begin(struct hx_heal *h)
 {
@@ -272,8 +298,8 @@ static bool plan_begin(struct hx_heal *h)
     if (!h->known || hx_geometry_copy(&h->plan, geometry(h)))
         return false;
     for (size_t i = 0; hx_move_view(h->move, i, &v); i++)
-        if (v.state <= HX_CHANGE_TURN)
-            h->plan.pgs[v.pg].server[v.slot] = (uint16_t)v.to;
+        if (v.state <= HX_CHANGE_TURN && !v.gives_up)
+            take(&h->plan.pgs[v.pg], v.slot, v.to);
     count_takers(h);
     return true;
 }
@@ -322,7 +348,8 @@ static void replace(struct hx_heal *h, uint32_t pg, unsigned slot)
 {
     uint32_t from = geometry(h)->pgs[pg].server[slot];
     uint16_t to;
-    if (h->plan.pgs[pg].server[slot] != from)
+    bool empty = is_empty(&geometry(h)->pgs[pg], slot);
+    if (h->plan.pgs[pg].server[slot] != from || empty != is_empty(&h->plan.pgs[pg], slot))
         return; /* under way */
     enum takers who = takers(h, pg, slot);
     if (who == NOBODY) { /* E5 */
@@ -331,10 +358,10 @@ static void replace(struct hx_heal *h, uint32_t pg, unsigned slot)
     }
     if (who != SOMEBODY || start(h, pg, slot, &to))
         return;
-    h->plan.pgs[pg].server[slot] = to;
+    take(&h->plan.pgs[pg], slot, to);
     fill_begins(h, to);
     if (!note(h, pg, slot, to) && hx_move_undo(h->move, pg, slot))
-        h->plan.pgs[pg].server[slot] = (uint16_t)from;
+        h->plan.pgs[pg] = geometry(h)->pgs[pg];
 }
 
 /* Groups that lack at least this many members. */
@@ -344,9 +371,9 @@ static void replace_all(struct hx_heal *h, unsigned least, unsigned most)
     for (uint32_t pg = 0, live = hx_geometry_live(g); pg < live; pg++) {
         unsigned n = 0;
         for (unsigned i = 0; i < HX_COPIES; i++)
-            n += lost(h, g->pgs[pg].server[i]);
+            n += !is_empty(&g->pgs[pg], i) && lost(h, g->pgs[pg].server[i]);
         for (unsigned i = 0; n >= least && n <= most && i < HX_COPIES && h->fills < HX_HEAL_FILLS_MAX; i++)
-            if (lost(h, g->pgs[pg].server[i]))
+            if (!is_empty(&g->pgs[pg], i) && lost(h, g->pgs[pg].server[i]))
                 replace(h, pg, i);
     }
 }
@@ -357,7 +384,17 @@ static void drain_all(struct hx_heal *h)
     const struct hx_geometry *g = geometry(h);
     for (uint32_t pg = 0, live = hx_geometry_live(g); h->view.draining && pg < live; pg++)
         for (unsigned i = 0; i < HX_COPIES && h->fills < HX_HEAL_FILLS_MAX; i++)
-            if (is_drained(h, g->pgs[pg].server[i]))
+            if (!is_empty(&g->pgs[pg], i) && is_drained(h, g->pgs[pg].server[i]))
+                replace(h, pg, i);
+}
+
+/* E7: both places of a group one after the other, for it takes them together. */
+static void fill_all(struct hx_heal *h)
+{
+    const struct hx_geometry *g = geometry(h);
+    for (uint32_t pg = 0, live = hx_geometry_live(g); h->view.empty && pg < live; pg++)
+        for (unsigned i = 0; i < HX_COPIES && h->fills < HX_HEAL_FILLS_MAX; i++)
+            if (is_empty(&g->pgs[pg], i) && !is_away(h, g->pgs[pg].server[i]))
                 replace(h, pg, i);
 }
 
@@ -377,13 +414,14 @@ uint64_t hx_heal_tick(struct hx_heal *h, uint64_t now_ms)
     look_at_servers(h);
     look_at_changes(h);
     h->view.no_spare = 0;
-    bool any = h->view.lost || h->view.draining;
-    if (!any || !hx_quorum_write((hx_members)(HX_MEMBERS_ALL & ~bad_of(h, 0)))) /* E3 */
+    bool any = h->view.lost || h->view.draining || h->view.empty;
+    if (!any || !hx_row_write(&geometry(h)->pgs[0], (hx_members)(HX_MEMBERS_ALL & ~bad_of(h, 0)))) /* E3 */
         return HX_HEAL_LOOK_MS;
     if (plan_begin(h)) {
         replace_all(h, 2, HX_COPIES);
         replace_all(h, 1, 1);
         drain_all(h);
+        fill_all(h);
     }
     plan_end(h);
     return HX_HEAL_LOOK_MS;

@@ -126,14 +126,14 @@ bool hx_lookup_sum_enough(const struct hx_lookup_sum *s)
     for (unsigned i = 0; i < HX_COPIES; i++)
         if (heard(s, &s->geometry.servers[s->geometry.pgs[0].server[i]].incarnation))
             set = hx_members_add(set, i);
-    return hx_quorum_read(set);
+    return hx_row_read(&s->geometry.pgs[0], set);
 }
 
 const struct hx_server *hx_lookup_sum_way(const struct hx_lookup_sum *s, unsigned *slot)
 {
     for (; s->found && *slot < HX_COPIES; ++*slot) {
         const struct hx_server *m = &s->geometry.servers[s->geometry.pgs[0].server[*slot]];
-        if (!heard(s, &m->incarnation)) {
+        if (hx_members_has(hx_row_slots(&s->geometry.pgs[0]), *slot) && !heard(s, &m->incarnation)) {
             ++*slot;
             return m;
         }

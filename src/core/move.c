@@ -13,6 +13,8 @@
  *   V3 the floor is held while there is a learner (H6).
  *   V5 a version releases the last group (S1) when it is asked to, with the walk of openings from the VDL on (S2): the
  *      writer lets it into the air only when the group is idle.  Its members are told, and deleted, once it is in use.
+ *   V7 a version degrades the groups that have two members on servers that are AWAY (D1), and takes both places again
+ *      when there are learners for both; PG 0 is changed in one of these ways a version (M4).
  *   V4 FENCED ends it for ever.
  *   V6 a driver that finds a volume whose members have changed before says MEMBERS to those of PG 0 once: they may wait
  *      for that word since a driver died (E7 of gossip.c).
@@ -31,6 +33,11 @@ const char *hx_change_state_name(enum hx_change_state s)
 {
     static const char *const names[] = {"?", "making", "filling", "ready", "turning", "telling", "undoing"};
     return (unsigned)s < HX_ARRAY_LEN(names) ? names[s] : names[0];
+}
+
+static bool is_member(const struct hx_geometry *g, uint32_t pg, unsigned slot)
+{
+    return hx_members_has(hx_row_slots(&g->pgs[pg]), slot);
 }
 
 /* ---- life ---- */
@@ -59,7 +66,7 @@ static int more_servers(struct hx_move *m)
 int move_reserve(struct hx_move *m, size_t changes)
 {
     int rc = more_servers(m);
-    return rc ? rc : hx_ask_reserve(&m->ask, changes * (HX_COPIES + 2) + m->server_count + 2 * HX_COPIES + 2);
+    return rc ? rc : hx_ask_reserve(&m->ask, changes * (HX_COPIES + 2) + m->server_count + 3 * HX_COPIES + 1);
 }
 
 int hx_move_new(struct hx_writer *w, const struct hx_uuid *owner, uint64_t now_ms, struct hx_move **ret)
@@ -79,7 +86,7 @@ int hx_move_new(struct hx_writer *w, const struct hx_uuid *owner, uint64_t now_m
     move_wish_init(m);
     for (unsigned i = 0; i < HX_COPIES; i++) {
         m->greet[i].owner_kind = MOVE_TASK_GREET;
-        if (move_geometry(m)->m) /* V6 */
+        if (move_geometry(m)->m && is_member(move_geometry(m), 0, i)) /* V6 */
             hx_ask_queue(&m->ask, &m->greet[i], move_geometry(m)->pgs[0].server[i], HX_MSG_MEMBERS);
     }
     *ret = m;
@@ -177,6 +184,7 @@ static struct move_change *add(struct hx_move *m, uint32_t pg, unsigned slot, ui
     c->slot = slot;
     c->to = server;
     c->from = move_geometry(m)->pgs[pg].server[slot];
+    c->empty = !is_member(move_geometry(m), pg, slot);
     c->state = HX_CHANGE_MAKE;
     c->since_ms = m->ask.now_ms;
     c->task.owner_kind = MOVE_TASK_CHANGE;
@@ -196,7 +204,7 @@ int hx_move_start(struct hx_move *m, uint32_t pg, unsigned slot, uint32_t server
     if (pg != 0 && pg == m->release)
         return HX_E_BUSY;
     for (unsigned i = 0; i < HX_COPIES; i++)
-        if (g->pgs[pg].server[i] == server)
+        if (g->pgs[pg].server[i] == server && is_member(g, pg, i))
             return HX_E_EXIST;
     /* Also while what it had of this group is still to be deleted there. */
     for (const struct move_change *c = m->changes; c; c = c->next)
@@ -292,7 +300,7 @@ static bool may_release(const struct hx_move *m, const struct hx_geometry *g)
         if (c->pg == pg)
             return false;
     for (unsigned i = 0; i < HX_COPIES; i++)
-        if (hx_writer_silent_ms(m->writer, g->pgs[pg].server[i]) > 0)
+        if (is_member(g, pg, i) && hx_writer_silent_ms(m->writer, g->pgs[pg].server[i]) > 0)
             return false;
     return true;
 }
@@ -313,6 +321,111 @@ uint32_t hx_move_releasing(const struct hx_move *m)
     return m->release;
 }
 
+/* ---- groups that give up two members, and take two again (V7, D1) ---- */
+
+static bool is_ready(const struct hx_move *m, const struct move_change *c)
+{
+    return c && c->state == HX_CHANGE_READY && hx_writer_learner_ready(m->writer, c->pg, c->slot);
+}
+
+/* Both empty places of a degraded group, where there are learners for both. */
+static bool take_back(const struct hx_move *m, struct hx_geometry *next, bool *first)
+{
+    bool any = false;
+    for (const struct move_change *c = m->changes; c; c = c->next) {
+        struct hx_pg_members *row = &next->pgs[c->pg];
+        bool all = c->empty && !c->orphan && c->state == HX_CHANGE_READY && row->kind == HX_ROW_DEGRADED &&
+                   !(c->pg == 0 && *first);
+        for (unsigned i = 0; all && i < HX_COPIES; i++)
+            all = is_member(next, c->pg, i) || is_ready(m, find(m, c->pg, i));
+        if (!all)
+            continue;
+        for (unsigned i = 0; i < HX_COPIES; i++)
+            if (!is_member(next, c->pg, i))
+                row->server[i] = (uint16_t)find(m, c->pg, i)->to;
+        row->kind = HX_ROW_PLAIN;
+        row->survivors = 0;
+        *first = *first || c->pg == 0;
+        any = true;
+    }
+    return any;
+}
+
+static bool is_changing(const struct hx_move *m, uint32_t pg)
+{
+    for (const struct move_change *c = m->changes; c; c = c->next)
+        if (c->pg == pg && !c->orphan && c->state <= HX_CHANGE_TURN)
+            return true;
+    return false;
+}
+
+static bool any_away(const struct hx_geometry *g)
+{
+    for (uint32_t i = 0; i < g->server_count; i++)
+        if (g->servers[i].state == HX_SERVER_AWAY)
+            return true;
+    return false;
+}
+
+/* FIRST: the version changes PG 0 already. */
+static bool degrade(const struct hx_move *m, struct hx_geometry *next, bool first)
+{
+    const struct hx_geometry *g = move_geometry(m);
+    bool any = false;
+    for (uint32_t pg = first ? 1 : 0, live = any_away(g) ? hx_geometry_live(next) : 0; pg < live; pg++) {
+        struct hx_pg_members *row = &next->pgs[pg];
+        hx_members stay = 0;
+        for (unsigned i = 0; i < HX_COPIES; i++)
+            if (g->servers[row->server[i]].state != HX_SERVER_AWAY)
+                stay = hx_members_add(stay, i);
+        bool may = row->kind == HX_ROW_PLAIN && hx_members_count(stay) == HX_WRITE_QUORUM &&
+                   (row->unmade & stay) == 0 && (pg == 0 || pg != m->release) && hx_writer_complete(m->writer, pg, stay);
+        if (!may || is_changing(m, pg))
+            continue;
+        row->kind = HX_ROW_DEGRADED;
+        row->survivors = stay;
+        row->unmade = 0;
+        any = true;
+    }
+    return any;
+}
+
+/* Those whose places NEXT gives up: they are told, and deleted, once it is in use. */
+static int give_up(struct hx_move *m, const struct hx_geometry *next)
+{
+    const struct hx_geometry *g = move_geometry(m);
+    for (uint32_t pg = 0, live = any_away(g) ? hx_geometry_live(next) : 0; pg < live; pg++) {
+        hx_members gone = hx_row_slots(&g->pgs[pg]) & (hx_members)~hx_row_slots(&next->pgs[pg]);
+        for (unsigned i = 0; gone && i < HX_COPIES; i++) {
+            struct move_change *c = hx_members_has(gone, i) ? add(m, pg, i, g->pgs[pg].server[i]) : NULL;
+            if (!c && hx_members_has(gone, i))
+                return HX_E_NOMEM;
+            if (!c)
+                continue;
+            c->gives_up = true;
+            c->state = HX_CHANGE_TURN;
+        }
+    }
+    return 0;
+}
+
+/* The version did not come about. */
+static void keep_all(struct hx_move *m)
+{
+    for (struct move_change *c = m->changes, *next; c; c = next) {
+        next = c->next;
+        if (c->gives_up && c->state == HX_CHANGE_TURN)
+            move_drop(m, c);
+    }
+}
+
+/* Of two that are given up one tells those that stay. */
+static bool speaks_for(const struct hx_geometry *g, const struct move_change *c)
+{
+    hx_members gone = HX_MEMBERS_ALL & (hx_members)~hx_row_slots(&g->pgs[c->pg]);
+    return !c->gives_up || c->slot == (unsigned)__builtin_ctz(gone);
+}
+
 /* The next version: all changes that are ready (V2), the group that is to be released, and what is wished for.  False:
  * there is none. */
 static bool make_next(struct hx_move *m, struct hx_geometry *next, bool *ret_granted, int *ret_err)
@@ -321,7 +434,7 @@ static bool make_next(struct hx_move *m, struct hx_geometry *next, bool *ret_gra
     *ret_err = hx_geometry_copy(next, move_geometry(m));
     for (struct move_change *c = m->changes; !*ret_err && c; c = c->next) {
         if (c->state != HX_CHANGE_READY || (c->pg == 0 && first) ||
-            !hx_writer_learner_ready(m->writer, c->pg, c->slot))
+            !hx_writer_learner_ready(m->writer, c->pg, c->slot) || !is_member(move_geometry(m), c->pg, c->slot))
             continue;
         struct hx_pg_members *row = &next->pgs[c->pg];
         row->server[c->slot] = (uint16_t)c->to;
@@ -329,6 +442,8 @@ static bool make_next(struct hx_move *m, struct hx_geometry *next, bool *ret_gra
         first = first || c->pg == 0;
         any = true;
     }
+    any = (!*ret_err && take_back(m, next, &first)) || any;
+    any = (!*ret_err && degrade(m, next, first)) || any;
     if (!*ret_err && may_release(m, next)) {
         next->pgs[m->release] = (struct hx_pg_members){.kind = HX_ROW_RELEASED};
         memcpy(next->pgs[m->release].server, move_geometry(m)->pgs[m->release].server, sizeof next->pgs->server);
@@ -348,15 +463,14 @@ static void publish(struct hx_move *m)
     m->stored_old = m->stored_new = 0;
     for (unsigned i = 0; i < HX_ARRAY_LEN(m->publish); i++)
         hx_ask_drop(&m->ask, &m->publish[i]);
-    for (unsigned i = 0, k = HX_COPIES; i < HX_COPIES; i++) {
+    for (unsigned i = 0; i < HX_COPIES; i++) {
+        bool was = is_member(g, 0, i), is = is_member(&m->next, 0, i);
         m->publish_server[i] = g->pgs[0].server[i];
-        hx_ask_queue(&m->ask, &m->publish[i], m->publish_server[i], HX_MSG_GEOMETRY);
-        if (m->next.pgs[0].server[i] == g->pgs[0].server[i])
-            continue;
-        hx_assert(k < HX_ARRAY_LEN(m->publish)); /* M4 */
-        m->publish_server[k] = m->next.pgs[0].server[i];
-        hx_ask_queue(&m->ask, &m->publish[k], m->publish_server[k], HX_MSG_GEOMETRY);
-        k++;
+        m->publish_server[HX_COPIES + i] = m->next.pgs[0].server[i];
+        if (was)
+            hx_ask_queue(&m->ask, &m->publish[i], m->publish_server[i], HX_MSG_GEOMETRY);
+        if (is && !(was && m->next.pgs[0].server[i] == g->pgs[0].server[i]))
+            hx_ask_queue(&m->ask, &m->publish[HX_COPIES + i], m->publish_server[HX_COPIES + i], HX_MSG_GEOMETRY);
     }
 }
 
@@ -368,15 +482,19 @@ static void turn(struct hx_move *m)
     if (!any && !err)
         move_wish_turned(m, false);
     if (any && !err)
+        err = give_up(m, &next);
+    if (any && !err)
         err = hx_writer_turn(m->writer, &next);
     if (!any || err) {
+        keep_all(m);
         hx_geometry_fini(&next);
         return; /* LAGGING: a moment later; NOMEM: with the next event */
     }
     for (struct move_change *c = m->changes; c; c = c->next)
-        if (c->state == HX_CHANGE_READY && next.pgs[c->pg].server[c->slot] == c->to)
+        if (c->state == HX_CHANGE_READY && next.pgs[c->pg].server[c->slot] == c->to && is_member(&next, c->pg, c->slot))
             move_to(m, c, HX_CHANGE_TURN);
     m->releasing = hx_geometry_live(&next) < hx_geometry_live(move_geometry(m));
+    m->released = m->releasing ? hx_row_slots(&move_geometry(m)->pgs[m->release]) : 0;
     hx_geometry_fini(&m->next);
     m->next = next;
     m->turning = true;
@@ -391,6 +509,8 @@ static void retire_all(struct hx_move *m)
     m->releasing = false;
     m->release = 0;
     for (unsigned i = 0; i < HX_COPIES; i++) {
+        if (!hx_members_has(m->released, i))
+            continue;
         struct move_change *c = add(m, pg, i, move_geometry(m)->pgs[pg].server[i]);
         if (!c)
             return;
@@ -411,9 +531,11 @@ static void in_use(struct hx_move *m)
         if (c->state != HX_CHANGE_TURN)
             continue;
         move_to(m, c, HX_CHANGE_TELL);
-        for (unsigned i = 0; i < HX_COPIES; i++)
-            hx_ask_queue(&m->ask, &c->tell[i].task, g->pgs[c->pg].server[i], HX_MSG_MEMBERS);
-        hx_ask_queue(&m->ask, &c->retire.task, c->from, HX_MSG_MEMBERS);
+        for (unsigned i = 0; i < HX_COPIES && speaks_for(g, c); i++)
+            if (is_member(g, c->pg, i))
+                hx_ask_queue(&m->ask, &c->tell[i].task, g->pgs[c->pg].server[i], HX_MSG_MEMBERS);
+        if (!c->empty)
+            hx_ask_queue(&m->ask, &c->retire.task, c->from, HX_MSG_MEMBERS);
     }
     if (m->releasing)
         retire_all(m);
@@ -424,12 +546,13 @@ void move_stored(struct hx_move *m, size_t which)
 {
     uint32_t server = m->publish_server[which];
     for (unsigned i = 0; i < HX_COPIES && m->turning; i++) {
-        if (move_geometry(m)->pgs[0].server[i] == server)
+        if (move_geometry(m)->pgs[0].server[i] == server && is_member(move_geometry(m), 0, i))
             m->stored_old = hx_members_add(m->stored_old, i);
-        if (m->next.pgs[0].server[i] == server)
+        if (m->next.pgs[0].server[i] == server && is_member(&m->next, 0, i))
             m->stored_new = hx_members_add(m->stored_new, i);
     }
-    bool stored = hx_quorum_write(m->stored_old) && hx_quorum_write(m->stored_new);
+    bool stored = hx_row_write(&move_geometry(m)->pgs[0], m->stored_old) && m->turning &&
+                  hx_row_write(&m->next.pgs[0], m->stored_new);
     if (m->turning && (stored || HX_MUTANT(RETIRED_BEFORE_STORED)))
         in_use(m);
 }
@@ -495,6 +618,6 @@ bool hx_move_view(const struct hx_move *m, size_t i, struct hx_change_view *ret)
         return false;
     *ret = (struct hx_change_view){.pg = c->pg, .from = c->from, .to = c->to, .slot = c->slot, .state = c->state,
                                    .bytes = c->bytes, .of = c->total, .last_error = c->last_error,
-                                   .since_ms = m->ask.now_ms - c->since_ms};
+                                   .since_ms = m->ask.now_ms - c->since_ms, .gives_up = c->gives_up};
     return true;
 }

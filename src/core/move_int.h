@@ -35,6 +35,8 @@ struct move_change {
     uint64_t life, old_life; /* of the learner, and of the member that it replaces; 0: not known yet */
     bool seen;          /* as a learner */
     bool made, filled, added; /* FORMAT answered; all pages there; the writer knows it */
+    bool empty;         /* nobody has the place now: .from is who had it once */
+    bool gives_up;      /* nobody comes: the place is to be empty, and .to is .from */
     bool orphan;        /* nobody's change: a learner that somebody left, to be deleted */
     int last_error;
     struct hx_ask_task task;          /* FORMAT, DELETE of the learner */
@@ -63,8 +65,9 @@ struct hx_move {
     bool turning;
     uint32_t release; /* the group that is to be released; 0: none */
     bool releasing;   /* the version in the air does it */
-    struct hx_ask_task publish[HX_COPIES + 1]; /* PG 0's members, and the one that is to be (M4) */
-    uint32_t publish_server[HX_COPIES + 1];
+    hx_members released; /* whose places it takes */
+    struct hx_ask_task publish[2 * HX_COPIES]; /* PG 0's members, and who is to be one (M4) */
+    uint32_t publish_server[2 * HX_COPIES];
     hx_members stored_old, stored_new;
     struct move_wishes {
         struct hx_ask_task task;

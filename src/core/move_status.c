@@ -43,6 +43,11 @@ static void learner_says(struct hx_move *m, struct move_change *c, const struct 
         move_undo(m, c);
 }
 
+static bool names(const struct hx_geometry *g, uint32_t pg, unsigned slot, uint32_t server)
+{
+    return g->pgs[pg].server[slot] == server && hx_members_has(hx_row_slots(&g->pgs[pg]), slot);
+}
+
 /* Not a member by the version in use, nor by the one in the air. */
 static bool unnamed(const struct hx_move *m, uint32_t pg, uint32_t server)
 {
@@ -52,7 +57,7 @@ static bool unnamed(const struct hx_move *m, uint32_t pg, uint32_t server)
     if (g->pgs[pg].kind == HX_ROW_RELEASED) /* what growth makes there knows a newer version, and refuses (M6) */
         return true;
     for (unsigned i = 0; i < HX_COPIES; i++)
-        if (g->pgs[pg].server[i] == server || (m->turning && m->next.pgs[pg].server[i] == server))
+        if (names(g, pg, i, server) || (m->turning && names(&m->next, pg, i, server)))
             return false;
     return true;
 }

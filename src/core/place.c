@@ -29,6 +29,7 @@ struct view {
     uint16_t chosen[HX_COPIES];
     unsigned count;
     uint32_t group; /* for which one chooses */
+    bool away_too; /* servers of a zone that was given up may be named: the group will be a degraded one */
     long not; /* this one is not to be chosen, either; -1: none */
 };
 struct cost {
@@ -119,9 +120,17 @@ static int view_init(struct view *v, const struct hx_geometry *g, const struct h
     return 0;
 }
 
+static bool may_take(const struct view *v, uint32_t i)
+{
+    uint8_t state = v->g->servers[i].state;
+    return state == HX_SERVER_IN || (v->away_too && state == HX_SERVER_AWAY);
+}
+
 static uint32_t avoid_of(const struct view *v, uint32_t i)
 {
     const struct hx_place_known *k = v->known ? &v->known[i] : NULL;
+    if (v->g->servers[i].state == HX_SERVER_AWAY)
+        return HX_PLACE_SILENT + 1; /* a zone that was given up comes last of all */
     if (!k)
         return HX_PLACE_FINE;
     return k->avoid < HX_PLACE_FULL && k->total && k->free < v->g->pg_bytes ? HX_PLACE_FULL : k->avoid;
@@ -190,7 +199,7 @@ static long best_of(const struct view *v, uint32_t zone, struct cost *ret)
 {
     long best = -1;
     for (uint32_t i = zone; i < v->g->server_count; i++) {
-        if (v->zone[i] != zone || v->g->servers[i].state != HX_SERVER_IN || is_chosen(v, i))
+        if (v->zone[i] != zone || !may_take(v, i) || is_chosen(v, i))
             continue;
         struct cost c = cost_of(v, i);
         if (best >= 0 && !better(&c, ret))
@@ -215,7 +224,7 @@ static bool weigh_zone(const struct view *v, uint32_t zone, struct zone_cost *re
     unsigned n = 0;
     *ret = (struct zone_cost){.zone = zone};
     for (uint32_t i = zone; i < v->g->server_count; i++) {
-        if (v->zone[i] != zone || v->g->servers[i].state != HX_SERVER_IN)
+        if (v->zone[i] != zone || !may_take(v, i))
             continue;
         struct cost c = {.avoid = avoid_of(v, i), .load = load_of(v, i, 0)};
         if (n == 0 || better(&c, &low[0])) {
@@ -289,6 +298,19 @@ static void choose_six(struct view *v, struct zone_cost z[ZONES], struct hx_pg_m
     }
 }
 
+/* Places of a zone that was given up stay empty (D1). */
+static void leave_out(const struct hx_geometry *g, struct hx_pg_members *row)
+{
+    hx_members in = 0;
+    for (unsigned k = 0; k < HX_COPIES; k++)
+        if (g->servers[row->server[k]].state == HX_SERVER_IN)
+            in = hx_members_add(in, k);
+    if (in != HX_MEMBERS_ALL) {
+        row->kind = HX_ROW_DEGRADED;
+        row->survivors = in;
+    }
+}
+
 int hx_place_group(const struct hx_geometry *g, const struct hx_place_known *known, struct hx_pg_members *ret)
 {
     struct view v;
@@ -296,10 +318,13 @@ int hx_place_group(const struct hx_geometry *g, const struct hx_place_known *kno
     int err = view_init(&v, g, known);
     if (err)
         return err;
+    v.away_too = true;
     err = best_zones(&v, z);
     if (!err)
         choose_six(&v, z, ret);
     view_fini(&v);
+    if (!err)
+        leave_out(g, ret);
     return err;
 }
 
@@ -313,10 +338,10 @@ static int spare(struct view *v, uint32_t pg, unsigned slot, uint16_t *ret)
     v->count = 0;
     v->group = pg;
     for (unsigned k = 0; k < HX_COPIES; k++)
-        if (k != slot)
+        if (k != slot && is_held(row, k))
             choose(v, row->server[k]);
-    v->not = row->server[slot];
-    long i = best_of(v, v->zone[v->not], &c);
+    v->not = is_held(row, slot) ? row->server[slot] : -1; /* who had an empty place may have it again */
+    long i = best_of(v, v->zone[row->server[slot]], &c);
     if (i < 0)
         return HX_E_NOSPACE;
     *ret = (uint16_t)i;

@@ -28,6 +28,49 @@ bool hx_quorum_denies(hx_members nack)
     return HX_COPIES - hx_members_count(nack) < (HX_MUTANT(READ_QUORUM_2) ? HX_WRITE_QUORUM + 1 : HX_WRITE_QUORUM);
 }
 
+/* ---- by kind of row ---- */
+
+#define DEGRADED_WRITE_QUORUM 3u
+#define DEGRADED_READ_QUORUM 2u
+_Static_assert(DEGRADED_WRITE_QUORUM + DEGRADED_READ_QUORUM > 4, "a read quorum of four meets a write quorum");
+_Static_assert(DEGRADED_WRITE_QUORUM + HX_WRITE_QUORUM > HX_COPIES, "and a write quorum of six meets one of four (M4)");
+
+hx_members hx_row_slots(const struct hx_pg_members *row)
+{
+    return row->kind == HX_ROW_DEGRADED ? row->survivors : HX_MEMBERS_ALL;
+}
+
+unsigned hx_row_write_quorum(const struct hx_pg_members *row)
+{
+    return row->kind == HX_ROW_DEGRADED ? DEGRADED_WRITE_QUORUM : HX_WRITE_QUORUM;
+}
+
+unsigned hx_row_read_quorum(const struct hx_pg_members *row)
+{
+    return row->kind == HX_ROW_DEGRADED ? DEGRADED_READ_QUORUM : HX_READ_QUORUM;
+}
+
+bool hx_row_write(const struct hx_pg_members *row, hx_members set)
+{
+    if (row->kind != HX_ROW_DEGRADED)
+        return hx_quorum_write(set);
+    return hx_members_count(set & row->survivors) >= DEGRADED_WRITE_QUORUM;
+}
+
+bool hx_row_read(const struct hx_pg_members *row, hx_members set)
+{
+    if (row->kind != HX_ROW_DEGRADED)
+        return hx_quorum_read(set);
+    return hx_members_count(set & row->survivors) >= DEGRADED_READ_QUORUM;
+}
+
+bool hx_row_denies(const struct hx_pg_members *row, hx_members nack)
+{
+    if (row->kind != HX_ROW_DEGRADED)
+        return hx_quorum_denies(nack);
+    return hx_members_count(row->survivors & (hx_members)~nack) < DEGRADED_WRITE_QUORUM;
+}
+
 struct hx_lsn hx_quorum_kth(const struct hx_lsn scl[HX_COPIES], unsigned k)
 {
     struct hx_lsn sorted[HX_COPIES];

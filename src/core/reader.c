@@ -69,7 +69,8 @@ static struct hx_batch *take_batch(struct hx_reader *r, uint32_t pg)
     b->pg = pg;
     b->count = b->left = 0;
     b->late = false;
-    b->asked = b->silent = 0;
+    b->asked = hx_reader_nobody(r, pg);
+    b->silent = 0;
     b->rounds = b->requests = 0;
     b->m = hx_writer_geometry(r->w)->m;
     hx_reader_move(r, b, HX_BATCH_READY);
@@ -102,23 +103,30 @@ static uint32_t server_index(const struct hx_reader *r, uint32_t pg, unsigned sl
     return hx_writer_geometry(r->w)->pgs[pg].server[slot];
 }
 
-/* All six have been asked in vain (R4). */
+hx_members hx_reader_nobody(const struct hx_reader *r, uint32_t pg)
+{
+    return HX_MEMBERS_ALL & (hx_members)~hx_row_slots(&hx_writer_geometry(r->w)->pgs[pg]);
+}
+
+/* All that there are have been asked in vain (R4). */
 static void round_over(struct hx_reader *r, struct hx_batch *b)
 {
     uint64_t pause = HX_READER_PAUSE_MIN_MS << (b->rounds < 4 ? b->rounds : 4);
+    hx_members nobody = hx_reader_nobody(r, b->pg);
     bool failed = false;
     b->rounds++;
     for (unsigned i = 0; i < b->count; i++) {
         struct hx_batch_page *p = &b->page[i];
         /* Where three are silent, writes wait, too, and a zone that is away may hold the sound copies (A3). */
-        bool outlived = b->rounds >= HX_READER_CORRUPT_ROUNDS && hx_quorum_write(p->corrupt);
-        hx_members could_not = p->corrupt | (outlived ? b->silent : 0);
+        bool outlived = b->rounds >= HX_READER_CORRUPT_ROUNDS && hx_row_write(&hx_writer_geometry(r->w)->pgs[b->pg], p->corrupt);
+        hx_members could_not = p->corrupt | nobody | (outlived ? b->silent : 0);
         if (!p->done && p->corrupt && could_not == HX_MEMBERS_ALL) {
             p->err = HX_E_CORRUPT;
             failed = true;
         }
     }
-    b->asked = b->silent = 0;
+    b->asked = nobody;
+    b->silent = 0;
     b->resume_ms = r->now_ms + (pause > HX_READER_PAUSE_MAX_MS ? HX_READER_PAUSE_MAX_MS : pause);
     hx_reader_move(r, b, failed ? HX_BATCH_FAILED : HX_BATCH_PAUSED);
 }
@@ -135,7 +143,8 @@ static void renew(struct hx_reader *r, struct hx_batch *b)
     if (b->m == m)
         return;
     b->m = m;
-    b->asked = b->silent = 0;
+    b->asked = hx_reader_nobody(r, b->pg);
+    b->silent = 0;
     for (unsigned i = 0; i < b->count; i++)
         b->page[i].corrupt = 0;
 }

@@ -152,7 +152,7 @@ static int take_page(struct hx_reader *r, struct hx_batch_page *p, const struct 
         if (!hx_reader_still_there(r, r->taking.batch, r->taking.call))
             return 0;
         p->corrupt = hx_members_add(p->corrupt, r->taking.call->slot);
-        if (p->corrupt != HX_MEMBERS_ALL)
+        if ((p->corrupt | hx_reader_nobody(r, r->taking.batch->pg)) != HX_MEMBERS_ALL)
             return 0;
         *ret = (struct hx_reader_done){p->want, NULL, HX_E_CORRUPT}; /* A3 */
     } else {

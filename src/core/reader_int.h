@@ -96,6 +96,8 @@ void hx_reader_floor(struct hx_reader *r);
 /* Before each event: the time, and what was not taken of the last answer. */
 void hx_reader_event(struct hx_reader *r, uint64_t now_ms);
 /* The slot that was asked still has the same member: what it said counts for the slot. */
+/* Slots of the group that nobody has: it is degraded. */
+hx_members hx_reader_nobody(const struct hx_reader *r, uint32_t pg);
 bool hx_reader_still_there(const struct hx_reader *r, const struct hx_batch *b, const struct hx_batch_call *c);
 /* A request is over, by whatever. */
 void hx_reader_end_call(struct hx_reader *r, struct hx_batch *b, struct hx_batch_call *c);

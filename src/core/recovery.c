@@ -82,9 +82,14 @@ static void fail_nomem(struct hx_recovery *r)
     rec_fail(r, HX_E_NOMEM, "out of memory");
 }
 
+const struct hx_pg_members *rec_row(const struct hx_recovery *r, uint32_t pg)
+{
+    return &(r->geometry.pg_count > 0 ? &r->geometry : &r->hint)->pgs[pg];
+}
+
 uint32_t rec_server_of(const struct hx_recovery *r, uint32_t pg, unsigned slot)
 {
-    return (r->geometry.pg_count > 0 ? &r->geometry : &r->hint)->pgs[pg].server[slot];
+    return rec_row(r, pg)->server[slot];
 }
 
 /* ---- attempts ---- */
@@ -141,6 +146,13 @@ static int add_pgs(struct hx_recovery *r, uint32_t count)
     return 0;
 }
 
+static void ask_all(struct hx_recovery *r, struct rec_pg *p)
+{
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        if (rec_is_member(r, p->index, i))
+            ask_member(r, &p->m[i], HX_MSG_FENCE);
+}
+
 /* Step 1. */
 static void claim(struct hx_recovery *r)
 {
@@ -156,8 +168,7 @@ static void claim(struct hx_recovery *r)
         fail_nomem(r);
         return;
     }
-    for (unsigned i = 0; i < HX_COPIES; i++)
-        ask_member(r, &r->pgs[0]->m[i], HX_MSG_FENCE);
+    ask_all(r, r->pgs[0]);
 }
 
 /* R3: backs off at random, then claims a higher epoch. */
@@ -187,7 +198,8 @@ static bool extends(const struct hx_geometry *g, const struct hx_geometry *hint)
     for (uint32_t i = 0; i < hint->server_count; i++)
         if (!same_server(&g->servers[i], &hint->servers[i]))
             return false;
-    return memcmp(g->pgs[0].server, hint->pgs[0].server, sizeof g->pgs[0].server) == 0;
+    const struct hx_pg_members *a = &g->pgs[0], *b = &hint->pgs[0];
+    return memcmp(a->server, b->server, sizeof a->server) == 0 && hx_row_slots(a) == hx_row_slots(b);
 }
 
 /* Step 2's geometry and step 3's history: the highest among the grants (R1). */
@@ -229,7 +241,8 @@ static void fence_check(struct hx_recovery *r, struct rec_pg *p)
     /* Three would meet every write quorum in one member; four meet it in two, so that one disk which lost what it had
      * flushed, or came back as an older image, neither hides a record nor lets the old writer finish one.  It costs
      * nothing: step 6 needs four of the same members anyway. */
-    bool ready = hx_quorum_write(set) || (HX_MUTANT(READ_QUORUM_2) && hx_quorum_read(set));
+    const struct hx_pg_members *row = rec_row(r, p->index);
+    bool ready = hx_row_write(row, set) || (HX_MUTANT(READ_QUORUM_2) && hx_row_read(row, set));
     hx_assert(r->state == HX_RECOVERY_FENCE);
     if (ready && !p->ready) { /* for good: who is hydrated is not asked again in this state */
         p->ready = true;
@@ -277,8 +290,7 @@ static void claimed(struct hx_recovery *r)
     }
     move(r, HX_RECOVERY_FENCE);
     for (uint32_t p = 1; p < r->pg_count; p++)
-        for (unsigned i = 0; i < HX_COPIES; i++)
-            ask_member(r, &r->pgs[p]->m[i], HX_MSG_FENCE);
+        ask_all(r, r->pgs[p]);
     fence_check(r, r->pgs[0]);
 }
 
@@ -293,7 +305,7 @@ static void decide(struct hx_recovery *r)
     if (err != HX_E_AGAIN)
         return; /* failed, and says why */
     for (uint32_t p = 0; p < r->pg_count; p++) {
-        if (rec_denied(r->pgs[p], r->stop))
+        if (rec_denied(r, r->pgs[p], r->stop))
             continue;
         for (unsigned i = 0; i < HX_COPIES; i++) {
             struct rec_member *m = &r->pgs[p]->m[i];
@@ -373,7 +385,7 @@ static void fence_answer(struct hx_recovery *r, struct rec_member *m, const stru
         for (unsigned i = 0; i < HX_COPIES; i++)
             if (r->pgs[0]->m[i].answered)
                 grants = hx_members_add(grants, i);
-        if (hx_quorum_write(grants) || (HX_MUTANT(CLAIM_AT_3) && hx_members_count(grants) == 3))
+        if (hx_row_write(rec_row(r, 0), grants) || (HX_MUTANT(CLAIM_AT_3) && hx_members_count(grants) == 3))
             claimed(r);
         else
             leads_on(r, m);
@@ -400,7 +412,9 @@ static void segment_absent(struct hx_recovery *r, struct rec_member *m)
 {
     struct rec_pg *p = r->pgs[m->pg];
     unsigned absent = 0;
-    if (m->pg == 0) { /* all six were made with the volume: this one lost it, and does not count */
+    /* Group 0's six were made with the volume, and of four that are left all were complete when the group was degraded:
+     * this one lost it, and does not count. */
+    if (m->pg == 0 || rec_row(r, m->pg)->kind == HX_ROW_DEGRADED) {
         again(r, m, HX_MSG_FENCE);
         return;
     }
@@ -421,7 +435,7 @@ static void ask_meta(struct hx_recovery *r, uint16_t msg)
         struct hx_ask_task *t = &r->meta[i];
         t->owner_kind = REC_TASK_META;
         hx_ask_unqueue(&r->ask, t);
-        if (t->state == HX_ASK_IDLE)
+        if (t->state == HX_ASK_IDLE && rec_is_member(r, 0, i))
             hx_ask_queue(&r->ask, t, rec_server_of(r, 0, i), msg);
     }
     r->meta_done = 0;
@@ -493,7 +507,8 @@ static void meta_answer(struct hx_recovery *r, struct hx_ask_task *t, const stru
         }
     }
     r->meta_done = hx_members_add(r->meta_done, slot);
-    if (!hx_quorum_write(r->meta_done) && !(HX_MUTANT(OPEN_AT_3) && hx_quorum_read(r->meta_done)))
+    const struct hx_pg_members *row = rec_row(r, 0);
+    if (!hx_row_write(row, r->meta_done) && !(HX_MUTANT(OPEN_AT_3) && hx_row_read(row, r->meta_done)))
         return;
     if (r->state == HX_RECOVERY_GEOMETRY) {
         move(r, HX_RECOVERY_ADOPT); /* R2 */
@@ -521,7 +536,9 @@ static bool forbidden(const struct hx_recovery *r)
     unsigned refusals = 0;
     for (unsigned i = 0; i < HX_COPIES; i++)
         refusals += r->pgs[0]->m[i].task.last_err == HX_E_ROLE;
-    return r->state == HX_RECOVERY_CLAIM && refusals > HX_COPIES - HX_WRITE_QUORUM;
+    const struct hx_pg_members *row = rec_row(r, 0);
+    return r->state == HX_RECOVERY_CLAIM &&
+           refusals > hx_members_count(hx_row_slots(row)) - hx_row_write_quorum(row);
 }
 
 static void member_answer(struct hx_recovery *r, struct rec_member *m, const struct hx_ask_reply *reply)

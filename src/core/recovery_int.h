@@ -102,6 +102,12 @@ void rec_fail(struct hx_recovery *r, int err, const char *format, ...) __attribu
 void rec_to_geometry(struct hx_recovery *r);
 void rec_start_over(struct hx_recovery *r); /* all PGs are freed */
 uint32_t rec_server_of(const struct hx_recovery *r, uint32_t pg, unsigned slot);
+/* The row that counts: of the geometry that is bound, before that of the hint. */
+const struct hx_pg_members *rec_row(const struct hx_recovery *r, uint32_t pg);
+static inline bool rec_is_member(const struct hx_recovery *r, uint32_t pg, unsigned slot)
+{
+    return hx_members_has(hx_row_slots(rec_row(r, pg)), slot);
+}
 
 /* recovery_msg.c: the request that the popped task stands for; errors as hx_ask_send. */
 int rec_send(struct hx_recovery *r, struct hx_ask_task *t, struct hx_effect *ret);
@@ -112,7 +118,7 @@ int rec_decide(struct hx_recovery *r);
 hx_members rec_evidence(const struct rec_pg *p, hx_members set);
 bool rec_may_hold(const struct hx_inventory *v, struct hx_lsn lsn); /* has an UNKNOWN that could be it */
 /* Whether enough of the PG's members surely never held the LSN. */
-bool rec_denied(const struct rec_pg *p, struct hx_lsn lsn);
+bool rec_denied(const struct hx_recovery *r, const struct rec_pg *p, struct hx_lsn lsn);
 void rec_chain_free(struct hx_recovery *r);
 
 /* recovery_repair.c */

@@ -61,6 +61,7 @@ static uint32_t first_lacking(const struct rec_pg *p, const struct rec_member *m
 static void pg_check(struct hx_recovery *r, struct rec_pg *p)
 {
     hx_members done = 0, sure = 0;
+    const struct hx_pg_members *row = rec_row(r, p->index);
     for (unsigned i = 0; i < HX_COPIES; i++) {
         const struct rec_member *m = &p->m[i];
         if (rec_complete(p, m) || (HX_MUTANT(NO_WRITE_BACK) && p->last_known && m->answered))
@@ -68,9 +69,9 @@ static void pg_check(struct hx_recovery *r, struct rec_pg *p)
         if (m->scl_known && m->inv.hydrated && !m->unsure)
             sure = hx_members_add(sure, i);
     }
-    bool ends = p->entry_count > 0 || hx_quorum_read(rec_evidence(p, sure)); /* is its last record known? */
-    bool complete = hx_quorum_write(done) && ends; /* P1 */
-    complete = complete || (HX_MUTANT(WRITE_BACK_AT_3) && hx_quorum_read(done));
+    bool ends = p->entry_count > 0 || hx_row_read(row, rec_evidence(p, sure)); /* is its last record known? */
+    bool complete = hx_row_write(row, done) && ends; /* P1 */
+    complete = complete || (HX_MUTANT(WRITE_BACK_AT_3) && hx_row_read(row, done));
     if (complete != p->complete)
         r->complete_count += complete ? 1 : UINT32_MAX;
     p->complete = complete;

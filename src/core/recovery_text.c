@@ -50,6 +50,8 @@ static const struct hx_ask_task *task_of(const struct hx_recovery *r, uint32_t p
 static bool wanting(const struct hx_recovery *r, const struct rec_pg *p, unsigned slot)
 {
     const struct rec_member *m = &p->m[slot];
+    if (!rec_is_member(r, p->index, slot))
+        return false;
     switch (r->state) {
     case HX_RECOVERY_CLAIM:
         return !m->answered;
@@ -113,28 +115,31 @@ static void put_pg(const struct hx_recovery *r, const struct rec_pg *p, struct t
 {
     hx_members set = 0;
     for (unsigned i = 0; i < HX_COPIES; i++)
-        if (!wanting(r, p, i))
+        if (!wanting(r, p, i) && rec_is_member(r, p->index, i))
             set = hx_members_add(set, i);
     bool evidence = r->state == HX_RECOVERY_FENCE || r->state == HX_RECOVERY_DECIDE;
     unsigned have = hx_members_count(evidence ? rec_evidence(p, set) : set);
     unsigned long long epoch = (unsigned long long)r->epoch.v, last = (unsigned long long)p->last.v;
-    put(t, "PG %u: %u of %u servers ", p->index, have, HX_COPIES);
+    const struct hx_pg_members *row = rec_row(r, p->index);
+    unsigned need = hx_row_write_quorum(row);
+    put(t, "PG %u: %u of %u servers ", p->index, have, hx_members_count(hx_row_slots(row)));
     switch (r->state) {
     case HX_RECOVERY_CLAIM:
-        put(t, "granted epoch %llu, %u needed", epoch, HX_WRITE_QUORUM);
+        put(t, "granted epoch %llu, %u needed", epoch, need);
         break;
     case HX_RECOVERY_FENCE:
-        put(t, "answered, %u needed", HX_WRITE_QUORUM);
+        put(t, "answered, %u needed", need);
         break;
     case HX_RECOVERY_DECIDE:
-        put(t, "surely never had LSN %llu, %u needed", (unsigned long long)r->stop.v, HX_READ_QUORUM);
+        put(t, "surely never had LSN %llu, %u needed", (unsigned long long)r->stop.v,
+            hx_row_read_quorum(row));
         break;
     case HX_RECOVERY_REPAIR:
-        put(t, "are complete through LSN %llu, %u needed", last, HX_WRITE_QUORUM);
+        put(t, "are complete through LSN %llu, %u needed", last, need);
         break;
     default:
         put(t, "stored the %s of epoch %llu, %u needed",
-            r->state == HX_RECOVERY_GEOMETRY ? "geometry" : "history", epoch, HX_WRITE_QUORUM);
+            r->state == HX_RECOVERY_GEOMETRY ? "geometry" : "history", epoch, need);
     }
     put_wanting(r, p, t);
 }
@@ -145,7 +150,7 @@ static bool waits(const struct hx_recovery *r, const struct rec_pg *p)
     case HX_RECOVERY_FENCE:
         return !p->ready;
     case HX_RECOVERY_DECIDE:
-        return !rec_denied(p, r->stop);
+        return !rec_denied(r, p, r->stop);
     case HX_RECOVERY_REPAIR:
         return !p->complete;
     default:

@@ -46,13 +46,13 @@ hx_members rec_evidence(const struct rec_pg *p, hx_members set)
     return set;
 }
 
-bool rec_denied(const struct rec_pg *p, struct hx_lsn lsn)
+bool rec_denied(const struct hx_recovery *r, const struct rec_pg *p, struct hx_lsn lsn)
 {
     hx_members nack = 0;
     for (unsigned i = 0; i < HX_COPIES; i++)
         if (p->m[i].answered && p->m[i].inv.hydrated && !rec_may_hold(&p->m[i].inv, lsn))
             nack = hx_members_add(nack, i);
-    return hx_quorum_denies(rec_evidence(p, nack));
+    return hx_row_denies(rec_row(r, p->index), rec_evidence(p, nack));
 }
 
 /* The highest durable point named by anyone, and at least where the geometry says: below that a group that was released
@@ -171,7 +171,7 @@ static int walk(struct hx_recovery *r, const struct rec_entry *u, size_t count, 
     }
     r->stop = next;
     for (uint32_t p = 0; p < r->pg_count; p++)
-        if (!rec_denied(r->pgs[p], next))
+        if (!rec_denied(r, r->pgs[p], next))
             return HX_E_AGAIN; /* K2 */
     *ret_keep = keep;
     return 0;

@@ -7,6 +7,7 @@
 #include "session_int.h"
 
 #include "hexad/assert.h"
+#include "hexad/quorum.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,16 +39,24 @@ static enum part part_of(const struct hx_session *s, uint32_t pg, unsigned slot)
     }
 }
 
-/* The group with the fewest members whose part is at most WORST, and how many they are. */
+static bool is_member(const struct hx_geometry *g, uint32_t pg, unsigned slot)
+{
+    return hx_members_has(hx_row_slots(&g->pgs[pg]), slot);
+}
+
+/* The group that can spare the fewest more of its members whose part is at most WORST, and how many they are. */
 static unsigned weakest(const struct hx_session *s, enum part worst, uint32_t *ret_pg)
 {
     const struct hx_geometry *g = hx_writer_geometry(s->writer);
-    unsigned fewest = HX_COPIES + 1;
+    unsigned fewest = 0;
+    int least = HX_COPIES + 1;
     for (uint32_t pg = 0, live = hx_geometry_live(g); pg < live; pg++) {
         unsigned n = 0;
         for (unsigned slot = 0; slot < HX_COPIES; slot++)
-            n += part_of(s, pg, slot) <= worst;
-        if (n < fewest) {
+            n += is_member(g, pg, slot) && part_of(s, pg, slot) <= worst;
+        int spare = (int)n - (int)hx_row_write_quorum(&g->pgs[pg]);
+        if (spare < least) {
+            least = spare;
             fewest = n;
             *ret_pg = pg;
         }
@@ -70,7 +79,7 @@ static void others(const struct hx_session *s, uint32_t pg, enum part worst, cha
     for (enum part part = PARTS; --part > worst;) {
         bool first = true;
         for (unsigned slot = 0; slot < HX_COPIES; slot++) {
-            if (part_of(s, pg, slot) != part)
+            if (!is_member(g, pg, slot) || part_of(s, pg, slot) != part)
                 continue;
             const char *name = g->servers[g->pgs[pg].server[slot]].name;
             n += first ? (size_t)snprintf(text + n, cap - n, "; %s: %s", part_words[part], name)
@@ -86,14 +95,17 @@ void hx_session_describe_quorum(const struct hx_session *s, bool writing, char *
     uint32_t pg = 0;
     char names[HX_COPIES * (HX_NAME_MAX + sizeof "; disk failed: ")];
     enum part worst = writing ? KEEPS_UP : FULL;
-    unsigned n = weakest(s, worst, &pg), need = writing ? HX_WRITE_QUORUM : HX_READ_QUORUM;
+    unsigned n = weakest(s, worst, &pg);
+    const struct hx_pg_members *row = &hx_writer_geometry(s->writer)->pgs[pg];
+    unsigned need = writing ? hx_row_write_quorum(row) : hx_row_read_quorum(row);
+    unsigned all = hx_members_count(hx_row_slots(row));
     const char *verb = writing ? "keep up" : "answer";
     others(s, pg, worst, names, sizeof names);
     if (n < need)
-        snprintf(text, cap, "%s quorum missing: %u of 6 segment servers %s in PG %u (need %u)%s",
-                 writing ? "write" : "read", n, verb, pg, need, names);
+        snprintf(text, cap, "%s quorum missing: %u of %u segment servers %s in PG %u (need %u)%s",
+                 writing ? "write" : "read", n, all, verb, pg, need, names);
     else
-        snprintf(text, cap, "the segment servers are slow: %u of 6 %s in PG %u%s", n, verb, pg, names);
+        snprintf(text, cap, "the segment servers are slow: %u of %u %s in PG %u%s", n, all, verb, pg, names);
 }
 
 /* ---- room on the servers' disks ---- */

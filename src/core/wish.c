@@ -10,7 +10,7 @@
 
 const char *hx_wish_kind_name(unsigned kind)
 {
-    static const char *const names[] = {"?", "add", "drain", "undo", "remove"};
+    static const char *const names[] = {"?", "add", "drain", "undo", "remove", "degrade"};
     return kind < HX_ARRAY_LEN(names) ? names[kind] : names[0];
 }
 
@@ -68,6 +68,7 @@ bool hx_wish_granted(const struct hx_wish *w, const struct hx_geometry *g)
     switch ((enum hx_wish_kind)w->kind) {
     case HX_WISH_ADD: return g->servers[i].state == HX_SERVER_IN || g->servers[i].state == HX_SERVER_DRAINED;
     case HX_WISH_DRAIN: return g->servers[i].state == HX_SERVER_DRAINED;
+    case HX_WISH_DEGRADE: return g->servers[i].state == HX_SERVER_AWAY;
     case HX_WISH_UNDO: return g->servers[i].state == HX_SERVER_IN;
     default: return false;
     }
@@ -100,10 +101,19 @@ static bool is_named(const struct hx_geometry *g, long server)
     return false;
 }
 
+/* R3 */
+static bool another_zone_is_away(const struct hx_geometry *g, long server)
+{
+    for (uint32_t i = 0; i < g->server_count; i++)
+        if (g->servers[i].state == HX_SERVER_AWAY && strcmp(g->servers[i].zone, g->servers[server].zone))
+            return true;
+    return false;
+}
+
 int hx_wish_grant(const struct hx_wish *w, struct hx_geometry *g)
 {
     static const enum hx_server_state to[] = {[HX_WISH_DRAIN] = HX_SERVER_DRAINED, [HX_WISH_UNDO] = HX_SERVER_IN,
-                                              [HX_WISH_REMOVE] = HX_SERVER_GONE};
+                                              [HX_WISH_REMOVE] = HX_SERVER_GONE, [HX_WISH_DEGRADE] = HX_SERVER_AWAY};
     uint32_t m = g->m;
     long i = hx_wish_find(g, w->server.name);
     int err;
@@ -115,6 +125,8 @@ int hx_wish_grant(const struct hx_wish *w, struct hx_geometry *g)
         err = add(w, g);
     else if (i < 0)
         err = HX_E_NOENT;
+    else if (w->kind == HX_WISH_DEGRADE && another_zone_is_away(g, i))
+        err = HX_E_IN_USE;
     else if (w->kind == HX_WISH_REMOVE && is_named(g, i))
         err = HX_E_IN_USE;
     else

@@ -42,13 +42,22 @@ static void pg_begin(struct hx_writer *w, uint32_t pg, const struct hx_writer_pg
     memset(p, 0, sizeof *p);
     p->open = -1;
     p->seats = HX_COPIES;
+    const struct hx_pg_members *row = &w->geometry.pgs[pg];
+    hx_members slots = hx_row_slots(row);
+    p->members = (uint8_t)hx_members_count(slots);
+    p->quorum = (uint8_t)hx_row_write_quorum(row);
     if (found) {
         p->last = HX_MUTANT(LINK_NAMES_END) ? w->begin_end : found->last;
         memcpy(p->scl, found->scl, sizeof found->scl);
         /* Recovery opened the epoch only after four members were complete through here (step 6). */
-        p->pgcl = hx_lsn_max(found->last, hx_quorum_pgcl(p->scl));
+        p->pgcl = hx_lsn_max(found->last, hx_quorum_kth(p->scl, p->quorum));
     }
     for (unsigned i = 0; i < HX_COPIES; i++) {
+        if (!hx_members_has(slots, i)) {
+            p->seat[i] = (struct hx_seat){.server = HX_WRITER_NONE, .next = HX_WRITER_NONE, .gone = true};
+            p->scl[i] = HX_LSN(0); /* M9 */
+            continue;
+        }
         p->seat[i].server = w->geometry.pgs[pg].server[i];
         p->seat[i].next = HX_WRITER_NONE;
         p->seat[i].told = hx_members_has(told, i);
@@ -257,7 +266,7 @@ int hx_writer_add_pg(struct hx_writer *w, const struct hx_geometry *grown, hx_me
         uint32_t pg = w->pg_count++;
         pg_begin(w, pg, NULL, made); /* FORMAT carried the history of this epoch */
         for (unsigned i = 0; i < HX_COPIES; i++)
-            if (!hx_members_has(made, i)) /* at once: it counts as lost until it is there */
+            if (!hx_members_has(made, i) && w->pg[pg].seat[i].server != HX_WRITER_NONE) /* at once: it counts as lost until it is there */
                 hx_writer_member_lacks(w, pg, i, HX_E_NO_SEGMENT);
     }
     hx_writer_old_blobs(w);
@@ -435,6 +444,10 @@ void hx_writer_member(const struct hx_writer *w, uint32_t pg, unsigned slot, uin
                       struct hx_member_view *ret)
 {
     const struct hx_writer_pgs *p = &w->pg[pg];
+    if (p->seat[slot].server == HX_WRITER_NONE) {
+        *ret = (struct hx_member_view){.state = HX_MEMBER_UNKNOWN};
+        return;
+    }
     const struct hx_writer_server *s = w->server[p->seat[slot].server];
     ret->state = member_state(w, s, p, slot);
     ret->scl = p->scl[slot];
@@ -542,6 +555,8 @@ bool hx_writer_wake_pg(struct hx_writer *w, uint32_t pg)
     unsigned ready = 0, telling = 0;
     for (unsigned i = 0; i < HX_COPIES; i++) {
         const struct hx_seat *seat = &w->pg[pg].seat[i];
+        if (seat->server == HX_WRITER_NONE)
+            continue;
         if (seat->state == HX_SEAT_ASK)
             hx_writer_member_lacks(w, pg, i, HX_E_NEED_HISTORY);
         if (!hx_writer_send_well(w, w->server[seat->server]))

@@ -51,7 +51,7 @@ enum hx_seat_state {
 };
 struct hx_seat {
     uint64_t scl_serial; /* newest request given out when its SCL was learnt */
-    uint32_t server;     /* index into the writer's servers */
+    uint32_t server;     /* index into the writer's servers; HX_WRITER_NONE: nobody has it */
     uint32_t next;       /* next PG in that server's list of seats that are not READY or ASK */
     int error;           /* why it is or was not READY, 0 for none */
     uint8_t state;
@@ -69,7 +69,9 @@ struct hx_writer_pgs {
     int open; /* index of its open frame, -1 for none */
     bool closed;   /* the version in the air releases it: it is idle, and stays so */
     uint8_t seats; /* HX_COPIES, or HX_WRITER_SEATS once it had a learner */
-    hx_members turning; /* slots for which the version in the air names the learner: counted by both (M2) */
+    uint8_t members, quorum; /* of the row: 6 and 4, degraded 4 and 3 */
+    uint8_t next_members, next_quorum; /* as the version in the air has it, while .turning */
+    hx_members turning; /* slots for which the version in the air names the learner, or nobody: counted by both (M2) */
 };
 
 struct hx_writer_frame {

@@ -200,7 +200,7 @@ static bool releasable(struct hx_writer *w, const struct hx_writer_frame *f, boo
 static void count_dropped(struct hx_writer *w, const struct hx_writer_frame *f)
 {
     for (unsigned i = 0; i < HX_COPIES; i++)
-        w->stats.dropped_behind += w->pg[f->pg].scl[i].v < f->last.v;
+        w->stats.dropped_behind += w->pg[f->pg].seat[i].server != HX_WRITER_NONE && w->pg[f->pg].scl[i].v < f->last.v;
 }
 
 void hx_writer_log_release(struct hx_writer *w)

@@ -5,7 +5,8 @@
  * must keep, whoever drives (doc/MEMBERSHIP.md):
  *   M1 a version is let into the air only when what is acknowledged is on a write quorum of each row that it changes.
  *   M2 from then on these groups count by both versions, until it is stored; the PGCL cannot fall by that.
- *   M3 there is one version in the air.      M4 of PG 0 it changes one member.
+ *   M3 there is one version in the air.      M4 of PG 0 it changes one member; or two are given up, or taken back, at once.
+ *   D1 a group that gives up two (degraded) counts by 3 of the four that stay; all four are complete before.
  *   S1 a version that releases the last groups is let into the air only when nothing of them is under way; from then on
  *      nothing is sent to their members, and their pages are zeros.
  *   M9 a learner counts nowhere; and what a server has told stays with that server: seats are swapped whole, so that
@@ -42,21 +43,21 @@ static void row_next(const struct hx_writer_pgs *p, hx_members changed, struct h
 
 struct hx_lsn hx_writer_counted(const struct hx_writer_pgs *p)
 {
-    unsigned k = HX_MUTANT(PGCL_AT_3) ? 3 : HX_WRITE_QUORUM;
-    struct hx_lsn old = hx_quorum_kth(p->scl, k), next[HX_COPIES];
+    unsigned less = HX_MUTANT(PGCL_AT_3) ? 1 : 0;
+    struct hx_lsn old = hx_quorum_kth(p->scl, p->quorum - less), next[HX_COPIES];
     if (!p->turning)
         return old;
     row_next(p, p->turning, next);
-    return hx_lsn_min(old, hx_quorum_kth(next, k));
+    return hx_lsn_min(old, hx_quorum_kth(next, p->next_quorum - less));
 }
 
 struct hx_lsn hx_writer_had_by_all(const struct hx_writer_pgs *p)
 {
-    struct hx_lsn all = hx_quorum_kth(p->scl, HX_COPIES), next[HX_COPIES];
+    struct hx_lsn all = hx_quorum_kth(p->scl, p->members), next[HX_COPIES];
     if (!p->turning)
         return all;
     row_next(p, p->turning, next);
-    return hx_lsn_min(all, hx_quorum_kth(next, HX_COPIES));
+    return hx_lsn_min(all, hx_quorum_kth(next, p->next_members));
 }
 
 /* ---- learners ---- */
@@ -189,13 +190,26 @@ long hx_writer_wishes(struct hx_writer *w)
 
 /* ---- versions ---- */
 
+bool hx_writer_complete(const struct hx_writer *w, uint32_t pg, hx_members slots)
+{
+    const struct hx_writer_pgs *p = &w->pg[pg];
+    for (unsigned i = 0; i < HX_COPIES; i++)
+        if (hx_members_has(slots, i) && (p->seat[i].server == HX_WRITER_NONE || p->scl[i].v < p->pgcl.v))
+            return false;
+    return true;
+}
+
 /* Slots of the PG that NEXT changes; false: it names somebody who is not the learner for that slot. */
 static bool changed(const struct hx_writer *w, const struct hx_geometry *next, uint32_t pg, hx_members *ret)
 {
     const struct hx_writer_pgs *p = &w->pg[pg];
+    hx_members now = hx_row_slots(&w->geometry.pgs[pg]), then = hx_row_slots(&next->pgs[pg]);
     *ret = 0;
-    for (unsigned i = 0; i < HX_COPIES; i++) {
-        if (next->pgs[pg].server[i] == w->geometry.pgs[pg].server[i])
+    for (unsigned i = 0; i < HX_COPIES && next->pgs[pg].kind != HX_ROW_RELEASED; i++) {
+        if (!hx_members_has(then, i) && hx_members_has(now, i))
+            *ret = hx_members_add(*ret, i);
+        bool stays = hx_members_has(now, i) && next->pgs[pg].server[i] == w->geometry.pgs[pg].server[i];
+        if (!hx_members_has(then, i) || stays)
             continue;
         const struct hx_seat *seat = &p->seat[HX_COPIES + i];
         if (p->seats != HX_WRITER_SEATS || seat->gone || seat->server != next->pgs[pg].server[i])
@@ -248,6 +262,25 @@ static void close_pg(struct hx_writer *w, uint32_t pg)
     }
 }
 
+/* M4: every write quorum of O meets every one of N; one member is another one, or two go or come (4 of 6, 3 of 4). */
+static bool meets(const struct hx_pg_members *o, const struct hx_pg_members *n, hx_members slots)
+{
+    return hx_members_count(slots) <= 1 || slots == (hx_row_slots(o) ^ hx_row_slots(n));
+}
+
+/* M1, and D1. */
+static bool has_all(const struct hx_writer_pgs *p, const struct hx_pg_members *o, const struct hx_pg_members *n,
+                    hx_members slots)
+{
+    struct hx_lsn scl[HX_COPIES];
+    bool drops = hx_row_slots(o) & ~hx_row_slots(n);
+    if (!slots || HX_MUTANT(MOVE_BEFORE_COPIED))
+        return true;
+    row_next(p, slots, scl);
+    unsigned need = drops ? hx_members_count(hx_row_slots(n)) : hx_row_write_quorum(n);
+    return hx_quorum_kth(scl, need).v >= p->pgcl.v;
+}
+
 static int may_turn(const struct hx_writer *w, const struct hx_geometry *next)
 {
     int rc = may_release(w, next);
@@ -257,12 +290,11 @@ static int may_turn(const struct hx_writer *w, const struct hx_geometry *next)
         hx_geometry_compare(next, &w->geometry) <= 0)
         return HX_E_INVAL;
     for (uint32_t pg = 0; pg < w->pg_count; pg++) {
-        struct hx_lsn scl[HX_COPIES];
+        const struct hx_pg_members *o = &w->geometry.pgs[pg], *n = &next->pgs[pg];
         hx_members slots;
-        if (!changed(w, next, pg, &slots) || (pg == 0 && hx_members_count(slots) > 1)) /* M4 */
+        if (!changed(w, next, pg, &slots) || (pg == 0 && !meets(o, n, slots)))
             return HX_E_INVAL;
-        row_next(&w->pg[pg], slots, scl);
-        if (slots && hx_quorum_pgcl(scl).v < w->pg[pg].pgcl.v && !HX_MUTANT(MOVE_BEFORE_COPIED)) /* M1 */
+        if (!has_all(&w->pg[pg], o, n, slots))
             return HX_E_LAGGING;
     }
     return 0;
@@ -288,8 +320,12 @@ int hx_writer_turn(struct hx_writer *w, const struct hx_geometry *next)
         return rc;
     }
     w->next = copy;
-    for (uint32_t pg = 0; pg < w->pg_count; pg++)
-        (void)changed(w, next, pg, &w->pg[pg].turning);
+    for (uint32_t pg = 0; pg < w->pg_count; pg++) {
+        struct hx_writer_pgs *p = &w->pg[pg];
+        (void)changed(w, next, pg, &p->turning);
+        p->next_members = (uint8_t)hx_members_count(hx_row_slots(&next->pgs[pg]));
+        p->next_quorum = (uint8_t)hx_row_write_quorum(&next->pgs[pg]);
+    }
     for (uint32_t pg = hx_geometry_live(next); pg < w->pg_count; pg++)
         close_pg(w, pg);
     return 0;
@@ -303,12 +339,13 @@ static void calls_move(struct hx_writer_server *s, uint32_t pg, unsigned from, u
             s->call[k].slot = (uint8_t)to;
 }
 
-/* The learner takes the slot, with all that is known of it; who had it goes, with all that is known of that one
- * (M9). */
+/* The learner takes the slot, with all that is known of it, or nobody does; who had it, if anybody, goes, with all that
+ * is known of that one (M9). */
 static void swap_seats(struct hx_writer *w, uint32_t pg, unsigned slot)
 {
     struct hx_writer_pgs *p = &w->pg[pg];
     unsigned other = HX_COPIES + slot;
+    more_seats(w, pg);
     struct hx_seat was = p->seat[slot];
     struct hx_lsn scl = p->scl[slot];
     p->seat[slot] = p->seat[other];
@@ -325,7 +362,10 @@ static void swap_seats(struct hx_writer *w, uint32_t pg, unsigned slot)
         f->call[slot] = f->call[other];
         f->call[other] = call;
     }
-    calls_move(w->server[p->seat[slot].server], pg, other, slot);
+    if (p->seat[slot].server != HX_WRITER_NONE)
+        calls_move(w->server[p->seat[slot].server], pg, other, slot);
+    if (was.server == HX_WRITER_NONE)
+        return;
     calls_move(w->server[was.server], pg, slot, other);
     find_home(w, w->server[was.server]);
     vacate(w, pg, slot);
@@ -337,6 +377,10 @@ void hx_writer_turned(struct hx_writer *w)
     for (uint32_t pg = 0; pg < w->pg_count; pg++) {
         struct hx_writer_pgs *p = &w->pg[pg];
         hx_members slots = p->turning;
+        if (slots) {
+            p->members = p->next_members;
+            p->quorum = p->next_quorum;
+        }
         p->turning = 0;
         for (unsigned i = 0; i < HX_COPIES; i++)
             if (hx_members_has(slots, i))

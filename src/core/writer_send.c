@@ -357,14 +357,17 @@ static bool takers(const struct hx_writer *w, uint32_t pg)
 {
     unsigned alive = 0, idle = 0;
     for (unsigned i = 0; i < HX_COPIES; i++) {
-        const struct hx_writer_server *s = w->server[w->pg[pg].seat[i].server];
+        uint32_t server = w->pg[pg].seat[i].server;
+        const struct hx_writer_server *s = server == HX_WRITER_NONE ? NULL : w->server[server];
         bool small;
+        if (!s)
+            continue;
         if (!hx_writer_send_well(w, s))
             continue;
         alive++;
         idle += appends_under_way(s, &small) < HX_WRITER_CALLS_MAX && !small;
     }
-    return alive > 0 && idle >= (alive < HX_WRITE_QUORUM ? alive : HX_WRITE_QUORUM);
+    return alive > 0 && idle >= (alive < w->pg[pg].quorum ? alive : w->pg[pg].quorum);
 }
 
 static void seal_due(struct hx_writer *w)

@@ -5,6 +5,7 @@
  * three servers are, and then no group is looked at.  A crash leaves nothing: the next mount asks.
  * Memory: the list of servers, made anew when the geometry has more.
  */
+#include "hexad/quorum.h"
 #include "hexad/room.h"
 
 #include "hexad/err.h"
@@ -19,6 +20,7 @@
 #define ASK_BUSY_MS 1000u             /* while something is written, or somebody looks */
 #define ASK_IDLE_MS 10000u
 #define SPARE_MEMBERS (HX_COPIES - HX_WRITE_QUORUM)
+#define SPARE_LEAST 1u /* of a degraded group: 4 - 3 */
 
 void hx_room_init(struct hx_room *r, uint64_t window_bytes)
 {
@@ -117,15 +119,17 @@ static bool is_short(const struct hx_room *r, uint32_t i, bool new_data)
 static bool refuses(const struct hx_room *r, const struct hx_geometry *g, bool new_data)
 {
     unsigned low = 0;
-    for (uint32_t i = 0; i < r->count && low <= SPARE_MEMBERS; i++)
+    for (uint32_t i = 0; i < r->count && low <= SPARE_LEAST; i++)
         low += is_short(r, i, new_data);
-    if (low <= SPARE_MEMBERS)
+    if (low <= SPARE_LEAST)
         return false;
     for (uint32_t pg = 0, live = hx_geometry_live(g); pg < live; pg++) {
         low = 0;
+        const struct hx_pg_members *row = &g->pgs[pg];
+        hx_members slots = hx_row_slots(row);
         for (unsigned k = 0; k < HX_COPIES; k++)
-            low += is_short(r, g->pgs[pg].server[k], new_data);
-        if (low > SPARE_MEMBERS)
+            low += hx_members_has(slots, k) && is_short(r, row->server[k], new_data);
+        if (low + hx_row_write_quorum(row) > hx_members_count(slots))
             return true;
     }
     return false;
@@ -158,13 +162,13 @@ static uint64_t group_left(const struct hx_room *r, const struct hx_pg_members *
 {
     uint64_t best[HX_COPIES];
     for (unsigned k = 0; k < HX_COPIES; k++) {
-        uint64_t one = usable(r, m->server[k]);
+        uint64_t one = hx_members_has(hx_row_slots(m), k) ? usable(r, m->server[k]) : 0;
         unsigned at = k;
         for (; at > 0 && best[at - 1] < one; at--)
             best[at] = best[at - 1];
         best[at] = one;
     }
-    return best[HX_WRITE_QUORUM - 1];
+    return best[hx_row_write_quorum(m) - 1];
 }
 
 /* What two different servers of the zone of server I can both take; UINT64_MAX: nobody there has answered.  One that

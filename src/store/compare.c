@@ -284,9 +284,7 @@ static int begin_vote(struct hx_node *n, struct hx_seg *s, uint32_t group)
     size_t read;
     c->q = (struct hx_digest_ask){c->q.point, c->q.first + group * GROUP, 1, GROUP};
     c->next = c->q.first;
-    c->self = 0;
-    while (c->self < HX_COPIES && hx_gossip_member(n, s, c->self))
-        c->self++;
+    c->self = hx_gossip_own_slot(n, s);
     if (c->self == HX_COPIES) /* by a newer geometry */
         return HX_E_AGAIN;
     int err = own_heads(s, c, c->votes[c->self], &c->q.heads, &read);

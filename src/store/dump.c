@@ -7,6 +7,8 @@
  */
 #include "offline.h"
 
+#include "hexad/quorum.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -59,6 +61,10 @@ static int dump_slot(struct hx_offline *o, uint64_t file, bool all)
     for (unsigned k = 0; row && k < HX_COPIES; k++) {
         const struct hx_server *s = &g->servers[row->server[k]];
         hx_uuid_format(&s->incarnation, hex);
+        if (!hx_members_has(hx_row_slots(row), k)) {
+            hx_offline_say(o, "  member %u: nobody (degraded); before it was %s in %s", k, s->name, s->zone);
+            continue;
+        }
         hx_offline_say(o, "  member %u: %s in %s at %s, incarnation %s", k, s->name, s->zone, s->url, hex);
     }
     hx_meta_fini(&m);

@@ -24,6 +24,7 @@
 #include "node_private.h"
 
 #include "hexad/mutant.h"
+#include "hexad/quorum.h"
 
 #include <stdlib.h>
 
@@ -63,10 +64,20 @@ const struct hx_server *hx_gossip_member(const struct hx_node *n, const struct h
 {
     const struct hx_geometry *g = &s->meta.geometry;
     const struct hx_pg_members *row = hx_geometry_row(g, s->at.pg);
-    if (!row)
+    if (!row || !hx_members_has(hx_row_slots(row), slot))
         return NULL;
     const struct hx_server *m = &g->servers[row->server[slot]];
     return hx_uuid_eq(&m->incarnation, &n->server) ? NULL : m;
+}
+
+unsigned hx_gossip_own_slot(const struct hx_node *n, const struct hx_seg *s)
+{
+    const struct hx_geometry *g = &s->meta.geometry;
+    const struct hx_pg_members *row = hx_geometry_row(g, s->at.pg);
+    for (unsigned i = 0; row && i < HX_COPIES; i++)
+        if (hx_members_has(hx_row_slots(row), i) && hx_uuid_eq(&g->servers[row->server[i]].incarnation, &n->server))
+            return i;
+    return HX_COPIES;
 }
 
 static const struct hx_server *member_by(const struct hx_node *n, const struct hx_seg *s, const char *name,
@@ -303,7 +314,7 @@ static void note_scl(struct hx_node *n, struct hx_seg *s, const struct hx_server
     for (unsigned i = 0; i < HX_COPIES; i++) {
         const struct hx_server *other = hx_gossip_member(n, s, i);
         if (!other)
-            continue; /* ourselves */
+            continue; /* ourselves, or nobody */
         if (other == m && e->scl.v > g->scl[i])
             g->scl[i] = e->scl.v;
         all = g->scl[i] < all ? g->scl[i] : all;

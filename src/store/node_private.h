@@ -186,6 +186,8 @@ void hx_gossip_heard(struct hx_node *n, const struct hx_req *r, const struct hx_
 void hx_gossip_flushed(struct hx_node *n, struct hx_seg *s);
 /* Member SLOT of the segment's PG; NULL when that is ourselves. */
 const struct hx_server *hx_gossip_member(const struct hx_node *n, const struct hx_seg *s, unsigned slot);
+/* The slot of this server in the segment's row; HX_COPIES: it has none. */
+unsigned hx_gossip_own_slot(const struct hx_node *n, const struct hx_seg *s);
 bool hx_gossip_reachable(struct hx_node *n, const struct hx_server *m); /* it has not just been silent */
 bool hx_gossip_may_call(const struct hx_node *n, const struct hx_seg *s);
 struct hx_call hx_gossip_call(struct hx_seg *s, enum hx_msg_type type);

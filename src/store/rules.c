@@ -13,6 +13,7 @@
 #include "store.h"
 
 #include "hexad/mutant.h"
+#include "hexad/quorum.h"
 
 #include <stdlib.h>
 
@@ -30,13 +31,13 @@ int hx_rules_zero(struct hx_seg *s, struct hx_epoch e, const struct hx_uuid *own
     return 0;
 }
 
-/* Is this server one of the PG's six? */
+/* Is this server one of the PG's members? */
 static bool member(const struct hx_seg *s, const struct hx_geometry *g)
 {
     const struct hx_pg_members *row = hx_geometry_row(g, s->at.pg);
     for (unsigned i = 0; row && row->kind != HX_ROW_RELEASED && i < HX_COPIES; i++) {
         const struct hx_server *m = &g->servers[row->server[i]];
-        if (!strcmp(m->name, s->env->name) &&
+        if (hx_members_has(hx_row_slots(row), i) && !strcmp(m->name, s->env->name) &&
             (hx_uuid_eq(&m->incarnation, &s->env->server) || HX_MUTANT(INCARNATION_IGNORED)))
             return true;
     }
@@ -75,7 +76,7 @@ static bool same_members(const struct hx_seg *s, const struct hx_geometry *a, co
     for (unsigned i = 0; x && y && i < HX_COPIES; i++)
         if (!hx_uuid_eq(&a->servers[x->server[i]].incarnation, &b->servers[y->server[i]].incarnation))
             return false;
-    return x && y;
+    return x && y && hx_row_slots(x) == hx_row_slots(y);
 }
 
 /* A geometry that a message brought about this segment: of its volume and group, and no newer than who says it. */

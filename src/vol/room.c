@@ -88,6 +88,8 @@ static unsigned most_full(struct hx_vol *v, const struct hx_geometry *g)
             hx_writer_member(hx_session_writer(v->session), pg, slot, hx_vol_now(v), &m);
             full += m.state == HX_MEMBER_DOWN && m.last_error == HX_E_NOSPACE;
         }
+        if (full && g->pgs[pg].kind == HX_ROW_DEGRADED)
+            full++; /* it can spare one less */
         most = full > most ? full : most;
     }
     return most;

@@ -9,6 +9,7 @@
 
 #include "hexad/heal.h"
 #include "hexad/move.h"
+#include "hexad/quorum.h"
 
 #include <jansson.h>
 #include <stdarg.h>
@@ -67,6 +68,8 @@ static struct member_sum *sum_members(struct hx_vol *v)
     for (uint32_t pg = 0, live = hx_geometry_live(g); pg < live; pg++)
         for (unsigned slot = 0; slot < HX_COPIES; slot++) {
             struct member_sum *s = &sums[g->pgs[pg].server[slot]];
+            if (!hx_members_has(hx_row_slots(&g->pgs[pg]), slot))
+                continue;
             struct hx_member_view m;
             hx_writer_member(writer_of(v), pg, slot, now, &m);
             if (!s->member || badness(m.state) > badness(s->state)) {
@@ -150,9 +153,11 @@ static void judge(struct hx_vol *v, const struct member_sum *sums, struct verdic
         full += strcmp(member_word(&sums[i]), "FULL") == 0;
     }
     unsigned fewest = hx_session_weakest(v->session, &pg);
+    const struct hx_pg_members *row = &g->pgs[pg];
+    unsigned need = hx_row_write_quorum(row), need_read = hx_row_read_quorum(row);
     if (hx_vol_waiting(v)[0]) {
         ret->state = "WAITING";
-        ret->code = fewest < HX_READ_QUORUM ? HX_E_NO_READ_QUORUM : HX_E_NO_WRITE_QUORUM;
+        ret->code = fewest < need_read ? HX_E_NO_READ_QUORUM : HX_E_NO_WRITE_QUORUM;
         snprintf(ret->message, sizeof(ret->message), "%s", hx_vol_waiting(v));
     } else if (hx_vol_level(v) != HX_ROOM_PLENTY) {
         ret->state = "FULL";
@@ -165,8 +170,8 @@ static void judge(struct hx_vol *v, const struct member_sum *sums, struct verdic
         ret->code = HX_E_DEGRADED;
         const char *how = full == down ? "are full" : full ? "do not answer or are full" : "do not answer";
         snprintf(ret->message, sizeof(ret->message),
-                 "%u of %u segment servers %s; weakest is PG %u with %u of 6 (writes need %u, reads %u)", down,
-                 g->server_count, how, pg, fewest, HX_WRITE_QUORUM, HX_READ_QUORUM);
+                 "%u of %u segment servers %s; weakest is PG %u with %u of %u (writes need %u, reads %u)", down,
+                 g->server_count, how, pg, fewest, hx_members_count(hx_row_slots(row)), need, need_read);
     } else {
         snprintf(ret->message, sizeof(ret->message), "all segment servers answer");
     }

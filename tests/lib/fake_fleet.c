@@ -399,20 +399,22 @@ static void check_written_back(struct fleet *f, const struct hx_geometry *g, con
     uint64_t cut = hx_history_top_entry(h)->vdl.v;
     unsigned opened = 0;
     for (unsigned i = 0; i < HX_COPIES; i++)
-        opened += hx_history_top(&seg_of(f, g->pgs[0].server[i], 0)->history).v >= hx_history_top(h).v;
-    if (opened >= HX_WRITE_QUORUM)
+        opened += hx_members_has(hx_row_slots(&g->pgs[0]), i) &&
+                  hx_history_top(&seg_of(f, g->pgs[0].server[i], 0)->history).v >= hx_history_top(h).v;
+    if (opened >= hx_row_write_quorum(&g->pgs[0]))
         return; /* a late copy of the message: disks may have been damaged since */
     for (uint32_t p = 0; p < hx_geometry_live(g); p++) {
         uint64_t scl[HX_COPIES], last = 0;
         hx_members done = 0;
         for (unsigned i = 0; i < HX_COPIES; i++) {
-            scl[i] = scl_upto(seg_of(f, g->pgs[p].server[i], p), h, cut).v;
+            bool in = hx_members_has(hx_row_slots(&g->pgs[p]), i);
+            scl[i] = in ? scl_upto(seg_of(f, g->pgs[p].server[i], p), h, cut).v : 0;
             last = scl[i] > last ? scl[i] : last;
         }
         for (unsigned i = 0; i < HX_COPIES; i++)
             if (seg_of(f, g->pgs[p].server[i], p)->there && scl[i] == last)
                 done = hx_members_add(done, i);
-        assert_true(hx_quorum_write(done));
+        assert_true(hx_row_write(&g->pgs[p], done));
     }
 }
 

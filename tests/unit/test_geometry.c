@@ -324,7 +324,14 @@ static void what_version_1_can_say_is_version_1(void **state)
     NEEDS_2(h.pgs[0].unmade = 1);
     NEEDS_2(h.pgs[0].kind = HX_ROW_DEGRADED);
     NEEDS_2(h.pgs[0].survivors = 1);
-    hx_put_u16(buf, 3);
+    assert_int_equal(hx_geometry_copy(&h, &g), 0);
+    h.servers[5].state = HX_SERVER_AWAY; /* and what version 2 cannot say, a version 3 */
+    len = encode(&h, buf, sizeof buf);
+    assert_int_equal(hx_get_u16(buf), 3);
+    d = hx_dec_init(buf, len);
+    assert_int_equal(hx_geometry_decode_any(&h, &d), 0);
+    assert_int_equal(h.servers[5].state, HX_SERVER_AWAY);
+    hx_put_u16(buf, 4);
     d = hx_dec_init(buf, sizeof buf);
     assert_int_equal(hx_geometry_decode_any(&h, &d), HX_E_VERSION);
     hx_geometry_fini(&g);

@@ -381,7 +381,7 @@ static void lift_slot(uint8_t *p, bool body)
         at += 32;
     at += 4;
     assert_int_equal(hx_get_u16(p + at), 1);
-    hx_put_u16(p + at, 3);
+    hx_put_u16(p + at, 99);
     hx_put_u32(p + 96, hx_crc32c(0, p + 104, len));
     hx_put_u32(p + 100, hx_crc32c(0, p, 100));
 }
