@@ -8,8 +8,9 @@
  *     v                                                                          |   TURN --stored--> TELL --> gone
  *   UNDO --the learner is deleted--> gone  <-------------------------------------+
  *
- * Groups with two members on servers that are AWAY are degraded, D1, by itself: as soon as nothing else is being changed
- * there, and the other four have everything acknowledged.  The two places are taken again together, by two changes.
+ * Groups with two members on servers that are AWAY are degraded by itself (D1): as soon as nothing else is being
+ * changed there, and the other four have everything acknowledged.  The two places are taken again together, by two
+ * changes.
  * Does not decide who moves where (heal.c, placement); tells the writer what counts (hexad/writer.h).
  * Pure; allocates in start and for each request.  After FENCED nothing is asked any more, for ever.
  * A crash anywhere leaves learners that nobody names, which the next driver finds by STATUS and deletes, or a version

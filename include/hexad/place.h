@@ -4,7 +4,8 @@
  * The rules, each one only among those whom the rules before it leave:
  *   L1 A group has two servers of each of three zones, all six different and all IN.  A spare is of the zone of the
  *      member whose slot it takes.  A zone that was given up (HX_SERVER_AWAY) is the last choice; the group is then a
- *      degraded one, and its places there are empty.  No server that does not fulfil this is ever named; nothing else is refused.
+ *      degraded one, and its places there are empty.  No server that does not fulfil this is ever named; nothing else
+ *      is refused.
  *   L2 Those whom the caller says to avoid come last: silent ones behind full and busy ones.  A server whose free
  *      space is known, and less than a group's size, is a full one.
  *   L3 No two members on one host (an empty host is like no other).

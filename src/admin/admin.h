@@ -19,6 +19,7 @@ int admin_create_main(int argc, char **argv);
 int admin_status_main(int argc, char **argv);
 int admin_scrub_main(int argc, char **argv);
 int admin_repair_main(int argc, char **argv);
+int admin_degrade_main(int argc, char **argv);
 int admin_server_main(int argc, char **argv);
 int admin_demo_main(int argc, char **argv);
 

@@ -23,6 +23,7 @@ static const struct verb {
     {"status", admin_status_main, "VOLUME", "how the volume and its servers are"},
     {"scrub", admin_scrub_main, "VOLUME", "read everything stored again, and mend it"},
     {"repair", admin_repair_main, "VOLUME", "replace servers that are gone while nothing is mounted"},
+    {"degrade", admin_degrade_main, "VOLUME --zone Z", "give a zone up for a time, 3 of 4 write; --undo: take it back"},
     {"server", admin_server_main, "list | add | drain | remove", "the servers that there are; one more, or less"},
     {"create", admin_create_main, "VOLUME", "make a volume"},
     {"cert", admin_cert_main, "create-... | show", "make and show certificates"},

@@ -10,6 +10,7 @@
 
 #include "hexad/heal.h"
 #include "hexad/move.h"
+#include "hexad/quorum.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +46,7 @@ struct repair {
     bool began;
     uint64_t began_ms, shown_ms, moved, copied, left;
     unsigned full;          /* members whose disks are full: they have what they have, and are not moved */
-    uint64_t no_spare;
+    uint64_t no_spare, degraded;
     char where[2 * HX_NAME_MAX + 32]; /* who has no spare, in which zone */
 };
 
@@ -63,6 +64,9 @@ static struct members count(struct hx_session *s)
     for (uint32_t pg = 0, live = hx_geometry_live(g); pg < live; pg++)
         for (unsigned i = 0; i < HX_COPIES; i++) {
             struct hx_member_view v;
+            bool away = g->servers[g->pgs[pg].server[i]].state == HX_SERVER_AWAY;
+            if (away || !hx_members_has(hx_row_slots(&g->pgs[pg]), i))
+                continue;
             hx_writer_member(w, pg, i, hx_session_now(s), &v);
             bool bad = v.state == HX_MEMBER_DOWN || v.state == HX_MEMBER_REFUSED;
             n.wait += v.state == HX_MEMBER_UNKNOWN || v.state == HX_MEMBER_BEHIND;
@@ -134,7 +138,8 @@ static bool look(void *ctx, struct hx_vol *vol)
         snprintf(r->where, sizeof r->where, "%s, zone %s", g->servers[h.no_spare_server].name,
                  g->servers[h.no_spare_server].zone);
     progress(r, now, bytes, of);
-    return !busy && !n.wait && n.gone == h.no_spare;
+    r->degraded = h.degraded;
+    return !busy && !n.wait && n.gone + h.empty == h.no_spare;
 }
 
 /* ---- the end ---- */
@@ -142,13 +147,16 @@ static bool look(void *ctx, struct hx_vol *vol)
 static int say(const struct repair *r)
 {
     char text[sizeof r->where + 128], took[24];
-    int err = r->no_spare || r->full ? HX_E_DEGRADED : 0;
+    int err = r->no_spare || r->full || r->degraded ? HX_E_DEGRADED : 0;
     if (r->no_spare)
         snprintf(text, sizeof text,
                  "%llu segments have no spare (%s): start a server there and add it, or hexad repair once it is back",
                  (unsigned long long)r->no_spare, r->where);
     else if (r->full)
         snprintf(text, sizeof text, "%u segments take nothing, for their disks are full: make room there", r->full);
+    else if (r->degraded)
+        snprintf(text, sizeof text, "%llu groups have four members, for a zone is given up (hexad degrade --undo)",
+                 (unsigned long long)r->degraded);
     else
         snprintf(text, sizeof text, "every group has six members");
     if (r->json)

@@ -11,6 +11,7 @@
 
 #include "hexad/heal.h"
 #include "hexad/place.h"
+#include "hexad/quorum.h"
 #include "hexad/wish.h"
 
 #include <stdio.h>
@@ -36,8 +37,41 @@ static uint64_t held(const struct hx_geometry *g, long server)
     uint64_t n = 0;
     for (uint32_t pg = 0; pg < g->pg_count; pg++)
         for (unsigned k = 0; k < HX_COPIES && g->pgs[pg].kind != HX_ROW_RELEASED; k++)
-            n += g->pgs[pg].server[k] == server;
+            n += g->pgs[pg].server[k] == server && hx_members_has(hx_row_slots(&g->pgs[pg]), k);
     return n;
+}
+
+uint64_t admin_places(const struct hx_geometry *g, bool undo)
+{
+    uint64_t n = 0;
+    for (uint32_t pg = 0, live = hx_geometry_live(g); pg < live; pg++)
+        for (unsigned k = 0; k < HX_COPIES; k++) {
+            bool away = g->servers[g->pgs[pg].server[k]].state == HX_SERVER_AWAY;
+            bool member = hx_members_has(hx_row_slots(&g->pgs[pg]), k);
+            n += undo ? !member : member && away;
+        }
+    return n;
+}
+
+/* What the verb waits for. */
+static uint64_t left_of(const struct admin_wish *w, const struct hx_geometry *g)
+{
+    if (w->zone)
+        return admin_places(g, w->wish.kind == HX_WISH_UNDO);
+    return w->wish.kind == HX_WISH_DRAIN ? held(g, hx_wish_find(g, w->wish.server.name)) : 0;
+}
+
+/* An empty place that nobody in its zone can take. */
+static bool has_no_taker(const struct hx_geometry *g, struct hx_place_move *ret)
+{
+    for (uint32_t pg = 0, live = hx_geometry_live(g); pg < live; pg++)
+        for (unsigned k = 0; k < HX_COPIES; k++) {
+            *ret = (struct hx_place_move){.pg = pg, .slot = k};
+            bool empty = !hx_members_has(hx_row_slots(&g->pgs[pg]), k);
+            if (empty && hx_place_spare(g, NULL, pg, k, &ret->to) == HX_E_NOSPACE)
+                return true;
+        }
+    return false;
 }
 
 /* A segment of it that nobody in its zone can take. */
@@ -77,6 +111,9 @@ static int judge(const struct admin_wish *w, const struct hx_geometry *g)
         snprintf(why, sizeof why, "the volume has another server of that name or address");
         return refuse(w, HX_E_INVAL, why, "remove that one first: hexad server remove NAME --volume VOLUME");
     case HX_E_IN_USE:
+        if (w->wish.kind == HX_WISH_DEGRADE)
+            return refuse(w, HX_E_INVAL, "another zone is given up already, and two cannot be",
+                          "take that one back first: hexad degrade VOLUME --zone ZONE --undo");
         snprintf(why, sizeof why, "it holds %llu segments of the volume", (unsigned long long)held(g, i));
         return refuse(w, HX_E_INVAL, why, "empty it first: hexad server drain NAME --volume VOLUME");
     case HX_E_NOMEM:
@@ -126,10 +163,10 @@ struct drive {
 static void progress(struct admin_wish *w, const struct hx_geometry *g, uint64_t bytes, uint64_t of, uint64_t ms)
 {
     char text[HX_PROGRESS_TEXT];
-    uint64_t left = held(g, hx_wish_find(g, w->wish.server.name));
+    uint64_t left = left_of(w, g);
     w->began = left > w->began ? left : w->began;
     w->left = left;
-    if (w->wish.kind != HX_WISH_DRAIN || !left || !isatty(STDERR_FILENO))
+    if (!left || !isatty(STDERR_FILENO))
         return;
     fprintf(stderr, "\r  %llu of %llu segments to go  %s\033[K", (unsigned long long)left,
             (unsigned long long)w->began, of ? hx_format_progress(bytes, of, ms, text) : "");
@@ -141,8 +178,9 @@ static bool is_done(struct admin_wish *w, const struct hx_geometry *g)
     if (!hx_wish_granted(&w->wish, g))
         return false;
     long i = hx_wish_find(g, w->wish.server.name);
-    w->stuck = w->wish.kind == HX_WISH_DRAIN && has_no_spare(g, i, &w->no_spare);
-    w->left = w->wish.kind == HX_WISH_DRAIN ? held(g, i) : 0;
+    w->stuck = w->zone ? w->wish.kind == HX_WISH_UNDO && has_no_taker(g, &w->no_spare)
+                       : w->wish.kind == HX_WISH_DRAIN && has_no_spare(g, i, &w->no_spare);
+    w->left = left_of(w, g);
     return w->no_wait || !w->left || w->stuck;
 }
 
@@ -222,6 +260,8 @@ static int one_turn(struct admin_wish *w, int *ret_code)
 
 static int say(const struct admin_wish *w)
 {
+    if (w->quiet)
+        return HX_EXIT_OK;
     static const char *const words[] = {[HX_WISH_ADD] = "takes segments of", [HX_WISH_DRAIN] = "is empty of",
                                         [HX_WISH_UNDO] = "stays in", [HX_WISH_REMOVE] = "has left"};
     const char *name = w->wish.server.name;
@@ -251,6 +291,9 @@ int admin_wish(struct admin_wish *w)
             left = w->left;
             start = hx_clock_mono_ms();
         }
+        bool waits = w->zone && w->left && w->wish.kind == HX_WISH_DEGRADE; /* for members that are behind */
+        if (waits && hx_clock_mono_ms() - start > GIVE_UP_MS)
+            break;
         if (!w->left && hx_clock_mono_ms() - start > GIVE_UP_MS) {
             end_line(w);
             return refuse(w, HX_E_TIMEOUT, "the volume's writer has not granted it",
@@ -298,7 +341,8 @@ int admin_may_go(const struct hx_client_conf *conf, bool json, const char *volum
 static const char *roster_word(const struct hx_server *s)
 {
     static const char *const words[] = {[HX_SERVER_IN] = "IN", [HX_SERVER_DRAINED] = "DRAINED",
-                                        [HX_SERVER_BURNT] = "BURNT", [HX_SERVER_GONE] = "GONE"};
+                                        [HX_SERVER_BURNT] = "BURNT", [HX_SERVER_GONE] = "GONE",
+                                        [HX_SERVER_AWAY] = "AWAY"};
     return words[s->state];
 }
 

@@ -9,6 +9,8 @@
  */
 #include "status.h"
 
+#include "hexad/quorum.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,7 +147,7 @@ static int take_status(struct status *s, uint32_t server, const struct admin_ask
             continue;
         for (unsigned slot = 0; slot < HX_COPIES; slot++) {
             struct seg_view *v = &s->segs[(size_t)st->pg * HX_COPIES + slot];
-            if (v->server != server)
+            if (v->server != server || v->out)
                 continue;
             v->known = true;
             v->gone = st->state == HX_E_NO_SEGMENT;
@@ -224,6 +226,8 @@ static int prepare(struct status *s, const struct hx_client_conf *conf, const st
     for (size_t i = 0; i < s->seg_count; i++) {
         s->segs[i].pg = (uint32_t)(i / HX_COPIES);
         s->segs[i].server = g->pgs[s->segs[i].pg].server[i % HX_COPIES];
+        s->segs[i].out = !hx_members_has(hx_row_slots(&g->pgs[s->segs[i].pg]), (unsigned)(i % HX_COPIES));
+        s->segs[i].gone = s->segs[i].out;
     }
     return 0;
 }

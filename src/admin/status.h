@@ -14,6 +14,7 @@ enum seg_state { SEG_OK = 0, SEG_BEHIND, SEG_FULL, SEG_DAMAGED, SEG_POISONED, SE
 struct seg_view {
     uint32_t pg, server; /* indices into the geometry */
     enum seg_state state;
+    bool out;            /* nobody has this place: the group is degraded (D1).  Nothing else counts then */
     bool known;          /* ST is valid */
     bool gone;           /* the last answer of its server names it no more, or as a tombstone */
     struct hx_segment_status st;
@@ -90,12 +91,16 @@ struct admin_wish {
     const struct hx_client_conf *conf;
     const char *volume;
     bool json, no_wait;
+    const char *zone;         /* degrade, and its undo: one of several servers; the group's places are waited for */
+    bool quiet;               /* says nothing when it is done */
     struct hx_wish wish;      /* without the version */
     /* what has come of it */
     uint64_t began, left;     /* segments, at most and now */
     bool stuck;               /* somebody in the zone is missing: */
     struct hx_place_move no_spare;
 };
+/* Places of groups that still have (UNDO: still lack) a member of a zone that was given up. */
+uint64_t admin_places(const struct hx_geometry *g, bool undo);
 int admin_wish(struct admin_wish *w); /* says it until it is so; the exit code */
 int admin_may_go(const struct hx_client_conf *conf, bool json, const char *volume, const char *name);
 int admin_list_volume(const struct hx_client_conf *conf, bool json, const char *volume);

@@ -9,6 +9,8 @@
  */
 #include "status.h"
 
+#include "hexad/quorum.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,14 +46,17 @@ static const struct seg_view *lacks(const struct status *s, const struct zone_vi
     const struct seg_view *v = row(s, pg), *bad = NULL;
     unsigned there = 0;
     for (unsigned i = 0; i < HX_COPIES; i++) {
-        if (z ? !strcmp(s->servers[v[i].server].server.zone, z->name) : v[i].server == server)
+        if (v[i].out || (z ? !strcmp(s->servers[v[i].server].server.zone, z->name) : v[i].server == server))
             continue;
         if (v[i].state <= SEG_BEHIND && v[i].lag <= ZONE_LAG)
             there++;
         else
             bad = &v[i];
     }
-    return there >= HX_WRITE_QUORUM ? NULL : bad ? bad : v;
+    if (!bad) /* all the others are well: it is itself who is missing */
+        for (unsigned i = 0; i < HX_COPIES && !bad; i++)
+            bad = v[i].out ? NULL : &v[i];
+    return there >= hx_row_write_quorum(&s->sum.geometry.pgs[pg]) ? NULL : bad;
 }
 
 static struct zone_view *zone_of(struct status *s, const char *name)
@@ -93,7 +98,7 @@ bool status_server_may_go(const struct status *s, uint32_t server, char why[160]
     for (uint32_t pg = 0; pg < s->sum.geometry.pg_count && z.may_go; pg++) {
         const struct seg_view *bad = NULL;
         for (unsigned i = 0; i < HX_COPIES && !is_empty(s, pg); i++)
-            if (row(s, pg)[i].server == server)
+            if (row(s, pg)[i].server == server && !row(s, pg)[i].out)
                 bad = lacks(s, NULL, server, pg);
         if (bad)
             not_now(&z, s, bad);
@@ -111,6 +116,8 @@ static int by_look(const struct seg_view *a, const struct seg_view *b)
     for (unsigned i = 0; i < HX_COPIES; i++) {
         if (a[i].server != b[i].server)
             return a[i].server < b[i].server ? -1 : 1;
+        if (a[i].out != b[i].out)
+            return a[i].out < b[i].out ? -1 : 1;
         if (a[i].state != b[i].state)
             return a[i].state < b[i].state ? -1 : 1;
     }
@@ -136,7 +143,7 @@ static unsigned count_good(const struct seg_view *v)
 {
     unsigned n = 0;
     for (unsigned i = 0; i < HX_COPIES; i++)
-        n += v[i].state <= SEG_BEHIND;
+        n += !v[i].out && v[i].state <= SEG_BEHIND;
     return n;
 }
 
@@ -191,16 +198,16 @@ void status_map_groups(const struct alike *a, char *buf, size_t cap)
     }
 }
 
-/* "a1 a2 | b1 b2(DOWN) | c1 c2" */
+/* "a1 a2 | b1 b2(DOWN) | - -" */
 void status_map_members(const struct status *s, const struct alike *a, char *buf, size_t cap)
 {
     const struct seg_view *v = row(s, a->groups[0]);
     size_t n = 0;
     buf[0] = '\0';
     for (unsigned i = 0; i < HX_COPIES && n < cap; i++) {
-        bool good = v[i].state <= SEG_BEHIND;
+        bool good = v[i].out || v[i].state <= SEG_BEHIND;
         n += (size_t)snprintf(buf + n, cap - n, "%s%s%s%s%s", !i ? "" : i % 2 ? " " : " | ",
-                              s->servers[v[i].server].server.name, good ? "" : "(",
+                              v[i].out ? "-" : s->servers[v[i].server].server.name, good ? "" : "(",
                               good ? "" : status_seg_word(v[i].state), good ? "" : ")");
     }
 }

@@ -3,11 +3,13 @@
  *
  *   J1 A member counts for writing when it answers, is the one that the volume knows, and takes appends.
  *   J2 A member counts for reading when it answers and has its data, even when its disk is full.
- *   J3 The weakest PG decides for the volume.
+ *   J3 The PG that can spare the fewest more decides for the volume: of six members two, of four one (D1).
  * Lag is measured against the best member of the same PG, not against the VDL itself: a PG that nobody writes to stays
  * where it is while the VDL rises.  What is above the VDL is not owed by anybody yet.
  */
 #include "status.h"
+
+#include "hexad/quorum.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -51,7 +53,7 @@ static void judge_pg(struct status *s, uint32_t pg)
     struct seg_view *segs = &s->segs[(size_t)pg * HX_COPIES];
     uint64_t best = 0, pages = 0;
     for (unsigned i = 0; i < HX_COPIES; i++) {
-        if (!segs[i].known || s->servers[segs[i].server].stranger)
+        if (segs[i].out || !segs[i].known || s->servers[segs[i].server].stranger)
             continue;
         uint64_t scl = hx_lsn_min(segs[i].st.scl, s->vdl).v;
         best = scl > best ? scl : best;
@@ -60,6 +62,8 @@ static void judge_pg(struct status *s, uint32_t pg)
     s->used_bytes += pages << HX_PAGE_SHIFT;
     for (unsigned i = 0; i < HX_COPIES; i++) {
         struct server_view *v = &s->servers[segs[i].server];
+        if (segs[i].out)
+            continue;
         segs[i].lag = segs[i].known && segs[i].st.scl.v < best ? best - segs[i].st.scl.v : 0;
         segs[i].state = state_of(v, &segs[i]);
         v->segments++;
@@ -68,17 +72,69 @@ static void judge_pg(struct status *s, uint32_t pg)
     }
 }
 
-static void count_weakest(const struct status *s, unsigned *ret_write, unsigned *ret_read)
+struct weakest {
+    int spare_w, spare_r; /* how many more may go */
+    unsigned w, r, of, need_w, need_r;
+};
+
+/* The weakest for writes, and of those for reads. */
+static struct weakest find_weakest(const struct status *s)
 {
-    *ret_write = *ret_read = HX_COPIES;
+    struct weakest worst = {.spare_w = HX_COPIES, .spare_r = HX_COPIES};
     for (size_t pg = 0; pg < s->sum.geometry.pg_count; pg++) {
-        unsigned w = 0, r = 0;
+        const struct hx_pg_members *row = &s->sum.geometry.pgs[pg];
+        struct weakest now = {.need_w = hx_row_write_quorum(row), .need_r = hx_row_read_quorum(row),
+                              .of = hx_members_count(hx_row_slots(row))};
         for (unsigned i = 0; i < HX_COPIES; i++) {
-            w += takes_writes(s->segs[pg * HX_COPIES + i].state);
-            r += serves_reads(s->segs[pg * HX_COPIES + i].state);
+            const struct seg_view *v = &s->segs[pg * HX_COPIES + i];
+            now.w += !v->out && takes_writes(v->state);
+            now.r += !v->out && serves_reads(v->state);
         }
-        *ret_write = w < *ret_write ? w : *ret_write;
-        *ret_read = r < *ret_read ? r : *ret_read;
+        now.spare_w = (int)now.w - (int)now.need_w;
+        now.spare_r = (int)now.r - (int)now.need_r;
+        int least_r = now.spare_r < worst.spare_r ? now.spare_r : worst.spare_r;
+        if (now.spare_w < worst.spare_w || (now.spare_w == worst.spare_w && now.spare_r < worst.spare_r))
+            worst = now;
+        if (least_r < worst.spare_r) {
+            worst.r = (unsigned)(least_r + (int)worst.need_r);
+            worst.spare_r = least_r;
+        }
+    }
+    return worst;
+}
+
+/* Groups of which a zone was given up, and that zone; its places may be about to be filled again (ZONE empty). */
+static uint32_t count_degraded(const struct status *s, char zone[HX_NAME_MAX + 1])
+{
+    const struct hx_geometry *g = &s->sum.geometry;
+    uint32_t n = 0;
+    zone[0] = '\0';
+    for (uint32_t pg = 0; pg < g->pg_count; pg++)
+        n += g->pgs[pg].kind == HX_ROW_DEGRADED;
+    for (uint32_t i = 0; i < g->server_count; i++)
+        if (g->servers[i].state == HX_SERVER_AWAY)
+            memcpy(zone, g->servers[i].zone, sizeof g->servers[i].zone);
+    return n;
+}
+
+/* D1 is no fault, but nothing that one should forget. */
+static void judge_degraded(struct status *s)
+{
+    char zone[HX_NAME_MAX + 1];
+    uint32_t n = count_degraded(s, zone);
+    if (s->err || (!n && !zone[0]))
+        return;
+    s->err = HX_E_DEGRADED;
+    s->word = "DEGRADED";
+    if (zone[0]) {
+        snprintf(s->text, sizeof s->text, "zone %s is given up: %u groups have four members, of which 3 make a write "
+                 "durable", zone, n);
+        snprintf(s->action, sizeof s->action, "when its servers are there again: hexad degrade %.60s --zone %s --undo",
+                 s->volume, zone);
+    } else {
+        snprintf(s->text, sizeof s->text, "%u groups have four members until the places of a zone that was given up "
+                 "are filled again", n);
+        snprintf(s->action, sizeof s->action, "wait; with nothing mounted: hexad repair %.60s", s->volume);
     }
 }
 
@@ -144,7 +200,6 @@ struct hx_scrub_status status_scrub_sum(const struct status *s)
 void status_judge(struct status *s)
 {
     char names[400];
-    unsigned w, r;
     for (size_t i = 0; i < s->seg_count; i++) {
         if (!s->segs[i].known)
             continue;
@@ -153,22 +208,21 @@ void status_judge(struct status *s)
     }
     for (uint32_t pg = 0; pg < s->sum.geometry.pg_count; pg++)
         judge_pg(s, pg);
-    count_weakest(s, &w, &r);
+    struct weakest m = find_weakest(s);
     uint32_t bad = name_bad(s, names, sizeof names), count = s->sum.geometry.server_count;
-    s->err = r < HX_READ_QUORUM ? HX_E_NO_READ_QUORUM : w < HX_WRITE_QUORUM ? HX_E_NO_WRITE_QUORUM
-                                                       : bad                ? HX_E_DEGRADED
-                                                                            : 0;
+    s->err = m.spare_r < 0 ? HX_E_NO_READ_QUORUM : m.spare_w < 0 ? HX_E_NO_WRITE_QUORUM : bad ? HX_E_DEGRADED : 0;
     s->word = s->err == 0               ? "OK"
               : s->err == HX_E_DEGRADED ? "DEGRADED"
-              : r < HX_READ_QUORUM      ? "NO READ QUORUM"
+              : m.spare_r < 0           ? "NO READ QUORUM"
                                         : "NO WRITE QUORUM";
     if (s->err == 0)
         snprintf(s->text, sizeof s->text, "all segment servers answer");
     else
-        snprintf(s->text, sizeof s->text, "%u of %u segment servers: %s; writes %u/6 (need %d), reads %u/6 (need %d)",
-                 bad, count, names, w, HX_WRITE_QUORUM, r, HX_READ_QUORUM);
+        snprintf(s->text, sizeof s->text, "%u of %u segment servers: %s; writes %u/%u (need %u), reads %u/%u (need %u)",
+                 bad, count, names, m.w, m.of, m.need_w, m.r, m.of, m.need_r);
     if (s->err)
         advise(s);
+    judge_degraded(s);
     uint64_t undecided = status_scrub_sum(s).undecided;
     if (s->err == 0 && undecided) {
         s->err = HX_E_DEGRADED;

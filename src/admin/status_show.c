@@ -105,7 +105,8 @@ static int width(const struct status *s, bool zone)
 static const char *idle_word(const struct server_view *v)
 {
     static const char *const words[] = {[HX_SERVER_IN] = "SPARE", [HX_SERVER_DRAINED] = "DRAINED",
-                                        [HX_SERVER_BURNT] = "BURNT", [HX_SERVER_GONE] = "GONE"};
+                                        [HX_SERVER_BURNT] = "BURNT", [HX_SERVER_GONE] = "GONE",
+                                        [HX_SERVER_AWAY] = "AWAY"};
     return words[v->server.state];
 }
 
@@ -284,8 +285,8 @@ static json_t *groups_json(const struct status *s)
         json_t *o = json_object(), *servers = json_array();
         unsigned good = 0;
         for (unsigned i = 0; i < HX_COPIES; i++) {
-            json_array_append_new(servers, json_integer(v[i].server));
-            good += v[i].state <= SEG_BEHIND;
+            json_array_append_new(servers, v[i].out ? json_null() : json_integer(v[i].server));
+            good += !v[i].out && v[i].state <= SEG_BEHIND;
         }
         put(o, "pg", pg);
         put(o, "good", good);
@@ -333,7 +334,8 @@ void status_show_json(const struct status *s)
     for (uint32_t i = 0; i < g->server_count; i++)
         json_array_append_new(servers, server_json(&s->servers[i]));
     for (size_t i = 0; i < s->seg_count; i++)
-        json_array_append_new(segments, segment_json(s, &s->segs[i]));
+        if (!s->segs[i].out)
+            json_array_append_new(segments, segment_json(s, &s->segs[i]));
     json_object_set_new(doc, "servers", servers);
     json_t *zones = json_array();
     for (uint32_t i = 0; i < s->zone_count; i++)

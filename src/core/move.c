@@ -378,9 +378,9 @@ static bool degrade(const struct hx_move *m, struct hx_geometry *next, bool firs
         for (unsigned i = 0; i < HX_COPIES; i++)
             if (g->servers[row->server[i]].state != HX_SERVER_AWAY)
                 stay = hx_members_add(stay, i);
-        bool may = row->kind == HX_ROW_PLAIN && hx_members_count(stay) == HX_WRITE_QUORUM &&
-                   (row->unmade & stay) == 0 && (pg == 0 || pg != m->release) && hx_writer_complete(m->writer, pg, stay);
-        if (!may || is_changing(m, pg))
+        bool may = row->kind == HX_ROW_PLAIN && hx_members_count(stay) == HX_WRITE_QUORUM && !(row->unmade & stay);
+        bool goes = pg && pg == m->release;
+        if (!may || goes || !hx_writer_complete(m->writer, pg, stay) || is_changing(m, pg))
             continue;
         row->kind = HX_ROW_DEGRADED;
         row->survivors = stay;

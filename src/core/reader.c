@@ -113,12 +113,13 @@ static void round_over(struct hx_reader *r, struct hx_batch *b)
 {
     uint64_t pause = HX_READER_PAUSE_MIN_MS << (b->rounds < 4 ? b->rounds : 4);
     hx_members nobody = hx_reader_nobody(r, b->pg);
+    const struct hx_pg_members *row = &hx_writer_geometry(r->w)->pgs[b->pg];
     bool failed = false;
     b->rounds++;
     for (unsigned i = 0; i < b->count; i++) {
         struct hx_batch_page *p = &b->page[i];
         /* Where three are silent, writes wait, too, and a zone that is away may hold the sound copies (A3). */
-        bool outlived = b->rounds >= HX_READER_CORRUPT_ROUNDS && hx_row_write(&hx_writer_geometry(r->w)->pgs[b->pg], p->corrupt);
+        bool outlived = b->rounds >= HX_READER_CORRUPT_ROUNDS && hx_row_write(row, p->corrupt);
         hx_members could_not = p->corrupt | nobody | (outlived ? b->silent : 0);
         if (!p->done && p->corrupt && could_not == HX_MEMBERS_ALL) {
             p->err = HX_E_CORRUPT;

@@ -264,9 +264,10 @@ int hx_writer_add_pg(struct hx_writer *w, const struct hx_geometry *grown, hx_me
     w->geometry = copy;
     while (w->pg_count < hx_geometry_live(grown)) {
         uint32_t pg = w->pg_count++;
+        hx_members slots = hx_row_slots(&w->geometry.pgs[pg]);
         pg_begin(w, pg, NULL, made); /* FORMAT carried the history of this epoch */
         for (unsigned i = 0; i < HX_COPIES; i++)
-            if (!hx_members_has(made, i) && w->pg[pg].seat[i].server != HX_WRITER_NONE) /* at once: it counts as lost until it is there */
+            if (hx_members_has(slots & (hx_members)~made, i)) /* at once: it counts as lost until it is there */
                 hx_writer_member_lacks(w, pg, i, HX_E_NO_SEGMENT);
     }
     hx_writer_old_blobs(w);

@@ -5,7 +5,8 @@
  * must keep, whoever drives (doc/MEMBERSHIP.md):
  *   M1 a version is let into the air only when what is acknowledged is on a write quorum of each row that it changes.
  *   M2 from then on these groups count by both versions, until it is stored; the PGCL cannot fall by that.
- *   M3 there is one version in the air.      M4 of PG 0 it changes one member; or two are given up, or taken back, at once.
+ *   M3 there is one version in the air.
+ *   M4 of PG 0 it changes one member; or two are given up, or taken back, at once.
  *   D1 a group that gives up two (degraded) counts by 3 of the four that stay; all four are complete before.
  *   S1 a version that releases the last groups is let into the air only when nothing of them is under way; from then on
  *      nothing is sent to their members, and their pages are zeros.

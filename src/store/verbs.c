@@ -124,7 +124,8 @@ static bool may_pull(const struct hx_seg *s, const struct hx_req *r)
     hx_assert(row); /* rules.c, meta.c; who asks has looked at s->error */
     for (unsigned i = 0; i < HX_COPIES; i++) {
         const struct hx_server *m = &g->servers[row->server[i]];
-        if (hx_members_has(hx_row_slots(row), i) && !strcmp(m->name, r->name) && (!named || hx_uuid_eq(&m->incarnation, &r->head.owner)))
+        bool same = !strcmp(m->name, r->name) && (!named || hx_uuid_eq(&m->incarnation, &r->head.owner));
+        if (same && hx_members_has(hx_row_slots(row), i))
             return true;
     }
     return false;

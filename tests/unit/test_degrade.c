@@ -25,8 +25,8 @@
 
 /* ---- arithmetic ---- */
 
-/* Promise (D1): 3 of the four and 2 of them; who is not of the four counts for nothing; a write quorum meets every read
- * quorum, every write quorum, and every write quorum of the six (M4).  All sets, all pairs of slots that are left out. */
+/* Promise (D1): 3 of the four and 2 of them; who is not of the four counts for nothing; a write quorum meets every
+ * read quorum, every write quorum, and every write quorum of the six (M4).  All sets, all pairs that are left out. */
 static void of_four_three_write_and_two_read(void **state)
 {
     (void)state;
@@ -127,7 +127,7 @@ static void the_writer_counts_by_three_of_four(void **state)
     }
 }
 
-/* Promise (M4): of group 0 nothing else changes with it; nor is anybody named in the empty places who was not filled. */
+/* Promise (M4): of group 0 nothing else changes with it; nobody is named in the empty places who was not filled. */
 static void group_0_gives_up_two_and_nothing_else(void **state)
 {
     (void)state;
