@@ -2,10 +2,10 @@
  * degrade.c - `hexad degrade VOLUME --zone ZONE [--undo]`: a zone is given up for a time, or taken back.
  *
  * Says the wish (hexad/wish.h, R3) for each server of the zone, as `hexad server drain` does (roster.c), and waits
- * until every group counts by the four members that it has in the other zones: 3 of 4 for a write, 2 of 4 for a read, so that
- * writes go on with one more server lost (doc/MEMBERSHIP.md, D1).  With --undo the places are filled again, by a copy
- * of what the others have, and then the groups count by six.  Never by itself: a partition looks the same, and the zone
- * that is given up may be the one where the programs are.
+ * until every group counts by the four members that it has in the other zones: 3 of 4 for a write, 2 of 4 for a read,
+ * so that writes go on with one more server lost (doc/MEMBERSHIP.md, D1).  With --undo the places are filled again, by
+ * a copy of what the others have, and then the groups count by six.  Never by itself: a partition looks the same, and
+ * the zone that is given up may be the one where the programs are.
  * Interrupted, a mount or the same command goes on: what is granted is stored.
  */
 #include "status.h"
@@ -31,7 +31,7 @@ static const struct hx_args_spec spec = {
     .usage = "VOLUME --zone ZONE [options]",
     .examples = examples,
     .opts = opts,
-    .notes = "exit codes: 0 all groups are as wished, 3 some wait (a member is behind; --undo: no server in the zone),\n"
+    .notes = "exit codes: 0 all groups are as wished, 3 some wait (members are behind; --undo: no server is there),\n"
              "            4 no write quorum, 5 no read quorum, unreachable",
 };
 

@@ -42,8 +42,8 @@ check "a zone that is not there is refused, and those that are are named" deg 2 
 fleet_kill b1
 fleet_kill b2
 check "without a zone the program commits" goes_on
-check "the zone is given up" deg 0 'd["done"] == "degrade" and d["groups_degraded"] == 2 and d["places_left"] == 0' --zone az-b
-check "a second time changes nothing" deg 0 'd["groups_degraded"] == 2' --zone az-b
+check "the zone is given up" deg 0 'd["done"] == "degrade" and d["groups_degraded"] > 1 and d["places_left"] == 0' --zone az-b
+check "a second time changes nothing" deg 0 'd["groups_degraded"] > 1 and d["places_left"] == 0' --zone az-b
 check "status says so, and how it ends" status 's["state"] == "DEGRADED" and "az-b" in s["message"] and "--undo" in s["action"] and all(len([m for m in g["servers"] if m is not None]) == 4 == g["good"] for g in s["groups"])'
 check "another zone is refused" deg 2 '"another zone" in d["error"]["why"]' --zone az-c
 fleet_kill a1
@@ -76,7 +76,7 @@ fleet_unmount "$mnt" "$fleet_mount_pid"
 
 fleet_kill c1
 fleet_kill c2
-check "with nothing mounted a zone is given up" deg 0 'd["groups_degraded"] == 2' --zone az-c
+check "with nothing mounted a zone is given up" deg 0 'd["groups_degraded"] > 1 and d["places_left"] == 0' --zone az-c
 fleet_start c1 c2
 check "and taken back" deg 0 'd["groups_degraded"] == 0 and d["places_left"] == 0' --zone az-c --undo
 fleet_mount "$mnt"
