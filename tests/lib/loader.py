@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Commits numbered transactions with SQLite and notes outside the volume which ones were acknowledged.
 
-  loader.py DB LOG [--mode wal|delete|truncate|persist] [--count N] [--stop FILE]    commits
-  loader.py --verify DB LOG                                                         checks
+  loader.py DB LOG [--mode wal|delete|truncate|persist] [--count N] [--stop FILE] [--pause S]  commits
+  loader.py --verify DB LOG                                                                   checks
 
 Transaction n inserts n % 3 + 1 rows whose content follows from n.  The log gets "? n" before it begins, "n" after
 commit has returned, and "! text" when anything failed; it lies outside the volume, and needs no flush, for the machine
@@ -14,6 +14,7 @@ import hashlib
 import os
 import sqlite3
 import sys
+import time
 
 
 def content(tx, row):
@@ -48,6 +49,7 @@ def load(a):
                 os.fsync(directory)
             say("%d" % tx)
             tx += 1
+            time.sleep(a.pause)
         db.close()
     except (sqlite3.Error, OSError, RuntimeError) as e:
         say("! %s: %s" % (type(e).__name__, e))
@@ -99,6 +101,7 @@ p.add_argument("log")
 p.add_argument("--mode", default="wal")
 p.add_argument("--count", type=int, default=0)
 p.add_argument("--stop")
+p.add_argument("--pause", type=float, default=0)  # between transactions, so that a long run needs no large volume
 p.add_argument("--verify", action="store_true")
 args = p.parse_args()
 verify(args) if args.verify else load(args)
