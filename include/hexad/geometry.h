@@ -43,7 +43,7 @@ struct hx_server {
 enum hx_row_kind {
     HX_ROW_PLAIN,
     HX_ROW_DEGRADED, /* its members are the four slots of .survivors; W = 3, R = 2 (hexad/quorum.h: hx_row_*) */
-    HX_ROW_DECLARED, /* by an operator's word; .survivors are all that were left of the list before */
+    HX_ROW_DECLARED, /* by an operator's word: .survivors are all that were left, W = all of them, R = 1 (D2) */
     HX_ROW_RELEASED, /* it holds nothing: its pages read as zeros, and .server means nothing */
     HX_ROW_KINDS
 };

@@ -24,14 +24,17 @@ bool hx_quorum_read(hx_members set);  /* at least 3 of 6 */
 /* No member of any write quorum can be outside: enough to say that a record was never acknowledged. */
 bool hx_quorum_denies(hx_members nack);
 /*
- * The same by kind of row (doc/MEMBERSHIP.md, D1): a degraded one has four members, its .survivors, and W = 3, R = 2;
- * bits of other slots count for nothing.  Of a released row all six, which mean nothing.
+ * The same by kind of row (doc/MEMBERSHIP.md, D1, D2): a degraded one has four members, its .survivors, and W = 3,
+ * R = 2; a declared one those who were left, all of them W, one of them R.  Bits of other slots count for nothing.  Of
+ * a released row all six, which mean nothing.
  */
 hx_members hx_row_slots(const struct hx_pg_members *row);
 unsigned hx_row_write_quorum(const struct hx_pg_members *row);
 unsigned hx_row_read_quorum(const struct hx_pg_members *row);
 bool hx_row_write(const struct hx_pg_members *row, hx_members set);
 bool hx_row_read(const struct hx_pg_members *row, hx_members set);
+/* Those who stay meet every write quorum of the row, so nothing that it acknowledged is on the others alone. */
+bool hx_row_meets(const struct hx_pg_members *row, hx_members stay);
 bool hx_row_denies(const struct hx_pg_members *row, hx_members nack);
 /* The K-th largest of the six SCLs (k = 4: PGCL; k = 6: everybody has it). */
 struct hx_lsn hx_quorum_kth(const struct hx_lsn scl[HX_COPIES], unsigned k);

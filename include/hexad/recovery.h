@@ -34,6 +34,8 @@ struct hx_recovery_cfg {
     uint64_t seed;                  /* randomness for owners and pauses: 64 bits from the system, mixed with owner */
     struct hx_uuid owner;           /* 128 random bits */
     uint64_t now_ms;
+    const struct hx_uuid *lost; /* copied: incarnations that an operator's word says are gone for good (D2, B1) */
+    uint32_t lost_count;
 };
 struct hx_recovery_result {
     struct hx_uuid owner;

@@ -44,6 +44,9 @@ struct hx_room {
     bool asked, wanted;         /* wanted: somebody looks at hx_room_left */
     uint64_t full_ms;           /* when members' refusals were last what is missing */
     bool full;
+    struct hx_epoch epoch;      /* with .g and .m: the geometry of which .least_spare is known */
+    uint32_t g, m;
+    unsigned least_spare;       /* members that the group with the fewest can do without */
 };
 
 void hx_room_init(struct hx_room *r, uint64_t window_bytes);

@@ -79,6 +79,8 @@ struct hx_session_cfg {
     uint64_t cache_bytes, window_bytes; /* 0: default; the cache at least 4 MiB (hexad/pager.h) */
     uint32_t soft_ms;                  /* longest wait of an operation, and of the opening; 0: for ever */
     uint64_t repair_after_ms;          /* members silent for this long are replaced; 0: default, HX_HEAL_NEVER */
+    const struct hx_uuid *lost;        /* an operator's word (hexad/recovery.h); borrowed until it is open, or failed */
+    uint32_t lost_count;
     struct hx_uuid owner;              /* 128 random bits, fresh for each session */
     uint64_t seed;                     /* 64 random bits: all further randomness is drawn from it */
     uint64_t now_ms;

@@ -56,6 +56,8 @@ struct admin_drive {
     const char *where;        /* in the place of a mount point, for others to read */
     bool takeover;
     uint64_t repair_after_ms; /* HX_HEAL_NEVER: nobody is replaced */
+    const struct hx_uuid *lost; /* an operator's word (hexad/recovery.h) */
+    uint32_t lost_count;
     /* Called every tenth of a second while it is open; true: it is to be closed. */
     bool (*look)(void *ctx, struct hx_vol *vol);
     void *ctx;

@@ -107,7 +107,7 @@ static int say(const struct degrade *d, const struct admin_wish *w)
     uint64_t degraded = 0, left = 0;
     int err = status_collect(&d->conf, &s, why);
     for (uint32_t pg = 0; !err && pg < s.sum.geometry.pg_count; pg++)
-        degraded += s.sum.geometry.pgs[pg].kind == HX_ROW_DEGRADED;
+        degraded += hx_row_slots(&s.sum.geometry.pgs[pg]) != HX_MEMBERS_ALL;
     if (!err)
         left = admin_places(&s.sum.geometry, d->undo);
     status_fini(&s);

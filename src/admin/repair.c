@@ -5,8 +5,13 @@
  * that keep up, or nobody is left to take a place.  What it does is what a mount does after repair-after; so it may be
  * interrupted at any point, and a mount, or the same command, goes on.
  * Who is silent is asked for --after before he is replaced: one that is only being restarted stays.
+ *
+ * --lost is an operator's word that some servers are gone for good (doc/MEMBERSHIP.md, D2 and D3): groups of which
+ * fewer than a write quorum are left go on with those, if what was acknowledged must be on one of them.  Refused while
+ * one of those servers answers, and without the volume's name, typed; what cannot be had is said before anything is
+ * changed.
  */
-#include "admin.h"
+#include "status.h"
 
 #include "hexad/heal.h"
 #include "hexad/move.h"
@@ -18,17 +23,21 @@
 #include <unistd.h>
 
 #define AFTER_DEFAULT_MS 5000u
+#define LOST_MAX 1024u /* that a command line names */
 #define TELL_MS 3000u /* those who are gone need not hear that they are members no more */
 
-enum { OPT_AFTER, OPT_CONFIG, OPT_JSON, OPT_TAKEOVER };
+enum { OPT_AFTER, OPT_CONFIG, OPT_CONFIRM, OPT_JSON, OPT_LOST, OPT_TAKEOVER };
 static const struct hx_opt opts[] = {
     [OPT_AFTER] = {"after", 0, "TIME", "replace who is silent for so long (5s)"},
     [OPT_CONFIG] = {"config", 'c', "FILE", "configuration (see hexad(1), FILES)"},
+    [OPT_CONFIRM] = {"confirm", 0, "VOLUME", "--lost: the volume's name, instead of typing it"},
     [OPT_JSON] = {"json", 0, NULL, "print one JSON document when it is through"},
+    [OPT_LOST] = {"lost", 0, "NAME,...", "these servers are gone for good: go on with those that are left"},
     [OPT_TAKEOVER] = {"takeover", 0, NULL, "also while a writer lives: it is fenced for ever"},
     {NULL, 0, NULL, NULL},
 };
-static const char *const examples[] = {"hexad repair vol0", "hexad repair vol0 --after 1min", NULL};
+static const char *const examples[] = {"hexad repair vol0", "hexad repair vol0 --after 1min",
+                                       "hexad repair vol0 --lost a1,b1,c1", NULL};
 static const struct hx_args_spec spec = {
     .command = "hexad repair",
     .usage = "VOLUME [options]",
@@ -39,7 +48,10 @@ static const struct hx_args_spec spec = {
 };
 
 struct repair {
-    const char *volume, *config;
+    const char *volume, *config, *confirm;
+    char *names; /* --lost, cut at its commas */
+    struct hx_uuid lost[LOST_MAX];
+    uint32_t lost_count;
     bool json, takeover;
     uint64_t after_ms;
     struct hx_geometry before;
@@ -155,7 +167,7 @@ static int say(const struct repair *r)
     else if (r->full)
         snprintf(text, sizeof text, "%u segments take nothing, for their disks are full: make room there", r->full);
     else if (r->degraded)
-        snprintf(text, sizeof text, "%llu groups have four members, for a zone is given up (hexad degrade --undo)",
+        snprintf(text, sizeof text, "%llu groups have fewer than six members: a zone is given up (hexad degrade)",
                  (unsigned long long)r->degraded);
     else
         snprintf(text, sizeof text, "every group has six members");
@@ -171,6 +183,101 @@ static int say(const struct repair *r)
     return hx_exit_code(err);
 }
 
+/* ---- --lost ---- */
+
+static int refuse(const struct repair *r, int err, const char *why, const char *hint)
+{
+    char what[HX_NAME_MAX + 32];
+    snprintf(what, sizeof what, "repair of %s", r->volume);
+    return admin_fail(r->json, err, what, why, hint);
+}
+
+/* Is the server among those that are declared lost? */
+static bool is_lost(const struct repair *r, const struct hx_server *s)
+{
+    for (uint32_t i = 0; i < r->lost_count; i++)
+        if (hx_uuid_eq(&r->lost[i], &s->incarnation))
+            return true;
+    return false;
+}
+
+/* The incarnations that the names mean; an exit code, and it was said why not. */
+static int find_lost(struct repair *r, const struct status *s)
+{
+    const struct hx_geometry *g = &s->sum.geometry;
+    char why[HX_WHY_MAX];
+    for (char *rest, *name = strtok_r(r->names, ",", &rest); name; name = strtok_r(NULL, ",", &rest)) {
+        long i = hx_wish_find(g, name);
+        if (i < 0 || r->lost_count == LOST_MAX) {
+            snprintf(why, sizeof why, i < 0 ? "the volume has no server %.63s" : "too many names, from %.63s on", name);
+            return refuse(r, HX_E_INVAL, why, "hexad server list --volume VOLUME names them");
+        }
+        if (s->servers[i].err == 0 && !s->servers[i].stranger) {
+            snprintf(why, sizeof why, "server %.63s answers: it is not lost", name);
+            return refuse(r, HX_E_IN_USE, why, "a server that is there is emptied by hexad server drain");
+        }
+        r->lost[r->lost_count++] = g->servers[i].incarnation;
+    }
+    return r->lost_count ? 0 : refuse(r, HX_E_INVAL, "--lost wants names of servers", "hexad repair --help");
+}
+
+/* Groups that go on with fewer (*RET_DECLARED); an exit code where of one too few are left (D3): all such are named. */
+static int weigh(const struct repair *r, const struct hx_geometry *g, uint32_t *ret_declared)
+{
+    char why[HX_WHY_MAX];
+    size_t n = 0;
+    uint32_t dead = 0;
+    *ret_declared = 0;
+    for (uint32_t pg = 0; pg < hx_geometry_live(g); pg++) {
+        hx_members stay = hx_row_slots(&g->pgs[pg]);
+        for (unsigned i = 0; i < HX_COPIES; i++)
+            if (is_lost(r, &g->servers[g->pgs[pg].server[i]]))
+                stay &= (hx_members)~hx_members_add(0, i);
+        if (hx_row_write(&g->pgs[pg], stay))
+            continue;
+        ++*ret_declared;
+        if (hx_row_meets(&g->pgs[pg], stay))
+            continue;
+        if (n < sizeof why)
+            n += (size_t)snprintf(why + n, sizeof why - n,
+                                  dead ? ", %u" : "of these groups too few servers are left, so what was "
+                                                  "acknowledged may be on none of them: PG %u", pg);
+        dead++;
+    }
+    return dead ? refuse(r, HX_E_DATA_LOSS, why, "bring one of their servers back; nothing was changed") : 0;
+}
+
+/* The volume's name, by --confirm or typed. */
+static bool is_confirmed(const struct repair *r, uint32_t declared)
+{
+    char line[HX_NAME_MAX + 2] = "";
+    if (r->confirm)
+        return strcmp(r->confirm, r->volume) == 0;
+    fprintf(stderr, "%u servers of %s are declared lost for good.  They can never be members again, and %u groups go "
+            "on with those that are left.\nIf they still run and somebody declares the others lost, the volume becomes "
+            "two.  Type the volume's name to go on: ", r->lost_count, r->volume, declared);
+    if (!fgets(line, sizeof line, stdin))
+        return false;
+    line[strcspn(line, "\n")] = '\0';
+    return strcmp(line, r->volume) == 0;
+}
+
+static int lost_main(struct repair *r, const struct hx_client_conf *conf)
+{
+    struct status s = {.volume = r->volume};
+    char why[HX_WHY_MAX] = "";
+    uint32_t declared = 0;
+    int err = status_collect(conf, &s, why);
+    int code = err ? refuse(r, err, why, "three servers of group 0 must answer") : find_lost(r, &s);
+    if (!code)
+        code = weigh(r, &s.sum.geometry, &declared);
+    if (!code && !is_confirmed(r, declared))
+        code = refuse(r, HX_E_INVAL, "the volume's name was not typed, and nothing was changed",
+                      "type it, or say --confirm VOLUME");
+    status_fini(&s);
+    return code;
+}
+
 static int run(struct repair *r)
 {
     struct hx_client_conf conf;
@@ -178,8 +285,15 @@ static int run(struct repair *r)
     int code = admin_load(r->json, r->config, &conf);
     if (code)
         return code;
+    if (r->names)
+        code = lost_main(r, &conf);
+    if (code) {
+        hx_client_conf_free(&conf);
+        return code;
+    }
     const struct admin_drive d = {.conf = &conf, .volume = r->volume, .where = "(hexad repair)",
-                                  .takeover = r->takeover, .repair_after_ms = r->after_ms, .look = look, .ctx = r};
+                                  .takeover = r->takeover, .repair_after_ms = r->after_ms, .lost = r->lost,
+                                  .lost_count = r->lost_count, .look = look, .ctx = r};
     int err = admin_drive(&d, why);
     if (isatty(STDERR_FILENO))
         fprintf(stderr, "\r\033[K");
@@ -207,6 +321,12 @@ int admin_repair_main(int argc, char **argv)
             r.json = true;
         else if (opt == OPT_TAKEOVER)
             r.takeover = true;
+        else if (opt == OPT_CONFIRM)
+            r.confirm = value;
+        else if (opt == OPT_LOST) {
+            free(r.names);
+            r.names = strdup(value);
+        }
         else if (hx_parse_time(value, &r.after_ms) || !r.after_ms)
             return hx_args_complain(&spec, HX_E_INVAL, "--after wants a time, for example 30s");
     }
@@ -216,5 +336,7 @@ int admin_repair_main(int argc, char **argv)
     if (argc - first != 1 || !hx_name_ok(argv[first]))
         return hx_args_complain(&spec, HX_E_INVAL, "one name of a volume is needed");
     r.volume = argv[first];
-    return run(&r);
+    int code = run(&r);
+    free(r.names);
+    return code;
 }

@@ -110,7 +110,7 @@ static uint32_t count_degraded(const struct status *s, char zone[HX_NAME_MAX + 1
     uint32_t n = 0;
     zone[0] = '\0';
     for (uint32_t pg = 0; pg < g->pg_count; pg++)
-        n += g->pgs[pg].kind == HX_ROW_DEGRADED;
+        n += hx_row_slots(&g->pgs[pg]) != HX_MEMBERS_ALL;
     for (uint32_t i = 0; i < g->server_count; i++)
         if (g->servers[i].state == HX_SERVER_AWAY)
             memcpy(zone, g->servers[i].zone, sizeof g->servers[i].zone);
@@ -132,9 +132,11 @@ static void judge_degraded(struct status *s)
         snprintf(s->action, sizeof s->action, "when its servers are there again: hexad degrade %.60s --zone %s --undo",
                  s->volume, zone);
     } else {
-        snprintf(s->text, sizeof s->text, "%u groups have four members until the places of a zone that was given up "
+        snprintf(s->text, sizeof s->text, "%u groups have fewer than six members until the places that were given up "
                  "are filled again", n);
-        snprintf(s->action, sizeof s->action, "wait; with nothing mounted: hexad repair %.60s", s->volume);
+        snprintf(s->action, sizeof s->action,
+                 "a mount fills them, or hexad repair %.60s; where a zone has too few servers: hexad server add",
+                 s->volume);
     }
 }
 

@@ -170,7 +170,8 @@ static void publish_when_due(struct hx_growth *g)
         return;
     bool patient = g->ask.now_ms < g->patience_until_ms && worth_waiting(g);
     const struct hx_pg_members *row = &g->geometry.pgs[g->pg];
-    bool all = g->again || row->kind == HX_ROW_DEGRADED; /* N4; and of four no opening takes one for empty (D1) */
+    /* N4; and of fewer than six no opening takes one for empty (D1). */
+    bool all = g->again || hx_row_slots(row) != HX_MEMBERS_ALL;
     bool made = !patient && (all ? g->made == hx_row_slots(row) : hx_quorum_write(g->made)); /* N1 */
     if (!made && !HX_MUTANT(GROWTH_UNMADE))
         return;

@@ -123,7 +123,14 @@ static hx_members bad_of(const struct hx_heal *h, uint32_t pg)
     return set;
 }
 
-/* Nobody's place (D1). */
+/* To be emptied (E6); also who was declared lost, should he be there after all (B1). */
+static bool is_drained(const struct hx_heal *h, uint32_t server)
+{
+    uint8_t state = geometry(h)->servers[server].state;
+    return state == HX_SERVER_DRAINED || state == HX_SERVER_BURNT;
+}
+
+/* Nobody's place (D1, D2). */
 static bool is_empty(const struct hx_pg_members *row, unsigned slot)
 {
     return !hx_members_has(hx_row_slots(row), slot);
@@ -145,14 +152,14 @@ static void look_at_servers(struct hx_heal *h)
     h->view.draining = h->view.empty = h->view.degraded = 0;
     for (uint32_t pg = 0, live = hx_geometry_live(g); pg < live; pg++) {
         hx_members set = bad_of(h, pg);
-        h->view.degraded += g->pgs[pg].kind == HX_ROW_DEGRADED;
+        h->view.degraded += hx_row_slots(&g->pgs[pg]) != HX_MEMBERS_ALL;
         for (unsigned i = 0; i < HX_COPIES; i++) {
             struct server *s = &h->server[g->pgs[pg].server[i]];
             if (is_empty(&g->pgs[pg], i)) {
                 h->view.empty += !is_away(h, g->pgs[pg].server[i]);
                 continue;
             }
-            h->view.draining += g->servers[g->pgs[pg].server[i]].state == HX_SERVER_DRAINED;
+            h->view.draining += is_drained(h, g->pgs[pg].server[i]);
             s->bad = s->bad || hx_members_has(set, i);
         }
     }
@@ -174,11 +181,6 @@ static bool lost(const struct hx_heal *h, uint32_t server)
     return s->bad && !is_away(h, server) && h->now_ms - s->bad_since_ms >= h->after_ms;
 }
 
-/* To be emptied (E6). */
-static bool is_drained(const struct hx_heal *h, uint32_t server)
-{
-    return geometry(h)->servers[server].state == HX_SERVER_DRAINED;
-}
 
 /* ---- changes that are under way ---- */
 
@@ -286,7 +288,7 @@ static struct hx_place_known known_of(const struct hx_heal *h, uint32_t i)
 static void take(struct hx_pg_members *row, unsigned slot, uint32_t to)
 {
     row->server[slot] = (uint16_t)to;
-    if (row->kind == HX_ROW_DEGRADED)
+    if (hx_row_slots(row) != HX_MEMBERS_ALL)
         row->survivors = hx_members_add(row->survivors, slot);
 }
 

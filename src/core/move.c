@@ -334,7 +334,7 @@ static bool take_back(const struct hx_move *m, struct hx_geometry *next, bool *f
     bool any = false;
     for (const struct move_change *c = m->changes; c; c = c->next) {
         struct hx_pg_members *row = &next->pgs[c->pg];
-        bool all = c->empty && !c->orphan && c->state == HX_CHANGE_READY && row->kind == HX_ROW_DEGRADED &&
+        bool all = c->empty && !c->orphan && c->state == HX_CHANGE_READY && hx_row_slots(row) != HX_MEMBERS_ALL &&
                    !(c->pg == 0 && *first);
         for (unsigned i = 0; all && i < HX_COPIES; i++)
             all = is_member(next, c->pg, i) || is_ready(m, find(m, c->pg, i));

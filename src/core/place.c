@@ -55,9 +55,7 @@ static uint32_t segments(const struct view *v, uint32_t server)
 /* Does the slot's server hold a segment, as the row means it? */
 static bool is_held(const struct hx_pg_members *row, unsigned slot)
 {
-    if (row->kind == HX_ROW_DEGRADED)
-        return hx_members_has(row->survivors, slot);
-    return row->kind != HX_ROW_RELEASED;
+    return row->kind != HX_ROW_RELEASED && hx_members_has(hx_row_slots(row), slot);
 }
 
 /* The groups of each server, ascending: counted, summed up, filled in from the end. */

@@ -35,40 +35,55 @@ bool hx_quorum_denies(hx_members nack)
 _Static_assert(DEGRADED_WRITE_QUORUM + DEGRADED_READ_QUORUM > 4, "a read quorum of four meets a write quorum");
 _Static_assert(DEGRADED_WRITE_QUORUM + HX_WRITE_QUORUM > HX_COPIES, "and a write quorum of six meets one of four (M4)");
 
+static bool has_left(const struct hx_pg_members *row)
+{
+    return row->kind == HX_ROW_DEGRADED || row->kind == HX_ROW_DECLARED;
+}
+
 hx_members hx_row_slots(const struct hx_pg_members *row)
 {
-    return row->kind == HX_ROW_DEGRADED ? row->survivors : HX_MEMBERS_ALL;
+    return has_left(row) ? row->survivors : HX_MEMBERS_ALL;
 }
 
 unsigned hx_row_write_quorum(const struct hx_pg_members *row)
 {
+    if (row->kind == HX_ROW_DECLARED)
+        return hx_members_count(row->survivors);
     return row->kind == HX_ROW_DEGRADED ? DEGRADED_WRITE_QUORUM : HX_WRITE_QUORUM;
 }
 
 unsigned hx_row_read_quorum(const struct hx_pg_members *row)
 {
+    if (row->kind == HX_ROW_DECLARED)
+        return 1;
     return row->kind == HX_ROW_DEGRADED ? DEGRADED_READ_QUORUM : HX_READ_QUORUM;
 }
 
 bool hx_row_write(const struct hx_pg_members *row, hx_members set)
 {
-    if (row->kind != HX_ROW_DEGRADED)
+    if (!has_left(row))
         return hx_quorum_write(set);
-    return hx_members_count(set & row->survivors) >= DEGRADED_WRITE_QUORUM;
+    return hx_members_count(set & row->survivors) >= hx_row_write_quorum(row);
 }
 
 bool hx_row_read(const struct hx_pg_members *row, hx_members set)
 {
-    if (row->kind != HX_ROW_DEGRADED)
+    if (!has_left(row))
         return hx_quorum_read(set);
-    return hx_members_count(set & row->survivors) >= DEGRADED_READ_QUORUM;
+    return hx_members_count(set & row->survivors) >= hx_row_read_quorum(row);
 }
 
 bool hx_row_denies(const struct hx_pg_members *row, hx_members nack)
 {
-    if (row->kind != HX_ROW_DEGRADED)
+    if (!has_left(row))
         return hx_quorum_denies(nack);
-    return hx_members_count(row->survivors & (hx_members)~nack) < DEGRADED_WRITE_QUORUM;
+    return hx_members_count(row->survivors & (hx_members)~nack) < hx_row_write_quorum(row);
+}
+
+bool hx_row_meets(const struct hx_pg_members *row, hx_members stay)
+{
+    hx_members all = hx_row_slots(row);
+    return hx_members_count(stay & all) + hx_row_write_quorum(row) > hx_members_count(all);
 }
 
 struct hx_lsn hx_quorum_kth(const struct hx_lsn scl[HX_COPIES], unsigned k)

@@ -189,8 +189,16 @@ static bool same_server(const struct hx_server *a, const struct hx_server *b)
            hx_uuid_eq(&a->incarnation, &b->incarnation);
 }
 
+/* Members of group 0, without those that the word says are gone where it counts (D2). */
+static hx_members slots_left(const struct hx_recovery *r, const struct hx_geometry *g)
+{
+    struct hx_pg_members row = g->pgs[0];
+    rec_declare_row(r, g, &row);
+    return hx_row_slots(&row);
+}
+
 /* The claim stands with this geometry: the same servers under the same numbers (and perhaps more), PG 0 there. */
-static bool extends(const struct hx_geometry *g, const struct hx_geometry *hint)
+static bool extends(const struct hx_recovery *r, const struct hx_geometry *g, const struct hx_geometry *hint)
 {
     hx_assert(g->pg_count > 0); /* take_inventory */
     if (g->server_count < hint->server_count)
@@ -199,7 +207,26 @@ static bool extends(const struct hx_geometry *g, const struct hx_geometry *hint)
         if (!same_server(&g->servers[i], &hint->servers[i]))
             return false;
     const struct hx_pg_members *a = &g->pgs[0], *b = &hint->pgs[0];
-    return memcmp(a->server, b->server, sizeof a->server) == 0 && hx_row_slots(a) == hx_row_slots(b);
+    return memcmp(a->server, b->server, sizeof a->server) == 0 && slots_left(r, g) == slots_left(r, hint);
+}
+
+/* An operator's word, on what was bound.  What it was is kept: it says what was acknowledged. */
+static int declare(struct hx_recovery *r)
+{
+    uint32_t pg = 0;
+    bool changed;
+    if (add_pgs(r, hx_geometry_live(&r->geometry)) != 0) {
+        fail_nomem(r);
+        return HX_E_NOMEM;
+    }
+    for (uint32_t p = 0; p < r->pg_count; p++)
+        r->pgs[p]->was = r->geometry.pgs[p];
+    int err = rec_declare(r, &r->geometry, &changed, &pg);
+    if (err != 0)
+        rec_fail(r, err, "PG %u: too few of its servers are left: what was acknowledged may be on none of them", pg);
+    else
+        r->geometry.m += changed;
+    return err;
 }
 
 /* Step 2's geometry and step 3's history: the highest among the grants (R1). */
@@ -226,7 +253,7 @@ static int bind(struct hx_recovery *r)
         fail_nomem(r);
         return HX_E_NOMEM;
     }
-    return 0;
+    return r->lost_count ? declare(r) : 0;
 }
 
 static void decide(struct hx_recovery *r);
@@ -262,6 +289,7 @@ static void claim_there(struct hx_recovery *r, struct hx_geometry *found)
     attempt_free(r);
     hx_geometry_fini(&r->hint);
     r->hint = g;
+    rec_declare_row(r, &r->hint, &r->hint.pgs[0]);
     r->epoch_seen = r->epoch_seen.v > r->epoch.v ? r->epoch_seen : r->epoch;
     claim(r);
 }
@@ -270,7 +298,7 @@ static void claim_there(struct hx_recovery *r, struct hx_geometry *found)
  * no members any more: a fourth grant would never come. */
 static void leads_on(struct hx_recovery *r, struct rec_member *m)
 {
-    if (hx_geometry_compare(&m->inv.geometry, &r->hint) > 0 && !extends(&m->inv.geometry, &r->hint))
+    if (hx_geometry_compare(&m->inv.geometry, &r->hint) > 0 && !extends(r, &m->inv.geometry, &r->hint))
         claim_there(r, &m->inv.geometry);
 }
 
@@ -278,7 +306,7 @@ static void claimed(struct hx_recovery *r)
 {
     if (bind(r) != 0)
         return;
-    if (!extends(&r->geometry, &r->hint)) {
+    if (!extends(r, &r->geometry, &r->hint)) {
         claim_there(r, &r->geometry);
         return;
     }
@@ -414,7 +442,7 @@ static void segment_absent(struct hx_recovery *r, struct rec_member *m)
     unsigned absent = 0;
     /* Group 0's six were made with the volume, and of four that are left all were complete when the group was degraded:
      * this one lost it, and does not count. */
-    if (m->pg == 0 || rec_row(r, m->pg)->kind == HX_ROW_DEGRADED) {
+    if (m->pg == 0 || hx_row_slots(rec_was(r, p)) != HX_MEMBERS_ALL) {
         again(r, m, HX_MSG_FENCE);
         return;
     }
@@ -651,6 +679,16 @@ int hx_recovery_new(const struct hx_recovery_cfg *cfg, struct hx_recovery **ret)
     r->seed = cfg->seed;
     r->first_owner = cfg->owner;
     r->epoch_seen = cfg->epoch_seen;
+    if (cfg->lost_count) {
+        r->lost = malloc(cfg->lost_count * sizeof *r->lost);
+        if (r->lost == NULL) {
+            hx_recovery_free(r);
+            return HX_E_NOMEM;
+        }
+        memcpy(r->lost, cfg->lost, cfg->lost_count * sizeof *r->lost);
+        r->lost_count = cfg->lost_count;
+        rec_declare_row(r, &r->hint, &r->hint.pgs[0]);
+    }
     claim(r);
     *ret = r;
     return 0;
@@ -664,6 +702,7 @@ void hx_recovery_free(struct hx_recovery *r)
     hx_ask_fini(&r->ask);
     hx_frame_builder_free(r->builder);
     free(r->scratch);
+    free(r->lost);
     hx_geometry_fini(&r->hint);
     hx_history_fini(&r->result.history);
     hx_geometry_fini(&r->result.geometry);

@@ -4,6 +4,7 @@
  *   recovery.c         attempts, states, events: who moves when
  *   recovery_msg.c     requests as bytes
  *   recovery_walk.c    steps 3 to 5: union, walk, decision
+ *   recovery_lost.c    what an operator's word makes of a geometry
  *   recovery_repair.c  step 6: fetch, write back, laggards
  *   recovery_text.c    what is waited for, in words
  */
@@ -60,6 +61,7 @@ struct rec_pg {
     uint8_t fetch_slot;  /* source of the FETCH under way or due */
     uint32_t fetch_at;   /* entry that it begins with */
     uint32_t fetch_done; /* every needed entry before this one has its data */
+    struct hx_pg_members was; /* the row as it was found, before a word: it says what was acknowledged */
     bool ready;          /* enough answers to FENCE */
     bool complete;       /* enough members are complete through last */
     bool behind;         /* a member lacks something below the start: histories must agree for gossip */
@@ -79,6 +81,8 @@ struct hx_recovery {
     struct hx_uuid first_owner, owner;
     struct hx_epoch epoch_seen, epoch;
     struct hx_geometry hint, geometry; /* geometry: decided in step 2 */
+    struct hx_uuid *lost; /* an operator's word */
+    uint32_t lost_count;
     struct hx_history parent, child;   /* H and H' */
     struct rec_pg **pgs;
     uint32_t pg_count, ready_count, complete_count;
@@ -104,6 +108,11 @@ void rec_start_over(struct hx_recovery *r); /* all PGs are freed */
 uint32_t rec_server_of(const struct hx_recovery *r, uint32_t pg, unsigned slot);
 /* The row that counts: of the geometry that is bound, before that of the hint. */
 const struct hx_pg_members *rec_row(const struct hx_recovery *r, uint32_t pg);
+/* What says whether a record was acknowledged: the row as it was before this attempt's word, if there was one. */
+static inline const struct hx_pg_members *rec_was(const struct hx_recovery *r, const struct rec_pg *p)
+{
+    return r->lost_count ? &p->was : rec_row(r, p->index);
+}
 static inline bool rec_is_member(const struct hx_recovery *r, uint32_t pg, unsigned slot)
 {
     return hx_members_has(hx_row_slots(rec_row(r, pg)), slot);
@@ -111,6 +120,11 @@ static inline bool rec_is_member(const struct hx_recovery *r, uint32_t pg, unsig
 
 /* recovery_msg.c: the request that the popped task stands for; errors as hx_ask_send. */
 int rec_send(struct hx_recovery *r, struct hx_ask_task *t, struct hx_effect *ret);
+
+/* recovery_lost.c: what a word makes of a geometry (D2).  HX_E_DATA_LOSS: of group *RET_PG too few are left. */
+int rec_declare(const struct hx_recovery *r, struct hx_geometry *g, bool *ret_changed, uint32_t *ret_pg);
+/* The same for one row of G: 1: it is declared now; 0: it stays as it is; HX_E_DATA_LOSS. */
+int rec_declare_row(const struct hx_recovery *r, const struct hx_geometry *g, struct hx_pg_members *row);
 
 /* recovery_walk.c: 0: start, vdl, child and the chain are decided; HX_E_AGAIN: more answers are needed; else failed. */
 int rec_decide(struct hx_recovery *r);

@@ -69,7 +69,7 @@ static void pg_check(struct hx_recovery *r, struct rec_pg *p)
         if (m->scl_known && m->inv.hydrated && !m->unsure)
             sure = hx_members_add(sure, i);
     }
-    bool ends = p->entry_count > 0 || hx_row_read(row, rec_evidence(p, sure)); /* is its last record known? */
+    bool ends = p->entry_count > 0 || hx_row_read(rec_was(r, p), rec_evidence(p, sure)); /* is its last record known? */
     bool complete = hx_row_write(row, done) && ends; /* P1 */
     complete = complete || (HX_MUTANT(WRITE_BACK_AT_3) && hx_row_read(row, done));
     if (complete != p->complete)

@@ -52,7 +52,7 @@ bool rec_denied(const struct hx_recovery *r, const struct rec_pg *p, struct hx_l
     for (unsigned i = 0; i < HX_COPIES; i++)
         if (p->m[i].answered && p->m[i].inv.hydrated && !rec_may_hold(&p->m[i].inv, lsn))
             nack = hx_members_add(nack, i);
-    return hx_row_denies(rec_row(r, p->index), rec_evidence(p, nack));
+    return hx_row_denies(rec_was(r, p), rec_evidence(p, nack));
 }
 
 /* The highest durable point named by anyone, and at least where the geometry says: below that a group that was released

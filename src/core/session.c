@@ -100,6 +100,8 @@ int hx_session_new(const struct hx_session_cfg *cfg, struct hx_session **ret)
     s->servers = cfg->servers;
     s->server_count = cfg->server_count;
     s->takeover = cfg->takeover;
+    s->lost = cfg->lost;
+    s->lost_count = cfg->lost_count;
     s->read_only = cfg->read_only;
     s->cache_bytes = cfg->cache_bytes ? cfg->cache_bytes : HX_SESSION_CACHE_DEFAULT;
     s->window_bytes = cfg->window_bytes ? cfg->window_bytes : HX_SESSION_WINDOW_DEFAULT;

@@ -52,6 +52,8 @@ struct hx_session {
     const struct hx_server *servers; /* borrowed */
     uint32_t server_count;
     bool takeover, read_only;
+    const struct hx_uuid *lost; /* borrowed */
+    uint32_t lost_count;
     uint64_t cache_bytes, window_bytes;
     uint32_t soft_ms;
     struct hx_uuid owner;  /* configured; the writer's once it is open */

@@ -122,6 +122,8 @@ static void start_recovery(struct hx_session *s)
         .seed = hx_session_random(s),
         .owner = s->owner,
         .now_ms = s->now_ms,
+        .lost = s->lost,
+        .lost_count = s->lost_count,
     };
     int err = hx_recovery_new(&cfg, &s->recovery);
     if (err) {

@@ -45,10 +45,15 @@ int hx_wish_decode(struct hx_wish *w, struct hx_dec *d)
 
 long hx_wish_find(const struct hx_geometry *g, const char *name)
 {
-    for (uint32_t i = 0; i < g->server_count; i++)
-        if (!strcmp(g->servers[i].name, name) && g->servers[i].state != HX_SERVER_GONE)
+    long burnt = -1;
+    for (uint32_t i = 0; i < g->server_count; i++) {
+        if (strcmp(g->servers[i].name, name) || g->servers[i].state == HX_SERVER_GONE)
+            continue;
+        if (g->servers[i].state != HX_SERVER_BURNT)
             return (long)i;
-    return -1;
+        burnt = (long)i; /* unless another one has its name since */
+    }
+    return burnt;
 }
 
 /* Its place, by the directory that it has; -1: it never had one. */
@@ -82,7 +87,7 @@ static int add(const struct hx_wish *w, struct hx_geometry *g)
     if (hx_uuid_is_zero(&s.incarnation) || !s.zone[0] || !s.url[0])
         return HX_E_INVAL;
     for (uint32_t i = 0; i < g->server_count; i++)
-        if (g->servers[i].state != HX_SERVER_GONE &&
+        if (g->servers[i].state != HX_SERVER_GONE && g->servers[i].state != HX_SERVER_BURNT &&
             (!strcmp(g->servers[i].name, s.name) || !strcmp(g->servers[i].url, s.url)))
             return HX_E_EXIST;
     if (was < 0)

@@ -20,7 +20,6 @@
 #define ASK_BUSY_MS 1000u             /* while something is written, or somebody looks */
 #define ASK_IDLE_MS 10000u
 #define SPARE_MEMBERS (HX_COPIES - HX_WRITE_QUORUM)
-#define SPARE_LEAST 1u /* of a degraded group: 4 - 3 */
 
 void hx_room_init(struct hx_room *r, uint64_t window_bytes)
 {
@@ -52,6 +51,16 @@ int hx_room_servers(struct hx_room *r, const struct hx_geometry *g)
         r->server = more;
     }
     r->count = g->server_count;
+    bool same = r->epoch.v == g->epoch.v && r->g == g->g && r->m == g->m;
+    r->epoch = g->epoch;
+    r->g = g->g;
+    r->m = g->m;
+    r->least_spare = same ? r->least_spare : SPARE_MEMBERS;
+    for (uint32_t pg = 0, live = same ? 0 : hx_geometry_live(g); pg < live; pg++) {
+        const struct hx_pg_members *row = &g->pgs[pg];
+        unsigned spare = hx_members_count(hx_row_slots(row)) - hx_row_write_quorum(row);
+        r->least_spare = spare < r->least_spare ? spare : r->least_spare;
+    }
     for (uint32_t i = 0; i < r->count; i++)
         if (!hx_uuid_eq(&r->server[i].incarnation, &g->servers[i].incarnation))
             r->server[i] = (struct hx_room_server){.incarnation = g->servers[i].incarnation};
@@ -119,9 +128,9 @@ static bool is_short(const struct hx_room *r, uint32_t i, bool new_data)
 static bool refuses(const struct hx_room *r, const struct hx_geometry *g, bool new_data)
 {
     unsigned low = 0;
-    for (uint32_t i = 0; i < r->count && low <= SPARE_LEAST; i++)
+    for (uint32_t i = 0; i < r->count && low <= r->least_spare; i++)
         low += is_short(r, i, new_data);
-    if (low <= SPARE_LEAST)
+    if (low <= r->least_spare)
         return false;
     for (uint32_t pg = 0, live = hx_geometry_live(g); pg < live; pg++) {
         low = 0;

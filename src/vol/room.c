@@ -88,8 +88,9 @@ static unsigned most_full(struct hx_vol *v, const struct hx_geometry *g)
             hx_writer_member(hx_session_writer(v->session), pg, slot, hx_vol_now(v), &m);
             full += m.state == HX_MEMBER_DOWN && m.last_error == HX_E_NOSPACE;
         }
-        if (full && g->pgs[pg].kind == HX_ROW_DEGRADED)
-            full++; /* it can spare one less */
+        if (full) /* of fewer than six it can spare fewer */
+            full += HX_COPIES - HX_WRITE_QUORUM + hx_row_write_quorum(&g->pgs[pg]) -
+                    hx_members_count(hx_row_slots(&g->pgs[pg]));
         most = full > most ? full : most;
     }
     return most;

@@ -155,6 +155,9 @@ static void judge(struct hx_vol *v, const struct member_sum *sums, struct verdic
     unsigned fewest = hx_session_weakest(v->session, &pg);
     const struct hx_pg_members *row = &g->pgs[pg];
     unsigned need = hx_row_write_quorum(row), need_read = hx_row_read_quorum(row);
+    uint64_t less = 0;
+    for (uint32_t i = 0, live = hx_geometry_live(g); i < live; i++)
+        less += hx_row_slots(&g->pgs[i]) != HX_MEMBERS_ALL;
     if (hx_vol_waiting(v)[0]) {
         ret->state = "WAITING";
         ret->code = fewest < need_read ? HX_E_NO_READ_QUORUM : HX_E_NO_WRITE_QUORUM;
@@ -172,6 +175,12 @@ static void judge(struct hx_vol *v, const struct member_sum *sums, struct verdic
         snprintf(ret->message, sizeof(ret->message),
                  "%u of %u segment servers %s; weakest is PG %u with %u of %u (writes need %u, reads %u)", down,
                  g->server_count, how, pg, fewest, hx_members_count(hx_row_slots(row)), need, need_read);
+    } else if (less) {
+        ret->state = "DEGRADED";
+        ret->code = HX_E_DEGRADED;
+        snprintf(ret->message, sizeof(ret->message),
+                 "%llu groups have fewer than six members: their other places are given up, or to be filled again "
+                 "(hexad status %.63s)", (unsigned long long)less, v->name);
     } else {
         snprintf(ret->message, sizeof(ret->message), "all segment servers answer");
     }

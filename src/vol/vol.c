@@ -167,6 +167,8 @@ static int make_session(struct hx_vol *v)
         .servers = v->cfg.conf->servers,
         .server_count = v->cfg.conf->server_count,
         .takeover = v->cfg.takeover,
+        .lost = v->cfg.lost,
+        .lost_count = v->cfg.lost_count,
         .read_only = v->cfg.read_only,
         .cache_bytes = v->cfg.cache_bytes,
         .window_bytes = v->cfg.window_bytes,

@@ -128,6 +128,8 @@ const struct md_mutant md_mutants[] = {
     {"declare-fences-too-few+fence-too-few", "declare-small", "I1", 5, false, NULL, 0,
      "the old writer goes on with those who were declared lost"},
     {"declare-fences-too-few+fence-too-few", "declare-pg1", "I1", 8, false, NULL, 0, "the same in another PG"},
+    {"declare-fences-too-few+fence-too-few", "declare-shrink", "I1", 5, false, NULL, 0,
+     "the same where those that are left go on alone"},
     {"declare-fences-too-few", "declare-pg1", NULL, 0, true, NULL, 0,
      "the walk's denials stand behind it: three of four have not answered"},
     {"declare-counts-empty-members", "declare-pg1", NULL, 0, true, NULL, 0,
