@@ -323,12 +323,25 @@ uint32_t hx_move_releasing(const struct hx_move *m)
 
 /* ---- groups that give up two members, and take two again (V7, D1) ---- */
 
-static bool is_ready(const struct hx_move *m, const struct move_change *c)
+/* The learners for all empty places have been level once; and a write quorum of the six is now (M1).  Under load they
+ * never are all at one moment. */
+static bool may_take_back(const struct hx_move *m, const struct hx_geometry *next, uint32_t pg)
 {
-    return c && c->state == HX_CHANGE_READY && hx_writer_learner_ready(m->writer, c->pg, c->slot);
+    unsigned level = 0;
+    for (unsigned i = 0; i < HX_COPIES; i++) {
+        if (is_member(next, pg, i)) {
+            level += hx_writer_complete(m->writer, pg, hx_members_add(0, i));
+            continue;
+        }
+        const struct move_change *c = find(m, pg, i);
+        if (!c || c->state != HX_CHANGE_READY)
+            return false;
+        level += hx_writer_learner_ready(m->writer, pg, i);
+    }
+    return level >= HX_WRITE_QUORUM;
 }
 
-/* Both empty places of a degraded group, where there are learners for both. */
+/* All empty places of a group together, where there are learners for all of them. */
 static bool take_back(const struct hx_move *m, struct hx_geometry *next, bool *first)
 {
     bool any = false;
@@ -336,9 +349,7 @@ static bool take_back(const struct hx_move *m, struct hx_geometry *next, bool *f
         struct hx_pg_members *row = &next->pgs[c->pg];
         bool all = c->empty && !c->orphan && c->state == HX_CHANGE_READY && hx_row_slots(row) != HX_MEMBERS_ALL &&
                    !(c->pg == 0 && *first);
-        for (unsigned i = 0; all && i < HX_COPIES; i++)
-            all = is_member(next, c->pg, i) || is_ready(m, find(m, c->pg, i));
-        if (!all)
+        if (!all || !may_take_back(m, next, c->pg))
             continue;
         for (unsigned i = 0; i < HX_COPIES; i++)
             if (!is_member(next, c->pg, i))
