@@ -9,7 +9,8 @@
  *      than what the driver found when it began, is of yore: it does nothing.  So none is granted twice, and a drain
  *      that was undone does not come back.
  *   R2 One that asks for what is, does nothing, and is no error.
- *   R3 The servers of one zone at most are given up at a time (DEGRADE, said of each of them; UNDO takes it back).
+ *   R3 The servers of one zone at most are given up at a time (DEGRADE, said of each of them; UNDO takes it back), and
+ *      the next one only when all places of the one before are filled again.
  * Pure.
  */
 #ifndef HEXAD_WISH_H

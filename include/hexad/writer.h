@@ -145,6 +145,9 @@ struct hx_member_view {
     uint64_t silent_ms;     /* since the last good answer */
     uint32_t rtt_us;        /* smoothed round trip of appends */
 };
+/* Has the one whom the member in this slot replaced given back all that it had borrowed?  Before that the place cannot
+ * be given up: two of yore would have one seat. */
+bool hx_writer_seat_free(struct hx_writer *w, uint32_t pg, unsigned slot);
 /* Have the members in SLOTS all that was acknowledged of the group? */
 bool hx_writer_complete(const struct hx_writer *w, uint32_t pg, hx_members slots);
 void hx_writer_member(const struct hx_writer *w, uint32_t pg, unsigned slot, uint64_t now_ms,

@@ -118,6 +118,13 @@ static bool bits_ok(const struct hx_pg_members *p, uint32_t pg)
     return false;
 }
 
+/* Does the row mean the server in this slot?  An empty place only remembers who had it. */
+static bool is_meant(const struct hx_pg_members *p, unsigned slot)
+{
+    bool left = p->kind == HX_ROW_DEGRADED || p->kind == HX_ROW_DECLARED;
+    return !left || p->survivors >> slot & 1;
+}
+
 static int check_row(const struct hx_geometry *g, const struct hx_pg_members *p, uint32_t pg)
 {
     if (!bits_ok(p, pg))
@@ -128,7 +135,7 @@ static int check_row(const struct hx_geometry *g, const struct hx_pg_members *p,
         if (g->servers[p->server[i]].state == HX_SERVER_GONE && p->kind != HX_ROW_RELEASED)
             return HX_E_INVAL;
         for (unsigned j = 0; j < i; j++)
-            if (p->server[i] == p->server[j])
+            if (p->server[i] == p->server[j] && is_meant(p, i) && is_meant(p, j))
                 return HX_E_INVAL;
     }
     return 0;

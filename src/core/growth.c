@@ -15,6 +15,9 @@
  *   N4 Groups that were released come first, from the first one up (S1 of MEMBERSHIP.md).  All six must have made
  *      theirs then, and before FORMAT each is told by MEMBERS that the group was released, and by DELETE to give up
  *      what it may still have of it: a member that came with one of the former life would pass for a complete one.
+ *   N5 A group that needs all of its members made (N4; one of four, D1) ends in vain when somebody is silent who has had
+ *      his time: no version of members is in the air while a group grows, so who is lost could not be replaced.  The
+ *      next one is placed anew.
  * A crash between leaves segments that no geometry names; the next growth of the same number makes them its
  * own, for FORMAT is idempotent and no record refers to them.  A stored but unpublished geometry on fewer
  * than four is bound by a recovery or replaced by it.
@@ -173,6 +176,10 @@ static void publish_when_due(struct hx_growth *g)
     /* N4; and of fewer than six no opening takes one for empty (D1). */
     bool all = g->again || hx_row_slots(row) != HX_MEMBERS_ALL;
     bool made = !patient && (all ? g->made == hx_row_slots(row) : hx_quorum_write(g->made)); /* N1 */
+    if (!made && !patient && all && !worth_waiting(g)) {
+        end(g, HX_E_NOSPACE); /* N5 */
+        return;
+    }
     if (!made && !HX_MUTANT(GROWTH_UNMADE))
         return;
     g->publishing = true;

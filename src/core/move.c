@@ -386,12 +386,16 @@ static bool degrade(const struct hx_move *m, struct hx_geometry *next, bool firs
     for (uint32_t pg = first ? 1 : 0, live = any_away(g) ? hx_geometry_live(next) : 0; pg < live; pg++) {
         struct hx_pg_members *row = &next->pgs[pg];
         hx_members stay = 0;
-        for (unsigned i = 0; i < HX_COPIES; i++)
+        bool busy = false;
+        for (unsigned i = 0; i < HX_COPIES; i++) {
             if (g->servers[row->server[i]].state != HX_SERVER_AWAY)
                 stay = hx_members_add(stay, i);
+            else
+                busy = busy || !hx_writer_seat_free(m->writer, pg, i);
+        }
         bool may = row->kind == HX_ROW_PLAIN && hx_members_count(stay) == HX_WRITE_QUORUM && !(row->unmade & stay);
         bool goes = pg && pg == m->release;
-        if (!may || goes || !hx_writer_complete(m->writer, pg, stay) || is_changing(m, pg))
+        if (!may || goes || busy || !hx_writer_complete(m->writer, pg, stay) || is_changing(m, pg))
             continue;
         row->kind = HX_ROW_DEGRADED;
         row->survivors = stay;

@@ -423,7 +423,7 @@ static bool relieve(struct view *v, uint32_t from, struct hx_place_move *ret)
     for (uint32_t at = v->begin[from + 1]; at-- > v->begin[from] && v->groups[at] != 0;) {
         const struct hx_pg_members *row = &v->g->pgs[v->groups[at]];
         unsigned slot = 0;
-        while (row->server[slot] != from)
+        while (row->server[slot] != from || !is_held(row, slot))
             slot++;
         *ret = (struct hx_place_move){.pg = v->groups[at], .slot = slot};
         if (spare(v, ret->pg, slot, &ret->to) == 0 && helps(v, from, ret->to))

@@ -7,6 +7,7 @@
 #include "hexad/wish.h"
 
 #include "hexad/err.h"
+#include "hexad/quorum.h"
 
 const char *hx_wish_kind_name(unsigned kind)
 {
@@ -106,12 +107,17 @@ static bool is_named(const struct hx_geometry *g, long server)
     return false;
 }
 
-/* R3 */
+/* R3: also while places of the one before are not filled again. */
 static bool another_zone_is_away(const struct hx_geometry *g, long server)
 {
+    const char *zone = g->servers[server].zone;
     for (uint32_t i = 0; i < g->server_count; i++)
-        if (g->servers[i].state == HX_SERVER_AWAY && strcmp(g->servers[i].zone, g->servers[server].zone))
+        if (g->servers[i].state == HX_SERVER_AWAY && strcmp(g->servers[i].zone, zone))
             return true;
+    for (uint32_t pg = 0; pg < hx_geometry_live(g); pg++)
+        for (unsigned k = 0; k < HX_COPIES; k++)
+            if (!hx_members_has(hx_row_slots(&g->pgs[pg]), k) && strcmp(g->servers[g->pgs[pg].server[k]].zone, zone))
+                return true;
     return false;
 }
 

@@ -104,6 +104,14 @@ static bool vacate(struct hx_writer *w, uint32_t pg, unsigned slot)
     return true;
 }
 
+bool hx_writer_seat_free(struct hx_writer *w, uint32_t pg, unsigned slot)
+{
+    const struct hx_writer_pgs *p = &w->pg[pg];
+    if (p->seats != HX_WRITER_SEATS)
+        return true;
+    return p->seat[HX_COPIES + slot].gone && vacate(w, pg, slot);
+}
+
 /* Frames remember who borrows them by seat: the first learner of a group finds its places empty. */
 static void more_seats(struct hx_writer *w, uint32_t pg)
 {
@@ -282,7 +290,17 @@ static bool has_all(const struct hx_writer_pgs *p, const struct hx_pg_members *o
     return hx_quorum_kth(scl, need).v >= p->pgcl.v;
 }
 
-static int may_turn(const struct hx_writer *w, const struct hx_geometry *next)
+/* Who leaves a place that stays empty needs the seat of those who were replaced (swap_seats). */
+static bool seats_free(struct hx_writer *w, const struct hx_geometry *next, uint32_t pg)
+{
+    hx_members drops = hx_row_slots(&w->geometry.pgs[pg]) & (hx_members)~hx_row_slots(&next->pgs[pg]);
+    for (unsigned i = 0; drops && i < HX_COPIES; i++)
+        if (hx_members_has(drops, i) && !hx_writer_seat_free(w, pg, i))
+            return false;
+    return true;
+}
+
+static int may_turn(struct hx_writer *w, const struct hx_geometry *next)
 {
     int rc = may_release(w, next);
     if (rc)
@@ -295,7 +313,7 @@ static int may_turn(const struct hx_writer *w, const struct hx_geometry *next)
         hx_members slots;
         if (!changed(w, next, pg, &slots) || (pg == 0 && !meets(o, n, slots)))
             return HX_E_INVAL;
-        if (!has_all(&w->pg[pg], o, n, slots))
+        if (!has_all(&w->pg[pg], o, n, slots) || !seats_free(w, next, pg))
             return HX_E_LAGGING;
     }
     return 0;
@@ -347,6 +365,7 @@ static void swap_seats(struct hx_writer *w, uint32_t pg, unsigned slot)
     struct hx_writer_pgs *p = &w->pg[pg];
     unsigned other = HX_COPIES + slot;
     more_seats(w, pg);
+    hx_assert(p->seat[other].server == HX_WRITER_NONE || !p->seat[other].gone);
     struct hx_seat was = p->seat[slot];
     struct hx_lsn scl = p->scl[slot];
     p->seat[slot] = p->seat[other];

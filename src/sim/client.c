@@ -459,6 +459,24 @@ void hx_sim_client_wish(struct hx_sim *s, uint32_t i, struct hx_rng *r)
     pump(c);
 }
 
+void hx_sim_client_degrade(struct hx_sim *s, uint32_t i, struct hx_rng *r)
+{
+    struct hx_sim_client *c = at(s, i);
+    const struct hx_geometry *g = hx_writer_geometry(hx_session_writer(c->session));
+    uint32_t k = 0, server = (uint32_t)hx_rng_below(r, g->server_count);
+    while (k < g->server_count && g->servers[k].state != HX_SERVER_AWAY)
+        k++;
+    bool back = k < g->server_count;
+    const char *zone = g->servers[back ? k : server].zone;
+    for (k = 0; k < g->server_count; k++) {
+        struct hx_wish w = {.kind = back ? HX_WISH_UNDO : HX_WISH_DEGRADE, .epoch = g->epoch, .g = g->g, .m = g->m,
+                            .server = g->servers[k]};
+        if (!strcmp(zone, g->servers[k].zone) && (!back || g->servers[k].state == HX_SERVER_AWAY))
+            (void)hx_session_wish(c->session, &w);
+    }
+    pump(c);
+}
+
 void hx_sim_client_freeze(struct hx_sim *s, uint32_t i, uint64_t until_us)
 {
     if (!at(s, i)->session)

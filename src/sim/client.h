@@ -25,6 +25,8 @@ void hx_sim_client_crash(struct hx_sim *s, uint32_t i);
 /* SIGSTOP until then: nothing that is meant for it happens before; then all of it, in the order in which it came. */
 /* Its volume's driver hears a wish: a server of a zone that keeps two others is to be emptied, or one is to stay. */
 void hx_sim_client_wish(struct hx_sim *s, uint32_t i, struct hx_rng *r);
+/* It gives a zone up, or takes the one back that is. */
+void hx_sim_client_degrade(struct hx_sim *s, uint32_t i, struct hx_rng *r);
 void hx_sim_client_freeze(struct hx_sim *s, uint32_t i, uint64_t until_us);
 uint64_t hx_sim_client_frozen_until(const struct hx_sim *s, uint32_t i); /* 0 or the past: it runs */
 uint32_t hx_sim_client_life(const struct hx_sim *s, uint32_t i);         /* counts starts */

@@ -39,6 +39,7 @@ enum kind {
     AIM,
     MOVE,
     DRAIN,
+    DEGRADE,
     KINDS
 };
 struct hx_sim_faults {
@@ -361,6 +362,13 @@ static void happen(struct hx_sim *s, struct hx_sim_faults *f, enum kind kind)
                 hx_sim_client_wish(s, i, r);
             }
         break;
+    case DEGRADE:
+        for (uint32_t i = 0; i < s->client_count; i++)
+            if (hx_sim_client_is_open(s, i) && hx_sim_client_frozen_until(s, i) <= s->now_us) {
+                hx_sim_note(s, HX_NOTE_FAULT, 'c', i, DEGRADE, 0, 0);
+                hx_sim_client_degrade(s, i, r);
+            }
+        break;
     case WHEN:
     case KINDS:
         break;
@@ -393,7 +401,8 @@ static void draw_all(struct hx_sim *s, struct hx_sim_faults *f)
                                                 [ROT] = HX_OPT_lie_decay_ppm,
                                                 [AIM] = HX_OPT_lie_aim_ppm,
                                                 [MOVE] = HX_OPT_move_ppm,
-                                                [DRAIN] = HX_OPT_drain_ppm};
+                                                [DRAIN] = HX_OPT_drain_ppm,
+                                                [DEGRADE] = HX_OPT_degrade_ppm};
     for (unsigned k = 0; f->on && k < KINDS; k++)
         if (k != WHEN && hx_rng_ppm(&f->rng[k], s->opts.v[rate[k]]))
             happen(s, f, (enum kind)k);

@@ -21,8 +21,8 @@ struct ask { /* a request and its good answer */
 };
 
 /* ---- acknowledgements ---- */
-/* What four of the servers in ROW have. */
-static uint64_t fourth(const uint64_t scl[OC_SERVERS], uint64_t row)
+/* What a write quorum of the servers in ROW have. */
+static uint64_t quorums(const uint64_t scl[OC_SERVERS], uint64_t row, unsigned write)
 {
     uint64_t best = 0;
     for (unsigned i = 0; i < OC_SERVERS; i++) {
@@ -31,7 +31,7 @@ static uint64_t fourth(const uint64_t scl[OC_SERVERS], uint64_t row)
             continue;
         for (unsigned k = 0; k < OC_SERVERS; k++)
             n += row >> k & 1 && scl[k] >= scl[i];
-        if (n >= HX_WRITE_QUORUM)
+        if (n >= write)
             best = scl[i];
     }
     return best;
@@ -42,8 +42,9 @@ static uint64_t counted(const struct hx_oracle *o, const struct oc_epoch *e, con
                         uint32_t pg)
 {
     const uint64_t *scl = e->pgs[pg].scl;
-    uint64_t a = fourth(scl, oc_row(o, &e->g, pg));
-    uint64_t b = next && pg < next->pg_count ? fourth(scl, oc_row(o, next, pg)) : UINT64_MAX;
+    uint64_t a = quorums(scl, oc_row(o, &e->g, pg), oc_write_quorum(&e->g, pg));
+    bool two = next && pg < next->pg_count;
+    uint64_t b = two ? quorums(scl, oc_row(o, next, pg), oc_write_quorum(next, pg)) : UINT64_MAX;
     return a < b ? a : b;
 }
 

@@ -74,7 +74,7 @@ static void asked(struct hx_oracle *o, struct oc_attempt *a, uint32_t client, co
         return;
     uint32_t pg = hx_get_u32(msg + Q_PG);
     unsigned n = a->heard_count ? oc_count(a->heard[0]) : 0;
-    if (pg && n < HX_WRITE_QUORUM)
+    if (pg && n < oc_least(o, 0).write)
         hx_sim_broken(o->s, "I3", "client %u fences PG %u for epoch %llu with %u grants of PG 0", client, pg,
                       (oc_ull)a->epoch, n);
     a->client = client;
@@ -106,6 +106,8 @@ static void heard_grant(struct hx_oracle *o, struct oc_attempt *a, uint32_t pg, 
     a->heard_count = pg + (size_t)1 > a->heard_count ? pg + (size_t)1 : a->heard_count;
     if (pg == 0 && !(p[0] & server) && oc_count(p[0]) < HX_WRITE_QUORUM && top > a->parent)
         a->parent = top;
+    if (pg == 0 && !(p[0] & server) && oc_count(p[0]) < oc_least(o, 0).write && top > a->parent_least)
+        a->parent_least = top;
     p[pg] |= server;
 }
 
@@ -163,7 +165,7 @@ static void check_heard(struct hx_oracle *o, const struct oc_attempt *a, uint32_
 {
     for (uint32_t pg = 0; pg < pgs; pg++) {
         unsigned n = pg < a->heard_count ? oc_count(a->heard[pg]) : 0;
-        if (n < HX_WRITE_QUORUM)
+        if (n < oc_least(o, pg).write)
             hx_sim_broken(o->s, pg ? "I1" : "I3",
                           "epoch %llu was decided when only %u members of PG %u were heard", (oc_ull)a->epoch,
                           n, pg);
@@ -174,7 +176,7 @@ static void check_heard(struct hx_oracle *o, const struct oc_attempt *a, uint32_
 static void check_parent(struct hx_oracle *o, const struct oc_attempt *a)
 {
     uint64_t parent = a->h.count > 1 ? a->h.e[a->h.count - 2].epoch.v : 0;
-    if (parent != a->parent)
+    if (parent != a->parent && parent != a->parent_least) /* the fourth one may have come too late: D1 */
         hx_sim_broken(o->s, "I3", "epoch %llu continues epoch %llu, but its grants told of epoch %llu",
                       (oc_ull)a->epoch, (oc_ull)parent, (oc_ull)a->parent);
 }
@@ -315,7 +317,7 @@ static void check_write_back(struct hx_oracle *o, const struct oc_attempt *a)
     for (uint32_t pg = 0; pg < a->g.pg_count; pg++) {
         uint64_t need = oc_log_last(o, pg, vdl);
         unsigned n = complete(o, a, pg, need);
-        if (n < HX_WRITE_QUORUM)
+        if (n < oc_write_quorum(&a->g, pg))
             hx_sim_broken(o->s, "I1",
                           "epoch %llu is to be adopted, but only %u members of PG %u have its LSN %llu",
                           (oc_ull)a->epoch, n, pg, (oc_ull)need);
@@ -328,7 +330,7 @@ void oc_attempt_adopted(struct hx_oracle *o, struct oc_attempt *a, uint32_t serv
     if (top != a->epoch || !a->decided)
         return;
     a->adopted |= UINT64_C(1) << server;
-    if (a->bound || oc_count(a->adopted) < HX_WRITE_QUORUM)
+    if (a->bound || oc_count(a->adopted) < oc_write_quorum(&a->g, 0))
         return;
     a->bound = true;
     for (size_t i = 0; i < o->attempt_count; i++) {
@@ -364,7 +366,7 @@ static void check_members(struct hx_oracle *o, const struct hx_geometry *g, uint
     for (uint32_t k = 0; k < o->server_count && pg < o->pg_count; k++)
         if (o->pgs[pg].formatted >> k & 1 && was_member(o, g, pg, k))
             set |= UINT64_C(1) << k;
-    if (oc_count(set) < HX_WRITE_QUORUM)
+    if (oc_count(set) < oc_write_quorum(g, pg))
         hx_sim_broken(o->s, "I9", "PG %u is published with %u members made", pg, oc_count(set));
 }
 
@@ -408,8 +410,8 @@ const struct hx_geometry *oc_in_the_air(const struct hx_oracle *o, const struct 
 static bool stored(const struct hx_oracle *o, const struct oc_growth *w)
 {
     const struct oc_epoch *e = oc_epoch_find(o, w->g.epoch.v);
-    return oc_count(w->stored & oc_row(o, &w->g, 0)) >= HX_WRITE_QUORUM &&
-           (!e || oc_count(w->stored & oc_row(o, &e->g, 0)) >= HX_WRITE_QUORUM);
+    return oc_count(w->stored & oc_row(o, &w->g, 0)) >= oc_write_quorum(&w->g, 0) &&
+           (!e || oc_count(w->stored & oc_row(o, &e->g, 0)) >= oc_write_quorum(&e->g, 0));
 }
 
 void oc_attempt_stored(struct hx_oracle *o, uint32_t server, const uint8_t *body, size_t len)

@@ -52,13 +52,13 @@ static bool held(const struct oc_attempt *a, uint64_t lsn, uint64_t epoch)
     return false;
 }
 
-static bool denied(const struct oc_attempt *a, uint64_t lsn)
+static bool denied(const struct hx_oracle *o, const struct oc_attempt *a, uint64_t lsn)
 {
     for (uint32_t pg = 0; pg < a->heard_count; pg++) {
         unsigned n = 0;
         for (size_t i = 0; i < a->inv_count; i++)
             n += a->inv[i].pg == pg && !may_be_damaged(&a->inv[i].v, lsn);
-        if (n < HX_READ_QUORUM)
+        if (n < oc_least(o, pg).read)
             return false;
     }
     return true;
@@ -70,7 +70,7 @@ void oc_denied_check(struct hx_oracle *o, struct oc_attempt *a)
         return;
     const struct hx_history_entry *p = &a->h.e[a->h.count - 2];
     uint64_t vdl = p[1].vdl.v, lsn = (vdl > p->end.v ? vdl : p->end.v) + 1;
-    while (!denied(a, lsn)) {
+    while (!denied(o, a, lsn)) {
         if (!held(a, lsn, p->epoch.v)) {
             hx_sim_broken(o->s, "I11", "epoch %llu is cut at %llu, but fewer than three of a group deny LSN %llu",
                           (oc_ull)a->epoch, (oc_ull)vdl, (oc_ull)lsn);

@@ -82,7 +82,8 @@ struct oc_attempt {
     size_t absent_count, absent_cap;
     struct oc_inventory *inv; /* until it has decided */
     size_t inv_count, inv_cap;
-    uint64_t parent;    /* highest top among the first four of PG 0 */
+    uint64_t parent;       /* highest top among the first four of PG 0 */
+    uint64_t parent_least; /* among as many as the least write quorum is */
     uint64_t adopted;   /* servers that answered ADOPT(H') in PG 0 */
     uint64_t *complete; /* [pg * OC_SERVERS + server]: 1 + the SCL that REPAIR was answered with */
     size_t pg_count, pg_cap;
@@ -215,6 +216,11 @@ int oc_slot(const struct hx_geometry *g, uint32_t pg, const uint8_t incarnation[
 uint32_t oc_whose(const struct hx_oracle *o, const uint8_t incarnation[16]);
 /* Its servers, wiped since or not. */
 uint64_t oc_row(const struct hx_oracle *o, const struct hx_geometry *g, uint32_t pg);
+/* By the row's kind: 4 of six, 3 of a degraded four; of a group that is not there as of a plain one. */
+unsigned oc_write_quorum(const struct hx_geometry *g, uint32_t pg);
+/* The least of all versions that were ever to be stored: what an attempt may go by whose version is not known yet. */
+struct oc_least { unsigned write, read, members; };
+struct oc_least oc_least(const struct hx_oracle *o, uint32_t pg);
 bool oc_gone(const struct hx_oracle *o, uint32_t server);  /* wiped: nobody hears of it any more */
 unsigned oc_liars(const struct hx_oracle *o, uint32_t pg); /* members that have lied and still answer */
 /* A breach of what two quorums of four share, two members of PG.  True: two have lied, it is excused. */

@@ -7,6 +7,7 @@
  */
 #include "oracle_int.h"
 #include "server.h"
+#include "hexad/quorum.h"
 
 bool oc_beyond_gossip(const struct hx_oracle *o, uint32_t pg, uint32_t server)
 {
@@ -50,19 +51,25 @@ bool hx_oracle_forgotten(const struct hx_oracle *o, uint32_t client)
     return false;
 }
 
-/* To be emptied, by the list of this epoch. */
-static bool drained(const struct hx_oracle *o, const struct oc_epoch *e, uint32_t server)
+static bool is(const struct hx_oracle *o, const struct oc_epoch *e, uint32_t server, enum hx_server_state state)
 {
     for (uint32_t i = 0; i < e->g.server_count; i++)
         if (oc_whose(o, e->g.servers[i].incarnation.b) == server)
-            return e->g.servers[i].state == HX_SERVER_DRAINED;
+            return e->g.servers[i].state == state;
     return false;
+}
+
+/* To be emptied, by the list of this epoch. */
+static bool drained(const struct hx_oracle *o, const struct oc_epoch *e, uint32_t server)
+{
+    return is(o, e, server, HX_SERVER_DRAINED);
 }
 
 /* May SERVER take a place of PG? */
 static bool spare(const struct hx_oracle *o, const struct oc_epoch *e, uint32_t pg, uint32_t server)
 {
-    return !oc_gone(o, server) && !drained(o, e, server) && !(oc_row(o, &e->g, pg) >> server & 1);
+    bool takes = !drained(o, e, server) && !is(o, e, server, HX_SERVER_AWAY);
+    return takes && !oc_gone(o, server) && !(oc_row(o, &e->g, pg) >> server & 1);
 }
 
 bool hx_oracle_mended(const struct hx_oracle *o)
@@ -90,7 +97,8 @@ bool hx_oracle_hopeless(const struct hx_oracle *o)
             none += member && !has;
             forgetful += member && !has && forgot(o, k, pg);
         }
-        if (lost > HX_COPIES - HX_WRITE_QUORUM || (pg && none >= HX_WRITE_QUORUM && forgetful >= 2))
+        unsigned all = hx_members_count(hx_row_slots(&e->g.pgs[pg]));
+        if (lost + hx_row_write_quorum(&e->g.pgs[pg]) > all || (pg && none >= HX_WRITE_QUORUM && forgetful >= 2))
             return true;
     }
     return false;

@@ -6,6 +6,7 @@
  * only its first occurrence is taken apart.
  */
 #include "oracle_int.h"
+#include "hexad/quorum.h"
 
 /* Frame heads and bodies (doc/PROTOCOL.md): offsets. */
 enum {
@@ -201,6 +202,8 @@ static void check_gc(struct hx_oracle *o, const struct oc_epoch *e, uint32_t pg,
     uint64_t need = oc_log_last(o, pg, gc);
     for (unsigned i = 0; i < HX_COPIES && need; i++) {
         const uint8_t *id = e->g.servers[e->g.pgs[pg].server[i]].incarnation.b;
+        if (!hx_members_has(hx_row_slots(&e->g.pgs[pg]), i))
+            continue;
         for (uint32_t k = 0; k < o->server_count; k++) {
             if (memcmp(o->servers[k].incarnation, id, 16))
                 continue;

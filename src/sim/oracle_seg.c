@@ -177,7 +177,7 @@ static bool all_have(const struct hx_oracle *o, uint32_t server, uint32_t pg, co
         const struct oc_seg *s = pg < o->servers[i].seg_count ? &o->servers[i].segs[pg] : NULL;
         n += s && ((i == server ? l->scl.v : s->was.scl.v) >= lsn || s->had >= lsn || s->lied);
     }
-    return n >= HX_COPIES;
+    return n >= oc_least(o, pg).members;
 }
 
 static void check_marks(struct hx_oracle *o, uint32_t server, uint32_t pg, const struct oc_seg *s,

@@ -5,6 +5,7 @@
  */
 #include "oracle_int.h"
 #include "server.h"
+#include "hexad/quorum.h"
 
 #include <stdlib.h>
 
@@ -205,7 +206,8 @@ int oc_slot(const struct hx_geometry *g, uint32_t pg, const uint8_t incarnation[
     if (pg >= g->pg_count)
         return -1;
     for (unsigned i = 0; i < HX_COPIES; i++)
-        if (!memcmp(g->servers[g->pgs[pg].server[i]].incarnation.b, incarnation, 16))
+        if (hx_members_has(hx_row_slots(&g->pgs[pg]), i) &&
+            !memcmp(g->servers[g->pgs[pg].server[i]].incarnation.b, incarnation, 16))
             return (int)i;
     return -1;
 }
@@ -228,9 +230,28 @@ uint64_t oc_row(const struct hx_oracle *o, const struct hx_geometry *g, uint32_t
     uint64_t set = 0;
     for (unsigned i = 0; pg < g->pg_count && i < HX_COPIES; i++) {
         uint32_t k = oc_whose(o, g->servers[g->pgs[pg].server[i]].incarnation.b);
-        set |= k == OC_NONE ? 0 : UINT64_C(1) << k;
+        set |= k == OC_NONE || !hx_members_has(hx_row_slots(&g->pgs[pg]), i) ? 0 : UINT64_C(1) << k;
     }
     return set;
+}
+
+unsigned oc_write_quorum(const struct hx_geometry *g, uint32_t pg)
+{
+    return pg < g->pg_count ? hx_row_write_quorum(&g->pgs[pg]) : HX_WRITE_QUORUM;
+}
+
+struct oc_least oc_least(const struct hx_oracle *o, uint32_t pg)
+{
+    struct oc_least n = {HX_WRITE_QUORUM, HX_READ_QUORUM, HX_COPIES};
+    for (size_t i = 0; i < o->growth_count; i++) {
+        const struct hx_geometry *g = &o->growths[i]->g;
+        if (pg >= g->pg_count || hx_row_slots(&g->pgs[pg]) == HX_MEMBERS_ALL)
+            continue;
+        unsigned w = hx_row_write_quorum(&g->pgs[pg]), r = hx_row_read_quorum(&g->pgs[pg]);
+        unsigned m = hx_members_count(hx_row_slots(&g->pgs[pg]));
+        n = (struct oc_least){w < n.write ? w : n.write, r < n.read ? r : n.read, m < n.members ? m : n.members};
+    }
+    return n;
 }
 
 bool oc_gone(const struct hx_oracle *o, uint32_t server)

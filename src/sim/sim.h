@@ -81,6 +81,7 @@ bool hx_rng_ppm(struct hx_rng *r, uint64_t ppm);                 /* true in ppm 
     X(freeze_ppm, "the mount is stopped for 1 to 60 s; another may take over")                                       \
     X(rival_ppm, "a client opens the volume although another lives")                                                 \
     X(drain_ppm, "in fleets that heal: a server is to be emptied, or to stay after all (by --set only)")             \
+    X(degrade_ppm, "in fleets that heal: a zone is given up, or taken back (by --set only)")                         \
     X(clock_ppm, "a host's wall clock jumps by up to a day")                                                         \
     X(move_ppm, "a member that may be well is to give its place to another server, or that is taken back")             \
     X(wipe_ppm, "a victim comes back with an empty disk")                                                            \

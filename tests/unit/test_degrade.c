@@ -388,8 +388,8 @@ static void a_zone_is_given_up_and_taken_back(void **state)
     }
 }
 
-/* Promise (V7): a group that programs write to without a pause, so that its learners never are level at one moment, gets
- * its places back all the same. */
+/* Promise (V7): a group that programs write to without a pause, so that its learners never are level at one moment,
+ * gets its places back all the same. */
 static void under_load_it_is_taken_back(void **state)
 {
     (void)state;
