@@ -15,9 +15,9 @@
  *   N4 Groups that were released come first, from the first one up (S1 of MEMBERSHIP.md).  All six must have made
  *      theirs then, and before FORMAT each is told by MEMBERS that the group was released, and by DELETE to give up
  *      what it may still have of it: a member that came with one of the former life would pass for a complete one.
- *   N5 A group that needs all of its members made (N4; one of four, D1) ends in vain when somebody is silent who has had
- *      his time: no version of members is in the air while a group grows, so who is lost could not be replaced.  The
- *      next one is placed anew.
+ *   N5 A group that needs all of its members made (N4; one of four, D1) ends in vain when somebody is silent who has
+ *      had his time, or has another disk: no version of members is in the air while a group grows, so who is lost
+ *      could not be replaced.  The next one is placed anew.
  * A crash between leaves segments that no geometry names; the next growth of the same number makes them its
  * own, for FORMAT is idempotent and no record refers to them.  A stored but unpublished geometry on fewer
  * than four is bound by a recovery or replaced by it.
@@ -162,7 +162,8 @@ static bool worth_waiting(const struct hx_growth *g)
 {
     const struct hx_pg_members *m = &g->geometry.pgs[g->pg];
     for (unsigned i = 0; i < HX_COPIES; i++)
-        if (hx_members_has(hx_row_slots(m) & (hx_members)~g->made, i) && !silent(g, m->server[i]))
+        if (hx_members_has(hx_row_slots(m) & (hx_members)~g->made, i) && !silent(g, m->server[i]) &&
+            g->format[i].last_err != HX_E_STRANGER)
             return true;
     return false;
 }

@@ -199,7 +199,8 @@ static bool in_vain(struct hx_heal *h, const struct hx_change_view *v, bool own)
     hx_writer_member(h->w, v->pg, v->slot, h->now_ms, &m);
     if (own && m.state == HX_MEMBER_OK && !is_drained(h, v->from))
         return true; /* E2; and who is to stay again (E6) */
-    if (is_drained(h, v->to) || is_away(h, v->to))
+    bool empty = is_empty(&geometry(h)->pgs[v->pg], v->slot) && v->state <= HX_CHANGE_READY;
+    if (is_drained(h, v->to) || is_away(h, v->to) || (empty && is_away(h, v->from))) /* E7 */
         return true;
     bool slow = v->state == HX_CHANGE_MAKE && v->since_ms >= HX_HEAL_MAKE_MS;
     uint64_t after = h->after_ms == HX_HEAL_NEVER ? HX_HEAL_AFTER_DEFAULT_MS : h->after_ms;

@@ -298,6 +298,20 @@ static void aim(struct hx_sim *s, struct hx_rng *r)
         everybody(s);
 }
 
+/* Whoever has the volume open is told what an operator wishes. */
+static void wish_all(struct hx_sim *s, enum kind kind, struct hx_rng *r)
+{
+    for (uint32_t i = 0; i < s->client_count; i++) {
+        if (!hx_sim_client_is_open(s, i) || hx_sim_client_frozen_until(s, i) > s->now_us)
+            continue;
+        hx_sim_note(s, HX_NOTE_FAULT, 'c', i, kind, 0, 0);
+        if (kind == DRAIN)
+            hx_sim_client_wish(s, i, r);
+        else
+            hx_sim_client_degrade(s, i, r);
+    }
+}
+
 static void happen(struct hx_sim *s, struct hx_sim_faults *f, enum kind kind)
 {
     struct hx_rng *r = &f->rng[kind];
@@ -356,18 +370,8 @@ static void happen(struct hx_sim *s, struct hx_sim_faults *f, enum kind kind)
             hx_sim_client_move(s, i, r);
         break;
     case DRAIN:
-        for (uint32_t i = 0; i < s->client_count; i++)
-            if (hx_sim_client_is_open(s, i) && hx_sim_client_frozen_until(s, i) <= s->now_us) {
-                hx_sim_note(s, HX_NOTE_FAULT, 'c', i, DRAIN, 0, 0);
-                hx_sim_client_wish(s, i, r);
-            }
-        break;
     case DEGRADE:
-        for (uint32_t i = 0; i < s->client_count; i++)
-            if (hx_sim_client_is_open(s, i) && hx_sim_client_frozen_until(s, i) <= s->now_us) {
-                hx_sim_note(s, HX_NOTE_FAULT, 'c', i, DEGRADE, 0, 0);
-                hx_sim_client_degrade(s, i, r);
-            }
+        wish_all(s, kind, r);
         break;
     case WHEN:
     case KINDS:

@@ -127,6 +127,8 @@ static bool complete(const struct hx_oracle *o, const struct oc_epoch *e, uint32
     uint64_t last = oc_log_last(o, pg, UINT64_MAX);
     if (!oc_look(o, server, pg, &l) || l.error || l.doubt.v <= l.scl.v || l.scl.v < last)
         return false;
+    if (l.geometry && l.geometry->m > e->g.m)
+        return false; /* of a driver that died; the next one says MEMBERS (V6 of move.c) */
     l.scl.v = reaches(o, server, pg, &l);
     if (!first->history)
         *first = l;

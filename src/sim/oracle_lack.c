@@ -77,6 +77,8 @@ bool hx_oracle_mended(const struct hx_oracle *o)
     const struct oc_epoch *e = oc_newest(o);
     for (uint32_t pg = 0; e && pg < e->g.pg_count; pg++)
         for (uint32_t k = 0; k < o->server_count; k++) {
+            if (hx_row_slots(&e->g.pgs[pg]) != HX_MEMBERS_ALL)
+                continue; /* its empty places may take the zone's last one (E7) */
             bool leaves = (oc_gone(o, k) || drained(o, e, k)) && oc_row(o, &e->g, pg) >> k & 1;
             for (uint32_t i = k % 3; leaves && i < o->server_count; i += 3)
                 if (spare(o, e, pg, i))
@@ -85,23 +87,30 @@ bool hx_oracle_mended(const struct hx_oracle *o)
     return true;
 }
 
+/* Group PG, as G has it, can have no write quorum any more. */
+static bool is_lost(const struct hx_oracle *o, const struct hx_geometry *g, uint32_t pg)
+{
+    unsigned lost = 0, none = 0, forgetful = 0;
+    for (uint32_t k = 0; k < o->server_count; k++) {
+        bool member = oc_slot(g, pg, o->servers[k].incarnation) >= 0;
+        bool has = has_segment(o, k, pg);
+        lost += (oc_gone(o, k) && oc_row(o, g, pg) >> k & 1) || (member && oc_beyond_gossip(o, pg, k));
+        none += member && !has;
+        forgetful += member && !has && forgot(o, k, pg);
+    }
+    unsigned all = hx_members_count(hx_row_slots(&g->pgs[pg]));
+    return lost + hx_row_write_quorum(&g->pgs[pg]) > all || (pg && none >= HX_WRITE_QUORUM && forgetful >= 2);
+}
+
 bool hx_oracle_hopeless(const struct hx_oracle *o)
 {
     const struct oc_epoch *e = oc_newest(o);
-    for (uint32_t pg = 0; e && pg < e->g.pg_count; pg++) {
-        unsigned lost = 0, none = 0, forgetful = 0;
-        for (uint32_t k = 0; k < o->server_count; k++) {
-            bool member = oc_slot(&e->g, pg, o->servers[k].incarnation) >= 0;
-            bool has = has_segment(o, k, pg);
-            lost += (oc_gone(o, k) && oc_row(o, &e->g, pg) >> k & 1) || (member && oc_beyond_gossip(o, pg, k));
-            none += member && !has;
-            forgetful += member && !has && forgot(o, k, pg);
-        }
-        unsigned all = hx_members_count(hx_row_slots(&e->g.pgs[pg]));
-        if (lost + hx_row_write_quorum(&e->g.pgs[pg]) > all || (pg && none >= HX_WRITE_QUORUM && forgetful >= 2))
+    const struct hx_geometry *next = e ? oc_in_the_air(o, e) : NULL;
+    for (uint32_t pg = 0; e && pg < e->g.pg_count; pg++)
+        if (is_lost(o, &e->g, pg))
             return true;
-    }
-    return false;
+    /* A version that is in the air cannot be taken back: if group 0's quorum of it is lost meanwhile, it waits. */
+    return next && is_lost(o, next, 0);
 }
 
 /* Does GIVER, which says that it is complete through LSN, give it to TAKER? */
