@@ -72,6 +72,7 @@ bool hx_fs_has_work(const struct hx_fs *fs);
  * committed is durable.
  */
 int hx_fs_shrink(struct hx_fs *fs, uint64_t keep);
+#define HX_FS_SHRINK_STEP (64u << HX_PAGE_SHIFT) /* bytes of files that a step moves at most */
 void hx_fs_shrink_stop(struct hx_fs *fs); /* the pages are like all others again */
 /* Of PAGES pages, LEFT free: is it worth taking the last UNIT away?  Not when that would leave so little that the
  * volume would grow again soon: a quarter of a unit stays. */

@@ -40,6 +40,9 @@ bool hx_move_undo(struct hx_move *m, uint32_t pg, unsigned slot);
 /* Is granted with the next version (hexad/wish.h), as those are that the servers keep.  HX_E_AGAIN: it is of yore (R1);
  * what hx_wish_grant says. */
 int hx_move_wish(struct hx_move *m, const struct hx_wish *w);
+/* All learners together may be given so many bytes of pages a second; 0: what their servers allow.  Each gets an equal
+ * part, and is told again when there are more or fewer of them. */
+void hx_move_rate(struct hx_move *m, uint32_t bytes_per_s);
 /* While HOLD no version is published: something else (growth) is about to publish one (M3). */
 void hx_move_hold(struct hx_move *m, bool hold);
 /* A version is in the air. */

@@ -81,6 +81,7 @@ struct hx_session_cfg {
     uint64_t repair_after_ms;          /* members silent for this long are replaced; 0: default, HX_HEAL_NEVER */
     const struct hx_uuid *lost;        /* an operator's word (hexad/recovery.h); borrowed until it is open, or failed */
     uint32_t lost_count;
+    uint32_t repair_rate;              /* bytes a second to all new members together; 0: what their servers allow */
     struct hx_uuid owner;              /* 128 random bits, fresh for each session */
     uint64_t seed;                     /* 64 random bits: all further randomness is drawn from it */
     uint64_t now_ms;

@@ -53,6 +53,7 @@ struct hx_vol_cfg {
     uint64_t repair_after_ms;          /* members silent for this long are replaced; 0: default, HX_HEAL_NEVER */
     const struct hx_uuid *lost;        /* an operator's word (hexad/recovery.h); borrowed until hx_vol_free */
     uint32_t lost_count;
+    uint32_t repair_rate;              /* bytes a second to all new members together; 0: what their servers allow */
     void (*state)(void *ctx, enum hx_vol_state now); /* the state has changed */
     void (*waiting)(void *ctx, const char *text);    /* what is waited for, when that changes; "": no longer */
     void (*run)(void *ctx, struct hx_parked *op);    /* not parked any more: hx_vol_again */

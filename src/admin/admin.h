@@ -58,6 +58,7 @@ struct admin_drive {
     uint64_t repair_after_ms; /* HX_HEAL_NEVER: nobody is replaced */
     const struct hx_uuid *lost; /* an operator's word (hexad/recovery.h) */
     uint32_t lost_count;
+    uint32_t repair_rate;     /* bytes a second; 0: what the servers allow */
     /* Called every tenth of a second while it is open; true: it is to be closed. */
     bool (*look)(void *ctx, struct hx_vol *vol);
     void *ctx;

@@ -101,7 +101,8 @@ static int make(struct drive *d)
         err = hx_loop_on_signal(d->loop, SIGINT, on_signal, d);
     const struct hx_vol_cfg cfg = {.loop = d->loop, .conf = w->conf, .name = w->volume, .where = w->where,
                                    .takeover = w->takeover, .soft_ms = ADMIN_DRIVE_OPEN_MS,
-                                   .repair_after_ms = w->repair_after_ms, .lost = w->lost,
+                                   .repair_after_ms = w->repair_after_ms, .repair_rate = w->repair_rate,
+                                   .lost = w->lost,
                                    .lost_count = w->lost_count, .state = state, .waiting = waiting,
                                    .run = run, .idle = idle, .ctx = d};
     return err ? err : hx_vol_open(&cfg, &d->vol, d->why);

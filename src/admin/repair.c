@@ -24,15 +24,17 @@
 
 #define AFTER_DEFAULT_MS 5000u
 #define LOST_MAX 1024u /* that a command line names */
+#define RATE_MIN (64u << 10)
 #define TELL_MS 3000u /* those who are gone need not hear that they are members no more */
 
-enum { OPT_AFTER, OPT_CONFIG, OPT_CONFIRM, OPT_JSON, OPT_LOST, OPT_TAKEOVER };
+enum { OPT_AFTER, OPT_CONFIG, OPT_CONFIRM, OPT_JSON, OPT_LOST, OPT_RATE, OPT_TAKEOVER };
 static const struct hx_opt opts[] = {
     [OPT_AFTER] = {"after", 0, "TIME", "replace who is silent for so long (5s)"},
     [OPT_CONFIG] = {"config", 'c', "FILE", "configuration (see hexad(1), FILES)"},
     [OPT_CONFIRM] = {"confirm", 0, "VOLUME", "--lost: the volume's name, instead of typing it"},
     [OPT_JSON] = {"json", 0, NULL, "print one JSON document when it is through"},
     [OPT_LOST] = {"lost", 0, "NAME,...", "these servers are gone for good: go on with those that are left"},
+    [OPT_RATE] = {"rate", 0, "SIZE", "copy at most so much a second (what the servers allow)"},
     [OPT_TAKEOVER] = {"takeover", 0, NULL, "also while a writer lives: it is fenced for ever"},
     {NULL, 0, NULL, NULL},
 };
@@ -53,7 +55,7 @@ struct repair {
     struct hx_uuid lost[LOST_MAX];
     uint32_t lost_count;
     bool json, takeover;
-    uint64_t after_ms;
+    uint64_t after_ms, rate;
     struct hx_geometry before;
     bool began;
     uint64_t began_ms, shown_ms, moved, copied, left;
@@ -292,7 +294,8 @@ static int run(struct repair *r)
         return code;
     }
     const struct admin_drive d = {.conf = &conf, .volume = r->volume, .where = "(hexad repair)",
-                                  .takeover = r->takeover, .repair_after_ms = r->after_ms, .lost = r->lost,
+                                  .takeover = r->takeover, .repair_after_ms = r->after_ms,
+                                  .repair_rate = (uint32_t)r->rate, .lost = r->lost,
                                   .lost_count = r->lost_count, .look = look, .ctx = r};
     int err = admin_drive(&d, why);
     if (isatty(STDERR_FILENO))
@@ -305,6 +308,11 @@ static int run(struct repair *r)
     hx_geometry_fini(&r->before);
     hx_client_conf_free(&conf);
     return code;
+}
+
+static bool bad_rate(const char *value, uint64_t *ret)
+{
+    return hx_parse_size(value, ret) || *ret < RATE_MIN || *ret > UINT32_MAX;
 }
 
 int admin_repair_main(int argc, char **argv)
@@ -327,7 +335,9 @@ int admin_repair_main(int argc, char **argv)
             free(r.names);
             r.names = strdup(value);
         }
-        else if (hx_parse_time(value, &r.after_ms) || !r.after_ms)
+        else if (opt == OPT_RATE && bad_rate(value, &r.rate))
+            return hx_args_complain(&spec, HX_E_INVAL, "--rate wants bytes a second from 64KiB, for example 16MiB");
+        else if (opt == OPT_AFTER && (hx_parse_time(value, &r.after_ms) || !r.after_ms))
             return hx_args_complain(&spec, HX_E_INVAL, "--after wants a time, for example 30s");
     }
     if (opt != HX_ARGS_END)

@@ -16,6 +16,8 @@
  *   V7 a version degrades the groups that have two members on servers that are AWAY (D1), and takes both places again
  *      when there are learners for both; PG 0 is changed in one of these ways a version (M4).
  *   V4 FENCED ends it for ever.
+ *   V7 the rate of all learners is divided evenly among those that are made or filled; who has another part than he was
+ *      told is sent FORMAT again, which says nothing else to him.  A server that does not know the figure has its own.
  *   V6 a driver that finds a volume whose members have changed before says MEMBERS to those of PG 0 once: they may wait
  *      for that word since a driver died (E7 of gossip.c).
  * Memory: a change at a time; freed when nothing is to be said about it any more.
@@ -258,6 +260,11 @@ void move_orphan(struct hx_move *m, uint32_t pg, uint32_t server, uint64_t life)
 }
 
 /* ---- versions ---- */
+
+void hx_move_rate(struct hx_move *m, uint32_t bytes_per_s)
+{
+    m->rate = bytes_per_s;
+}
 
 void hx_move_hold(struct hx_move *m, bool hold)
 {
@@ -574,6 +581,14 @@ void move_stored(struct hx_move *m, size_t which)
 
 /* ---- events ---- */
 
+/* V7 */
+static void tell_rates(struct hx_move *m)
+{
+    for (struct move_change *c = m->changes; c; c = c->next)
+        if (c->state == HX_CHANGE_FILL && c->task.state == HX_ASK_IDLE && c->rate != move_share(m, c))
+            hx_ask_queue(&m->ask, &c->task, c->to, HX_MSG_FORMAT);
+}
+
 static void step(struct hx_move *m)
 {
     if (m->state || hx_writer_state(m->writer)) {
@@ -592,6 +607,7 @@ static void step(struct hx_move *m)
         }
     }
     check_ready(m);
+    tell_rates(m);
     move_wish_due(m);
     if (!m->turning && !m->hold)
         turn(m);

@@ -54,9 +54,27 @@ static bool settled(const struct move_change *c)
     return idle;
 }
 
+uint32_t move_share(const struct hx_move *m, const struct move_change *c)
+{
+    uint32_t n = 0;
+    for (const struct move_change *o = m->changes; o; o = o->next)
+        n += !o->orphan && (o->state == HX_CHANGE_MAKE || o->state == HX_CHANGE_FILL);
+    uint32_t share = m->rate / (n ? n : 1);
+    return c->plain || m->rate == 0 ? 0 : share ? share : 1;
+}
+
 static void judge_change(struct hx_move *m, struct move_change *c, const struct hx_ask_reply *reply)
 {
     struct hx_ask_task *t = reply->task;
+    if (t->msg == HX_MSG_FORMAT && c->rate_asked && reply->err == HX_E_BADMSG)
+        c->plain = true; /* a server of before */
+    else if (t->msg == HX_MSG_FORMAT && !reply->err)
+        c->rate = c->rate_asked;
+    if (t->msg == HX_MSG_FORMAT && c->state != HX_CHANGE_MAKE) { /* its rate, as long as it is filled */
+        if (reply->err && c->state == HX_CHANGE_FILL)
+            hx_ask_pause(&m->ask, t, t->server, t->msg);
+        return;
+    }
     c->last_error = reply->err;
     if (t->msg == HX_MSG_DELETE) {
         if (nothing_to_delete(reply->err))
@@ -130,7 +148,7 @@ void move_judge(struct hx_move *m, const struct hx_ask_reply *reply)
 
 /* What a message about a change's group says: the geometry, and what comes behind it. */
 static int body_of(const struct hx_move *m, const struct hx_geometry *whole, const struct hx_ask_task *t,
-                   const struct move_change *c, uint8_t **ret, size_t *ret_len)
+                   struct move_change *c, uint8_t **ret, size_t *ret_len)
 {
     const struct hx_history *h = hx_writer_history(m->writer);
     struct hx_geometry g = {0};
@@ -147,6 +165,9 @@ static int body_of(const struct hx_move *m, const struct hx_geometry *whole, con
     if (t->msg == HX_MSG_FORMAT) {
         hx_history_encode(h, &e);
         hx_enc_u8(&e, 1);
+        c->rate_asked = move_share(m, c);
+        if (c->rate_asked)
+            hx_enc_u32(&e, c->rate_asked);
     } else if (t->msg == HX_MSG_DELETE) {
         hx_enc_u64(&e, t->owner_kind == MOVE_TASK_RETIRE ? c->old_life : c->life);
     }
@@ -159,7 +180,7 @@ static int body_of(const struct hx_move *m, const struct hx_geometry *whole, con
 static int build(struct hx_move *m, struct hx_ask_task *t, struct hx_msg_head *head, uint8_t **ret, size_t *ret_len)
 {
     const struct hx_geometry *g = t->owner_kind == MOVE_TASK_PUBLISH ? &m->next : move_geometry(m);
-    const struct move_change *c = change_of(t);
+    struct move_change *c = change_of(t);
     *head = (struct hx_msg_head){.volume = g->volume, .owner = m->owner, .epoch = hx_writer_epoch(m->writer), .g = g->g,
                                  .m = g->m, .pg = c ? c->pg : 0};
     if (t->msg == HX_MSG_STATUS) {

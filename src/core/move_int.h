@@ -37,6 +37,8 @@ struct move_change {
     bool made, filled, added; /* FORMAT answered; all pages there; the writer knows it */
     bool empty;         /* nobody has the place now: .from is who had it once */
     bool gives_up;      /* nobody comes: the place is to be empty, and .to is .from */
+    uint32_t rate, rate_asked; /* bytes a second that the learner was told; that it is being told (V7) */
+    bool plain;         /* its server knows no rate: it keeps to its own */
     bool orphan;        /* nobody's change: a learner that somebody left, to be deleted */
     int last_error;
     struct hx_ask_task task;          /* FORMAT, DELETE of the learner */
@@ -56,6 +58,7 @@ struct hx_move {
     struct hx_uuid owner;
     int state;
     bool hold;
+    uint32_t rate; /* of all learners; 0: what their servers allow */
     uint64_t serial, versions;
     struct move_change *changes; /* oldest first */
     size_t change_count;
@@ -110,6 +113,7 @@ bool move_wish_apply(const struct hx_move *m, struct hx_geometry *next, int *ret
 void move_wish_turned(struct hx_move *m, bool granted);
 
 /* move_ask.c */
+uint32_t move_share(const struct hx_move *m, const struct move_change *c); /* V7 */
 void move_judge(struct hx_move *m, const struct hx_ask_reply *reply);
 
 #endif

@@ -24,6 +24,7 @@ static void learner_says(struct hx_move *m, struct move_change *c, const struct 
         hx_writer_learner_drop(m->writer, c->pg, c->slot);
         c->made = c->added = c->filled = c->seen = false;
         move_to(m, c, HX_CHANGE_MAKE);
+        hx_ask_drop(&m->ask, &c->task); /* it may be being told its rate */
         hx_ask_queue(&m->ask, &c->task, c->to, HX_MSG_FORMAT);
         return;
     }

@@ -107,6 +107,7 @@ int hx_session_new(const struct hx_session_cfg *cfg, struct hx_session **ret)
     s->window_bytes = cfg->window_bytes ? cfg->window_bytes : HX_SESSION_WINDOW_DEFAULT;
     s->soft_ms = cfg->soft_ms;
     s->repair_after_ms = cfg->repair_after_ms ? cfg->repair_after_ms : HX_HEAL_AFTER_DEFAULT_MS;
+    s->repair_rate = cfg->repair_rate;
     s->owner = cfg->owner;
     s->rng = cfg->seed;
     s->now_ms = cfg->now_ms;

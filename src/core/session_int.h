@@ -91,6 +91,7 @@ struct hx_session {
     struct hx_move *driver; /* of changes of members; NULL: a mount that only reads */
     struct hx_heal *heal;   /* NULL with the driver */
     uint64_t repair_after_ms;
+    uint32_t repair_rate;
     uint64_t versions;      /* that the driver has brought into use, and we know of */
     struct hx_notepager pager;
     struct hx_parking parking; /* buckets NULL: not open yet */

@@ -203,6 +203,8 @@ static int make_parts(struct hx_session *s, const struct hx_recovery_result *res
     if (err == 0 && !s->read_only)
         err = hx_move_new(s->writer, &res->owner, s->now_ms, &s->driver);
     if (err == 0 && s->driver)
+        hx_move_rate(s->driver, s->repair_rate);
+    if (err == 0 && s->driver)
         err = hx_heal_new(s->writer, s->driver, s->repair_after_ms, s->now_ms, &s->heal);
     if (err)
         return err;

@@ -15,7 +15,7 @@
  */
 #include "fs_private.h"
 
-#define MOVE_PAGES 64u /* of data, that one step copies */
+#define MOVE_PAGES (HX_FS_SHRINK_STEP >> HX_PAGE_SHIFT) /* of data, that one step copies */
 #define LOOK_LEAVES 64u
 
 bool hx_fs_shrink_pays(uint64_t pages, uint64_t left, uint64_t unit)

@@ -6,6 +6,7 @@
  * nothing; it goes on, group by group, as long as it pays.  Steps are ordinary requests, one at a time, in idle
  * moments.  Whoever finds no free page ends it (hx_end_reopen), before the volume grows; but for the moment in which
  * the version that takes the pages away is on its way: then growth follows it.
+ * Where there is a repair-rate a step is begun only when the ones before it have paid for themselves.
  * Only when it is asked for: a released group is used again only while all six servers that are to have it answer
  * (growth.c, N4), so a volume that has become smaller waits with its growth for one that is silent.
  * Memory: none.
@@ -72,6 +73,8 @@ static int run(struct hx_req *r)
     if (more == 0)
         return hx_req_when_durable(r, durable);
     m->end.running = false;
+    if (m->opts->repair_rate)
+        m->end.next_ms = hx_loop_now_ms(m->loop) + (uint64_t)HX_FS_SHRINK_STEP * 1000 / m->opts->repair_rate + 1;
     hx_vol_kick(m->vol); /* one step, then whatever else there is to do */
     return 0;
 }
@@ -123,6 +126,8 @@ void hx_end_idle(struct hx_mount *m)
         release(m);
         return;
     }
+    if (now < e->next_ms)
+        return;
     struct hx_req r = {.op = {.calls = &hx_req_calls, .changes = true}, .m = m, .run = run, .failed = failed};
     e->running = true;
     hx_req_start(&r);

@@ -37,6 +37,7 @@ struct hx_mount_opts {
     double attr_s, entry_s, negative_s; /* how long the kernel keeps attributes, names, absent names */
     uint32_t soft_ms;
     uint64_t repair_after_ms, shrink_after_ms; /* 0: default; or HX_HEAL_NEVER */
+    uint32_t repair_rate;     /* bytes a second; 0: what the servers allow */
     bool helper;              /* called as mount.hexad: exit codes of mount(8) */
     bool foreground, debug, read_only, takeover, noatime, strictatime, allow_other, fake, remount;
     const char *kernels_word; /* a word that only a remount may bring, or NULL */
@@ -111,6 +112,7 @@ struct hx_wire {              /* wire.c: of the request that is being handled */
 struct hx_end {               /* end.c: the volume ends earlier */
     uint64_t keep;            /* pages that are to stay; 0: all */
     uint64_t pays_since_ms;   /* it would pay since then, without a break; 0: it does not */
+    uint64_t next_ms;         /* the next step is not begun before (repair-rate) */
     bool running, empty;      /* a step is under way; nothing lives beyond, and that is durable */
 };
 struct hx_mount {

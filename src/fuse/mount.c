@@ -313,6 +313,7 @@ static int make(struct hx_mount *m, char why[HX_WHY_MAX])
         .window_bytes = m->opts->window_bytes,
         .soft_ms = m->opts->soft_ms,
         .repair_after_ms = m->opts->repair_after_ms,
+        .repair_rate = m->opts->repair_rate,
         .state = state,
         .waiting = waiting,
         .run = hx_req_again,

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 enum word_kind {
-    DROP, PASS, ROOT_PASS, TAKEOVER, SOFT, REPAIR_AFTER, SHRINK_AFTER, CACHE, WINDOW, READAHEAD, ATTR_TIMEOUT,
+    DROP, PASS, ROOT_PASS, TAKEOVER, SOFT, REPAIR_AFTER, REPAIR_RATE, SHRINK_AFTER, CACHE, WINDOW, READAHEAD, ATTR_TIMEOUT,
     ENTRY_TIMEOUT, NEGATIVE_TIMEOUT, NOATIME, RELATIME, STRICTATIME, CONFIG, ALLOW_OTHER, RO, RW, DEBUG, REMOUNT,
     KERNELS
 };
@@ -30,7 +30,7 @@ static const struct word {
     bool value;
 } words[] = {
     {"ro", RO, false}, {"rw", RW, false}, {"takeover", TAKEOVER, false}, {"soft", SOFT, true}, {"hard", DROP, false},
-    {"repair-after", REPAIR_AFTER, true}, {"shrink-after", SHRINK_AFTER, true},
+    {"repair-after", REPAIR_AFTER, true}, {"repair-rate", REPAIR_RATE, true}, {"shrink-after", SHRINK_AFTER, true},
     {"cache", CACHE, true}, {"window", WINDOW, true}, {"readahead", READAHEAD, true},
     {"attr_timeout", ATTR_TIMEOUT, true}, {"entry_timeout", ENTRY_TIMEOUT, true},
     {"negative_timeout", NEGATIVE_TIMEOUT, true}, {"config", CONFIG, true}, {"noatime", NOATIME, false},
@@ -68,7 +68,7 @@ static const struct hx_args_spec verb_spec = {
     .opts = verb_options,
     .notes = "options: ro, takeover, soft=TIME (waits longer than this fail with EIO), cache=SIZE (64MiB),\n"
              "         window=SIZE (20MiB), readahead=SIZE (8MiB), repair-after=TIME (10min; or never),\n"
-             "         shrink-after=TIME (never), attr_timeout=TIME, entry_timeout=TIME,\n"
+             "         repair-rate=SIZE (a second), shrink-after=TIME (never), attr_timeout=TIME, entry_timeout=TIME,\n"
              "         negative_timeout=TIME (1h each), noatime, strictatime, allow_other, config=FILE,\n"
              "         nosuid, nodev, noexec, sync",
 };
@@ -128,6 +128,15 @@ static int parse_repair(const char *value, uint64_t *ret_ms)
     return 0;
 }
 
+static int parse_rate(const char *value, uint32_t *ret)
+{
+    uint64_t bytes;
+    if (!value || hx_parse_size(value, &bytes) || bytes < (64u << 10) || bytes > UINT32_MAX)
+        return HX_E_INVAL;
+    *ret = (uint32_t)bytes;
+    return 0;
+}
+
 /* As parse_soft, but 0 is allowed. */
 static int parse_timeout(const char *value, double *ret_s)
 {
@@ -177,6 +186,8 @@ static int set_word(struct hx_mount_opts *o, const struct word *w, const char *v
         return parse_soft(value, &o->soft_ms) ? bad_value("soft", value, "30s") : 0;
     case REPAIR_AFTER:
         return parse_repair(value, &o->repair_after_ms) ? bad_value("repair-after", value, "10min, or never") : 0;
+    case REPAIR_RATE:
+        return parse_rate(value, &o->repair_rate) ? bad_value("repair-rate", value, "16MiB (a second; from 64KiB)") : 0;
     case SHRINK_AFTER:
         return parse_repair(value, &o->shrink_after_ms) ? bad_value("shrink-after", value, "10min, or never") : 0;
     case CACHE:

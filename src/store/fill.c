@@ -13,6 +13,7 @@
  *   W1 The file says less than there is, never more: it is written after the flush that made the pages durable, and
  *      one that is torn, older or lost costs what was copied since.  It is written into two files in turn.
  *   W2 A learner with damage begins again: nobody counts on what it has, and the members still have everything.
+ * The rate that the driver allows (P4) is in the file too, from FORMAT on, for a restart asks nobody for it.
  * Files of a former life do not survive the FORMAT that begins a new one (hx_fill_clear). Memory: three bits a range
  * of 64 pages, while it is filled.
  */
@@ -59,7 +60,8 @@ void hx_fill_head_encode(const struct hx_fill_head *h, uint8_t out[HX_FILL_HEAD]
     hx_enc_u32(&e, h->ranges);
     hx_enc_u32(&e, h->salt);
     hx_enc_u32(&e, h->sum);
-    hx_enc_u64(&e, 0);
+    hx_enc_u32(&e, h->rate);
+    hx_enc_u32(&e, 0);
     hx_enc_u64(&e, 0);
     hx_enc_u32(&e, hx_crc32c(0, out, HX_FILL_HEAD - 4));
     hx_assert(!e.err && e.len == HX_FILL_HEAD);
@@ -77,6 +79,7 @@ int hx_fill_head_decode(const uint8_t *p, size_t len, struct hx_fill_head *ret)
     h.ranges = hx_dec_u32(&d);
     h.salt = hx_dec_u32(&d);
     h.sum = hx_dec_u32(&d);
+    h.rate = hx_dec_u32(&d);
     if (h.since > h.point || h.point == UINT64_MAX)
         return HX_E_CORRUPT;
     *ret = h;
@@ -96,7 +99,7 @@ void hx_fill_save(struct hx_seg *s)
     memcpy(p + HX_FILL_HEAD, f->done, map);
     memcpy(p + HX_FILL_HEAD + map, f->stale, map);
     const struct hx_fill_head h = {.generation = ++f->generation, .point = f->point, .since = f->since,
-                                   .ranges = f->ranges, .salt = hx_log_salt(&s->at, &s->env->server),
+                                   .ranges = f->ranges, .salt = hx_log_salt(&s->at, &s->env->server), .rate = f->rate,
                                    .sum = hx_crc32c(0, p + HX_FILL_HEAD, 2 * map)};
     hx_fill_head_encode(&h, p);
     uint64_t file = HX_FILL_FILE + f->generation % 2; /* W1 */
@@ -121,7 +124,8 @@ static int load_one(struct hx_seg *s, struct hx_fill *f, uint64_t file)
         f->generation = h.generation;
         f->point = h.point;
         f->since = h.since;
-        f->pointed = true;
+        f->rate = h.rate;
+        f->pointed = h.point != 0; /* 0: of an empty group, or written before there was one: asked again */
         memcpy(f->done, p + HX_FILL_HEAD, map);
         memcpy(f->stale, p + HX_FILL_HEAD + map, map);
     }
@@ -162,6 +166,17 @@ int hx_fill_load(struct hx_seg *s)
     for (uint32_t r = 0; r < f->ranges; r++)
         f->left -= hx_fill_is(f->done, r);
     hx_seg_touch(s);
+    return 0;
+}
+
+int hx_fill_rate(struct hx_seg *s, uint32_t rate)
+{
+    int err = s->fill ? 0 : hx_fill_load(s);
+    if (err || s->fill->rate == rate)
+        return err;
+    s->fill->rate = rate;
+    s->fill->credit = 0;
+    hx_fill_save(s);
     return 0;
 }
 

@@ -8,8 +8,9 @@
  *      refuses, is silent, or has a page damaged is left alone for a gossip interval.
  *   P3 When a source has given R up, a later point is taken.  Of what was copied before, DIGEST says whether anything
  *      is newer; only that is asked for again.
- *   P4 At most repair-rate bytes a second come in, over all learners of the node.  Where nothing is, more ranges are
- *      asked for at once: an empty group of 10 GiB takes 2,560 questions.
+ *   P4 At most repair-rate bytes a second come in, over all learners of the node, and for each at most what its driver
+ *      allows (FORMAT).  Where nothing is, more ranges are asked for at once: an empty group of 10 GiB takes 2,560
+ *      questions.
  *   P5 What came goes into the batch; it is done after the flush, and else asked for again.
  *   P6 R may lie between the last record that stayed and ones that an opening annulled since: then nobody is complete
  *      to R, until the group is written again.  When all refuse for long, one is asked how far he is, and R moves down.
@@ -175,8 +176,9 @@ static bool step(struct hx_node *n, struct hx_seg *s)
     struct hx_fill *f = s->fill;
     struct hx_fill_job *j = free_job(f);
     bool aim = !f->pointed || f->aged || f->behind;
+    bool poor = n->repair.credit < 0 || (f->rate && f->credit < 0); /* P4 */
     unsigned slot;
-    if (!j || f->finishing || n->repair.credit < 0 || (aim && any_job(f)) || calls_under_way(n) >= CALLS_MAX)
+    if (!j || f->finishing || poor || (aim && any_job(f)) || calls_under_way(n) >= CALLS_MAX)
         return false;
     const struct hx_server *m = source(n, s, &slot);
     if (!m)
@@ -330,7 +332,9 @@ void hx_hydrate_answer(struct hx_node *n, const struct hx_call *call, int err, s
     if (!j || s->error)
         return; /* of a life that is over */
     unsigned slot = j->slot;
-    n->repair.credit -= (int64_t)(d->len > CHARGE ? d->len : CHARGE) * 1000;
+    int64_t cost = (int64_t)(d->len > CHARGE ? d->len : CHARGE) * 1000;
+    n->repair.credit -= cost;
+    f->credit -= f->rate ? cost : 0;
     if (!err)
         err = call->type == HX_MSG_STATUS ? on_status(s, j, d) : call->type == HX_MSG_DIGEST ? on_heads(s, j, d) :
               on_pages(n, s, j, d);
@@ -370,11 +374,19 @@ void hx_hydrate_flushed(struct hx_node *n, struct hx_seg *s)
 }
 
 /* ---- time ---- */
-static bool tend(struct hx_node *n, struct hx_seg *s)
+/* What GONE ms add to a credit; it never holds more than a tenth of a second. */
+static int64_t earned(int64_t credit, uint64_t rate, uint64_t gone)
+{
+    int64_t most = (int64_t)rate * 100, sum = credit + (int64_t)(gone < 1000 ? gone : 1000) * (int64_t)rate;
+    return sum < most ? sum : most;
+}
+
+static bool tend(struct hx_node *n, struct hx_seg *s, uint64_t gone)
 {
     if (!works(s) || (!s->fill && hx_fill_load(s)) || s->error)
         return false;
     struct hx_fill *f = s->fill;
+    f->credit = earned(f->credit, f->rate, gone);
     if (f->unsaved && (f->unsaved >= SAVE_RANGES || f->unsaved >= f->ranges / 16))
         hx_fill_save(s);
     if (f->pointed && !f->left && !any_job(f) && !f->finishing) {
@@ -389,13 +401,11 @@ uint64_t hx_hydrate_tick(struct hx_node *n)
 {
     struct hx_repair *r = &n->repair;
     uint64_t gone = n->now_ms > r->last_ms ? n->now_ms - r->last_ms : 0;
-    int64_t most = (int64_t)r->rate * 100; /* what a tenth of a second may take */
     bool any = false;
     r->last_ms = n->now_ms;
-    r->credit += (int64_t)(gone < 1000 ? gone : 1000) * (int64_t)r->rate;
-    r->credit = r->credit < most ? r->credit : most;
+    r->credit = earned(r->credit, r->rate, gone);
     for (size_t i = 0; i < n->seg_count; i++)
-        any |= n->segs[i]->filling && tend(n, n->segs[i]);
+        any |= n->segs[i]->filling && tend(n, n->segs[i], gone);
     if (!any)
         return PAUSE_MAX;
     uint64_t lack = r->credit < 0 ? (uint64_t)(-r->credit) / r->rate + 1 : AGAIN_MS;

@@ -724,6 +724,7 @@ struct hx_space hx_space_of(const struct hx_seg *s);
 struct hx_fill_head { /* of the file */
     uint64_t generation, point, since; /* as in struct hx_fill */
     uint32_t ranges, salt, sum;        /* sum: crc of the two bitmaps behind it */
+    uint32_t rate;                     /* bytes a second that the driver allows; 0: it has said nothing */
 };
 void hx_fill_head_encode(const struct hx_fill_head *h, uint8_t out[HX_FILL_HEAD]);
 int hx_fill_head_decode(const uint8_t *p, size_t len, struct hx_fill_head *ret); /* HX_E_CORRUPT, HX_E_VERSION */
@@ -746,12 +747,15 @@ struct hx_fill {
     uint32_t ranges, left;    /* left: not done */
     uint32_t next, run;       /* range to go on with; ranges to ask for at once */
     uint32_t turn, unsaved;   /* unsaved: ranges done since the file was written */
+    uint32_t rate;            /* bytes a second that the driver allows; 0: what the server does */
+    int64_t credit;           /* of it, bytes x 1000; below 0: came already */
     uint8_t *done, *stale, *busy; /* a bit per range; stale: done as of an older point */
     struct hx_fill_job job[HX_FILL_JOBS];
     uint64_t not_before_ms[HX_COPIES];
 };
 int hx_fill_load(struct hx_seg *s);   /* makes s->fill, as far as a process before it came; HX_E_NOMEM */
 void hx_fill_save(struct hx_seg *s);  /* an error costs what was done since, nothing else */
+int hx_fill_rate(struct hx_seg *s, uint32_t rate); /* the driver's word, kept over a restart; HX_E_NOMEM */
 void hx_fill_aim(struct hx_fill *f, uint64_t point); /* a first, or a later, R */
 void hx_fill_lower(struct hx_fill *f, uint64_t point); /* an earlier one */
 void hx_fill_done(struct hx_fill *f, uint32_t first, uint32_t count);

@@ -95,6 +95,7 @@ static int verb_format(struct hx_node *n, struct hx_req *r)
     if (!err)
         err = hx_history_decode(&h, &r->body);
     unsigned how = !err && r->body.off < r->body.len && hx_dec_u8(&r->body) == 1 ? HX_RULES_LEARNER : 0;
+    uint32_t rate = how && r->body.off < r->body.len ? hx_dec_u32(&r->body) : 0;
     if (!err)
         err = hx_dec_end(&r->body);
     if (!err)
@@ -102,6 +103,8 @@ static int verb_format(struct hx_node *n, struct hx_req *r)
               hx_rules_format(r->seg, &r->head, &g, &h, how);
     hx_geometry_fini(&g);
     hx_history_fini(&h);
+    if (!err && how && r->seg->filling)
+        err = hx_fill_rate(r->seg, rate);
     return err ? err : wait_for(n, r, how ? ITEM_LIFE : ITEM_PLAIN);
 }
 

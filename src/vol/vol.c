@@ -174,6 +174,7 @@ static int make_session(struct hx_vol *v)
         .window_bytes = v->cfg.window_bytes,
         .soft_ms = v->cfg.soft_ms,
         .repair_after_ms = v->cfg.repair_after_ms,
+        .repair_rate = v->cfg.repair_rate,
         .owner = hx_random_uuid(),
         .seed = hx_random_u64(),
         .now_ms = hx_vol_now(v),

@@ -104,7 +104,7 @@ static void fill(const uint8_t *p, size_t len)
         return;
     fuzz_check(h.since <= h.point);
     hx_fill_head_encode(&h, again);
-    if (hx_get_u16(p + 6) == 0 && hx_get_u64(p + 44) == 0 && hx_get_u64(p + 52) == 0)
+    if (hx_get_u16(p + 6) == 0 && hx_get_u64(p + 48) == 0 && hx_get_u32(p + 56) == 0)
         fuzz_check(memcmp(again, p, sizeof again) == 0);
 }
 
@@ -205,7 +205,7 @@ static void seeds(void)
     hx_ckpt_head_encode(&h, c + 1);
     fuzz_seed("checkpoint", c, sizeof c);
     uint8_t l[1 + HX_FILL_HEAD] = {FILL};
-    hx_fill_head_encode(&(struct hx_fill_head){9, 700, 600, 40, 88, 4}, l + 1);
+    hx_fill_head_encode(&(struct hx_fill_head){9, 700, 600, 40, 88, 4, 65536}, l + 1);
     fuzz_seed("filling", l, sizeof l);
     seed_meta("meta", 0);
     seed_meta("meta-learner", HX_META_FILLING);

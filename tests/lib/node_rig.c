@@ -175,8 +175,8 @@ int hx_rig_call(struct hx_rig *r, unsigned i, const struct hx_rig_ask *q, struct
 }
 
 /* ---- shorthands ---- */
-int hx_rig_format_as(struct hx_rig *r, unsigned i, uint32_t pg, const struct hx_geometry *g, const struct hx_history *h,
-                     uint64_t epoch, int how)
+static int format(struct hx_rig *r, unsigned i, uint32_t pg, const struct hx_geometry *g, const struct hx_history *h,
+                  uint64_t epoch, int how, uint32_t rate)
 {
     uint8_t b[16384];
     struct hx_enc e = hx_enc_init(b, sizeof b);
@@ -184,9 +184,22 @@ int hx_rig_format_as(struct hx_rig *r, unsigned i, uint32_t pg, const struct hx_
     hx_history_encode(h, &e);
     if (how >= 0)
         hx_enc_u8(&e, (uint8_t)how);
+    if (rate)
+        hx_enc_u32(&e, rate);
     hx_assert(!e.err);
     return hx_rig_call(r, i, &(struct hx_rig_ask){.type = HX_MSG_FORMAT, .pg = pg, .epoch = epoch, .body = {b, e.len}},
                        NULL);
+}
+
+int hx_rig_format_as(struct hx_rig *r, unsigned i, uint32_t pg, const struct hx_geometry *g, const struct hx_history *h,
+                     uint64_t epoch, int how)
+{
+    return format(r, i, pg, g, h, epoch, how, 0);
+}
+
+int hx_rig_learn_at(struct hx_rig *r, unsigned i, uint32_t pg, uint32_t rate)
+{
+    return format(r, i, pg, &r->geometry, &r->history, 1, 1, rate);
 }
 
 int hx_rig_format(struct hx_rig *r, unsigned i, uint32_t pg)

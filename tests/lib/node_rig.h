@@ -74,6 +74,8 @@ int hx_rig_call(struct hx_rig *r, unsigned i, const struct hx_rig_ask *q, struct
 /* Shorthands; each returns the status. */
 int hx_rig_format(struct hx_rig *r, unsigned i, uint32_t pg);
 int hx_rig_learn(struct hx_rig *r, unsigned i, uint32_t pg); /* FORMAT of a learner */
+/* With what its driver allows: bytes a second. */
+int hx_rig_learn_at(struct hx_rig *r, unsigned i, uint32_t pg, uint32_t rate);
 /* HOW: the byte behind the history; below 0: there is none. */
 int hx_rig_format_as(struct hx_rig *r, unsigned i, uint32_t pg, const struct hx_geometry *g, const struct hx_history *h,
                      uint64_t epoch, int how);

@@ -168,6 +168,69 @@ static void it_keeps_to_its_rate(void **state)
     finish(&r, &m);
 }
 
+/* How long a learner takes that may have RATE of its driver (0: has no word of it), which it is told, or after which it is
+ * restarted, four times more on the way.  Checks that it kept to that. */
+static uint64_t ms_at(uint32_t rate, bool restarts)
+{
+    struct hx_rig r;
+    struct hx_model m;
+    start(&r, &m, 4);
+    uint64_t began = r.now_ms, burst = HX_FILL_JOBS * 20u * 1024;
+    unsigned again = 0;
+    assert_int_equal(hx_rig_learn_at(&r, LEARNER, PG, rate), 0);
+    for (unsigned k = 0; k < 40000 && filling(&r); k++) {
+        hx_rig_step(&r, 50);
+        const struct hx_fill *f = filling(&r) ? segment(&r)->fill : NULL;
+        if (!f || again == 4 || f->left >= f->ranges - (again + 1) * f->ranges / 6)
+            continue;
+        again++;
+        burst += HX_FILL_JOBS * 20u * 1024;
+        if (restarts)
+            restart(&r);
+        else
+            assert_int_equal(hx_rig_learn_at(&r, LEARNER, PG, rate), 0);
+    }
+    assert_false(filling(&r));
+    assert_true(again > 1 || !rate);
+    uint64_t ms = r.now_ms - began;
+    assert_true(!rate || seen.bytes <= ms * rate / 1000 + burst);
+    check_all(&r, &m);
+    finish(&r, &m);
+    return ms;
+}
+
+/* Promise (P4): a learner keeps to what its driver allows, also when it is told again, and over restarts. */
+static void it_keeps_to_what_its_driver_allows(void **state)
+{
+    (void)state;
+    uint64_t plain = ms_at(0, false), slow = ms_at(16u << 10, false);
+    assert_true(slow > 4 * plain);
+    assert_true(ms_at(16u << 10, true) > 4 * plain);
+}
+
+/* Promise (P4): the last word counts, more or less than before, also when it is that there is no limit; kept before there
+ * is a point. */
+static void the_last_word_about_its_rate_counts(void **state)
+{
+    struct hx_rig r;
+    struct hx_model m;
+    (void)state;
+    start(&r, &m, 4);
+    assert_int_equal(hx_rig_learn_at(&r, LEARNER, PG, 1000), 0);
+    restart(&r); /* it has asked nobody yet */
+    hx_node_tick(r.node[LEARNER], r.now_ms);
+    assert_int_equal(segment(&r)->fill->rate, 1000);
+    assert_false(until_filled(&r, 20));
+    assert_int_equal(hx_rig_learn_at(&r, LEARNER, PG, 2000), 0);
+    assert_int_equal(segment(&r)->fill->rate, 2000);
+    assert_int_equal(learn(&r), 0);
+    assert_int_equal(segment(&r)->fill->rate, 0);
+    assert_true(until_filled(&r, 100));
+    assert_int_equal(hx_rig_learn_at(&r, LEARNER, PG, 1000), 0); /* late: it has its pages */
+    check_all(&r, &m);
+    finish(&r, &m);
+}
+
 /* ---- sources ---- */
 static int ask_at(struct hx_rig *r, unsigned i, unsigned type, uint64_t epoch, uint64_t point, const char *name,
                   uint32_t m)
@@ -647,6 +710,8 @@ int main(void)
         cmocka_unit_test(a_point_that_moves_twice),
         cmocka_unit_test(a_restart_goes_on),
         cmocka_unit_test(it_keeps_to_its_rate),
+        cmocka_unit_test(it_keeps_to_what_its_driver_allows),
+        cmocka_unit_test(the_last_word_about_its_rate_counts),
         cmocka_unit_test(a_source_refuses_what_it_does_not_know),
         cmocka_unit_test(a_point_that_nobody_reaches_moves_down),
         cmocka_unit_test(wrong_answers_are_not_taken),

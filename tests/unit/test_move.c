@@ -26,7 +26,7 @@
 struct copy {
     bool there, learner, retired;
     uint64_t life;
-    uint32_t m;
+    uint32_t m, rate;
 };
 struct world {
     struct rig r;
@@ -39,6 +39,7 @@ struct world {
     struct hx_wish wish; /* what each server keeps, if .kind */
     unsigned wishes;     /* that were asked for */
     unsigned down;      /* bit per server: takes nothing */
+    unsigned old, sick; /* bit per server: of before, knows no rate; fails when it is told one */
     uint64_t rng;
 };
 
@@ -74,10 +75,18 @@ static int make(struct world *w, unsigned server, uint32_t pg, struct hx_bytes b
         return 1;
     }
     assert_int_equal(hx_dec_u8(&d), 1);
+    if ((w->old | w->sick) >> server & 1u && d.off < d.len) {
+        hx_geometry_fini(&g);
+        hx_history_fini(&h);
+        return w->sick >> server & 1u ? HX_E_IO : HX_E_BADMSG;
+    }
+    uint32_t rate = d.off < d.len ? hx_dec_u32(&d) : 0;
+    assert_int_equal(hx_dec_end(&d), 0);
     assert_false(named(&g, pg, server));
     w->formats++;
     if (!c->there || c->retired)
         *c = (struct copy){.there = true, .learner = true, .life = c->life + 1, .m = g.m};
+    c->rate = rate;
     w->r.f.server[server].seg[pg].absent = false;
     hx_enc_u64(e, c->life);
     hx_geometry_fini(&g);
@@ -751,6 +760,79 @@ static void nothing_that_lives_is_released(void **state)
     world_close(&w);
 }
 
+/* Promise (V7): the rate is divided evenly among the learners, and each is told when his part changes; a server of before
+ * makes its learner without; without a rate nobody hears of one. */
+static void learners_share_a_rate(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w);
+    w.fill = false;
+    drive(&w);
+    pass(&w, 200);
+    const uint32_t rate = 1u << 20;
+    uint32_t to[3];
+    for (uint32_t pg = 0; pg < 3; pg++)
+        for (to[pg] = 0; named(&w.r.g, pg, to[pg]); to[pg]++)
+            ;
+    assert_int_equal(hx_move_start(w.d, 0, 0, to[0]), 0);
+    pass(&w, 500);
+    assert_int_equal(w.copy[to[0]][0].rate, 0);
+    hx_move_rate(w.d, rate);
+    pass(&w, 500);
+    assert_int_equal(w.copy[to[0]][0].rate, rate);
+    w.old = 1u << to[1];
+    assert_int_equal(hx_move_start(w.d, 1, 0, to[1]), 0);
+    pass(&w, 5000);
+    assert_true(w.copy[to[1]][1].learner);
+    assert_int_equal(w.copy[to[1]][1].rate, 0);
+    w.old = 0;
+    assert_int_equal(hx_move_start(w.d, 2, 0, to[2]), 0);
+    pass(&w, 5000);
+    assert_int_equal(w.copy[to[0]][0].rate, rate / 3);
+    assert_int_equal(w.copy[to[2]][2].rate, rate / 3);
+    assert_true(hx_move_undo(w.d, 0, 0));
+    assert_true(hx_move_undo(w.d, 1, 0));
+    pass(&w, 5000);
+    assert_int_equal(w.copy[to[2]][2].rate, rate);
+    unsigned formats = w.formats;
+    pass(&w, 5000);
+    assert_int_equal(w.formats, formats); /* told once */
+    w.fill = true;
+    pass(&w, 5000);
+    assert_int_equal(hx_writer_geometry(w.r.w)->pgs[2].server[0], to[2]);
+    world_close(&w);
+}
+
+/* Promise (V7): a learner that has gone while it was being told its rate is made again. */
+static void a_learner_that_goes_while_it_is_told_is_made_again(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w);
+    w.fill = false;
+    drive(&w);
+    pass(&w, 200);
+    uint32_t to = 0;
+    while (named(&w.r.g, 1, to))
+        to++;
+    assert_int_equal(hx_move_start(w.d, 1, 0, to), 0);
+    pass(&w, 500);
+    w.sick = 1u << to; /* it is told again and again */
+    hx_move_rate(w.d, 1u << 20);
+    w.copy[to][1] = (struct copy){.there = true, .retired = true, .life = 7};
+    pass(&w, 5000);
+    assert_false(w.copy[to][1].learner);
+    w.sick = 0;
+    pass(&w, 5000);
+    assert_true(w.copy[to][1].learner);
+    assert_int_equal(w.copy[to][1].life, 8);
+    w.fill = true;
+    pass(&w, 5000);
+    assert_int_equal(hx_writer_geometry(w.r.w)->pgs[1].server[0], to);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -767,6 +849,8 @@ int main(void)
         cmocka_unit_test(random_moves_end_well),
         cmocka_unit_test(the_last_group_is_released),
         cmocka_unit_test(nothing_that_lives_is_released),
+        cmocka_unit_test(learners_share_a_rate),
+        cmocka_unit_test(a_learner_that_goes_while_it_is_told_is_made_again),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("move", tests, NULL, NULL);
