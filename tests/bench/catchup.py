@@ -10,12 +10,12 @@ object: rates and p99 of each round, and the median of the rounds' ratios.  Noth
 """
 import json
 import os
-import random
 import subprocess
 import sys
 import time
 
-MIB = 1 << 20
+from commits import Commits, bulk
+
 hexad, demo = sys.argv[1], json.load(open(sys.argv[2]))
 mib, rounds = int(sys.argv[3]), int(sys.argv[4])
 mnt, top, victim = demo["mount"], demo["dir"], demo["servers"][-1]["name"]
@@ -24,37 +24,6 @@ env = dict(os.environ, HEXAD_CONFIG=os.path.join(top, "hexad.conf"))
 
 def verb(*args):
     subprocess.run([hexad, "demo", *args, "--dir", top], check=True, stdout=subprocess.DEVNULL)
-
-
-def bulk(path, seed):
-    noise = random.Random(seed).randbytes(MIB)
-    fd = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-    start = time.perf_counter()
-    for i in range(mib):
-        os.pwrite(fd, i.to_bytes(8, "little") + os.urandom(65536) + noise[65544:], i * MIB)
-    os.fsync(fd)
-    took = time.perf_counter() - start
-    os.close(fd)
-    return took
-
-
-class Commits:
-    """Commits, one after the other; how long each took."""
-
-    def __init__(self):
-        self.fd = os.open(os.path.join(mnt, "commits"), os.O_CREAT | os.O_RDWR, 0o600)
-        os.ftruncate(self.fd, 16 * MIB)
-        self.rng = random.Random(3)
-
-    def until(self, end):
-        times = []
-        while not end(len(times)):
-            start = time.perf_counter()
-            os.pwrite(self.fd, self.rng.randbytes(4096), self.rng.randrange(4096) * 4096)
-            os.fdatasync(self.fd)
-            times.append(time.perf_counter() - start)
-        times.sort()
-        return times[min(len(times) - 1, int(len(times) * 0.99))], len(times)
 
 
 class Level:
@@ -89,16 +58,14 @@ class Level:
         return False
 
 
-
-
 out = []
-commits = Commits()
+commits = Commits(mnt)
 for i in range(rounds):
-    disk = mib / bulk(os.path.join(top, "sequential"), i)
+    disk = mib / bulk(os.path.join(top, "sequential"), i, mib)
     os.unlink(os.path.join(top, "sequential"))
     quiet, _ = commits.until(lambda n: n >= 200)
     verb("kill", victim)
-    bulk(os.path.join(mnt, "bulk%d" % i), i)
+    bulk(os.path.join(mnt, "bulk%d" % i), i, mib)
     verb("heal")
     start = time.perf_counter()
     busy, count = commits.until(Level())

@@ -32,20 +32,21 @@ def free_port():
 
 
 class Fleet:
-    def __init__(self, build, where):
+    def __init__(self, build, where, names=NAMES, more=""):
+        """MORE: behind what each server's configuration has."""
         self.build, self.dir, self.process = build, where, {}
         self.hexad = os.path.join(build, "hexad")
         self.conf = os.path.join(where, "hexad.conf")
         sh(self.hexad, "cert", "create-ca", cwd=where)
         sh(self.hexad, "cert", "create-client", "me", cwd=where)
         lines = ["[tls]", "ca = ca.crt", "cert = me.crt", "key = me.key", "[servers]"]
-        for n in NAMES:
+        for n in names:
             port = free_port()
             sh(self.hexad, "cert", "create-server", n, cwd=where)
             lines.append("%s = az-%s https://127.0.0.1:%d" % (n, n[0], port))
             with open(os.path.join(where, n + ".conf"), "w") as f:
                 f.write("[server]\nname = %s\nzone = az-%s\nlisten = 127.0.0.1:%d\ndata = %s.d\n"
-                        "[tls]\nca = ca.crt\ncert = %s.crt\nkey = %s.key\n" % (n, n[0], port, n, n, n))
+                        "[tls]\nca = ca.crt\ncert = %s.crt\nkey = %s.key\n%s" % (n, n[0], port, n, n, n, more))
         with open(self.conf, "w") as f:
             f.write("\n".join(lines) + "\n")
 
@@ -155,4 +156,5 @@ def main():
             json.dump(rows, f, indent=1)
 
 
-main()
+if __name__ == "__main__":
+    main()
