@@ -168,7 +168,7 @@ static void it_keeps_to_its_rate(void **state)
     finish(&r, &m);
 }
 
-/* How long a learner takes that may have RATE of its driver (0: has no word of it), which it is told, or after which it is
+/* How long a learner takes that may have RATE of its driver (0: no word of it), which it is told, or after which it is
  * restarted, four times more on the way.  Checks that it kept to that. */
 static uint64_t ms_at(uint32_t rate, bool restarts)
 {
@@ -208,7 +208,7 @@ static void it_keeps_to_what_its_driver_allows(void **state)
     assert_true(ms_at(16u << 10, true) > 4 * plain);
 }
 
-/* Promise (P4): the last word counts, more or less than before, also when it is that there is no limit; kept before there
+/* Promise (P4): the last word counts, more or less than before, or that there is no limit; kept also before there
  * is a point. */
 static void the_last_word_about_its_rate_counts(void **state)
 {

@@ -760,7 +760,7 @@ static void nothing_that_lives_is_released(void **state)
     world_close(&w);
 }
 
-/* Promise (V7): the rate is divided evenly among the learners, and each is told when his part changes; a server of before
+/* Promise (V7): the rate is divided evenly among the learners, each is told when his part changes; a server of before
  * makes its learner without; without a rate nobody hears of one. */
 static void learners_share_a_rate(void **state)
 {
