@@ -14,6 +14,8 @@
  *   P5 What came goes into the batch; it is done after the flush, and else asked for again.
  *   P6 R may lie between the last record that stayed and ones that an opening annulled since: then nobody is complete
  *      to R, until the group is written again.  When all refuse for long, one is asked how far he is, and R moves down.
+ *   P7 Before it counts its log file is closed, and another one begun: then a restart takes nothing in it for the torn
+ *      end of a batch.  Records at or below the base leave no hole in the chain that would tell of them.
  * A late or double answer belongs to no job, and is nobody's.  A learner whose disk is full waits.  A crash: fill.c.
  * Memory: an answer at a time (4 MiB at most), and what waits for the flush.
  */
@@ -381,6 +383,22 @@ static int64_t earned(int64_t credit, uint64_t rate, uint64_t gone)
     return sum < most ? sum : most;
 }
 
+/* P7; S2 of scan.c. */
+static bool closed(struct hx_seg *s)
+{
+    struct hx_log *l = &s->log;
+    bool any = false;
+    if (s->error || l->batch.len)
+        return false; /* after its flush */
+    for (size_t i = 0; i < l->slot_count; i++)
+        any |= l->files[i] != NULL;
+    if (!any)
+        return true;
+    if (l->tail != HX_NONE && (hx_log_seal(s) || s->error))
+        return false;
+    return l->tail != HX_NONE || hx_log_start(s) == 0;
+}
+
 static bool tend(struct hx_node *n, struct hx_seg *s, uint64_t gone)
 {
     if (!works(s) || (!s->fill && hx_fill_load(s)) || s->error)
@@ -389,7 +407,7 @@ static bool tend(struct hx_node *n, struct hx_seg *s, uint64_t gone)
     f->credit = earned(f->credit, f->rate, gone);
     if (f->unsaved && (f->unsaved >= SAVE_RANGES || f->unsaved >= f->ranges / 16))
         hx_fill_save(s);
-    if (f->pointed && !f->left && !any_job(f) && !f->finishing) {
+    if (f->pointed && !f->left && !any_job(f) && !f->finishing && closed(s)) {
         hx_fill_finish(s); /* H4 */
         hx_node_dirty(n, s);
     }

@@ -581,6 +581,60 @@ static void a_damaged_learner_begins_again(void **state)
     finish(&r, &m);
 }
 
+/* The last entry of the file that has a body: one byte of it. */
+static bool flip_last(uint8_t *p, size_t len)
+{
+    size_t at = 0, off = 0;
+    while (off + HX_LOG_ENV <= len && hx_get_u32(p + off) == HX_LOG_ENV_MAGIC) {
+        uint32_t body = hx_get_u32(p + off + 8);
+        at = body ? off + HX_LOG_ENV : at;
+        off += HX_LOG_ENV + (body + (size_t)7) / 8 * 8;
+    }
+    if (at)
+        p[at + HX_FRAME_HEAD + 3] ^= 1;
+    return at != 0;
+}
+
+/* Promise (P7): what a learner has copied is no torn end: whatever entry of its log is damaged once it counts, as the
+ * last one or not, it never answers with pages that lack it, and has all of them again from its peers. */
+static void damage_of_what_was_learned_is_damage(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct hx_rig r;
+        struct hx_model m;
+        unsigned hurt = 0;
+        start(&r, &m, 700 + seed);
+        assert_int_equal(learn(&r), 0);
+        assert_true(until_filled(&r, 5000));
+        hx_rig_stop(&r, LEARNER);
+        struct hx_disk_place at = hx_rig_place(&r, PG);
+        for (uint64_t id = hx_mem_last_log(r.farm[LEARNER], &at); id >= HX_LOG_FIRST_ID && !hurt; id--) {
+            size_t len;
+            uint8_t *p = hx_mem_file(r.farm[LEARNER], &at, id, &len);
+            hurt += p && flip_last(p, len);
+            if (hurt)
+                hx_mem_remove_file(r.farm[LEARNER], &at, id | HX_LOG_SIDE_BIT);
+        }
+        assert_int_equal(hurt, 1);
+        assert_int_equal(hx_rig_start(&r, LEARNER), 0);
+        uint64_t point = look(&r, LEARNER).scl.v;
+        for (uint32_t page = 0; page < HX_MODEL_PAGES; page++) {
+            uint8_t want[HX_PAGE_SIZE], got[HX_PAGE_SIZE];
+            struct hx_read_page p;
+            hx_model_fold(&m, page * STRIDE, point, want);
+            if (hx_rig_read(&r, LEARNER, PG, 1, point, page * STRIDE, got, &p) == 0 && p.state != HX_READ_CORRUPT)
+                assert_memory_equal(got, want, sizeof want);
+        }
+        for (unsigned k = 0; look(&r, LEARNER).unknowns; k++) {
+            assert_true(k < 2000);
+            hx_rig_step(&r, 100);
+        }
+        check_all(&r, &m);
+        finish(&r, &m);
+    }
+}
+
 static void count_lines(void *ctx, const char *text)
 {
     *(unsigned *)ctx += strstr(text, "a learner") != NULL;
@@ -721,6 +775,7 @@ int main(void)
         cmocka_unit_test(histories_change_meanwhile),
         cmocka_unit_test(power_goes_at_every_call),
         cmocka_unit_test(a_damaged_learner_begins_again),
+        cmocka_unit_test(damage_of_what_was_learned_is_damage),
         cmocka_unit_test(the_tools_name_a_learner),
         cmocka_unit_test(a_position_that_is_not_its_own),
         cmocka_unit_test(a_full_disk_is_waited_for),
