@@ -13,7 +13,7 @@
  *   V3 the floor is held while there is a learner (H6).
  *   V5 a version releases the last group (S1) when it is asked to, with the walk of openings from the VDL on (S2): the
  *      writer lets it into the air only when the group is idle.  Its members are told, and deleted, once it is in use.
- *   V7 a version degrades the groups that have two members on servers that are AWAY (D1), and takes both places again
+ *   V8 a version degrades the groups that have two members on servers that are AWAY (D1), and takes both places again
  *      when there are learners for both; PG 0 is changed in one of these ways a version (M4).
  *   V4 FENCED ends it for ever.
  *   V7 the rate of all learners is divided evenly among those that are made or filled; who has another part than he was
@@ -328,7 +328,7 @@ uint32_t hx_move_releasing(const struct hx_move *m)
     return m->release;
 }
 
-/* ---- groups that give up two members, and take two again (V7, D1) ---- */
+/* ---- groups that give up two members, and take two again (V8, D1) ---- */
 
 /* The learners for all empty places have been level once; and a write quorum of the six is now (M1).  Under load they
  * never are all at one moment. */

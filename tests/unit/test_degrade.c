@@ -339,7 +339,7 @@ static void goes_on(struct world *w, uint32_t pgs)
     }
 }
 
-/* Promise (V7, E7): a zone that is given up degrades all groups, group 0 as well, though two servers of it are silent;
+/* Promise (V8, E7): a zone that is given up degrades all groups, group 0 as well, though two servers of it are silent;
  * writes then go on with one more server lost; nobody is replaced for it; when it is no more given up each group gets
  * its two places filled, and is plain; who held the places before is deleted, then filled anew. */
 static void a_zone_is_given_up_and_taken_back(void **state)
@@ -388,7 +388,7 @@ static void a_zone_is_given_up_and_taken_back(void **state)
     }
 }
 
-/* Promise (V7): a group that programs write to without a pause, so that its learners never are level at one moment,
+/* Promise (V8): a group that programs write to without a pause, so that its learners never are level at one moment,
  * gets its places back all the same. */
 static void under_load_it_is_taken_back(void **state)
 {
