@@ -4,12 +4,12 @@
  * hydrate.c.
  *
  *   H1 Every page is taken as of one point R.  When R has to move up, what was copied is stale: right as of the point
- *      before, and copied again where something newer is in it.  Pages that were already taken as of a later R than a
- *      restart remembers, or than the R that there is in the end (hydrate.c P6), do no harm: an image holds everything
- *      at or below its own LSN, which is durable.
- *   H4 A range is done when its pages are durable.  When all are, base := R, oldest := R and "no longer filling" are
- *      one save of the meta slots; before that nothing here counts: no SCL, no answer but refusals, not hydrated in
- *      FENCE.
+ *      before, and copied again where something newer is in it.  Pages that were already taken as of a later R than
+ *      the one that there is in the end (hydrate.c P6) stay: an image holds everything at or below its own LSN, which
+ *      is durable.  But what was before it is not here, so the oldest read point is the highest R that there was.
+ *   H4 A range is done when its pages are durable.  When all are, base := R, oldest := the highest R and "no longer
+ *      filling" are one save of the meta slots; before that nothing here counts: no SCL, no answer but refusals, not
+ *      hydrated in FENCE.
  *   W1 The file says less than there is, never more: it is written after the flush that made the pages durable, and
  *      one that is torn, older or lost costs what was copied since.  It is written into two files in turn.
  *   W2 A learner with damage begins again: nobody counts on what it has, and the members still have everything.
@@ -62,7 +62,7 @@ void hx_fill_head_encode(const struct hx_fill_head *h, uint8_t out[HX_FILL_HEAD]
     hx_enc_u32(&e, h->sum);
     hx_enc_u32(&e, h->rate);
     hx_enc_u32(&e, 0);
-    hx_enc_u64(&e, 0);
+    hx_enc_u64(&e, h->top);
     hx_enc_u32(&e, hx_crc32c(0, out, HX_FILL_HEAD - 4));
     hx_assert(!e.err && e.len == HX_FILL_HEAD);
 }
@@ -80,6 +80,8 @@ int hx_fill_head_decode(const uint8_t *p, size_t len, struct hx_fill_head *ret)
     h.salt = hx_dec_u32(&d);
     h.sum = hx_dec_u32(&d);
     h.rate = hx_dec_u32(&d);
+    hx_dec_u32(&d);
+    h.top = hx_dec_u64(&d);
     if (h.since > h.point || h.point == UINT64_MAX)
         return HX_E_CORRUPT;
     *ret = h;
@@ -98,7 +100,7 @@ void hx_fill_save(struct hx_seg *s)
     }
     memcpy(p + HX_FILL_HEAD, f->done, map);
     memcpy(p + HX_FILL_HEAD + map, f->stale, map);
-    const struct hx_fill_head h = {.generation = ++f->generation, .point = f->point, .since = f->since,
+    const struct hx_fill_head h = {.generation = ++f->generation, .point = f->point, .since = f->since, .top = f->top,
                                    .ranges = f->ranges, .salt = hx_log_salt(&s->at, &s->env->server), .rate = f->rate,
                                    .sum = hx_crc32c(0, p + HX_FILL_HEAD, 2 * map)};
     hx_fill_head_encode(&h, p);
@@ -124,6 +126,7 @@ static int load_one(struct hx_seg *s, struct hx_fill *f, uint64_t file)
         f->generation = h.generation;
         f->point = h.point;
         f->since = h.since;
+        f->top = h.top ? h.top : h.point;
         f->rate = h.rate;
         f->pointed = h.point != 0; /* 0: of an empty group, or written before there was one: asked again */
         memcpy(f->done, p + HX_FILL_HEAD, map);
@@ -226,6 +229,7 @@ void hx_fill_done(struct hx_fill *f, uint32_t first, uint32_t count)
     }
     f->left -= count;
     f->unsaved += count;
+    f->top = f->point > f->top ? f->point : f->top;
 }
 
 void hx_fill_finish(struct hx_seg *s)
@@ -234,7 +238,7 @@ void hx_fill_finish(struct hx_seg *s)
     hx_assert(f->pointed && f->left == 0);
     f->finishing = true;
     s->meta.base = HX_LSN(f->point > s->meta.base.v ? f->point : s->meta.base.v);
-    s->meta.oldest = HX_LSN(f->point > s->oldest ? f->point : s->oldest);
+    s->meta.oldest = HX_LSN(f->top > s->oldest ? f->top : s->oldest);
     s->meta.flags &= (uint16_t)~HX_META_FILLING;
     s->meta_dirty = true;
 }

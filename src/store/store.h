@@ -722,7 +722,7 @@ struct hx_space hx_space_of(const struct hx_seg *s);
 #define HX_FILL_HEAD 64u
 #define HX_FILL_JOBS 8u
 struct hx_fill_head { /* of the file */
-    uint64_t generation, point, since; /* as in struct hx_fill */
+    uint64_t generation, point, since, top; /* as in struct hx_fill; top 0: a program of before, that had none */
     uint32_t ranges, salt, sum;        /* sum: crc of the two bitmaps behind it */
     uint32_t rate;                     /* bytes a second that the driver allows; 0: it has said nothing */
 };
@@ -737,7 +737,7 @@ struct hx_fill_job {
 };
 struct hx_fill {
     uint64_t generation;      /* of the file that was written last */
-    uint64_t point;           /* R: pages are copied as of it */
+    uint64_t point, top;      /* R: pages are copied as of it; the highest R that there was: no read below is right */
     uint64_t since;           /* what is stale was copied as of this point, or a later one */
     bool pointed;             /* there is a point */
     bool aged;                /* a source has given up what is as old as it */

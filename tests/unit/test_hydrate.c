@@ -581,6 +581,76 @@ static void a_damaged_learner_begins_again(void **state)
     finish(&r, &m);
 }
 
+/* After some pages all sources are behind: what one says of itself is an earlier point. */
+static uint64_t earlier;
+static int fall_behind(struct hx_rig *r, unsigned to, unsigned type, struct hx_rig_reply *a)
+{
+    (void)to;
+    if (seen.reads <= 1 || !earlier)
+        return 0;
+    static struct hx_segment_status st;
+    const struct hx_fill *f = segment(r)->fill;
+    bool pages = type == HX_MSG_READ || type == HX_MSG_DIGEST;
+    if (a->head.status || !(pages || type == HX_MSG_STATUS) || (pages && (!f || f->point <= earlier)))
+        return 0;
+    if (pages) {
+        a->head.status = HX_E_LAGGING;
+    } else {
+        struct hx_dec d = hx_dec_init(a->bytes + HX_REPLY_HEAD + 4, a->body.len - 4);
+        hx_segment_status_decode(&st, &d);
+        st.scl = hx_lsn_min(st.scl, HX_LSN(earlier));
+        struct hx_enc e = hx_enc_init(a->bytes + HX_REPLY_HEAD + 4, a->body.len - 4);
+        hx_segment_status_encode(&st, &e);
+        assert_int_equal(e.err, 0);
+    }
+    struct hx_bytes body = {a->bytes + HX_REPLY_HEAD, a->body.len};
+    hx_reply_head_encode(&a->head, &body, 1, a->bytes);
+    return 0;
+}
+
+/* Promise (H1): pages that were taken as of a later point than the one that it ends with are right from that later one
+ * on: before it they are TOO_OLD, not zeros; also when it was restarted in between. */
+static void a_point_that_moved_down_serves_nothing_before_it(void **state)
+{
+    (void)state;
+    for (unsigned again = 0; again < 2; again++) {
+        struct hx_rig r;
+        struct hx_model m;
+        start(&r, &m, 810 + again);
+        m.vdl = m.acked;
+        work(&r, &m, 1, false);
+        earlier = look(&r, 0).scl.v - 20;
+        for (unsigned k = 0; k < 10; k++)
+            hx_rig_step(&r, 100);
+        seen.change = fall_behind;
+        learn_slowly(&r, 200u << 10);
+        for (unsigned k = 0; filling(&r); k++) {
+            assert_true(k < 5000);
+            hx_rig_step(&r, 50);
+            if (again && k % 40 == 39)
+                restart(&r);
+        }
+        struct hx_segment_look l = look(&r, LEARNER);
+        assert_int_equal(l.base.v, earlier);
+        assert_true(l.oldest.v > earlier);
+        seen.change = NULL;
+        earlier = 0;
+        work(&r, &m, 3, false);
+        until_equal(&r, &m);
+        check_all(&r, &m);
+        for (uint64_t point = l.base.v; point <= look(&r, LEARNER).scl.v; point++)
+            for (uint32_t page = 0; page < HX_MODEL_PAGES; page++) {
+                uint8_t want[HX_PAGE_SIZE], got[HX_PAGE_SIZE];
+                struct hx_read_page p;
+                if (hx_rig_read(&r, LEARNER, PG, 1, point, page * STRIDE, got, &p) || p.state == HX_READ_CORRUPT)
+                    continue;
+                hx_model_fold(&m, page * STRIDE, point, want);
+                assert_memory_equal(got, want, sizeof want);
+            }
+        finish(&r, &m);
+    }
+}
+
 /* The last entry of the file that has a body: one byte of it. */
 static bool flip_last(uint8_t *p, size_t len)
 {
@@ -776,6 +846,7 @@ int main(void)
         cmocka_unit_test(power_goes_at_every_call),
         cmocka_unit_test(a_damaged_learner_begins_again),
         cmocka_unit_test(damage_of_what_was_learned_is_damage),
+        cmocka_unit_test(a_point_that_moved_down_serves_nothing_before_it),
         cmocka_unit_test(the_tools_name_a_learner),
         cmocka_unit_test(a_position_that_is_not_its_own),
         cmocka_unit_test(a_full_disk_is_waited_for),
