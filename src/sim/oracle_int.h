@@ -123,6 +123,7 @@ struct oc_seg {       /* of one server */
     bool exists, failed, lied;
     bool retired;      /* a tombstone */
     uint64_t had;       /* what it held in the lives before */
+    uint64_t filled_from; /* its oldest read point then: higher where the point moved down meanwhile (fill.c H1) */
     uint64_t filled_at; /* as of which its pages were copied when it was a learner: it never had older ones */
     uint64_t life;     /* which of those that follow each other here */
     uint64_t began_us; /* when it was first seen */

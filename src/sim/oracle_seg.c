@@ -62,6 +62,7 @@ void oc_life(struct hx_oracle *o, uint32_t server, uint32_t pg, struct oc_seg *s
     s->had = oc_held(s) > s->had ? oc_held(s) : s->had;
     s->acked = s->repaired = s->repaired_epoch = s->acked_epoch = 0;
     s->filled_at = s->lied ? l.base.v : 0;
+    s->filled_from = s->lied ? l.oldest.v : 0;
     s->was = (struct hx_segment_look){0};
     for (size_t i = 0; i < o->epoch_count && !older; i++) /* a writer has counted what it acknowledged */
         if (pg < o->epochs[i]->g.pg_count)
@@ -189,7 +190,8 @@ static void check_marks(struct hx_oracle *o, uint32_t server, uint32_t pg, const
     if (l->hint.v && !oc_epoch_of(l->history, l->hint.v) && !o->excused)
         hx_sim_broken(o->s, "I5", "server %u, PG %u: takes LSN %llu for durable, which its history makes void",
                       server, pg, (oc_ull)l->hint.v);
-    if (!l->filling && l->oldest.v > s->filled_at && l->oldest.v > l->floor.v && l->oldest.v > o->floor_told)
+    uint64_t from = s->filled_from > s->filled_at ? s->filled_from : s->filled_at;
+    if (!l->filling && l->oldest.v > from && l->oldest.v > l->floor.v && l->oldest.v > o->floor_told)
         hx_sim_broken(o->s, "I10",
                       "server %u, PG %u: versions below %llu are gone, but the read floor is %llu", server,
                       pg, (oc_ull)l->oldest.v, (oc_ull)o->floor_told);
@@ -242,8 +244,10 @@ static void check(struct hx_oracle *o, uint32_t server, const struct hx_segment_
     if (top > l->promised.v)
         hx_sim_broken(o->s, "I5", "server %u, PG %u: history %llu is above its promise %llu", server, pg,
                       (oc_ull)top, (oc_ull)l->promised.v);
-    if (s->was.filling && !l->filling)
+    if (s->was.filling && !l->filling) {
         s->filled_at = l->base.v;
+        s->filled_from = l->oldest.v;
+    }
     check_scl(o, server, pg, s, l, same);
     check_marks(o, server, pg, s, l);
     check_geometry(o, server, pg, s, l);
