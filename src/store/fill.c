@@ -12,6 +12,8 @@
  *      hydrated in FENCE.
  *   W1 The file says less than there is, never more: it is written after the flush that made the pages durable, and
  *      one that is torn, older or lost costs what was copied since.  It is written into two files in turn.
+ *   W3 It says how far the log was durable then.  A log that ends before that was damaged there: what would pass for
+ *      the torn end of a batch holds pages that are said to be done.
  *   W2 A learner with damage begins again: nobody counts on what it has, and the members still have everything.
  * The rate that the driver allows (P4) is in the file too, from FORMAT on, for a restart asks nobody for it.
  * Files of a former life do not survive the FORMAT that begins a new one (hx_fill_clear). Memory: three bits a range
@@ -22,7 +24,7 @@
 #include <stdlib.h>
 
 #define MAGIC 0x31485848u /* "HXH1" */
-#define VERSION 1
+#define VERSION 2
 #define RUN_FIRST 1u
 
 bool hx_fill_is(const uint8_t *bits, uint32_t range)
@@ -63,6 +65,8 @@ void hx_fill_head_encode(const struct hx_fill_head *h, uint8_t out[HX_FILL_HEAD]
     hx_enc_u32(&e, h->rate);
     hx_enc_u32(&e, 0);
     hx_enc_u64(&e, h->top);
+    hx_enc_u64(&e, h->file);
+    hx_enc_u64(&e, h->end);
     hx_enc_u32(&e, hx_crc32c(0, out, HX_FILL_HEAD - 4));
     hx_assert(!e.err && e.len == HX_FILL_HEAD);
 }
@@ -82,10 +86,25 @@ int hx_fill_head_decode(const uint8_t *p, size_t len, struct hx_fill_head *ret)
     h.rate = hx_dec_u32(&d);
     hx_dec_u32(&d);
     h.top = hx_dec_u64(&d);
+    h.file = hx_dec_u64(&d);
+    h.end = hx_dec_u64(&d);
     if (h.since > h.point || h.point == UINT64_MAX)
         return HX_E_CORRUPT;
     *ret = h;
     return 0;
+}
+
+/* How far the log is durable: its highest file, and where. */
+static void durable_log(const struct hx_log *l, uint64_t *ret_file, uint64_t *ret_end)
+{
+    *ret_file = *ret_end = 0;
+    for (size_t i = 0; i < l->slot_count; i++) {
+        const struct hx_logfile *f = l->files[i];
+        if (!f || f->id < *ret_file)
+            continue;
+        *ret_file = f->id;
+        *ret_end = i == l->tail ? f->durable : f->end;
+    }
 }
 
 void hx_fill_save(struct hx_seg *s)
@@ -100,8 +119,10 @@ void hx_fill_save(struct hx_seg *s)
     }
     memcpy(p + HX_FILL_HEAD, f->done, map);
     memcpy(p + HX_FILL_HEAD + map, f->stale, map);
+    durable_log(&s->log, &f->file, &f->end);
     const struct hx_fill_head h = {.generation = ++f->generation, .point = f->point, .since = f->since, .top = f->top,
-                                   .ranges = f->ranges, .salt = hx_log_salt(&s->at, &s->env->server), .rate = f->rate,
+                                   .file = f->file, .end = f->end, .ranges = f->ranges, .rate = f->rate,
+                                   .salt = hx_log_salt(&s->at, &s->env->server),
                                    .sum = hx_crc32c(0, p + HX_FILL_HEAD, 2 * map)};
     hx_fill_head_encode(&h, p);
     uint64_t file = HX_FILL_FILE + f->generation % 2; /* W1 */
@@ -126,7 +147,9 @@ static int load_one(struct hx_seg *s, struct hx_fill *f, uint64_t file)
         f->generation = h.generation;
         f->point = h.point;
         f->since = h.since;
-        f->top = h.top ? h.top : h.point;
+        f->top = h.top;
+        f->file = h.file;
+        f->end = h.end;
         f->rate = h.rate;
         f->pointed = h.point != 0; /* 0: of an empty group, or written before there was one: asked again */
         memcpy(f->done, p + HX_FILL_HEAD, map);
@@ -269,15 +292,28 @@ int hx_fill_clear(struct hx_seg *s)
     return err ? err : s->disk->ops->remove(s->disk, HX_FILL_FILE + 1);
 }
 
+/* Is the log shorter than it was when the ranges were said to be done?  Then its end was no torn one (W3). */
+static bool is_cut(const struct hx_seg *s)
+{
+    uint64_t file, end;
+    durable_log(&s->log, &file, &end);
+    return file < s->fill->file || (file == s->fill->file && end < s->fill->end);
+}
+
 int hx_fill_opened(struct hx_seg *s)
 {
     bool damaged = s->unknown_count > 0;
     s->filling = true;
+    int err = hx_fill_load(s);
+    if (err)
+        return err;
+    damaged |= is_cut(s);
+    hx_fill_forget(s); /* read again when it goes on */
     for (size_t i = 0; i < s->log.slot_count; i++)
         damaged |= s->log.files[i] && (s->log.files[i]->damaged || s->log.files[i]->lost);
     if (!damaged)
         return 0;
-    int err = hx_retire_remove_all(s); /* W2; durable with the next flush, tried again by the next start */
+    err = hx_retire_remove_all(s); /* W2; durable with the next flush, tried again by the next start */
     uint64_t next = s->log.next_id;
     hx_chain_fini(&s->chain);
     hx_index_fini(&s->index);

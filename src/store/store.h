@@ -719,10 +719,10 @@ struct hx_space hx_space_of(const struct hx_seg *s);
 /* ---- fill.c: how far a learner is filled with pages; who is asked for them: node_private.h ---- */
 #define HX_FILL_FILE 6u /* and 7: how far it is */
 #define HX_FILL_RANGE 64u /* pages */
-#define HX_FILL_HEAD 64u
+#define HX_FILL_HEAD 80u
 #define HX_FILL_JOBS 8u
 struct hx_fill_head { /* of the file */
-    uint64_t generation, point, since, top; /* as in struct hx_fill; top 0: a program of before, that had none */
+    uint64_t generation, point, since, top, file, end; /* as in struct hx_fill */
     uint32_t ranges, salt, sum;        /* sum: crc of the two bitmaps behind it */
     uint32_t rate;                     /* bytes a second that the driver allows; 0: it has said nothing */
 };
@@ -739,6 +739,7 @@ struct hx_fill {
     uint64_t generation;      /* of the file that was written last */
     uint64_t point, top;      /* R: pages are copied as of it; the highest R that there was: no read below is right */
     uint64_t since;           /* what is stale was copied as of this point, or a later one */
+    uint64_t file, end;       /* of the log: so far it was durable when this was written; file 0: nothing was */
     bool pointed;             /* there is a point */
     bool aged;                /* a source has given up what is as old as it */
     bool behind;              /* nobody is complete to it: one is asked how far he is */

@@ -205,7 +205,7 @@ static void seeds(void)
     hx_ckpt_head_encode(&h, c + 1);
     fuzz_seed("checkpoint", c, sizeof c);
     uint8_t l[1 + HX_FILL_HEAD] = {FILL};
-    hx_fill_head_encode(&(struct hx_fill_head){9, 700, 600, 900, 40, 88, 4, 65536}, l + 1);
+    hx_fill_head_encode(&(struct hx_fill_head){9, 700, 600, 900, 17, 4096, 40, 88, 4, 65536}, l + 1);
     fuzz_seed("filling", l, sizeof l);
     seed_meta("meta", 0);
     seed_meta("meta-learner", HX_META_FILLING);

@@ -705,6 +705,45 @@ static void damage_of_what_was_learned_is_damage(void **state)
     }
 }
 
+/* Promise (W3): the same while it is filled: pages that are said to be done, and were damaged as the last entry of the
+ * log, are copied again. */
+static void damage_of_what_is_done_is_no_torn_end(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct hx_rig r;
+        struct hx_model m;
+        bool hurt = false;
+        start(&r, &m, 720 + seed);
+        learn_slowly(&r, 100u << 10);
+        const struct hx_fill *f = NULL;
+        for (unsigned k = 0; !f || f->left > f->ranges / 2; k++) {
+            assert_true(k < 5000);
+            hx_rig_step(&r, 50);
+            f = segment(&r)->fill;
+        }
+        while (segment(&r)->fill && segment(&r)->fill->unsaved)
+            hx_rig_step(&r, 50);
+        assert_true(filling(&r));
+        hx_rig_stop(&r, LEARNER);
+        struct hx_disk_place at = hx_rig_place(&r, PG);
+        for (uint64_t id = hx_mem_last_log(r.farm[LEARNER], &at); id >= HX_LOG_FIRST_ID && !hurt; id--) {
+            size_t len;
+            uint8_t *p = hx_mem_file(r.farm[LEARNER], &at, id, &len);
+            hurt = p && flip_last(p, len);
+            if (hurt)
+                hx_mem_remove_file(r.farm[LEARNER], &at, id | HX_LOG_SIDE_BIT);
+        }
+        assert_true(hurt);
+        assert_int_equal(hx_rig_start(&r, LEARNER), 0);
+        assert_true(until_filled(&r, 5000));
+        check_all(&r, &m);
+        restart(&r);
+        check_all(&r, &m);
+        finish(&r, &m);
+    }
+}
+
 static void count_lines(void *ctx, const char *text)
 {
     *(unsigned *)ctx += strstr(text, "a learner") != NULL;
@@ -764,7 +803,7 @@ static void a_position_that_is_not_its_own(void **state)
             else if (kind == SALT)
                 hx_put_u32(p + 36, 77); /* another segment's, with good sums, as all that follow */
             else if (kind == NEWER)
-                hx_put_u16(p + 4, 2); /* of a newer program */
+                hx_put_u16(p + 4, 99); /* of a newer program */
             else if (kind == RANGES)
                 hx_put_u32(p + 32, GROUP / HX_PAGE_SIZE / HX_FILL_RANGE + 1);
             else if (kind == POINT)
@@ -846,6 +885,7 @@ int main(void)
         cmocka_unit_test(power_goes_at_every_call),
         cmocka_unit_test(a_damaged_learner_begins_again),
         cmocka_unit_test(damage_of_what_was_learned_is_damage),
+        cmocka_unit_test(damage_of_what_is_done_is_no_torn_end),
         cmocka_unit_test(a_point_that_moved_down_serves_nothing_before_it),
         cmocka_unit_test(the_tools_name_a_learner),
         cmocka_unit_test(a_position_that_is_not_its_own),
