@@ -104,7 +104,7 @@ static void fill(const uint8_t *p, size_t len)
         return;
     fuzz_check(h.since <= h.point);
     hx_fill_head_encode(&h, again);
-    if (hx_get_u16(p + 6) == 0 && hx_get_u64(p + 48) == 0 && hx_get_u32(p + 56) == 0)
+    if (hx_get_u16(p + 4) == 2 && hx_get_u16(p + 6) == 0 && hx_get_u32(p + 48) == 0)
         fuzz_check(memcmp(again, p, sizeof again) == 0);
 }
 
@@ -126,7 +126,7 @@ static void repair(uint8_t *p, size_t len)
     } else if (kind == FILL && len >= HX_FILL_HEAD) {
         memcpy(p, "HXH1", 4);
         if (p[4] % 8)
-            hx_put_u16(p + 4, 1);
+            hx_put_u16(p + 4, 2);
         hx_put_u32(p + HX_FILL_HEAD - 4, hx_crc32c(0, p, HX_FILL_HEAD - 4));
     } else if (kind == META && len >= META_HEAD) {
         if (p[4] % 8)
